@@ -1,0 +1,96 @@
+"""The command ``tune``: jobs by name, the sweep when none is named, one sentence for every mistake."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+# imported here, so that what `tune --version` takes is what every run takes before it reads data
+import hnswlib  # noqa: F401
+import scipy  # noqa: F401
+
+from tuner.cli.run import run
+from tuner.errors import TunerError
+from tuner.machine import describe_versions
+
+BAD_INPUT, STOPPED, CLOSED_PIPE = 2, 130, 141
+OS_LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk or a permission does to a run; other OSErrors are defects and keep their traceback."""
+
+
+class Jobs(click.Group):
+    """A group whose command ``run`` need not be named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``run`` in front of arguments that name no job and ask nothing of the group."""
+        own = {name for option in self.get_params(ctx) for name in option.opts}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do the job; a reader that closed our output ends it quietly."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(CLOSED_PIPE)
+        return code
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        found = describe_versions()
+        parts = [f"{name} {found[name]}" for name in ("faiss", "hnswlib", "numpy", "scipy")]
+        click.echo(f"tune {found['tuner']} ({', '.join(parts)}, Python {found['python']})")
+        ctx.exit()
+
+
+@click.group(cls=Jobs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, callback=_show_version, expose_value=False,
+              help="Show versions.")  # fmt: skip
+@click.pass_context
+def tune(ctx: click.Context) -> int:
+    """Find HNSW parameters and a quantizer for your own vectors.
+
+    `tune --recall 0.95 embeddings.npy` is short for `tune run --recall 0.95 embeddings.npy`.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return 0
+
+
+tune.add_command(run)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the honest no, 2 bad input, 130 stopped."""
+    sys.exit(_exit_code(argv))
+
+
+def _exit_code(argv: Sequence[str] | None) -> int:
+    try:
+        code: int = tune.main(args=argv, prog_name="tune", standalone_mode=False)
+        return code
+    except TunerError as error:
+        return _fail(str(error))
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} (options: tune run --help)")
+    except click.Abort:
+        click.echo("tune: stopped", err=True)
+        return STOPPED
+    except OSError as error:
+        if error.errno not in OS_LIMITS:
+            raise
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free or choose another place with --out")
+
+
+def _fail(sentence: str) -> int:
+    click.echo(f"tune: {' '.join(sentence.split())}", err=True)
+    return BAD_INPUT

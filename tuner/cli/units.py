@@ -1,0 +1,77 @@
+"""Sizes and durations: ``2GB`` and ``400us`` to numbers, and numbers to text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import click
+
+BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+BYTES |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Zµμ]+)\s*(/\s*vector)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryLimit:
+    """A limit on the resident index: in all, or for each vector."""
+
+    total_bytes: int | None = None
+    per_vector_bytes: float | None = None
+
+
+def parse_size(text: str) -> MemoryLimit:
+    """Return the limit that ``2GB``, ``600MiB`` or ``180B/vector`` stands for."""
+    amount, unit, each = _amount(text)
+    if unit.lower() not in BYTES:
+        raise click.BadParameter(f"{text!r} is not a size: write 600MB, 2GiB or 180B/vector")
+    size = amount * BYTES[unit.lower()]
+    if size < 1:
+        raise click.BadParameter(f"{text!r} holds no index: write a size above 0")
+    return MemoryLimit(per_vector_bytes=size) if each else MemoryLimit(total_bytes=int(size))
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``400us``, ``1.5ms``, ``90s``, ``10m`` or ``1h`` stands for."""
+    amount, unit, each = _amount(text)
+    if each or unit.lower() not in SECONDS:
+        raise click.BadParameter(f"{text!r} is not a duration: write 400us, 1.5ms, 90s, 10m or 1h")
+    if amount <= 0:
+        raise click.BadParameter(f"{text!r} leaves no time: write a duration above 0")
+    return amount * SECONDS[unit.lower()]
+
+
+def show_bytes(count: float) -> str:
+    """Return bytes with three digits and a decimal unit: ``348 B``, ``1.68 kB``, ``2.5 GB``."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size * 0.9995:
+            return f"{_three_digits(count / size)} {unit}"
+    return f"{_three_digits(count)} B"
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration: ``47.5 us``, ``3.2 ms``, ``12 s``, ``1 min 40 s``, ``2 h 05 min``."""
+    if seconds < 59.95:
+        for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+            if seconds >= size * 0.9995:
+                return f"{_three_digits(seconds / size)} {unit}"
+        return f"{_three_digits(seconds * 1e9)} ns"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _amount(text: str) -> tuple[float, str, bool]:
+    """Return number, unit and whether it is for each vector; an empty unit if the text has no such form."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        return 0.0, "", False
+    return float(match[1]), match[2].replace("μ", "µ"), match[3] is not None
+
+
+def _three_digits(value: float) -> str:
+    decimals = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

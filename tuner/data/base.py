@@ -1,0 +1,135 @@
+"""The prepared base: one float32 copy on disk, in a space where L2 ranks as the user's metric does.
+
+- ``cosine``: rows are normalised.
+- ``ip``: one column ``sqrt(R^2 - |x|^2)`` is added, R the largest norm, and a zero to each query;
+  then ``|q - x|^2 = |q|^2 + R^2 - 2 <q, x>`` (Bachrach et al., Speeding up the Xbox recommender
+  system, RecSys 2014). So every faiss object has one metric, L2, and none can be built for the
+  wrong one.
+- ``l2``: as it is.
+
+The matrix is memory-mapped: its pages are dropped between stages, and faiss searches it in place.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from tuner.data.vectors import Vectors
+from tuner.types import FloatArray, IdArray, Metric, Steps
+
+BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Base:
+    """Prepared rows.
+
+    Attributes:
+        x: (n, d) float32, memory-mapped, read-only.
+        rows: (n,) int64 row numbers in the user's file, or None where they are 0..n-1.
+        metric: the user's.
+        radius: largest norm (``ip`` only), else 0.
+    """
+
+    x: FloatArray
+    rows: IdArray | None
+    metric: Metric
+    radius: float
+
+    @property
+    def n(self) -> int:
+        return len(self.x)
+
+    @property
+    def d(self) -> int:
+        return int(self.x.shape[1])
+
+    def flat(self) -> faiss.IndexFlatL2:
+        """Return a flat index over the mapped rows, without copying them."""
+        index = faiss.IndexFlatL2(self.d)
+        view_codes(index, self.x.view(np.uint8))
+        return index
+
+    def sample(self, size: int, seed: int) -> FloatArray:
+        """Return ``min(size, n)`` random rows, in ascending row order."""
+        if size >= self.n:
+            return np.array(self.x)
+        chosen = np.random.default_rng(seed).choice(self.n, size, replace=False)
+        return self.x[np.sort(chosen)]
+
+    def release(self) -> None:
+        """Give the mapped pages back; they are read again when touched."""
+        mapped = getattr(self.x, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def view_codes(index: faiss.IndexFlatCodes, codes: np.ndarray) -> None:
+    """Make ``index`` search ``codes`` (n, code bytes) in place; the caller's array must outlive it."""
+    if codes.shape[1] != index.code_size:
+        raise ValueError(f"codes of {codes.shape[1]} bytes for an index of {index.code_size}")
+    owner = index.codes.owner
+    index.codes = type(index.codes).create_view(faiss.swig_ptr(codes), codes.size, owner)
+    index.ntotal = len(codes)
+
+
+def prepared_queries(queries: FloatArray, metric: Metric) -> FloatArray:
+    """Return queries (nq, d) float32 in the prepared space."""
+    if metric == "cosine":
+        out = np.array(queries, dtype=np.float32)
+        out /= np.linalg.norm(out, axis=1, keepdims=True)
+        return out
+    if metric == "ip":
+        return np.hstack([queries, np.zeros((len(queries), 1), dtype=np.float32)])
+    return np.ascontiguousarray(queries, dtype=np.float32)
+
+
+def prepare(
+    vectors: Vectors, metric: Metric, held_out: IdArray, largest_norm: float, path: Path
+) -> Steps[Base]:
+    """Write the prepared base beside ``path`` and return it mapped.
+
+    Args:
+        held_out: rows that became queries and are left out, ascending.
+        largest_norm: over all rows, from the profile.
+        path: raw float32 file, written under a temporary name and renamed.
+    """
+    d = vectors.d + (metric == "ip")
+    n = vectors.n - len(held_out)
+    partial = path.with_suffix(".partial")
+    step = max(1, BLOCK_BYTES // (4 * vectors.d))
+    with partial.open("wb") as out:
+        for start in range(0, vectors.n, step):
+            stop = min(vectors.n, start + step)
+            block = vectors.read(start, stop)
+            dropped = held_out[(held_out >= start) & (held_out < stop)] - start
+            if len(dropped):
+                block = np.delete(block, dropped, axis=0)
+            _prepare_rows(block, metric, largest_norm).tofile(out)
+            yield stop / vectors.n
+    partial.replace(path)
+    return open_prepared(path, n, d, metric, held_out, largest_norm)
+
+
+def open_prepared(
+    path: Path, n: int, d: int, metric: Metric, held_out: IdArray, largest_norm: float
+) -> Base:
+    """Map a base that ``prepare`` wrote."""
+    x = np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
+    rows = np.delete(np.arange(n + len(held_out)), held_out) if len(held_out) else None
+    return Base(x=x, rows=rows, metric=metric, radius=largest_norm if metric == "ip" else 0.0)
+
+
+def _prepare_rows(block: FloatArray, metric: Metric, radius: float) -> FloatArray:
+    if metric == "cosine":
+        return np.asarray(block / np.linalg.norm(block, axis=1, keepdims=True), dtype=np.float32)
+    if metric == "ip":
+        squared = np.einsum("nd,nd->n", block, block, dtype=np.float64)
+        last = np.sqrt(np.maximum(radius**2 - squared, 0)).astype(np.float32)
+        return np.hstack([block, last[:, None]])
+    return block

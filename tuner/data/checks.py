@@ -1,0 +1,86 @@
+"""What can be refused before any work: options out of range, and options that do not fit the data."""
+
+from __future__ import annotations
+
+from tuner.data.profile import check_queries
+from tuner.data.vectors import Vectors
+from tuner.errors import InputError
+from tuner.types import Options
+
+FEWEST_QUERIES = 20
+"""Ten to tune on and ten to validate on: fewer bound nothing."""
+
+
+def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> None:
+    """Raise InputError if options are out of range, or do not fit the base or the queries.
+
+    Reads the queries but not the base. Zero queries are looked for only under an explicit cosine: call
+    ``check_queries`` again when ``auto`` chose it.
+    """
+    check_options(options)
+    if options.k >= base.n:
+        raise InputError(f"k is {options.k} but {base.source} has only {base.n} rows: use a k below {base.n}")
+    if queries is None:
+        _check_hold_out(base, options)
+        return
+    if options.n_queries is not None:
+        raise InputError(
+            f"n_queries holds rows out of the base, but {queries.source} is given: leave one of them out"
+        )
+    if queries.n < FEWEST_QUERIES:
+        raise InputError(
+            f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES} "
+            "(better 1,000): give more, or none to have them held out of the base"
+        )
+    check_queries(base, queries, options.metric)
+
+
+def check_options(options: Options) -> None:
+    """Raise InputError if an option is out of its range."""
+    recall = options.recall
+    if not 0 < recall <= 1:
+        hint = f"{recall / 100:g} for {recall:g} %" if 1 < recall <= 100 else "a share such as 0.95"
+        raise InputError(f"recall is {recall:g}, but a target lies in (0, 1]: give {hint}")
+    if not 0.5 < options.confidence < 1:
+        raise InputError(f"confidence is {options.confidence:g}, but it lies in (0.5, 1): give 0.95, say")
+    limits = {
+        "max_memory": options.max_memory_bytes,
+        "max_memory a vector": options.max_memory_per_vector,
+        "max_latency": options.max_latency_s,
+        "time_budget": options.time_budget_s,
+    }
+    for name, limit in limits.items():
+        if limit is not None and not limit > 0:
+            raise InputError(f"{name} is {limit:g}, but a limit is above 0: raise it or leave it out")
+    for name, value, least in (
+        ("k", options.k, 1),
+        ("seed", options.seed, 0),
+        ("threads", options.threads, 0),
+    ):
+        if value < least:
+            raise InputError(f"{name} is {value}, but it is at least {least}: give a larger one")
+    if options.k > options.space.ef_search_max:
+        raise InputError(
+            f"k is {options.k}, above the space's ef_search_max of {options.space.ef_search_max}: "
+            "ef_search is never below k, so raise ef_search_max or lower k"
+        )
+    if options.rerank_store == "disk" and max(options.space.rerank_factors) == 1:
+        raise InputError(
+            f"rerank_store is disk, but the space {options.space.name!r} re-ranks nothing: "
+            "add rerank_factors above 1 or leave rerank_store out"
+        )
+
+
+def _check_hold_out(base: Vectors, options: Options) -> None:
+    asked = options.n_queries
+    if asked is None:
+        return
+    if asked < FEWEST_QUERIES:
+        raise InputError(
+            f"n_queries is {asked}, and recall needs at least {FEWEST_QUERIES} queries: hold out more"
+        )
+    if asked > base.n // 2 or options.k >= base.n - asked:
+        raise InputError(
+            f"n_queries is {asked}, too many to hold out of the {base.n} rows of {base.source} for k = "
+            f"{options.k}: hold out fewer, or give a query file"
+        )

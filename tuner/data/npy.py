@@ -1,0 +1,167 @@
+"""A .npy file: its header checked against its size, its rows, and what to do with files of other formats.
+
+Rows are read with seek and read, not mapped: pages of a mapped file count as resident memory.
+"""
+
+from __future__ import annotations
+
+import tokenize
+from dataclasses import dataclass
+from io import BufferedReader, FileIO
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.errors import InputError
+
+CONVERSIONS = {
+    ".npz": "np.load(f)['arr_0']",
+    ".csv": "np.loadtxt(f, delimiter=',', dtype='float32')",
+    ".tsv": "np.loadtxt(f, delimiter='\\t', dtype='float32')",
+    ".txt": "np.loadtxt(f, dtype='float32')",
+    ".json": "np.array(json.load(open(f)), 'float32')",
+    ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
+    ".parquet": "np.stack(pandas.read_parquet(f)['embedding'])",
+    ".arrow": "np.stack(pandas.read_feather(f)['embedding'])",
+    ".feather": "np.stack(pandas.read_feather(f)['embedding'])",
+    ".h5": "h5py.File(f)['embeddings'][:]",
+    ".hdf5": "h5py.File(f)['embeddings'][:]",
+    ".fvecs": "np.fromfile(f, 'int32').reshape(-1, d + 1)[:, 1:].view('float32')",
+    ".bvecs": "np.fromfile(f, 'uint8').reshape(-1, d + 4)[:, 4:]",
+    ".fbin": "np.fromfile(f, 'float32', offset=8).reshape(-1, d)",
+    ".u8bin": "np.fromfile(f, 'uint8', offset=8).reshape(-1, d)",
+    ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
+    ".pt": "torch.load(f).numpy()",
+    ".safetensors": "safetensors.numpy.load_file(f)['embeddings']",
+    ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
+}
+SIGNATURES = {b"PK\x03\x04": ".npz", b"\x89HDF": ".h5", b"PAR1": ".parquet", b"\x80": ".pkl"}
+"""First bytes that give a format away whatever the file is called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpyFile:
+    """What the header of a .npy file promises, checked to be there.
+
+    Attributes:
+        source: how messages name the file.
+        offset: bytes before the first value.
+    """
+
+    path: Path
+    source: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    offset: int
+
+    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return ascending ``rows`` of a matrix as stored.
+
+        Raises:
+            InputError: the file became shorter since it was opened.
+        """
+        with self.path.open("rb", buffering=0) as file:
+            return self._columns(file, rows) if self.fortran else self._runs(file, rows)
+
+    def _runs(self, file: FileIO, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Read in C order: one read for each run of neighbouring rows."""
+        d = self.shape[1]
+        out = np.empty((len(rows), d), dtype=self.dtype)
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for begin, end in zip((0, *breaks), (*breaks, len(rows)), strict=True):
+            self._fill(file, int(rows[begin]) * d, out[begin:end])
+        return out
+
+    def _columns(self, file: FileIO, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Read in Fortran order: one read of the span of ``rows`` for each column."""
+        n, d = self.shape
+        first = int(rows[0])
+        span = np.empty((d, int(rows[-1]) - first + 1), dtype=self.dtype)
+        for column in range(d):
+            self._fill(file, column * n + first, span[column])
+        return span.T[rows - first]
+
+    def _fill(self, file: FileIO, position: int, out: NDArray[Any]) -> None:
+        """Read values from ``position`` on until ``out`` is full."""
+        file.seek(self.offset + position * self.dtype.itemsize)
+        left = out.reshape(-1).view(np.uint8).data
+        while left:
+            count = file.readinto(left)
+            if not count:
+                raise InputError(
+                    f"{self.source} became shorter while it was read: write it again and repeat the run"
+                )
+            left = left[count:]
+
+
+def open_npy(path: Path, source: str) -> NpyFile:
+    """Return a .npy file that holds at least the bytes that its header promises.
+
+    Args:
+        source: how messages name the file.
+
+    Raises:
+        InputError: missing, a directory, unreadable, empty, not .npy, damaged, pickled or truncated.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{source} is a directory: name a .npy file in it")
+        if not path.exists():
+            raise InputError(f"{source} does not exist: check the path")
+        if not path.is_file():
+            raise InputError(f"{source} is not a regular file: save the vectors to a .npy file first")
+        size = path.stat().st_size
+        if not size:
+            raise InputError(f"{source} is empty: write it again with np.save")
+        with path.open("rb") as file:
+            found = _parse(file, path, source)
+    except OSError as error:
+        raise InputError(
+            f"{source} cannot be read ({error.strerror}): check the path and its permissions"
+        ) from None
+    if found.dtype.hasobject:
+        raise InputError(
+            f"{source} holds pickled Python objects: stack rows of equal length and save them as float32"
+        )
+    promised = found.offset + prod(found.shape) * found.dtype.itemsize
+    if size < promised:
+        raise InputError(
+            f"{source} is truncated ({size:,} of {promised:,} bytes): copy it again or write it again"
+        )
+    return found
+
+
+def _parse(file: BufferedReader, path: Path, source: str) -> NpyFile:
+    start = file.read(8)
+    if not start.startswith(np.lib.format.MAGIC_PREFIX):
+        raise InputError(f"{source} is not a .npy file: {_conversion(path, start)}")
+    if len(start) < np.lib.format.MAGIC_LEN:
+        raise InputError(f"{source} is truncated inside its header: copy it again or write it again")
+    major, minor = start[6:8]
+    if (major, minor) not in ((1, 0), (2, 0), (3, 0)):
+        raise InputError(
+            f"{source} has .npy version {major}.{minor}, which is not known: write it again with np.save"
+        )
+    # 3.0 is 2.0 with field names in UTF-8, and a dtype with fields is refused anyway
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(file)
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        raise InputError(
+            f"{source} has a damaged or truncated header: copy it again or write it again"
+        ) from None
+    return NpyFile(
+        path=path, source=source, shape=tuple(shape), dtype=dtype, fortran=fortran, offset=file.tell()
+    )
+
+
+def _conversion(path: Path, start: bytes) -> str:
+    suffix = next((kind for mark, kind in SIGNATURES.items() if start.startswith(mark)), path.suffix.lower())
+    expression = CONVERSIONS.get(suffix)
+    if expression is None:
+        return "save the vectors as one (n, d) array with np.save"
+    return f"convert it with np.save('vectors.npy', {expression}), f being {path.name!r}"

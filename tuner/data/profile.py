@@ -1,0 +1,208 @@
+"""What one pass over the base finds: bad values, norms, copies, dead dimensions, spectrum, the metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.vectors import Vectors, row_hashes
+from tuner.errors import InputError
+from tuner.types import FloatArray, Metric, Profile, Steps
+
+MetricChoice: TypeAlias = Literal["auto", "cosine", "ip", "l2"]
+SHORTEST, LONGEST = 1e-18, 1e18
+"""Norms whose squares float32 still holds; a shorter row counts as zero, a longer one is refused."""
+DEAD_SPREAD = 1e-6
+"""Spread of a dead dimension relative to the typical one: below what float32 resolves (1.2e-7) in a sum."""
+SAMPLE_ROWS, WIDE_SAMPLE_ROWS, WIDE = 10_000, 1_500, 1_500
+"""Rows of the spectrum's sample; from ``WIDE`` dimensions on fewer, so that it stays a second's work."""
+SHARES = (0.90, 0.95, 0.99)
+
+
+@dataclass
+class BadRows:
+    """First row and number of rows of one fault."""
+
+    first: int = -1
+    count: int = 0
+
+    def add(self, start: int, bad: NDArray[np.bool_]) -> None:
+        """Add the faults of a block that begins at row ``start``."""
+        if bad.any():
+            if not self.count:
+                self.first = start + int(bad.argmax())
+            self.count += int(bad.sum())
+
+    def __str__(self) -> str:
+        return f"{self.count:,} row{'s' * (self.count != 1)}, the first is row {self.first}"
+
+
+@dataclass
+class Tally:
+    """Sums over the rows seen so far."""
+
+    d: int
+    not_finite: BadRows = field(default_factory=BadRows)
+    zero: BadRows = field(default_factory=BadRows)
+    too_long: BadRows = field(default_factory=BadRows)
+    n: int = 0
+    norm_min: float = np.inf
+    norm_max: float = 0.0
+    norm_sum: float = 0.0
+    counts_only: bool = True
+    origin: NDArray[np.float64] | None = None
+    sums: NDArray[np.float64] = field(init=False)
+    squares: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums, self.squares = np.zeros(self.d), np.zeros(self.d)
+
+    def add(self, start: int, block: FloatArray) -> None:
+        """Add a block that begins at row ``start``; rows that are not finite count only as such."""
+        finite = np.asarray(np.isfinite(block).all(axis=1))
+        self.not_finite.add(start, ~finite)
+        values = block.astype(np.float64)
+        norms = np.sqrt(np.einsum("nd,nd->n", values, values))
+        self.zero.add(start, norms < SHORTEST)
+        self.too_long.add(start, finite & (norms > LONGEST))
+        if self.not_finite.count:
+            return
+        self.counts_only = self.counts_only and bool((block >= 0).all() and (block == np.rint(block)).all())
+        self.n += len(block)
+        self.norm_min = min(self.norm_min, float(norms.min()))
+        self.norm_max = max(self.norm_max, float(norms.max()))
+        self.norm_sum += float(norms.sum())
+        if self.origin is None:
+            self.origin = values[0].copy()
+        values -= self.origin  # so that constant columns have a spread of exactly zero
+        self.sums += values.sum(axis=0)
+        self.squares += np.einsum("nd,nd->d", values, values)
+
+    def dead_dimensions(self) -> tuple[int, ...]:
+        """Return columns whose spread is below rounding, ascending; none for a single row."""
+        if self.n < 2:
+            return ()
+        variance = np.maximum(self.squares / self.n - (self.sums / self.n) ** 2, 0)
+        return tuple(np.flatnonzero(variance <= DEAD_SPREAD**2 * variance.mean()).tolist())
+
+
+def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]:
+    """Yield the share done; return the profile, with the metric chosen.
+
+    Args:
+        metric: the user's, or ``auto``.
+        seed: of the sample for the spectrum.
+
+    Raises:
+        InputError: NaN or infinity, values too large for float32 distances, zero rows under cosine.
+    """
+    tally = Tally(vectors.d)
+    hashes = np.empty(vectors.n, dtype=np.int64)
+    for start, stop in vectors.blocks():
+        block = vectors.read(start, stop)
+        tally.add(start, block)
+        hashes[start:stop] = row_hashes(block)
+        yield 0.8 * stop / vectors.n
+    _refuse(vectors.source, tally, metric)
+    chosen, reason = _choose_metric(tally, metric)
+    fingerprint = vectors.fingerprint
+    yield 0.9
+    spectrum = _spectrum(_sample(vectors, seed))
+    groups = _group_sizes(hashes)
+    return Profile(
+        source=vectors.source,
+        n=vectors.n,
+        d=vectors.d,
+        dtype=vectors.dtype.name,
+        fingerprint=fingerprint,
+        metric=chosen,
+        metric_reason=reason,
+        norm_min=tally.norm_min,
+        norm_mean=tally.norm_sum / tally.n,
+        norm_max=tally.norm_max,
+        n_zero_rows=tally.zero.count,
+        n_duplicate_rows=vectors.n - len(groups),
+        largest_duplicate_group=int(groups.max()),
+        dead_dimensions=tally.dead_dimensions(),
+        spectrum_dims=spectrum,
+    )
+
+
+def check_queries(base: Vectors, queries: Vectors, metric: MetricChoice) -> None:
+    """Raise InputError unless all queries can be searched for in the base.
+
+    Args:
+        metric: chosen for the base; with ``auto`` zero rows are not looked for.
+    """
+    if queries.d != base.d:
+        raise InputError(
+            f"{queries.source} has {queries.d} dimensions and {base.source} has {base.d}: "
+            "embed queries and base with the same model"
+        )
+    tally = Tally(queries.d)
+    for start, stop in queries.blocks():
+        tally.add(start, queries.read(start, stop))
+    _refuse(queries.source, tally, metric)
+
+
+def _refuse(source: str, tally: Tally, metric: MetricChoice) -> None:
+    if tally.not_finite.count:
+        raise InputError(
+            f"{source} has NaN or infinite values as float32 in {tally.not_finite}: "
+            "remove these rows or embed them again"
+        )
+    if tally.too_long.count:
+        raise InputError(
+            f"{source} has values whose squares overflow float32 in {tally.too_long}: "
+            "divide all rows by one constant"
+        )
+    if metric == "cosine" and tally.zero.count:
+        raise InputError(
+            f"{source} has zero vectors, which have no direction and no cosine, in {tally.zero}: "
+            "remove these rows or use --metric l2 or ip"
+        )
+
+
+def _choose_metric(tally: Tally, metric: MetricChoice) -> tuple[Metric, str]:
+    if metric != "auto":
+        return metric, "asked for"
+    low, high = tally.norm_min, tally.norm_max
+    if tally.zero.count:
+        return "l2", f"zero vectors have no direction ({tally.zero})"
+    if low >= 0.99 and high <= 1.01:
+        return "cosine", "all norms are within 1 % of 1, so cosine, ip and l2 rank alike"
+    if tally.counts_only:
+        return "l2", "whole numbers from 0 up are descriptors or counts, which are compared by l2"
+    return "cosine", (
+        f"norms run from {low:.3g} to {high:.3g}, and embeddings are compared by direction; "
+        "use --metric ip or l2 if the model's card says so"
+    )
+
+
+def _group_sizes(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many rows share each hash; sorts ``hashes`` in place."""
+    hashes.sort()
+    starts = np.flatnonzero(np.diff(hashes)) + 1
+    return np.diff(starts, prepend=0, append=len(hashes))
+
+
+def _sample(vectors: Vectors, seed: int) -> FloatArray:
+    size = min(vectors.n, SAMPLE_ROWS if vectors.d <= WIDE else WIDE_SAMPLE_ROWS)
+    return vectors.rows(np.sort(np.random.default_rng(seed).choice(vectors.n, size, replace=False)))
+
+
+def _spectrum(sample: FloatArray) -> tuple[int, int, int]:
+    """Return how many principal components hold 90, 95 and 99 % of the variance; zeros if there is none."""
+    sample -= sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sample /= np.abs(sample).max() or 1  # squares of large values would overflow
+    products: NDArray[Any] = sample.T @ sample if sample.shape[0] > sample.shape[1] else sample @ sample.T
+    variances = np.maximum(np.linalg.eigvalsh(products.astype(np.float64))[::-1], 0)
+    total = variances.sum()
+    if total <= 0:
+        return (0, 0, 0)
+    held = np.cumsum(variances) / total
+    a, b, c = (int(np.searchsorted(held, share - 1e-9)) + 1 for share in SHARES)
+    return (a, b, c)

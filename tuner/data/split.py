@@ -1,0 +1,39 @@
+"""Which rows become queries, and which queries choose and which confirm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tuner.data.vectors import Vectors, row_hashes
+from tuner.types import IdArray
+
+
+def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
+    """Return rows that become queries, ascending int64.
+
+    Args:
+        n_queries: how many; None takes a tenth of the rows, from 400 to 2,000, at most a fifth of them.
+    """
+    if n_queries is None:
+        n_queries = min(2_000, max(400, n // 10), n // 5)
+    return np.sort(np.random.default_rng(seed).choice(n, n_queries, replace=False)).astype(np.int64)
+
+
+def split_halves(nq: int, seed: int) -> tuple[IdArray, IdArray]:
+    """Return positions of the queries to tune on and to validate on: random, disjoint, complete, ascending.
+
+    The tune half has the odd one.
+    """
+    # another stream than hold_out's, so that the halves do not depend on how rows were drawn
+    order = np.random.default_rng([seed, 1]).permutation(nq).astype(np.int64)
+    middle = (nq + 1) // 2
+    return np.sort(order[:middle]), np.sort(order[middle:])
+
+
+def count_in_base(base: Vectors, queries: Vectors) -> int:
+    """Return how many queries equal a row of the base bit for bit, as float32."""
+    wanted = np.concatenate([row_hashes(queries.read(*block)) for block in queries.blocks()])
+    found = np.zeros(len(wanted), dtype=bool)
+    for block in base.blocks():
+        found |= np.isin(wanted, row_hashes(base.read(*block)))
+    return int(found.sum())

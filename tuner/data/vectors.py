@@ -1,0 +1,149 @@
+"""Rows of a .npy file or an array, read in bounded blocks and never held as a whole second copy."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.npy import NpyFile, open_npy
+from tuner.errors import InputError
+from tuner.types import FloatArray
+
+BLOCK_BYTES = 4 << 20
+KINDS = ("float16", "float32", "float64", "int8", "uint8")
+Role: TypeAlias = Literal["base", "queries"]
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """An (n, d) matrix that is read on demand, as float32.
+
+    Attributes:
+        source: what messages call it: the file name as given, or ``base array``.
+        dtype: of the stored values, in native byte order.
+        data: the array itself, or the file that holds it.
+    """
+
+    source: str
+    n: int
+    d: int
+    dtype: np.dtype[Any]
+    data: NpyFile | NDArray[Any]
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of all rows in order, at most 4 MiB each, at least one row."""
+        for start in range(0, self.n, self._rows_a_block):
+            yield start, min(self.n, start + self._rows_a_block)
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return rows ``start`` to ``stop`` as a new float32 (stop - start, d) array."""
+        return self.rows(np.arange(start, stop))
+
+    def rows(self, index: NDArray[np.integer[Any]]) -> FloatArray:
+        """Return rows by number, in the order asked for, as a new float32 (len(index), d) array.
+
+        Values beyond float32 become infinite; ``tuner.data.profile.scan`` refuses them.
+        """
+        out = np.empty((len(index), self.d), dtype=np.float32)
+        with np.errstate(over="ignore"):
+            for place, block in self._native(np.asarray(index, dtype=np.int64)):
+                out[place] = block
+        return out
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """BLAKE2b of shape, dtype and values, equal for a file, an array and either memory order."""
+        digest = hashlib.blake2b(f"{self.n} {self.d} {self.dtype.str} ".encode(), digest_size=16)
+        for start, stop in self.blocks():
+            for _, block in self._native(np.arange(start, stop)):
+                digest.update(np.ascontiguousarray(block, dtype=self.dtype).data)
+        return digest.hexdigest()
+
+    @property
+    def _rows_a_block(self) -> int:
+        return max(1, BLOCK_BYTES // (self.d * max(4, self.dtype.itemsize)))
+
+    def _native(self, index: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Yield (places in ``index``, their rows as stored), a block of the matrix at a time."""
+        if len(index) and not 0 <= index.min() <= index.max() < self.n:
+            raise IndexError(f"rows {index.min()} to {index.max()} of {self.n}")
+        order = np.argsort(index, kind="stable")
+        ascending = index[order]
+        breaks = np.flatnonzero(np.diff(ascending // self._rows_a_block)) + 1
+        for begin, end in zip((0, *breaks), (*breaks, len(index)), strict=True):
+            if begin < end:
+                yield order[begin:end], self._gather(ascending[begin:end])
+
+    def _gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return ascending ``rows`` of one block as stored."""
+        if isinstance(self.data, NpyFile):
+            return self.data.rows(rows)
+        block: NDArray[Any] = self.data[rows]
+        _drop_mapped_pages(self.data)
+        return block
+
+
+def open_vectors(source: str | Path | NDArray[Any], role: Role) -> Vectors:
+    """Return the vectors of a .npy file or of an array, checked but not read.
+
+    Args:
+        source: file or array, (n, d), float16, float32, float64, int8 or uint8.
+        role: how messages call an array.
+
+    Raises:
+        InputError: it is not such a file or array.
+    """
+    if isinstance(source, np.ndarray):
+        name = f"{role} array"
+        data: NpyFile | NDArray[Any] = source
+    else:
+        name = str(source)
+        data = open_npy(Path(source), name)
+    _check_matrix(name, data.shape, data.dtype)
+    n, d = data.shape
+    return Vectors(source=name, n=n, d=d, dtype=data.dtype.newbyteorder("="), data=data)
+
+
+def row_hashes(block: FloatArray) -> NDArray[np.int64]:
+    """Return a 64-bit hash of each row's bytes, for equality of rows within this process.
+
+    A million rows have a false match with probability below 1e-7, so matches are not verified.
+    """
+    rows = np.ascontiguousarray(block)
+    cells = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    return np.fromiter(map(hash, cells.tolist()), dtype=np.int64, count=len(rows))
+
+
+def _check_matrix(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) != 2:
+        hint = "a single vector needs x.reshape(1, -1)" if len(shape) == 1 else "use x.reshape(-1, d)"
+        raise InputError(
+            f"{source} has {len(shape)} dimension{'s' * (len(shape) != 1)} {shape}, but rows of vectors "
+            f"have two, (n, d): {hint}"
+        )
+    if dtype.newbyteorder("=").name not in KINDS:
+        raise InputError(
+            f"{source} has dtype {dtype}, but vectors are {', '.join(KINDS[:-1])} or {KINDS[-1]}: "
+            "convert them with x.astype('float32')"
+        )
+    if shape[0] < 1 or shape[1] < 1:
+        raise InputError(f"{source} has no {'rows' if shape[0] < 1 else 'columns'} {shape}: write it again")
+
+
+def _drop_mapped_pages(array: NDArray[Any]) -> None:
+    """Give back the pages of an array that the user mapped from a file."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    # copy-on-write pages ("c") would lose what the user wrote to them
+    if isinstance(owner, np.memmap) and owner.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped: Any = owner._mmap  # type: ignore[attr-defined]
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,31 @@
+"""The two ways a run ends without an answer: the input is wrong, or the honest answer is no."""
+
+from __future__ import annotations
+
+
+class TunerError(Exception):
+    """One sentence for the user: what is wrong, where, and what to do. The command line exits with 2."""
+
+
+class InputError(TunerError):
+    """A file, an array or an option cannot be used as it is."""
+
+
+class ResourceError(TunerError):
+    """The plan needs more memory, disk or time than there is."""
+
+
+class MissingExtraError(TunerError):
+    """An optional package is not installed.
+
+    Args:
+        package: distribution that is missing.
+        extra: extra of this project that brings it.
+        what: what the package is needed for, as the end of the sentence "... is needed for".
+    """
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(
+            f"{package} is not installed and is needed for {what}: "
+            f"run pip install 'vector-index-tuner[{extra}]'"
+        )

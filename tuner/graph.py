@@ -1,0 +1,261 @@
+"""One graph for everything: build it once, order its links, derive every smaller M, transplant it.
+
+Links of level 0 are ordered once: first those that pass the relative-neighbourhood rule of HNSW's
+heuristic (Malkov and Yashunin 2016, algorithm 4), closest first, then the rest, closest first. The
+graph of any smaller M is then a prefix of each list. faiss applies the rule itself
+(``shrink_level_0_neighbors``); the few nodes of the upper levels are done here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.base import Base, view_codes
+from tuner.quantizers import Codes, Encoder, Quantizer, new_index
+from tuner.types import FloatArray, Steps
+
+LinkArray = NDArray[np.int32]
+BLOCK_BYTES = 16 << 20
+NODES = 8192
+"""Nodes handled at once when links are copied: about 6 MB of positions at M=48."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """A built graph, its lists ordered for derivation. Nodes stand in insertion order.
+
+    Attributes:
+        order: (n,) int32, row of the prepared base of each node.
+        levels: (n,) int32, number of levels of each node (1 is level 0 only), as faiss counts.
+        width: columns of the level 0 file, at most 2 M.
+        upper: (rows, M) int32, lists of the upper levels of all nodes with more than one level, node
+            by node and level by level, -1 filled, ordered as level 0 is.
+        entry_point: node where searches start.
+        mean_degree: links a node on level 0.
+    """
+
+    M: int
+    ef_construction: int
+    order: LinkArray
+    levels: LinkArray
+    width: int
+    upper: LinkArray
+    entry_point: int
+    max_level: int
+    mean_degree: float
+
+    @property
+    def n(self) -> int:
+        return len(self.order)
+
+    def n_slots(self, M: int) -> int:
+        """Return the neighbour slots that faiss stores for this graph cut to M."""
+        return 2 * M * self.n + M * int((self.levels - 1).sum())
+
+
+def build(base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int, path: Path) -> Steps[Links]:
+    """Build one HNSW graph on the encoder's codes and write its ordered level 0 lists to ``path``.
+
+    Rows are inserted in random order, so that a sorted file makes as good a graph as a shuffled one.
+    """
+    index = encoder.empty(M)
+    index.hnsw.efConstruction = ef_construction
+    index.hnsw.rng = faiss.RandomGenerator(seed + 1)
+    order = np.random.default_rng(seed).permutation(base.n).astype(np.int32)
+    _reserve(index, base.n, M)
+    rows = max(1024, min(BLOCK_BYTES // (4 * base.d), -(-base.n // 24)))
+    for start in range(0, base.n, rows):
+        index.add(encoder.transform(base.x[order[start : start + rows]]))
+        # an insertion costs about the logarithm of the rows already there
+        yield 0.95 * min(1.0, (start + rows) / base.n)
+    base.release()
+    links = _ordered_links(index, base, order, M, ef_construction, path)
+    yield 1.0
+    return links
+
+
+def _reserve(index: faiss.IndexHNSW, n: int, M: int) -> None:
+    """Let faiss's vectors grow to their final size once, not by doubling."""
+    slots = int(n * (2 * M + 1.1 * M / (M - 1))) if M > 1 else 4 * n
+    index.hnsw.neighbors.resize(slots)
+    index.hnsw.neighbors.resize(0)
+    storage = faiss.downcast_index(index.storage)
+    storage.codes.resize(n * storage.code_size)
+    storage.codes.resize(0)
+
+
+def _ordered_links(
+    index: faiss.IndexHNSW, base: Base, order: LinkArray, M: int, ef_construction: int, path: Path
+) -> Links:
+    hnsw, n = index.hnsw, index.ntotal
+    levels = faiss.vector_to_array(hnsw.levels).astype(np.int32)
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)[:-1]
+    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    columns = np.arange(2 * M)
+
+    index.reorder_links()
+    sorted_path = path.with_suffix(".sorted.partial")
+    width, n_links = 0, 0
+    with sorted_path.open("wb") as out:
+        for start in range(0, n, NODES):
+            lists = slots[offsets[start : start + NODES, None] + columns]
+            degree = (lists >= 0).sum(axis=1)
+            width, n_links = max(width, int(degree.max())), n_links + int(degree.sum())
+            lists.tofile(out)
+    index.shrink_level_0_neighbors(2 * M)
+    partial = path.with_suffix(".partial")
+    with sorted_path.open("rb") as closest_first, partial.open("wb") as out:
+        for start in range(0, n, NODES):
+            diverse = slots[offsets[start : start + NODES, None] + columns]
+            lists = np.fromfile(closest_first, dtype=np.int32, count=diverse.size).reshape(diverse.shape)
+            diverse_first(lists, diverse)[:, :width].tofile(out)
+    sorted_path.unlink()
+    partial.replace(path)
+    return Links(
+        M=M,
+        ef_construction=ef_construction,
+        order=order,
+        levels=levels,
+        width=width,
+        upper=_upper_lists(slots, offsets, levels, M, base, order),
+        entry_point=hnsw.entry_point,
+        max_level=hnsw.max_level,
+        mean_degree=n_links / n,
+    )
+
+
+def diverse_first(closest_first: LinkArray, diverse: LinkArray) -> LinkArray:
+    """Return each list with its diverse links in front, both parts in their order.
+
+    Args:
+        closest_first: (m, w) int32 lists by distance, -1 filled.
+        diverse: (m, w) int32, a subsequence of each list, -1 filled.
+    """
+    m, w = closest_first.shape
+    position = np.zeros(m, dtype=np.int64)
+    kept = np.zeros((m, w), dtype=bool)
+    rows = np.arange(m)
+    for column in range(w):
+        link = closest_first[:, column]
+        same = (link >= 0) & (link == diverse[rows, np.minimum(position, w - 1)])
+        kept[:, column] = same
+        position += same
+    return np.take_along_axis(closest_first, np.argsort(~kept, axis=1, kind="stable"), axis=1)
+
+
+def is_diverse(to_node: FloatArray, pairwise: FloatArray) -> NDArray[np.bool_]:
+    """Return which links pass the relative-neighbourhood rule.
+
+    A link is kept if no link kept before it is closer to it than the node is.
+
+    Args:
+        to_node: (m, w) distances from each node to its links, ascending; inf where there is none.
+        pairwise: (m, w, w) distances among the links of each node.
+    """
+    m, w = to_node.shape
+    kept = np.zeros((m, w), dtype=bool)
+    for column in range(w):
+        nearest_kept = np.where(kept, pairwise[:, column, :], np.inf).min(axis=1)
+        kept[:, column] = np.isfinite(to_node[:, column]) & (nearest_kept >= to_node[:, column])
+    return kept
+
+
+def _upper_lists(
+    slots: LinkArray, offsets: NDArray[np.int64], levels: LinkArray, M: int, base: Base, order: LinkArray
+) -> LinkArray:
+    nodes = np.flatnonzero(levels > 1)
+    lists = [
+        slots[offsets[node] + 2 * M : offsets[node] + (1 + levels[node]) * M].reshape(-1, M) for node in nodes
+    ]
+    if not lists:
+        return np.zeros((0, M), dtype=np.int32)
+    upper = np.concatenate(lists)
+    owner = np.repeat(nodes, levels[nodes] - 1)
+    step = max(1, BLOCK_BYTES // (4 * M * (base.d + M)))
+    for start in range(0, len(upper), step):
+        block = upper[start : start + step]
+        upper[start : start + step] = _ordered_upper(
+            block, base.x[order[owner[start : start + step]]], base.x[order[np.maximum(block, 0)]]
+        )
+    return upper
+
+
+def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> LinkArray:
+    norms = np.einsum("mwd,mwd->mw", linked, linked)
+    pairwise = norms[:, :, None] + norms[:, None, :] - 2 * (linked @ linked.transpose(0, 2, 1))
+    to_node = norms + (nodes**2).sum(axis=1)[:, None] - 2 * np.einsum("md,mwd->mw", nodes, linked)
+    to_node[lists < 0] = np.inf
+    closest = np.argsort(to_node, axis=1, kind="stable")
+    to_node = np.take_along_axis(to_node, closest, axis=1)
+    pairwise = np.take_along_axis(pairwise, closest[:, :, None], axis=1)
+    pairwise = np.take_along_axis(pairwise, closest[:, None, :], axis=2)
+    lists = np.take_along_axis(lists, closest, axis=1)
+    first = np.argsort(~is_diverse(to_node, pairwise), axis=1, kind="stable")
+    return np.take_along_axis(lists, first, axis=1)
+
+
+def derive(links: Links, M: int, path: Path) -> faiss.HNSW:
+    """Return the graph of M links a node (2M on level 0), in rows of the prepared base.
+
+    Args:
+        path: the level 0 lists that ``build`` wrote.
+    """
+    hnsw = faiss.HNSW(M)
+    levels = np.empty_like(links.levels)
+    levels[links.order] = links.levels
+    faiss.copy_array_to_vector(levels, hnsw.levels)
+    hnsw.prepare_level_tab(links.n, True)
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    slots[:] = -1
+    row_of = np.append(links.order, np.int32(-1))  # position -1, no link, stays -1
+    w = min(2 * M, links.width)
+    with path.open("rb") as lists:
+        for start in range(0, links.n, NODES):
+            rows = links.order[start : start + NODES]
+            block = np.fromfile(lists, dtype=np.int32, count=len(rows) * links.width)
+            slots[offsets[rows][:, None] + np.arange(w)] = row_of[block.reshape(-1, links.width)[:, :w]]
+    nodes = np.flatnonzero(links.levels > 1)
+    if len(nodes):
+        heights = links.levels[nodes] - 1
+        first = offsets[links.order[nodes]] + 2 * M
+        height = np.arange(len(links.upper)) - np.repeat(np.cumsum(heights) - heights, heights)
+        start_of = np.repeat(first, heights) + height * M
+        w = min(M, links.M)
+        slots[start_of[:, None] + np.arange(w)] = row_of[links.upper[:, :w]]
+    hnsw.entry_point = int(links.order[links.entry_point])
+    hnsw.max_level = links.max_level
+    hnsw.efConstruction = links.ef_construction
+    return hnsw
+
+
+def transplant(hnsw: faiss.HNSW, M: int, index: faiss.IndexHNSW, codes: Codes) -> faiss.IndexHNSW:
+    """Put a graph and codes into an empty trained index, searched in place.
+
+    ``search_method`` belongs to the index class, not to the graph: multi-bit RaBitQ searches in two
+    steps, and copying the graph's own value turns that off until the index is written and read.
+    """
+    search_method = index.hnsw.search_method
+    view_codes(faiss.downcast_index(index.storage), codes)
+    index.hnsw = hnsw
+    index.hnsw.search_method = search_method
+    index.ntotal, index.is_trained = len(codes), True
+    return index
+
+
+def build_natively(encoder: Encoder, base: Base, M: int, ef_construction: int) -> faiss.IndexHNSW:
+    """Return an index built by faiss alone on the encoder's codes: what the transplant is compared with."""
+    index = encoder.empty(M)
+    index.hnsw.efConstruction = ef_construction
+    index.add(encoder.transform(base.x))
+    return index
+
+
+def empty_like(codec: Quantizer, M: int) -> faiss.IndexHNSW:
+    """Return an empty index of the codec's class."""
+    return new_index(codec, M)

@@ -1,0 +1,132 @@
+"""The evidence in ``report.md``: memory, costs, every point measured, ceilings, curves, how to repeat it."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from tuner.report.tables import code_span, facts, optional, plain, table
+from tuner.report.words import bytes_text, cost_sentence, predicted_points, shown_points
+from tuner.types import Memory, OperatingPoint, Result
+
+
+def memory_by_part(result: Result) -> Iterator[str]:
+    """Serialized bytes of the shown points, part by part."""
+    shown = shown_points(result)
+    if not shown:
+        return
+    names = [field.name for field in fields(Memory)]
+    head = ("index", *(name.removesuffix("_bytes") for name in names), "resident")
+    rows = (
+        (
+            code_span(point),
+            *(f"{getattr(point.memory, name):,}" for name in names),
+            f"{point.memory.resident_bytes:,}",
+        )
+        for point in (result.points[i] for i in shown)
+    )
+    yield from table(head, rows)
+    yield "\nBytes of the serialized index; overhead is headers, codebooks and transforms; disk is apart."
+
+
+def stage_costs(result: Result) -> Iterator[str]:
+    """The cost of the run in one sentence, then by stage."""
+    yield f"{cost_sentence(result)}\n"
+    rows = ((stage.name, f"{stage.wall_s:.2f}", f"{stage.cpu_s:.2f}") for stage in result.cost.stages)
+    yield from table(("stage", "wall s", "CPU s"), rows)
+
+
+def measured_points(result: Result) -> Iterator[str]:
+    """All points, what was predicted beside what was measured."""
+    if not result.points:
+        return
+    head = ("index", "ef", "recall predicted", "tune", "error", "validated", "at least", "resident", "ndis")
+    rows = (_measured_row(point) for point in result.points)
+    yield from table((*head, "modelled us", "measured us", "reaches"), rows)
+    if result.prediction_error is not None:
+        yield (
+            f"\nMean absolute error of predicted recall over {len(predicted_points(result))} points: "
+            f"{result.prediction_error:.4f}."
+        )
+
+
+def ceilings(result: Result) -> Iterator[str]:
+    """What each codec can reach at best, and why some were left out."""
+    if not result.ceilings:
+        return
+    factors = sorted({factor for ceiling in result.ceilings for factor in ceiling.recall_at})
+    head = (
+        "codec",
+        "dims",
+        "code B",
+        *(f"x{factor}" for factor in factors),
+        "train s",
+        "ns/distance",
+        "excluded because",
+    )
+    rows = (
+        (
+            ceiling.codec,
+            str(ceiling.dims) if ceiling.cut == "none" else f"{ceiling.cut} {ceiling.dims}",
+            str(ceiling.code_bytes),
+            *(optional(ceiling.recall_at.get(factor), ".4f") for factor in factors),
+            f"{ceiling.train_s:.2f}",
+            optional(ceiling.distance_s and ceiling.distance_s * 1e9, ".0f"),
+            plain(ceiling.excluded),
+        )
+        for ceiling in result.ceilings
+    )
+    yield (
+        f"Recall@{result.options.k} of an exhaustive scan of the codes, "
+        "the best so many times k re-ranked exactly.\n"
+    )
+    yield from table(head, rows)
+
+
+def graph_curves(result: Result) -> Iterator[str]:
+    """Recall and distances of each derived graph."""
+    if not result.curves:
+        return
+    yield "What each derived graph does on exact distances.\n"
+    rows = (
+        (str(point.M), str(point.ef_search), f"{point.recall:.4f}", f"{point.ndis_per_query:,.0f}")
+        for point in result.curves
+    )
+    yield from table(("M", "ef", "recall", "ndis"), rows)
+
+
+def how_to_repeat(result: Result) -> Iterator[str]:
+    """Everything that another run of the same figures needs."""
+    options, space = result.options, result.options.space
+    yield from facts(
+        ("made", result.created or "-"),
+        ("base fingerprint", f"`{result.profile.fingerprint}`"),
+        ("queries fingerprint", f"`{result.queries.fingerprint}`"),
+        ("seed", str(options.seed)),
+        ("threads", str(options.threads or "all cores")),
+        ("space", f"{space.name}: M {', '.join(map(str, space.M))}; ef_construction {space.ef_construction}"),
+        ("codecs", ", ".join(space.codecs) or "-"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("machine", ", ".join(f"{name} {value}" for name, value in result.machine.items())),
+    )
+
+
+def _measured_row(point: OperatingPoint) -> tuple[str, ...]:
+    validated = ("-", "-")
+    if point.validated is not None:
+        validated = (f"{point.validated.mean:.4f}", f"{point.validated.lower:.4f}")
+    return (
+        code_span(point),
+        str(point.ef_search),
+        optional(point.predicted_recall, ".4f"),
+        f"{point.recall.mean:.4f}",
+        optional(_error(point), "+.4f"),
+        *validated,
+        bytes_text(point.memory.resident_bytes),
+        f"{point.ndis_per_query:,.0f}",
+        f"{point.modelled_latency_s * 1e6:,.1f}",
+        "-" if point.latency is None else f"{point.latency.mean_s * 1e6:,.1f}",
+        "yes" if point.reaches_target else "no",
+    )
+
+
+def _error(point: OperatingPoint) -> float | None:
+    return None if point.predicted_recall is None else point.predicted_recall - point.recall.mean

@@ -1,0 +1,117 @@
+"""The few lines of plain faiss that load, search, or make again what was recommended."""
+
+import json
+
+from tuner.quantizers import SCALAR_TYPES, Quantizer, quantizer
+from tuner.types import Metric, OperatingPoint, Result
+
+INDEX_FILE = "index.faiss"
+STORE_FILE = "rerank.faiss"
+
+
+def search_lines(result: Result) -> tuple[str, ...]:
+    """Lines of Python, numpy and faiss only, that load the index written and search it with raw queries."""
+    answer = result.recommendation
+    on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
+    lines = ["import faiss, numpy as np"]
+    if result.status == "exact":
+        lines += _exact_index(result)
+    else:
+        lines.append(f'index = faiss.read_index("{INDEX_FILE}")')
+    if answer is not None and on_disk:
+        lines += [
+            f'store = faiss.read_index("{STORE_FILE}", faiss.IO_FLAG_MMAP_IFC)',
+            "index = faiss.IndexRefine(index, store)",
+            f"index.k_factor = {answer.rerank_factor}",
+        ]
+    lines += [
+        _load_line("queries", result.queries.source),
+        f"distances, ids = index.search(queries, {result.options.k})",
+    ]
+    if on_disk and result.queries.held_out_rows:
+        lines += [
+            'held_out = __import__("json").load(open("report.json"))["queries"]["held_out_rows"]',
+            f"ids = np.delete(np.arange({result.profile.n}), held_out)[ids]",
+        ]
+    return tuple(lines)
+
+
+def construct_lines(point: OperatingPoint, d: int, metric: Metric) -> tuple[str, ...]:
+    """Lines of Python that make an empty index of this configuration with faiss's own classes.
+
+    Args:
+        point: configuration and ef_search.
+        d: dimensions of the vectors as given.
+        metric: cosine is L2 behind a normalisation, which ranks the same; vectors go in as they are.
+
+    Returns:
+        The lines; none where faiss has no such class (RaBitQ knows no inner product).
+    """
+    what = point.configuration
+    codec = quantizer(what.codec, what.dims)
+    if codec.kind == "rabitq" and metric == "ip":
+        return ()
+    lines = [
+        f"index = {_graph(codec, what.M, metric_name(metric))}",
+        f"index.hnsw.efConstruction, index.hnsw.efSearch = {what.ef_construction}, {point.ef_search}",
+    ]
+    in_front = []
+    if codec.kind == "opq":
+        in_front.append(f"faiss.OPQMatrix({codec.width}, {codec.m})")
+    if what.cut != "none" and metric == "cosine":
+        in_front.append(f"faiss.NormalizationTransform({codec.width}, 2.0)")
+    if codec.width != what.dims:
+        in_front.append(f"faiss.RemapDimensionsTransform({what.dims}, {codec.width}, False)")
+    if what.cut == "pca":
+        in_front.append(f"faiss.PCAMatrix({d}, {what.dims})")
+    elif what.cut == "truncate":
+        in_front.append(f"faiss.RemapDimensionsTransform({d}, {what.dims}, False)")
+    normalize = f"faiss.NormalizationTransform({d}, 2.0)" if metric == "cosine" else ""
+    if normalize:
+        in_front.append(normalize)
+    lines += [f"index = faiss.IndexPreTransform({step}, index)" for step in in_front]
+    if what.rerank is not None and what.rerank_at == "memory":
+        store = _store(what.rerank, d, metric_name(metric))
+        store = f"faiss.IndexPreTransform({normalize}, {store})" if normalize else store
+        lines.append(f"index = faiss.IndexRefine(index, {store})")
+        lines.append(f"index.k_factor = {what.rerank_factor}")
+    return tuple(lines)
+
+
+def metric_name(metric: Metric) -> str:
+    """The faiss constant of this metric."""
+    return "faiss.METRIC_INNER_PRODUCT" if metric == "ip" else "faiss.METRIC_L2"
+
+
+def _graph(codec: Quantizer, M: int, space: str) -> str:
+    if codec.kind == "flat":
+        return f"faiss.IndexHNSWFlat({codec.width}, {M}, {space})"
+    if codec.kind == "rabitq":
+        return f"faiss.IndexHNSWRaBitQ({codec.width}, {M}, {codec.bits})"
+    if codec.kind == "scalar":
+        return f"faiss.IndexHNSWSQ({codec.width}, {_scalar_type(codec.name)}, {M}, {space})"
+    return f"faiss.IndexHNSWPQ({codec.width}, {codec.m}, {M}, {codec.bits}, {space})"
+
+
+def _store(codec: str, d: int, space: str) -> str:
+    if codec == "fp32":
+        return f"faiss.IndexFlat({d}, {space})"
+    return f"faiss.IndexScalarQuantizer({d}, {_scalar_type(codec)}, {space})"
+
+
+def _scalar_type(codec: str) -> str:
+    return f"faiss.ScalarQuantizer.{SCALAR_TYPES[codec]}"
+
+
+def _exact_index(result: Result) -> tuple[str, ...]:
+    d, metric = result.profile.d, result.profile.metric
+    flat = f"faiss.IndexFlat({d}, {metric_name(metric)})"
+    if metric == "cosine":
+        flat = f"faiss.IndexPreTransform(faiss.NormalizationTransform({d}, 2.0), {flat})"
+    return (_load_line("base", result.profile.source), f"index = {flat}", "index.add(base)")
+
+
+def _load_line(name: str, source: str) -> str:
+    """Loads the file as the user named it, or a plain name for what came from memory or out of the base."""
+    file = json.dumps(source if source.endswith(".npy") else f"{name}.npy", ensure_ascii=False)
+    return f'{name} = np.ascontiguousarray(np.load({file}), dtype="float32")'

@@ -1,0 +1,168 @@
+"""``report.md``: the answer, its evidence, and everything needed to repeat the run."""
+
+from collections.abc import Iterator
+
+from tuner.report.evidence import (
+    ceilings,
+    graph_curves,
+    how_to_repeat,
+    measured_points,
+    memory_by_part,
+    stage_costs,
+)
+from tuner.report.faiss_lines import search_lines
+from tuner.report.tables import code_span, facts, plain, table
+from tuner.report.words import (
+    asked_for,
+    bytes_text,
+    gain_sentence,
+    n_indexed,
+    names_of,
+    recommended_point,
+    seconds_text,
+    shown_points,
+    shown_recall,
+    trust_sentence,
+    verdict,
+)
+from tuner.types import Result
+
+
+def result_to_markdown(result: Result) -> str:
+    """The whole report as Markdown, ending in a newline."""
+    sections = (
+        ("", _answer(result)),
+        ("The front", _front(result)),
+        ("Load and search", _code(result)),
+        ("Memory by part", memory_by_part(result)),
+        ("The data", _data(result)),
+        ("How it was measured", _method(result)),
+        ("What it cost", stage_costs(result)),
+        ("Every point measured", measured_points(result)),
+        ("Ceilings", ceilings(result)),
+        ("Graph curves", graph_curves(result)),
+        ("To repeat it", how_to_repeat(result)),
+    )
+    written = [f"# HNSW for {plain(result.profile.source)}"]
+    for title, lines in sections:
+        body = "\n".join(lines)
+        if body:
+            written.append(f"## {title}\n\n{body}" if title else body)
+    return "\n\n".join(written) + "\n"
+
+
+def _answer(result: Result) -> Iterator[str]:
+    yield f"**{verdict(result)}**"
+    for sentence in (f"Asked: {asked_for(result.options)}.", gain_sentence(result)):
+        if sentence:
+            yield f"\n{sentence}"
+    if result.warnings or result.advice:
+        yield ""
+    yield from (f"- Warning: {text}" for text in result.warnings)
+    helps = "What would help" if result.status == "not_reached" else "Advice"
+    yield from (f"- {helps}: {text}" for text in result.advice)
+
+
+def _front(result: Result) -> Iterator[str]:
+    shown = shown_points(result)
+    if not shown:
+        return
+    if not result.front:
+        yield "No point meets what was asked. These come closest:\n"
+    head = ("index", "ef", "recall", "at least", "p5", "< .5", "B/vector", "memory", "disk", "reads")
+    times = ("p50", "p95", "p99", "queries/s", "ndis", "bytes read", "named")
+    yield from table((*head, *times), (_front_row(result, i) for i in shown))
+    yield (
+        f"\nRecall@{result.options.k} is that of the held-out half (`*`: of the tune half, the point was no "
+        f"finalist); `at least` is its lower bound at {result.options.confidence:.0%}, `p5` its 5th "
+        "percentile over queries, `< .5` the share of queries below one half. Times are of one query at a "
+        "time on one thread; queries/s is one batch on all threads. ndis is distances computed a query."
+    )
+
+
+def _front_row(result: Result, position: int) -> tuple[str, ...]:
+    point = result.points[position]
+    recall, mark = shown_recall(result, position)
+    late = point.latency
+    times = (
+        ("-", "-", "-")
+        if late is None
+        else tuple(seconds_text(t) for t in (late.p50_s, late.p95_s, late.p99_s))
+    )
+    rate = "-" if late is None or late.queries_per_second is None else f"{late.queries_per_second:,.0f}"
+    names = ", ".join(names_of(result, position))
+    return (
+        code_span(point),
+        str(point.ef_search),
+        f"{recall.mean:.4f}{mark}",
+        f"{recall.lower:.4f}",
+        f"{recall.p5:.2f}",
+        f"{recall.share_below_half:.2%}",
+        f"{point.memory.resident_bytes / n_indexed(result):,.1f}",
+        bytes_text(point.memory.resident_bytes),
+        bytes_text(point.memory.disk_bytes) if point.memory.disk_bytes else "-",
+        f"{point.reads_per_query:,.0f}" if point.reads_per_query else "-",
+        *times,
+        rate,
+        f"{point.ndis_per_query:,.0f}",
+        f"{point.bytes_read_per_query:,.0f}",
+        f"**{names}**" if position == recommended_point(result) else names,
+    )
+
+
+def _code(result: Result) -> Iterator[str]:
+    if result.status == "not_reached":
+        return
+    yield "Plain faiss; `index.faiss` lies beside this report:\n"
+    yield from ("```python", *search_lines(result), "```")
+
+
+def _data(result: Result) -> Iterator[str]:
+    profile, queries = result.profile, result.queries
+    dead = ", ".join(str(i) for i in profile.dead_dimensions) or "none"
+    spectrum = "/".join(str(n) for n in profile.spectrum_dims)
+    yield from facts(
+        ("vectors", f"{profile.n:,} x {profile.d} {profile.dtype} from `{plain(profile.source)}`"),
+        ("metric", f"{profile.metric}: {profile.metric_reason}"),
+        ("norms", f"{profile.norm_min:.5g} to {profile.norm_max:.5g}, mean {profile.norm_mean:.5g}"),
+        ("zero rows", f"{profile.n_zero_rows:,}"),
+        (
+            "repeated rows",
+            f"{profile.n_duplicate_rows:,} ({profile.n_duplicate_rows / profile.n:.1%}), "
+            f"largest group {profile.largest_duplicate_group:,}",
+        ),
+        ("dead dimensions", dead),
+        ("spectrum", f"{spectrum} principal components hold 90/95/99 % of the variance"),
+        (
+            "queries",
+            f"{queries.n_tune + queries.n_validate:,} from `{plain(queries.source)}`, "
+            f"{queries.n_in_base:,} of them equal to a row of the base",
+        ),
+    )
+    if queries.held_out_rows:
+        yield f"- held out: {len(queries.held_out_rows):,} rows of the base became queries, not in the index"
+
+
+def _method(result: Result) -> Iterator[str]:
+    if result.status == "exact":
+        yield "Nothing was measured: exact search has recall 1 by definition."
+        return
+    queries = result.queries
+    rounds = max((point.latency.n_rounds for point in result.points if point.latency is not None), default=0)
+    yield (
+        f"- Choice and report are kept apart: {queries.n_tune:,} queries chose every parameter, "
+        f"{queries.n_validate:,} others, not looked at before, gave the recall reported."
+    )
+    yield (
+        "- A returned vector counts if its exact distance is within that of the exact k-th neighbour, so "
+        f"ties count; the lower bound is one-sided at {result.options.confidence:.0%}, "
+        "and its unit is the query."
+    )
+    if rounds:
+        yield (
+            f"- Latency: one thread, one query at a time, all finalists in turn in each of {rounds} rounds "
+            "in random order; ratios come from the same rounds."
+        )
+    yield "- Only indexes really built, written and read again are reported; predictions only choose them."
+    if trust_sentence(result):
+        yield f"- {trust_sentence(result)}"

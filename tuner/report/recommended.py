@@ -1,0 +1,105 @@
+"""``recommended.yaml``: the answer as a small config; how it was measured and is loaded as comments."""
+
+import textwrap
+from typing import Any
+
+import yaml
+
+from tuner.report.faiss_lines import construct_lines, search_lines
+from tuner.report.words import (
+    asked_for,
+    data_sentence,
+    gain_sentence,
+    recommended_point,
+    verdict,
+)
+from tuner.types import Recommendation, Result
+
+COMMENT_WIDTH = 98
+SIGNIFICANT_DIGITS = 6
+
+
+def recommended_yaml(result: Result) -> str | None:
+    """The recommendation as commented YAML; None when the run has none."""
+    if result.status == "exact":
+        return _document(result, _exact_settings(result), ())
+    if result.status == "not_reached" or result.recommendation is None:
+        return None
+    position = recommended_point(result)
+    construct: tuple[str, ...] = ()
+    if position is not None:
+        construct = construct_lines(result.points[position], result.profile.d, result.profile.metric)
+    return _document(result, _settings(result, result.recommendation), construct)
+
+
+def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
+    return {
+        "index": {
+            "kind": "hnsw",
+            "metric": result.profile.metric,
+            "d": result.profile.d,
+            "M": answer.M,
+            "ef_construction": answer.ef_construction,
+            "ef_search": answer.ef_search,
+            "codec": answer.codec,
+            "dims": answer.dims,
+            "cut": answer.cut,
+            "rerank": answer.rerank,
+            "rerank_factor": answer.rerank_factor,
+            "rerank_at": answer.rerank_at,
+        },
+        "measured": {
+            "k": result.options.k,
+            "recall": _cut(answer.recall),
+            "recall_lower": _cut(answer.recall_lower),
+            "confidence": result.options.confidence,
+            "memory_bytes": answer.memory_bytes,
+            "disk_bytes": answer.disk_bytes,
+            "latency_p50_s": _cut(answer.latency_p50_s),
+            "latency_p95_s": _cut(answer.latency_p95_s),
+            "ndis_per_query": _cut(answer.ndis_per_query),
+        },
+        "data": _data(result),
+    }
+
+
+def _exact_settings(result: Result) -> dict[str, Any]:
+    return {
+        "index": {"kind": "exact", "metric": result.profile.metric, "d": result.profile.d},
+        "data": _data(result),
+    }
+
+
+def _data(result: Result) -> dict[str, Any]:
+    return {"fingerprint": result.profile.fingerprint, "n": result.profile.n, "seed": result.options.seed}
+
+
+def _document(result: Result, settings: dict[str, Any], construct: tuple[str, ...]) -> str:
+    head = [
+        f"Made by tune {result.versions.get('tuner', '')} {result.created}".rstrip()
+        + f" from {result.profile.source}.",
+        verdict(result),
+        f"Asked: {asked_for(result.options)}.",
+        f"Measured on {data_sentence(result.profile, result.queries)}",
+        gain_sentence(result),
+    ]
+    lines = [f"# {line}" for text in head if text for line in textwrap.wrap(text, COMMENT_WIDTH)]
+    lines += [
+        "#",
+        "# Load and search; index.faiss lies beside this file:",
+        *(f"#   {line}" for line in search_lines(result)),
+    ]
+    lines += ["", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=COMMENT_WIDTH).rstrip()]
+    if construct:
+        lines += [
+            "",
+            "# The same kind of index, empty, by faiss's own classes. Its links will be chosen by faiss",
+            "# while adding; those of the index delivered were derived from one larger graph and measured.",
+            "faiss: |",
+            *(f"  {line}" for line in construct),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cut(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")

@@ -1,0 +1,33 @@
+"""Markdown tables and lists."""
+
+from collections.abc import Iterable, Iterator
+
+from tuner.types import OperatingPoint
+
+
+def code_span(point: OperatingPoint) -> str:
+    """The label of the point's index, as code."""
+    return f"`{point.configuration.label}`"
+
+
+def optional(value: float | None, spec: str) -> str:
+    """The figure, or a dash."""
+    return "-" if value is None else format(value, spec)
+
+
+def plain(text: str) -> str:
+    """Text that cannot end a table cell, a code span or a line."""
+    return text.replace("|", "/").replace("`", "'").replace("\n", " ")
+
+
+def facts(*pairs: tuple[str, str]) -> Iterator[str]:
+    """A list of names with what is known of each."""
+    return (f"- {name}: {value}" for name, value in pairs)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table, a line at a time."""
+    names = tuple(head)
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,183 @@
+"""The sentences and the spelling of figures that the screen and the Markdown report share."""
+
+from tuner.types import Baseline, Options, Profile, QuerySet, Recall, Result
+
+BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+SECOND_UNITS = ((120.0, 1 / 60, "min"), (1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "us"))
+N_CLOSEST = 5
+
+
+def bytes_text(n_bytes: float) -> str:
+    """``348 B``, ``44.3 MB``."""
+    for size, unit in BYTE_UNITS:
+        if n_bytes >= size:
+            return (
+                f"{n_bytes / size:.3g} {unit}" if n_bytes < 999.5 * size else f"{n_bytes / size:,.0f} {unit}"
+            )
+    return f"{n_bytes:.0f} B"
+
+
+def seconds_text(seconds: float) -> str:
+    """``47 us``, ``1.5 ms``, ``22 s``, ``3.1 min`` from two minutes on."""
+    _, factor, unit = next(row for row in SECOND_UNITS if seconds >= row[0])
+    return f"{seconds * factor:.3g} {unit}" if seconds * factor < 999.5 else f"{seconds * factor:,.0f} {unit}"
+
+
+def names_of(result: Result, position: int) -> tuple[str, ...]:
+    """Which of smallest, fastest and balanced the point at this position is."""
+    return tuple(name for name in ("smallest", "fastest", "balanced") if result.named.get(name) == position)
+
+
+def n_indexed(result: Result) -> int:
+    """Rows in the index: all of the file but the ones that became queries."""
+    return result.profile.n - len(result.queries.held_out_rows)
+
+
+def shown_recall(result: Result, position: int) -> tuple[Recall, str]:
+    """The recall to show and a mark: on the held-out half, or ``*`` where only the tune half was measured."""
+    point = result.points[position]
+    return (point.recall, "*") if point.validated is None else (point.validated, "")
+
+
+def shown_points(result: Result) -> tuple[int, ...]:
+    """The front by memory; without one, the points that come closest to the target."""
+    if result.front:
+        return result.front
+    order = sorted(range(len(result.points)), key=lambda i: _distance_from_target(result, i))
+    return tuple(order[:N_CLOSEST])
+
+
+def recommended_point(result: Result) -> int | None:
+    """Position of the recommended point, if there is one."""
+    answer = result.recommendation
+    if answer is None:
+        return None
+    preferred = result.named.get(result.options.prefer)
+    order = sorted(range(len(result.points)), key=lambda i: i != preferred)
+    for i in order:
+        point = result.points[i]
+        if (point.configuration.label, point.ef_search) == (answer.label, answer.ef_search):
+            return i
+    return None
+
+
+def data_sentence(profile: Profile, queries: QuerySet) -> str:
+    """What was tuned on."""
+    return (
+        f"{profile.n:,} x {profile.d} {profile.dtype}, {profile.metric}; "
+        f"{queries.n_tune:,} queries to tune on, {queries.n_validate:,} held out to validate."
+    )
+
+
+def asked_for(options: Options) -> str:
+    """The target and the limits, as one phrase."""
+    parts = [f"recall@{options.k} >= {options.recall:g} at {options.confidence:.0%} confidence"]
+    if options.max_memory_bytes is not None:
+        parts.append(f"memory <= {bytes_text(options.max_memory_bytes)}")
+    if options.max_memory_per_vector is not None:
+        parts.append(f"memory <= {options.max_memory_per_vector:g} B a vector")
+    if options.max_latency_s is not None:
+        parts.append(f"p95 latency <= {seconds_text(options.max_latency_s)}")
+    return ", ".join(parts)
+
+
+def verdict(result: Result) -> str:
+    """The answer in one sentence."""
+    if result.status == "exact":
+        return (
+            f"With {n_indexed(result):,} vectors exact search is the answer: recall is 1 by definition "
+            "and there is no index to tune."
+        )
+    if result.status == "reached":
+        return result.recommendation.sentence if result.recommendation else ""
+    wanted = f"Nothing that was measured meets {asked_for(result.options)}"
+    closest = shown_points(result)
+    if not closest:
+        return f"{wanted}."
+    best = min(closest, key=lambda i: _distance_from_target(result, i))
+    point, recall = result.points[best], shown_recall(result, best)[0]
+    return (
+        f"{wanted}: the best found is {point.configuration.label} with ef_search={point.ef_search}, "
+        f"recall {recall.mean:.4f} (at least {recall.lower:.4f}) "
+        f"in {bytes_text(point.memory.resident_bytes)}."
+    )
+
+
+def gain_sentence(result: Result) -> str:
+    """How much less memory and time than the index that most people have; empty without a baseline."""
+    base = result.baseline
+    if base is None:
+        return ""
+    memory = _times(base.memory_ratio, "memory", 0.0)
+    time = _times(base.latency_ratio, "time", result.noise_floor or 0.0)
+    return f"Against {_baseline_name(base)}: {memory} and {time} a query."
+
+
+def cost_sentence(result: Result) -> str:
+    """What the run took."""
+    cost = result.cost
+    text = (
+        f"This run took {seconds_text(cost.wall_s)} ({cost.cpu_s:,.1f} CPU s) and "
+        f"{bytes_text(cost.peak_rss_bytes)} at its peak"
+    )
+    if cost.n_indexes_measured:
+        builds = _counted(cost.n_graph_builds, "graph build")
+        measured = _counted(cost.n_indexes_measured, "index", "indexes")
+        text = f"{text}: {builds} for {result.n_configurations:,} configurations, {measured} measured"
+    if cost.ordinary_builds is None or cost.ordinary_build_cpu_s is None:
+        return f"{text}."
+    return (
+        f"{text}; as much as {cost.ordinary_builds:.1f} ordinary index builds "
+        f"(hnswlib, M=16, ef_construction=200: {cost.ordinary_build_cpu_s:,.1f} CPU s)."
+    )
+
+
+def trust_sentence(result: Result) -> str:
+    """How far the predictions and the clock can be trusted; empty where nothing was measured."""
+    parts = []
+    if result.prediction_error is not None:
+        parts.append(
+            f"predicted recall was off by {result.prediction_error:.4f} on average over "
+            f"{_counted(len(predicted_points(result)), 'measured point')}"
+        )
+    if result.noise_floor is not None:
+        parts.append(
+            f"the same index entered twice differed by {result.noise_floor:.1%} in time (noise floor)"
+        )
+    if result.call_overhead_s is not None:
+        parts.append(f"{seconds_text(result.call_overhead_s)} of every latency is the call from Python")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def predicted_points(result: Result) -> tuple[int, ...]:
+    """Positions of the points whose recall was predicted before it was measured."""
+    return tuple(i for i, point in enumerate(result.points) if point.predicted_recall is not None)
+
+
+def _distance_from_target(result: Result, position: int) -> tuple[bool, float, float]:
+    """Orders points: those that reach the recall by memory, then the others by how far they fall short."""
+    point = result.points[position]
+    if point.reaches_target:
+        return (False, float(point.memory.resident_bytes), point.modelled_latency_s)
+    return (True, -shown_recall(result, position)[0].lower, float(point.memory.resident_bytes))
+
+
+def _baseline_name(base: Baseline) -> str:
+    return f"{base.name} (ef_search={base.ef_search}, recall {base.recall.mean:.3f})"
+
+
+def _times(ratio: float, what: str, noise: float) -> str:
+    """``3.6 x less memory``; within the noise it is the same."""
+    if abs(ratio - 1) <= max(noise, 0.005):
+        return f"the same {what}"
+    return f"{ratio:.1f} x less {what}" if ratio > 1.05 else _near(ratio, what)
+
+
+def _near(ratio: float, what: str) -> str:
+    """Ratios too close to one, or below it, for the word "times"."""
+    return f"{1 - 1 / ratio:.0%} less {what}" if ratio > 1 else f"{1 / ratio - 1:.0%} more {what}"
+
+
+def _counted(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

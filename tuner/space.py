@@ -1,0 +1,147 @@
+"""What to sweep: the default space, and spaces read from YAML with every name checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuner.errors import InputError
+from tuner.types import Space
+
+DEFAULT_CODECS = (
+    *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4", "tqmse4", "tqmse2", "tqmse1"),
+    *("RaBitQ1", "RaBitQ2", "RaBitQ4", "RaBitQ8", "PQd/4x8", "PQd/8x8", "PQd/2x4", "OPQd/4x8"),
+)
+NAMED_CODECS = (
+    *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4"),
+    *(f"tqmse{bits}" for bits in (1, 2, 3, 4, 8)),
+    *(f"RaBitQ{bits}" for bits in range(1, 10)),
+)
+PRODUCT_CODEC = re.compile(r"O?PQ(d/)?[1-9][0-9]*x[48]")
+"""``PQ16x8`` has 16 parts of 8 bits; ``PQd/4x8`` has one part for each 4 dimensions; OPQ rotates first."""
+PRODUCT_EXAMPLES = ("PQd/4x8", "PQd/8x8", "PQd/2x4", "OPQd/4x8", "OPQd/2x4", "PQ16x8", "PQ32x8", "PQ64x8")
+RERANK_STORES = ("fp32", "fp16", "SQ8")
+CUT_KINDS = ("pca", "truncate")
+KEYS = tuple(field.name for field in fields(Space))
+
+
+def default_space() -> Space:
+    """Return the space that is swept when none is named."""
+    return Space(codecs=DEFAULT_CODECS)
+
+
+def load_space(path: Path) -> Space:
+    """Return the space of a YAML file; keys that are not in it are those of ``default_space``.
+
+    Raises:
+        InputError: the file cannot be read, or a key or value in it is not one of a space.
+    """
+    found = _read_mapping(path)
+    chosen: dict[str, Any] = {}
+    for key, value in found.items():
+        if key not in KEYS:
+            raise InputError(f"{path}: unknown key {key!r}: {_nearest(str(key), KEYS)}")
+        try:
+            chosen[key] = READERS[key](value)
+        except ValueError as error:
+            raise InputError(f"{path}: {key}: {error}") from None
+    return replace(default_space(), **{"name": path.stem, **chosen})
+
+
+def is_codec(name: str) -> bool:
+    """Return whether ``name`` is in the grammar of codecs; whether it fits d is known only with the data."""
+    return name in NAMED_CODECS or PRODUCT_CODEC.fullmatch(name) is not None
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+        found = yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): name a YAML file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "a value that YAML does not allow"
+        raise InputError(f"{path}: is not valid YAML{where} ({problem}): correct it") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path}: holds a {type(found).__name__}: write 'key: value' lines, such as M: [8, 16]"
+        )
+    return found
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    lowered = {candidate.lower(): candidate for candidate in reversed(known)}
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f"the nearest is {lowered[near[0]]!r}" if near else f"valid are {', '.join(known)}"
+
+
+def _integer(value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not a whole number: give one from {low} to {high}")
+    if not low <= value <= high:
+        raise ValueError(f"{value} is out of range: give one from {low} to {high}")
+    return value
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is not a number: give a share of the dimensions such as 0.5")
+    if not 0 < value <= 1:
+        raise ValueError(f"{value!r} is out of range: give a share of the dimensions in (0, 1]")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a name: give text")
+    return value
+
+
+def _one_of(value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"unknown {value!r}: {_nearest(str(value), known)}")
+    return str(value)
+
+
+def _codec(value: Any) -> str:
+    if not isinstance(value, str) or not is_codec(value):
+        raise ValueError(f"unknown codec {value!r}: {_nearest(str(value), NAMED_CODECS + PRODUCT_EXAMPLES)}")
+    return value
+
+
+def _several(value: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Return a list's items, each read; not empty and without repeats."""
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is not a list: write [{value}]")
+    if not value:
+        raise ValueError("the list is empty: give at least one value, or leave the key out")
+    items = tuple(read(item) for item in value)
+    for item in items:
+        if items.count(item) > 1:
+            raise ValueError(f"{item!r} is listed twice: leave one out")
+    return items
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "name": _text,
+    "M": lambda value: tuple(sorted(_several(value, lambda item: _integer(item, 2, 128)))),
+    "ef_construction": lambda value: _integer(value, 8, 10_000),
+    "codecs": lambda value: _several(value, _codec),
+    "cuts": lambda value: _several(value, _share),
+    "cut_kinds": lambda value: _several(value, lambda item: _one_of(item, CUT_KINDS)),
+    "rerank_stores": lambda value: _several(value, lambda item: _one_of(item, RERANK_STORES)),
+    "rerank_factors": lambda value: tuple(sorted(_several(value, lambda item: _integer(item, 1, 1_000)))),
+    "ef_search_max": lambda value: _integer(value, 8, 1_000_000),
+}
