@@ -34,6 +34,7 @@ SCALAR_TYPES = {
 RABITQ_BITS = range(1, 10)
 TRAIN_ROWS = 5_000
 PQ_ITERATIONS = 6
+ROUGH_ROWS = 300
 OPQ_ROWS = 3_000
 OPQ_ITERATIONS = 4
 _PQ = re.compile(r"(O?)PQ(d/)?(\d+)x([48])")
@@ -91,12 +92,8 @@ def quantizer(name: str, dims: int) -> Quantizer:
     if match is None:
         raise ValueError(f"no codec is called {name}")
     rotated, relative, number, nbits = match[1], match[2], int(match[3]), int(match[4])
-    if relative:
-        width = _multiple(dims, number)
-        m = width // number
-    else:
-        m = min(number, dims)
-        width = _multiple(dims, m)
+    m = -(-dims // number) if relative else min(number, dims)
+    width = _multiple(dims, m)
     kind: Kind = "opq" if rotated else "pq"
     return Quantizer(
         f"{rotated}PQ{m}x{nbits}", kind, dims, width, nbits, m, (m * nbits + 7) // 8
@@ -219,7 +216,14 @@ class Encoder:
 
 
 def train(
-    codec: Quantizer, view: View, rotation: Rotation | None, metric: Metric, sample: FloatArray, seed: int
+    codec: Quantizer,
+    view: View,
+    rotation: Rotation | None,
+    metric: Metric,
+    sample: FloatArray,
+    seed: int,
+    *,
+    roughly: bool = False,
 ) -> Encoder:
     """Return a trained encoder.
 
@@ -228,16 +232,22 @@ def train(
         metric: decides whether cut rows are normalised again.
         sample: (rows, d) prepared rows.
         seed: of the k-means of PQ.
+        roughly: one pass over few rows: enough to time the codec, not to judge it.
     """
+    iterations = (1, 1) if roughly else (PQ_ITERATIONS, OPQ_ITERATIONS)
+    few = sample[:ROUGH_ROWS] if roughly else sample
     chain = _chain(codec, view, rotation, metric, sample.shape[1])
     encoder = Encoder(codec, view, chain, new_index(codec, 2))
     if codec.kind == "opq":
-        chain.append(_train_opq(codec, encoder.transform(sample[:OPQ_ROWS]), seed))
+        # faiss's OPQ corrupts memory where there are fewer rows than dimensions
+        enough = np.resize(few[:OPQ_ROWS], (max(len(few[:OPQ_ROWS]), 2 * codec.width), sample.shape[1]))
+        chain.append(_train_opq(codec, encoder.transform(enough), seed, iterations[1]))
     if codec.kind in ("pq", "opq"):
         clustering = encoder.storage.pq.cp
-        clustering.niter, clustering.seed, clustering.min_points_per_centroid = PQ_ITERATIONS, seed, 1
-        sample = sample[:TRAIN_ROWS]
-    encoder.storage.train(encoder.transform(sample))
+        clustering.niter, clustering.seed = iterations[0], seed
+        clustering.min_points_per_centroid = 1  # silences a warning; the sample is bounded on purpose
+        few = few[:TRAIN_ROWS]
+    encoder.storage.train(encoder.transform(few))
     encoder.template.is_trained = True
     return encoder
 
@@ -260,9 +270,9 @@ def behind(chain: list[faiss.VectorTransform], index: faiss.Index) -> faiss.Inde
     return whole
 
 
-def _train_opq(codec: Quantizer, sample: FloatArray, seed: int) -> faiss.OPQMatrix:
+def _train_opq(codec: Quantizer, sample: FloatArray, seed: int, iterations: int) -> faiss.OPQMatrix:
     matrix = faiss.OPQMatrix(codec.width, codec.m)
-    matrix.niter, matrix.niter_pq, matrix.niter_pq_0 = OPQ_ITERATIONS, 2, 4
+    matrix.niter, matrix.niter_pq, matrix.niter_pq_0 = iterations, 2, 4
     matrix.max_train_points = OPQ_ROWS
     product = faiss.ProductQuantizer(codec.width, codec.m, codec.bits)
     product.cp.min_points_per_centroid, product.cp.seed = 1, seed

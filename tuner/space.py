@@ -75,9 +75,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(
-            f"{path}: holds a {type(found).__name__}: write 'key: value' lines, such as M: [8, 16]"
-        )
+        raise InputError(f"{path}: holds a {type(found).__name__}, not keys: write lines such as M: [8, 16]")
     return found
 
 

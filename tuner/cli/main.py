@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,7 +40,8 @@ class Jobs(click.Group):
             code = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
             ctx.exit(CLOSED_PIPE)
         return code
 
@@ -81,14 +83,14 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     except TunerError as error:
         return _fail(str(error))
     except click.ClickException as error:
-        return _fail(f"{error.format_message()} (options: tune run --help)")
+        return _fail(f"{error.format_message().rstrip('.')}; see tune run --help")
     except click.Abort:
         click.echo("tune: stopped", err=True)
         return STOPPED
     except OSError as error:
         if error.errno not in OS_LIMITS:
             raise
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free or choose another place with --out")
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free it or choose another --out")
 
 
 def _fail(sentence: str) -> int:

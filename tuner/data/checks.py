@@ -29,8 +29,8 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
         )
     if queries.n < FEWEST_QUERIES:
         raise InputError(
-            f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES} "
-            "(better 1,000): give more, or none to have them held out of the base"
+            f"{queries.source} has too few queries ({queries.n}), and recall needs at least "
+            f"{FEWEST_QUERIES}, better 1,000: give more, or none to have them held out of the base"
         )
     check_queries(base, queries, options.metric)
 

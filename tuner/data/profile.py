@@ -204,5 +204,5 @@ def _spectrum(sample: FloatArray) -> tuple[int, int, int]:
     if total <= 0:
         return (0, 0, 0)
     held = np.cumsum(variances) / total
-    a, b, c = (int(np.searchsorted(held, share - 1e-9)) + 1 for share in SHARES)
+    a, b, c = (int(np.searchsorted(held, share)) + 1 for share in SHARES)
     return (a, b, c)

@@ -130,12 +130,16 @@ def _check_matrix(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
             f"have two, (n, d): {hint}"
         )
     if dtype.newbyteorder("=").name not in KINDS:
+        hint = (
+            "convert them with x.astype('float32')" if dtype.kind in "biuf" else "save one real number a cell"
+        )
         raise InputError(
-            f"{source} has dtype {dtype}, but vectors are {', '.join(KINDS[:-1])} or {KINDS[-1]}: "
-            "convert them with x.astype('float32')"
+            f"{source} has dtype {dtype}, but vectors are {', '.join(KINDS[:-1])} or {KINDS[-1]}: {hint}"
         )
     if shape[0] < 1 or shape[1] < 1:
-        raise InputError(f"{source} has no {'rows' if shape[0] < 1 else 'columns'} {shape}: write it again")
+        raise InputError(
+            f"{source} has no {'rows' if shape[0] < 1 else 'columns'} {shape}: check what wrote it"
+        )
 
 
 def _drop_mapped_pages(array: NDArray[Any]) -> None:

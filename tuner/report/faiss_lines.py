@@ -30,7 +30,8 @@ def search_lines(result: Result) -> tuple[str, ...]:
     ]
     if on_disk and result.queries.held_out_rows:
         lines += [
-            'held_out = __import__("json").load(open("report.json"))["queries"]["held_out_rows"]',
+            "import json",
+            'with open("report.json") as report: held_out = json.load(report)["queries"]["held_out_rows"]',
             f"ids = np.delete(np.arange({result.profile.n}), held_out)[ids]",
         ]
     return tuple(lines)

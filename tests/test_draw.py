@@ -1,0 +1,104 @@
+"""A sweep's events become lines; a terminal sees a live one, a pipe only finished stages, --quiet nothing."""
+
+import io
+import re
+from collections.abc import Generator
+
+import pytest
+
+from tuner.cli.draw import Screen, follow, seconds_left
+from tuner.types import Event, Note, Progress, StageFinished, StageStarted, Warned
+
+LINES = [
+    "exact neighbours: 1.2 s",
+    "metric: cosine [norms are 1]",
+    "warning: 12 of 400 queries are rows of the base",
+    "one graph: done by the earlier run",
+]
+
+
+def _sweep() -> Generator[Event, None, str]:
+    yield StageStarted("truth", "exact neighbours", 2.0)
+    yield Progress("truth", 0.5, "block 1")
+    yield StageFinished("truth", "exact neighbours", 1.2, 1.1)
+    yield Note("metric: cosine [norms are 1]")
+    yield Warned("12 of 400 queries are rows of the base")
+    yield StageFinished("graph", "one graph", 9.0, 9.0, resumed=True)
+    return "result"
+
+
+def _draw(*, terminal: bool, quiet: bool) -> str:
+    console = Screen(file=io.StringIO(), force_terminal=terminal, width=100, color_system=None)
+    assert follow(_sweep(), console, quiet=quiet) == "result"
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def _drawn(events: list[Event]) -> str:
+    screen = Screen(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    follow((event for event in events), screen, quiet=False)
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_a_pipe_gets_plain_lines() -> None:
+    assert _draw(terminal=False, quiet=False).splitlines() == LINES
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_quiet_draws_nothing(terminal: bool) -> None:
+    assert _draw(terminal=terminal, quiet=True) == ""
+
+
+def test_a_terminal_keeps_the_lines_above_the_live_one() -> None:
+    drawn = _draw(terminal=True, quiet=False)
+    places = [drawn.index(line) for line in LINES]
+    assert places == sorted(places)
+
+
+def test_a_terminal_sees_stage_share_detail_and_time_left() -> None:
+    drawn = _drawn([StageStarted("graph", "one graph", 600.0), Progress("graph", 0.04, "row 0 [of 9]")])
+    assert "one graph" in drawn
+    assert "4%" in drawn
+    assert re.search(r"(10 min 00|9 min \d\d) s left", drawn)
+    assert "row 0 [of 9]" in drawn
+
+
+def test_a_stage_that_never_finished_leaves_the_line_to_the_next() -> None:
+    last_frame = _drawn([StageStarted("a", "first"), StageStarted("b", "second")]).rpartition("second")[0]
+    assert "first" not in last_frame.rpartition("\r")[2]
+
+
+def test_lines_longer_than_the_screen_are_not_broken() -> None:
+    console = Screen(file=io.StringIO(), width=20)
+
+    def note() -> Generator[Event, None, None]:
+        yield Note("x" * 50 + " " + "y" * 50)
+
+    follow(note(), console, quiet=False)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "x" * 50 + " " + "y" * 50 + "\n"
+
+
+def test_an_error_of_the_sweep_comes_through() -> None:
+    def broken() -> Generator[Event, None, None]:
+        yield StageStarted("truth", "exact neighbours")
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        follow(broken(), Screen(file=io.StringIO(), force_terminal=True), quiet=False)
+
+
+@pytest.mark.parametrize(
+    ("done", "gone_s", "estimate_s", "left_s"),
+    [
+        (0.0, 0.0, None, None),
+        (0.0, 1.0, 10.0, 9.0),
+        (0.04, 12.0, 10.0, 0.0),
+        (0.5, 3.0, 100.0, 3.0),
+        (0.25, 5.0, None, 15.0),
+        (1.0, 7.0, 1.0, 0.0),
+    ],
+)
+def test_time_left(done: float, gone_s: float, estimate_s: float | None, left_s: float | None) -> None:
+    assert seconds_left(done, gone_s, estimate_s) == left_s

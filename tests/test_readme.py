@@ -1,0 +1,148 @@
+"""The README's commands and lines do what it says, on the data in the repository."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuner.report import result_from_json
+from tuner.types import Result
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUERIES = ROOT / "datasets" / "docs-minilm-384" / "queries.npy"
+BASE = ROOT / "datasets" / "docs-minilm-384" / "base.npy"
+K = 10
+TUNE = "import sys; from tuner.cli.main import main; sys.argv[0] = 'tune'; sys.exit(main())"
+AFTER_SEARCH = """
+import json, sys
+foreign = sorted({"tuner", "hnswlib", "scipy", "rich"} & {name.split(".")[0] for name in sys.modules})
+json.dump({"ids": ids.tolist(), "foreign": foreign}, sys.stdout)
+"""
+
+
+def block(mark: str) -> str:
+    """The one fenced block that follows the comment ``run: mark``."""
+    found = re.findall(rf"<!-- run: {mark} -->\n```\w+\n(.*?)```", README, flags=re.DOTALL)
+    assert len(found) == 1, f"the README has {len(found)} blocks marked run: {mark}"
+    return str(found[0])
+
+
+def tune_arguments() -> list[str]:
+    """What follows ``tune`` in the README's first command."""
+    last = block("start").strip().split(" && ")[-1]
+    program, *arguments = shlex.split(last)
+    assert program == ".venv/bin/tune"
+    return arguments
+
+
+def python(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder like a clone after the README's first command, and what the command printed."""
+    folder = tmp_path_factory.mktemp("clone")
+    (folder / "datasets").symlink_to(ROOT / "datasets")
+    return folder, python(["-c", TUNE, *tune_arguments()], folder)
+
+
+@pytest.fixture(scope="module")
+def result(visited: tuple[Path, subprocess.CompletedProcess[str]]) -> Result:
+    folder, done = visited
+    assert done.returncode == 0, done.stderr
+    return result_from_json((folder / "tune-out" / "base" / "report.json").read_bytes())
+
+
+def found_again(ids: list[list[int]]) -> float:
+    """Share of the answers that are as near as the exact k-th neighbour, each row counted once."""
+    base = np.load(BASE).astype(np.float32)
+    queries = np.load(QUERIES).astype(np.float32)
+    base /= np.linalg.norm(base, axis=1, keepdims=True)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    hits = 0
+    for query, answer in zip(queries, ids, strict=True):
+        likeness = base @ query
+        kth = np.partition(likeness, -K)[-K]
+        rows = np.array(sorted({row for row in answer if row >= 0}))
+        hits += int((likeness[rows] >= kth - 1e-6).sum())
+    return hits / (K * len(queries))
+
+
+def test_the_commands_are_the_two_that_the_readme_promises() -> None:
+    assert block("start") == (
+        "python -m venv .venv && .venv/bin/pip install -q . && .venv/bin/tune --recall 0.95 "
+        "--queries datasets/docs-minilm-384/queries.npy datasets/docs-minilm-384/base.npy\n"
+    )
+    assert block("test") == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest\n"
+
+
+def test_the_first_command_prints_a_recommendation(
+    visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
+) -> None:
+    answer = result.recommendation
+    assert result.status == "reached"
+    assert answer is not None
+    assert answer.recall_lower >= 0.95
+    printed = " ".join(visited[1].stdout.split())
+    assert " ".join(answer.sentence.split()) in printed
+    for name in ("smallest", "fastest", "balanced"):
+        assert name in printed
+
+
+def test_it_leaves_the_files_that_the_readme_lists(
+    visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
+) -> None:
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", README, flags=re.MULTILINE))
+    assert listed == {"index.faiss", "recommended.yaml", "report.md", "report.json"}
+    assert listed <= {path.name for path in (visited[0] / "tune-out" / "base").iterdir()}
+    assert result.recommendation is not None
+    assert (visited[0] / "tune-out/base/index.faiss").stat().st_size == result.recommendation.memory_bytes
+
+
+def test_the_four_lines_of_faiss_give_the_measured_recall(
+    visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
+) -> None:
+    lines = block("faiss")
+    assert len(lines.splitlines()) == 4
+    done = python(["-c", lines + AFTER_SEARCH], visited[0])
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["foreign"] == []
+    point = result.points[result.named["balanced"]]
+    assert point.validated is not None
+    halves = (point.recall, point.validated)
+    measured = sum(half.mean * half.n_queries for half in halves) / sum(half.n_queries for half in halves)
+    assert found_again(printed["ids"]) == pytest.approx(measured, abs=5e-4)
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    named = set(re.findall(r"`((?:datasets|configs|reports|tests)/[\w./-]*|[A-Z]+\.md)`", README))
+    assert {"CONTRIBUTING.md", "CHANGELOG.md", "datasets/README.md", "configs/", "reports/"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_every_option_that_the_readme_names_is_one() -> None:
+    done = python(["-c", TUNE, "run", "--help"], ROOT)
+    assert done.returncode == 0, done.stderr
+    known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--version", "--help"}
+    fenced = "\n".join(re.findall(r"^tune .*$", README, flags=re.MULTILINE))
+    used = set(re.findall(r"(?<![\w-])--[a-z-]+", fenced))
+    assert {"--recall", "--max-memory", "--rerank-store", "--resume"} <= used
+    assert used - known == set()

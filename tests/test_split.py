@@ -1,0 +1,60 @@
+"""Which rows become queries depends on the seed alone, and no query is in two places."""
+
+import numpy as np
+import pytest
+
+from tuner.data import vectors as module
+from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.vectors import open_vectors
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (3, 0),
+        (100, 20),
+        (1_000, 200),
+        (2_000, 400),
+        (3_000, 400),
+        (5_000, 500),
+        (18_500, 1_850),
+        (10**6, 2_000),
+    ],
+)
+def test_how_many_rows_are_held_out(n: int, expected: int) -> None:
+    assert len(hold_out(n, None, 0)) == expected
+
+
+def test_held_out_rows_are_distinct_ascending_and_of_the_seed() -> None:
+    rows = hold_out(5_000, 300, 11)
+    assert rows.dtype == np.int64
+    assert (np.diff(rows) > 0).all()
+    assert 0 <= rows[0] <= rows[-1] < 5_000
+    np.testing.assert_array_equal(rows, hold_out(5_000, 300, 11))
+    assert not np.array_equal(rows, hold_out(5_000, 300, 12))
+
+
+@pytest.mark.parametrize(("nq", "sizes"), [(20, (10, 10)), (21, (11, 10)), (1_001, (501, 500))])
+def test_halves_are_disjoint_complete_and_random(nq: int, sizes: tuple[int, int]) -> None:
+    tune, validate = split_halves(nq, 5)
+    assert (len(tune), len(validate)) == sizes
+    np.testing.assert_array_equal(np.sort(np.concatenate([tune, validate])), np.arange(nq))
+    np.testing.assert_array_equal(tune, split_halves(nq, 5)[0])
+    assert not np.array_equal(tune, split_halves(nq, 6)[0])
+    assert not np.array_equal(tune, np.arange(sizes[0]))
+
+
+def test_queries_in_the_base_are_counted_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 16 * 8 * 4)
+    base = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
+    base[150] = base[0]
+    queries = np.random.default_rng(1).standard_normal((50, 8)).astype(np.float32)
+    queries[[4, 9, 40]] = base[[0, 199, 0]]
+    queries[5] = np.nextafter(base[1], np.float32(np.inf))
+    assert count_in_base(open_vectors(base, "base"), open_vectors(queries, "queries")) == 3
+
+
+def test_queries_of_another_dtype_match_after_conversion() -> None:
+    base = np.arange(40, dtype=np.uint8).reshape(10, 4)
+    queries = base[[2, 7]].astype(np.float64)
+    assert count_in_base(open_vectors(base, "base"), open_vectors(queries, "queries")) == 2

@@ -1,0 +1,56 @@
+"""The sweep as a function."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tuner.data.vectors import open_vectors
+from tuner.space import default_space, load_space
+from tuner.sweep.run import finish, sweep
+from tuner.types import Options, Result, Space
+
+
+def tune(
+    base: NDArray[Any] | str | Path,
+    *,
+    recall: float,
+    queries: NDArray[Any] | str | Path | None = None,
+    out: str | Path | None = None,
+    space: Space | str | Path | None = None,
+    **options: Any,
+) -> Result:
+    """Return the parameters that reach ``recall`` on these vectors, with all that was measured.
+
+    Args:
+        base: (n, d) float32, float16, float64, int8 or uint8, or a .npy file.
+        recall: target recall@k in (0, 1].
+        queries: (nq, d) likewise; None holds some rows of the base out.
+        out: folder for ``index.faiss``; None writes none that lasts.
+        space: what to sweep, as an object or a YAML file.
+        **options: further fields of ``tuner.types.Options``.
+
+    Raises:
+        InputError: data or options cannot be used as they are.
+        ResourceError: too little memory, disk or time.
+    """
+    chosen = load_space(Path(space)) if isinstance(space, (str, Path)) else space or default_space()
+    asked = Options(recall=recall, space=chosen, **options)
+    vectors = open_vectors(base, "base")
+    given = None if queries is None else open_vectors(queries, "queries")
+    with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
+        folder = Path(scratch) if out is None else Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(scratch, "work")
+        steps = sweep(vectors, given, asked, folder, work)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                result: Result = stop.value
+                finish(work)
+                return result
+

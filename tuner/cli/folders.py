@@ -1,0 +1,63 @@
+"""The folders of a run: made and tried before it starts, and gone again when its input was bad."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tuner.errors import InputError, TunerError
+
+JOURNAL, FINISHED_STAGES = "journal.json", "*.stage"
+
+
+def has_journal(work: Path) -> bool:
+    """Return whether a run began to keep its stages in ``work``."""
+    return any(work.rglob(JOURNAL))
+
+
+@contextmanager
+def claimed(*folders: Path) -> Iterator[None]:
+    """Make the folders and try to write to them.
+
+    Bad input removes what was made. A lack of resources does too, unless a stage was finished, which a
+    resumed run need not repeat.
+
+    Raises:
+        InputError: one of them cannot be made or written to.
+    """
+    made: list[Path] = []
+    try:
+        for folder in folders:
+            made += [parent for parent in (*reversed(folder.parents), folder) if not parent.exists()]
+            _try_writing(folder)
+        yield
+    except TunerError as error:
+        finished = any(any(folder.rglob(FINISHED_STAGES)) for folder in folders)
+        if isinstance(error, InputError) or not finished:
+            _remove(made, folders)
+        raise
+
+
+def _try_writing(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError):
+        file = next(path for path in (folder, *folder.parents) if path.exists())
+        raise InputError(f"{file} is a file, not a directory: choose another --out") from None
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
+
+
+def _remove(made: list[Path], folders: tuple[Path, ...]) -> None:
+    """Remove the run's own folders with their contents, and parents only if they are empty."""
+    for folder in reversed(made):
+        if folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                folder.rmdir()

@@ -1,0 +1,62 @@
+"""Which points nothing beats, and which of them get a name."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TIE = 0.02
+"""Products of memory and latency closer than this are the same: less memory decides."""
+
+
+def front(memory: ArrayLike, latency: ArrayLike) -> NDArray[np.int64]:
+    """Return the positions of the Pareto front, by ascending memory.
+
+    A point is on the front if no other has at most its memory and at most its latency and is better
+    in one of them; of equal points the first is kept.
+    """
+    memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
+    order = np.lexsort((latency, memory))
+    best_before = np.minimum.accumulate(np.concatenate([[np.inf], latency[order][:-1]]))
+    return order[latency[order] < best_before]
+
+
+def dominated_by_more_than(
+    memory: ArrayLike, latency: ArrayLike, rivals_memory: ArrayLike, rivals_latency: ArrayLike, slack: float
+) -> NDArray[np.bool_]:
+    """Return which points a rival beats even if they were faster by the share ``slack``.
+
+    A rival counts when it takes no more memory and no more than ``1 - slack`` of the latency.
+    """
+    memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
+    best = front(rivals_memory, rivals_latency)
+    if not len(best):
+        return np.zeros(len(memory), dtype=bool)
+    rival_memory = np.asarray(rivals_memory, dtype=np.float64)[best]
+    rival_latency = np.asarray(rivals_latency, dtype=np.float64)[best]
+    # along the front latency falls as memory grows: the last rival that fits is the fastest
+    fits = np.searchsorted(rival_memory, memory, side="right") - 1
+    return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] <= (1 - slack) * latency)
+
+
+def name_points(
+    memory: ArrayLike, latency: ArrayLike, tie: float = TIE
+) -> dict[str, int]:
+    """Return the positions of the ``smallest``, ``fastest`` and ``balanced`` point.
+
+    ``balanced`` has the least product of memory and latency. Where clock times differ by less than
+    ``tie`` they decide nothing: the point of less memory is taken.
+    """
+    memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
+    if not len(memory):
+        return {}
+    return {
+        "smallest": int(np.lexsort((latency, memory))[0]),
+        "fastest": _least_with_ties(latency, memory, tie),
+        "balanced": _least_with_ties(memory * latency, memory, tie),
+    }
+
+
+def _least_with_ties(value: NDArray[np.float64], memory: NDArray[np.float64], tie: float) -> int:
+    close = np.flatnonzero(value <= value.min() * (1 + tie))
+    return int(close[np.lexsort((value[close], memory[close]))[0]])

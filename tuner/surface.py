@@ -1,0 +1,118 @@
+"""The whole surface, predicted: recall and cost factorise, memory is arithmetic.
+
+    recall(graph, ef, codec, r) = ceiling(codec, r) x recall(graph, ef)
+    latency = call overhead + transforms + ndis(graph, ef) x seconds a distance + k r x seconds a re-ranking
+
+Nothing here is a result: it decides what is worth measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuner.curves import Curve
+from tuner.types import Ceiling, Configuration, Memory, StoreAt
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Seconds that a codec costs at full size.
+
+    Attributes:
+        distance_s: a distance during the graph search.
+        query_s: transforms, once a query.
+        rerank_s: by re-ranking store, an exact distance.
+        call_s: Python's and faiss's call.
+    """
+
+    distance_s: float
+    query_s: float
+    rerank_s: dict[str, float]
+    call_s: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with what is predicted of it."""
+
+    configuration: Configuration
+    ef_search: int
+    ceiling: float
+    ndis: float
+    latency_s: float
+    memory: Memory
+
+
+MemoryOf = Callable[[Configuration], Memory]
+
+
+def candidates(
+    ceiling: Ceiling,
+    curves: dict[int, Curve],
+    prices: Prices,
+    memory_of: MemoryOf,
+    *,
+    aim: float,
+    k: int,
+    ef_construction: int,
+    ef_max: int,
+    stores: tuple[str, ...],
+    factors: tuple[int, ...],
+    store_at: StoreAt,
+) -> list[Candidate]:
+    """Return every configuration of one codec that is predicted to reach ``aim``.
+
+    Args:
+        aim: the target with the margin that its lower bounds need.
+        stores: re-ranking stores; none that the codec itself is.
+        factors: multiples of k.
+    """
+    found = []
+    for rerank, factor, best in _rerankings(ceiling, stores, factors):
+        if best < aim:
+            continue
+        for M, curve in curves.items():
+            ef = curve.ef_for(aim / best)
+            if ef is None:
+                continue
+            ef = max(ef, k * factor)
+            if ef > ef_max:
+                continue
+            configuration = Configuration(
+                M=M,
+                ef_construction=ef_construction,
+                codec=ceiling.codec,
+                dims=ceiling.dims,
+                cut=ceiling.cut,
+                rerank=rerank,
+                rerank_factor=factor,
+                rerank_at=store_at if rerank else "memory",
+            )
+            ndis = curve.ndis_at(ef)
+            latency = prices.call_s + prices.query_s + ndis * prices.distance_s
+            if rerank:
+                latency += k * factor * prices.rerank_s[rerank]
+            found.append(
+                Candidate(
+                    configuration=configuration,
+                    ef_search=ef,
+                    ceiling=best,
+                    ndis=ndis,
+                    latency_s=latency,
+                    memory=memory_of(configuration),
+                )
+            )
+    return found
+
+
+def _rerankings(
+    ceiling: Ceiling, stores: tuple[str, ...], factors: tuple[int, ...]
+) -> list[tuple[str | None, int, float]]:
+    out: list[tuple[str | None, int, float]] = [(None, 1, ceiling.recall_at[1])]
+    for store in stores:
+        if store == ceiling.codec and ceiling.cut == "none":
+            continue
+        reached = ceiling.recall_with.get(store, {})
+        out += [(store, factor, reached[factor]) for factor in factors if factor > 1 and factor in reached]
+    return out

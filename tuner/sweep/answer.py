@@ -1,0 +1,165 @@
+"""From measured points to the answer: the front, the three names, the recommendation and its advice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuner.pareto import front, name_points
+from tuner.sweep.problem import Problem
+from tuner.surface import Candidate
+from tuner.types import OperatingPoint, Recommendation
+
+NOISE = 0.02
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Points in the order of the report, and which of them matter."""
+
+    points: tuple[OperatingPoint, ...]
+    front: tuple[int, ...]
+    named: dict[str, int]
+
+    @property
+    def found(self) -> bool:
+        return bool(self.named)
+
+
+def answer_of(
+    points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], max_memory: float, noise: float
+) -> Answer:
+    """Return the answer: finalists that meet every constraint make the front.
+
+    Args:
+        points: everything measured.
+        noise: the A/A noise floor; closer latencies are the same.
+    """
+    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
+    memory = [float(p.memory.resident_bytes) for p in good]
+    latency = [_seconds(p) for p in good]
+    on_front = [int(i) for i in front(memory, latency)]
+    chosen = [good[i] for i in on_front]
+    named = name_points([memory[i] for i in on_front], [latency[i] for i in on_front], max(NOISE, noise))
+    timed = {(p.configuration, p.ef_search) for p in finalists}
+    rest = [p for p in finalists if p not in chosen]
+    rest += [p for p in points if (p.configuration, p.ef_search) not in timed]
+    rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration))
+    return Answer(points=(*chosen, *rest), front=tuple(range(len(chosen))), named=named)
+
+
+def _seconds(point: OperatingPoint) -> float:
+    return point.latency.mean_s if point.latency is not None else point.modelled_latency_s
+
+
+def recommendation_of(problem: Problem, answer: Answer) -> Recommendation:
+    """Return the named point that the user prefers, flat."""
+    prefer = problem.options.prefer
+    point = answer.points[answer.named[prefer]]
+    if point.latency is None or point.validated is None:
+        raise AssertionError("a recommendation without a latency or a validation")
+    what, memory = point.configuration, point.memory
+    a_vector = memory.resident_bytes / problem.base.n
+    return Recommendation(
+        M=what.M,
+        ef_construction=what.ef_construction,
+        ef_search=point.ef_search,
+        codec=what.codec,
+        dims=what.dims,
+        cut=what.cut,
+        rerank=what.rerank,
+        rerank_factor=what.rerank_factor,
+        rerank_at=what.rerank_at,
+        recall=point.validated.mean,
+        recall_lower=point.validated.lower,
+        memory_bytes=memory.resident_bytes,
+        disk_bytes=memory.disk_bytes,
+        memory_per_vector_bytes=a_vector,
+        latency_mean_s=point.latency.mean_s,
+        latency_p50_s=point.latency.p50_s,
+        latency_p95_s=point.latency.p95_s,
+        latency_p99_s=point.latency.p99_s,
+        ndis_per_query=point.ndis_per_query,
+        label=what.label,
+        sentence=(
+            f"{what.label} with ef_search={point.ef_search} finds {point.validated.mean:.4f} of the true "
+            f"{problem.options.k} nearest (at least {point.validated.lower:.4f} with "
+            f"{100 * problem.options.confidence:g} % confidence) in {a_vector:.0f} bytes a vector and "
+            f"{1e6 * point.latency.p50_s:.0f} us a query (median)."
+        ),
+    )
+
+
+def closest(problem: Problem, points: list[OperatingPoint]) -> Answer:
+    """Return the answer where nothing meets the constraints: the nearest points first, no names."""
+    limit = problem.max_memory_bytes()
+
+    def distance(point: OperatingPoint) -> tuple[bool, float, float]:
+        too_big = max(0.0, point.memory.resident_bytes / limit - 1)
+        lower = point.validated.lower if point.validated is not None else point.recall.lower
+        missing = max(0.0, problem.options.recall - lower)
+        return too_big + missing > 0, too_big + missing, float(point.memory.resident_bytes)
+
+    return Answer(points=tuple(sorted(points, key=distance)), front=(), named={})
+
+
+def advice_not_reached(problem: Problem, points: list[OperatingPoint]) -> list[str]:
+    """Return what would help, by the constraint that it would relax."""
+    options = problem.options
+    reached = [p for p in points if p.reaches_target or _meets_recall(problem, p)]
+    advice = []
+    limit = problem.max_memory_bytes()
+    if reached and limit < float("inf"):
+        least = min(reached, key=lambda p: p.memory.resident_bytes)
+        if least.memory.resident_bytes > limit:
+            advice.append(
+                f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
+                f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) instead of {limit / 1e6:.1f} MB: "
+                f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
+            )
+    if reached and options.max_latency_s is not None:
+        timed = [p for p in reached if p.latency is not None]
+        if timed:
+            fastest = min(timed, key=lambda p: p.latency.p95_s if p.latency else 0.0)
+            if fastest.latency and fastest.latency.p95_s > options.max_latency_s:
+                advice.append(
+                    f"a p95 limit of {1e6 * fastest.latency.p95_s:.0f} us instead of "
+                    f"{1e6 * options.max_latency_s:.0f} us: {fastest.configuration.label} then meets it"
+                )
+    if not reached:
+        best = max((p.validated.lower for p in points if p.validated), default=0.0)
+        if best > 0:
+            advice.append(f"a target of {best:.3f}, the best lower bound that was validated")
+        if options.recall < 1:
+            advice.append(
+                f"more queries (now {len(problem.tune)} to tune on and {len(problem.validate)} to validate "
+                "on): the bound comes closer to the mean"
+            )
+        advice.append(
+            f"a space with ef_construction above {options.space.ef_construction} or ef_search_max above "
+            f"{options.space.ef_search_max}; exact search (faiss.IndexFlat) always reaches it"
+        )
+    return advice
+
+
+def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
+    return point.validated is not None and problem.validated(point.validated)
+
+
+def disk_hint(
+    problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint
+) -> str | None:
+    """Return one line on what a re-ranking store on disk is predicted to save, or None."""
+    useful = [
+        c
+        for c in on_disk
+        if c.configuration.rerank and c.memory.resident_bytes < 0.9 * recommended.memory.resident_bytes
+    ]
+    if not useful:
+        return None
+    best = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s))
+    return (
+        f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
+        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory instead of "
+        f"{recommended.memory.resident_bytes / problem.base.n:.0f}, with {best.memory.disk_bytes / 1e6:.1f} MB on "
+        f"disk and {problem.options.k * best.configuration.rerank_factor} random reads a query"
+    )

@@ -1,0 +1,115 @@
+"""Hand over the index, and check it as the user will use it: in a fresh process with only numpy and faiss."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from tuner.backends.faiss_hnsw import Served, delivered, original_rows, write
+from tuner.errors import ResourceError
+from tuner.sweep.problem import Problem
+from tuner.types import FloatArray, IdArray
+
+INDEX_NAME = "index.faiss"
+STORE_NAME = "rerank.faiss"
+
+FRESH_PROCESS = """
+import json, resource, sys
+import faiss, numpy as np
+index_path, store_path, factor, rows_path, queries_path, ids_path, k = sys.argv[1:]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+index = faiss.read_index(index_path)
+if store_path:
+    store = faiss.read_index(store_path, faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.IndexRefine(index, store)
+    index.k_factor = float(factor)
+faiss.omp_set_num_threads(1)
+ids = index.search(np.load(queries_path), int(k))[1]
+if rows_path:
+    ids = np.load(rows_path)[ids]
+np.save(ids_path, ids)
+print(json.dumps({"resident_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}))
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What was written and what the fresh process saw.
+
+    Attributes:
+        index_bytes: size of the index file.
+        store_bytes: size of the re-ranking store beside it, 0 without one.
+        resident_bytes: growth of the fresh process when it loads and searches.
+        same_ids: share of ids that equal those measured.
+        recall: mean recall of the validation half from the fresh process's ids.
+    """
+
+    index_bytes: int
+    store_bytes: int
+    resident_bytes: int
+    same_ids: float
+    recall: float
+
+
+def deliver(problem: Problem, served: Served, out: Path) -> Delivery:
+    """Write the index of a finished run and return what a fresh process finds in it."""
+    base, k = problem.base, problem.options.k
+    index, store, kept = delivered(served, base)
+    index_bytes = write(index, out / INDEX_NAME)
+    store_bytes = write(store, out / STORE_NAME) if store is not None else 0
+    if store is None:
+        (out / STORE_NAME).unlink(missing_ok=True)
+    queries = problem.raw[problem.validate]
+    expected = original_rows(served.index.search(queries, k)[1], base)
+    del kept
+    separate_rows = base.rows if store is not None else None
+    ids, resident = _search_freshly(out, store is not None, served, separate_rows, queries, k)
+    own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
+    hits = problem.hits(own_rows, problem.validate)
+    return Delivery(
+        index_bytes=index_bytes,
+        store_bytes=store_bytes,
+        resident_bytes=resident,
+        same_ids=float((ids == expected).mean()),
+        recall=float(hits.mean()) / k,
+    )
+
+
+def _search_freshly(
+    out: Path, has_store: bool, served: Served, rows: IdArray | None, queries: FloatArray, k: int
+) -> tuple[IdArray, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids", "rows"))
+        np.save(queries_path, queries)
+        if rows is not None:
+            np.save(rows_path, rows)
+        arguments = [
+            str(out / INDEX_NAME),
+            str(out / STORE_NAME) if has_store else "",
+            str(served.configuration.rerank_factor),
+            str(rows_path) if rows is not None else "",
+            str(queries_path),
+            str(ids_path),
+            str(k),
+        ]
+        done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
+            [sys.executable, "-c", FRESH_PROCESS, *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip() or "it was killed").splitlines()[-1]
+            raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
+        return np.load(ids_path), 1024 * int(json.loads(done.stdout)["resident_kib"])
+
+
+def deliver_exact(problem: Problem, out: Path) -> int:
+    """Write the flat index that is the answer for few vectors; return its bytes."""
+    flat = faiss.IndexFlatL2(problem.base.d)
+    flat.add(np.asarray(problem.base.x))
+    return write(flat, out / INDEX_NAME)

@@ -1,0 +1,97 @@
+"""What a run will do and need, before it does anything: ``--dry-run`` and the checks of memory and disk."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tuner.data.split import hold_out
+from tuner.data.vectors import Vectors
+from tuner.errors import ResourceError
+from tuner.machine import available_cores
+from tuner.sweep.codecs import codecs_at, views_of
+from tuner.types import Options
+
+SECONDS_A_ROW = 13e-6
+"""Graph build at M=48, ef_construction=100 on SQ8 codes: a row costs about this times log2(n)."""
+FIXED_S = 12.0
+RUN_OVER_BUILD = 1.6
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run needs, by arithmetic; seconds are a rough guess.
+
+    Attributes:
+        n_configurations: combinations of M, codec, cut and re-ranking that are predicted.
+        peak_bytes: memory beyond the interpreter and its libraries.
+        disk_bytes: scratch and result, at their largest.
+    """
+
+    n_configurations: int
+    n_queries: int
+    peak_bytes: int
+    disk_bytes: int
+    estimate_s: float
+    lines: tuple[str, ...]
+
+
+def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> Plan:
+    """Return the plan of a run."""
+    n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
+    n = base.n - (0 if queries is not None else n_queries)
+    threads = options.threads or available_cores()
+    M = max(options.space.M)
+    fp32, graph = 4 * n * base.d, n * (8 * M + 12)
+    largest = max(fp32, graph + n * base.d)
+    peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20))
+    disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
+    build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
+    estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
+    n_configurations = count_configurations(options, base.d)
+    lines = (
+        f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows indexed, {n_queries:,} queries "
+        + (f"from {queries.source}" if queries is not None else "held out"),
+        f"{n_configurations:,} configurations predicted from 1 graph build (M={M}, "
+        f"ef_construction={options.space.ef_construction}), the front of them measured",
+        f"time: about {estimate:.0f} s on {threads} thread(s), a rough guess",
+        f"memory: about {peak / MEGABYTE:.0f} MB at the peak, beyond the program itself",
+        f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
+    )
+    return Plan(n_configurations, n_queries, peak, disk, estimate, lines)
+
+
+def count_configurations(options: Options, d: int) -> int:
+    """Return how many configurations the space holds at ``d`` dimensions, ef_search not counted."""
+    space = options.space
+    rerankings = 1 + len(space.rerank_stores) * sum(factor > 1 for factor in space.rerank_factors)
+    codecs = sum(len(codecs_at(options, view)) for view in views_of(options, d))
+    return len(space.M) * codecs * rerankings
+
+
+def check_resources(needed: Plan, options: Options, work: Path) -> None:
+    """Raise ResourceError if memory, disk or the time budget cannot hold the plan."""
+    available = psutil.virtual_memory().available
+    if needed.peak_bytes > available:
+        raise ResourceError(
+            f"the run needs about {needed.peak_bytes / MEGABYTE:,.0f} MB of memory and "
+            f"{available / MEGABYTE:,.0f} MB are free: give fewer rows or free some memory"
+        )
+    folder = next(parent for parent in (work, *work.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if needed.disk_bytes > free:
+        raise ResourceError(
+            f"{work}: the run needs about {needed.disk_bytes / MEGABYTE:,.0f} MB of disk and "
+            f"{free / MEGABYTE:,.0f} MB are free: give another --work folder or free some space"
+        )
+    budget = options.time_budget_s
+    if budget is not None and budget < 0.5 * needed.estimate_s:
+        raise ResourceError(
+            f"the time budget of {budget:.0f} s is below the about {needed.estimate_s:.0f} s that the one build "
+            "and its measurements take: raise it, or give fewer rows"
+        )

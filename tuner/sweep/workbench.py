@@ -1,0 +1,77 @@
+"""Makes the index of any configuration: trained codecs, codes of the whole base, derived graphs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import faiss
+
+from tuner.backends.faiss_hnsw import Encoded, Served, predict_memory, serve
+from tuner.ceilings import encode_rows
+from tuner.graph import Links, derive
+from tuner.quantizers import Cut, Encoder, View, from_bytes, quantizer
+from tuner.sweep.problem import Problem
+from tuner.types import Configuration, Memory
+
+EncoderKey = tuple[str, int, Cut]
+
+
+class Workbench:
+    """Configurations of one problem and one graph, made on demand; the last few parts are kept.
+
+    Args:
+        problem: data and queries.
+        links: the one graph.
+        trained: serialized encoders, by codec, dims and cut.
+    """
+
+    def __init__(self, problem: Problem, links: Links, trained: dict[str, bytes]) -> None:
+        self.problem = problem
+        self.links = links
+        self.trained = trained
+        self._encoded = lru_cache(maxsize=1)(self._encode)
+        self._stored = lru_cache(maxsize=1)(self._encode)
+        self._derived = lru_cache(maxsize=1)(self._derive)
+        self.encoder = lru_cache(maxsize=None)(self._read_encoder)
+
+    def keep_codecs(self, count: int) -> None:
+        """Keep the codes of that many codecs from now on; 0 frees all."""
+        self._encoded = lru_cache(maxsize=count)(self._encode)
+        self._stored = lru_cache(maxsize=min(count, 1))(self._encode)
+        self._derived = lru_cache(maxsize=min(count, 1))(self._derive)
+
+    def serve(self, configuration: Configuration) -> Served:
+        """Return the configuration's index, ready to search."""
+        encoded = self._encoded(configuration.codec, configuration.dims, configuration.cut)
+        store = None
+        if configuration.rerank is not None:
+            store = self._stored(configuration.rerank, self.problem.base.d, "none")
+        return serve(configuration, self._derived(configuration.M), encoded, store, self.problem.base)
+
+    def memory_of(self, configuration: Configuration) -> Memory:
+        """Return the configuration's bytes by part, from arithmetic."""
+        encoder = self.encoder(configuration.codec, configuration.dims, configuration.cut)
+        store = None
+        if configuration.rerank is not None:
+            store = self.encoder(configuration.rerank, self.problem.base.d, "none")
+        return predict_memory(configuration, encoder, store, self.links, self.problem.base)
+
+    def _read_encoder(self, codec: str, dims: int, cut: Cut) -> Encoder:
+        return from_bytes(quantizer(codec, dims), View(cut, dims), self.trained[encoder_name(codec, dims, cut)])
+
+    def _encode(self, codec: str, dims: int, cut: Cut) -> Encoded:
+        base = self.problem.base
+        encoder = self.encoder(codec, dims, cut)
+        if codec == "fp32" and cut == "none":
+            return Encoded(encoder, base.x.view("uint8"))
+        codes = encode_rows(base, encoder)
+        base.release()
+        return Encoded(encoder, codes)
+
+    def _derive(self, M: int) -> faiss.HNSW:
+        return derive(self.links, M, self.problem.links_path)
+
+
+def encoder_name(codec: str, dims: int, cut: Cut) -> str:
+    """Return the key of a trained encoder."""
+    return f"{codec}@{cut}{dims}"
