@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 
 from tuner.cli import main as cli
-from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
-from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
-from tuner.types import Event, Note, Options, Result
+from tuner.types import Event, Note, Result
 
 N, D = 200, 8
 GOOD = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
@@ -184,24 +181,6 @@ CASES = [
     Case("work is a file", IN + "--work q.npy base.npy", ("q.npy is a file",)),
     Case("out in /proc", IN + "--out /proc/none base.npy", ("/proc/none cannot be written", "another --out")),
 ]  # fmt: skip
-
-
-def _first_checks(
-    base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path, *, resume: bool
-) -> Generator[Event, None, Result]:
-    """What a sweep does before any long work."""
-    yield Note("loading")
-    check_inputs(base, queries, options)
-    profile = None
-    steps = scan(base, options.metric, seed=options.seed)
-    while profile is None:
-        try:
-            next(steps)
-        except StopIteration as end:
-            profile = end.value
-    if queries is not None:
-        check_queries(base, queries, profile.metric)
-    pytest.fail("bad input reached the long work")
 
 
 @pytest.fixture

@@ -72,6 +72,12 @@ def test_dead_dimensions_are_constant_or_below_rounding() -> None:
     assert _profile(_gaussian()).dead_dimensions == ()
 
 
+def test_constants_far_from_zero_are_dead_to_the_last_bit() -> None:
+    x = _gaussian(1_003, 60) * 0.01
+    x[:, 2:] = 1e4 / np.arange(3, 61)
+    assert _profile(x).dead_dimensions == tuple(range(2, 60))
+
+
 def test_a_spread_far_from_zero_is_alive() -> None:
     x = _gaussian()
     x[:, 4] = 1000 + 0.01 * x[:, 4]

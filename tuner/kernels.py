@@ -1,29 +1,35 @@
-"""Seconds a distance of each codec, before anything of full size is encoded.
+"""What each codec costs a query, before anything of full size is encoded.
 
-Each codec is searched through the same small graph, interleaved. What is missing there are cache
-misses: a small index fits in the cache, a large one does not. They are added in proportion to the
-cache lines of a code, from float32 timed both small and at full size.
+Each codec is searched through the same small graph, one query at a time, interleaved, and never the same
+query twice: a repeated query finds its codes in the cache and its branches predicted, which flatters some
+codecs by half. What is still missing are cache misses: a small index fits in the cache, a large one does
+not. They are added in proportion to the cache lines of a code, from float32 timed both small and at full
+size.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import faiss
+import numpy as np
 
 from tuner.data.base import Base
-from tuner.quantizers import Encoder
+from tuner.quantizers import Encoder, behind
 from tuner.timing import one_core
 from tuner.types import FloatArray, Steps
 
 ROWS = 4096
 BATCH = 8
+M = 8
 EF_SEARCH = 64
-QUERIES = 64
-ROUNDS = 5
+QUERIES = 48
+ROUNDS = 4
 CACHE_LINE = 64
+K = 10
+RERANKED = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Kernel:
 
     Attributes:
         distance_s: seconds a distance through a graph that fits in the cache.
-        query_s: seconds a query for the view's transforms.
+        query_s: seconds a query beside its distances: the call and the view's transforms.
         lines: cache lines of a code.
     """
 
@@ -41,79 +47,138 @@ class Kernel:
     lines: int
 
 
-def time_kernels(
-    base: Base, encoders: dict[str, Encoder], reference: Encoder, queries: FloatArray, seed: int
-) -> Steps[dict[str, Kernel]]:
+@dataclass(frozen=True)
+class Reranking:
+    """What a re-ranking store costs: seconds a query, and seconds a candidate in the cache."""
+
+    query_s: float
+    candidate_s: float
+    lines: int
+
+
+@dataclass(frozen=True)
+class SmallGraph:
+    """The graph that all codecs are timed through."""
+
+    index: faiss.IndexHNSWFlat
+    rows: FloatArray
+    queries: FloatArray
+    """(rounds, queries, d) float32: other queries in every round."""
+
+
+def small_graph(base: Base, queries: FloatArray, seed: int) -> SmallGraph:
+    """Return a graph of a few rows of the base; ``queries`` (nq, d) are prepared."""
+    rows = base.sample(ROWS, seed)
+    index = faiss.IndexHNSWFlat(base.d, M)
+    index.hnsw.efConstruction = 40
+    index.add(rows)
+    wanted = np.resize(queries, (QUERIES * ROUNDS, base.d))
+    return SmallGraph(index=index, rows=rows, queries=wanted.reshape(ROUNDS, QUERIES, base.d))
+
+
+def time_kernels(graph: SmallGraph, encoders: dict[str, Encoder], reference: Encoder) -> Steps[dict[str, Kernel]]:
     """Yield the share done; return the kernel of each encoder, by its key.
 
     Args:
         reference: timed in every batch, so that batches can be compared.
-        queries: (nq, d) prepared.
     """
-    rows = base.sample(ROWS, seed)
-    graph = faiss.IndexHNSWFlat(base.d, 16)
-    graph.hnsw.efConstruction = 40
-    graph.add(rows)
-    queries = queries[:QUERIES]
     kernels: dict[str, Kernel] = {}
-    reference_s = math.inf
     keys = list(encoders)
+    anchor: float | None = None
     for start in range(0, len(keys), BATCH):
         batch = [reference, *(encoders[key] for key in keys[start : start + BATCH])]
-        seconds, transforms = _time_batch(graph, rows, batch, queries)
-        reference_s = min(reference_s, seconds[0])
-        for number, key in enumerate(keys[start : start + BATCH], start=1):
-            kernels[key] = Kernel(
-                distance_s=seconds[number] / seconds[0],
-                query_s=transforms[number],
-                lines=-(-encoders[key].codec.code_bytes // CACHE_LINE),
-            )
+        timed = _time_batch(graph, batch)
+        anchor = anchor or timed[0].distance_s
+        drift = anchor / timed[0].distance_s
+        for key, kernel in zip(keys[start : start + BATCH], timed[1:], strict=True):
+            kernels[key] = Kernel(kernel.distance_s * drift, kernel.query_s * drift, kernel.lines)
         yield min(1.0, (start + BATCH) / len(keys))
-    return {
-        key: replace(kernel, distance_s=kernel.distance_s * reference_s) for key, kernel in kernels.items()
-    }
+    return kernels
 
 
-def _time_batch(
-    graph: faiss.IndexHNSWFlat, rows: FloatArray, batch: list[Encoder], queries: FloatArray
-) -> tuple[list[float], list[float]]:
-    """Return seconds a distance and seconds a query's transforms, the best of interleaved rounds."""
-    indexes, seen = [], [encoder.transform(queries) for encoder in batch]
-    for encoder in batch:
-        index = encoder.empty(16)
-        faiss.downcast_index(index.storage).add(encoder.transform(rows))
-        search_method = index.hnsw.search_method
-        index.hnsw = graph.hnsw
-        index.hnsw.search_method, index.hnsw.efSearch, index.ntotal = search_method, EF_SEARCH, len(rows)
-        indexes.append(index)
-    seconds, transforms = [math.inf] * len(batch), [math.inf] * len(batch)
+def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
+    searchers = [_searcher(graph, encoder) for encoder in batch]
+    calls = [_caller(encoder) for encoder in batch]
+    seconds, overhead, ndis = (np.zeros((len(batch), ROUNDS)) for _ in range(3))
     with one_core():
-        for _ in range(ROUNDS):
-            for number, index in enumerate(indexes):
+        for turn, queries in enumerate(graph.queries):
+            for number, (whole, _kept) in enumerate(searchers):
                 faiss.cvar.hnsw_stats.reset()
-                start = time.perf_counter()
-                index.search(seen[number], 10)
-                spent = (time.perf_counter() - start) / faiss.cvar.hnsw_stats.ndis
-                seconds[number] = min(seconds[number], spent)
-                transforms[number] = min(transforms[number], _transform_s(batch[number], queries[:8]))
-    return seconds, transforms
+                seconds[number, turn] = _one_by_one(whole, queries)
+                ndis[number, turn] = faiss.cvar.hnsw_stats.ndis / len(queries)
+                overhead[number, turn] = _one_by_one(calls[number][0], queries, k=1)
+    query_s = np.minimum(np.median(overhead, axis=1), 0.5 * np.median(seconds, axis=1))
+    distance_s = np.median((seconds - query_s[:, None]) / ndis, axis=1)
+    return [
+        Kernel(
+            distance_s=float(distance_s[number]),
+            query_s=float(query_s[number]),
+            lines=-(-encoder.codec.code_bytes // CACHE_LINE),
+        )
+        for number, encoder in enumerate(batch)
+    ]
 
 
-def _transform_s(encoder: Encoder, queries: FloatArray) -> float:
-    if not encoder.chain:
-        return 0.0
+def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder]) -> dict[str, Reranking]:
+    """Return what each store costs, on top of a search of ``under`` that returns as many candidates."""
+    whole, kept = _searcher(graph, under)
+    refined = []
+    for store in stores.values():
+        storage = store.storage_over(store.encode(graph.rows))
+        outer = behind(store.chain, storage) if store.chain else storage
+        refined.append((faiss.IndexRefine(whole, outer), storage, outer))
+    seconds = np.zeros((1 + len(stores), len(RERANKED), ROUNDS))
+    with one_core():
+        for turn, queries in enumerate(graph.queries):
+            for level, factor in enumerate(RERANKED):
+                seconds[0, level, turn] = _one_by_one(whole, queries, k=K * factor)
+                for number, (refine, *_parts) in enumerate(refined, start=1):
+                    refine.k_factor = float(factor)
+                    seconds[number, level, turn] = _one_by_one(refine, queries)
+    del kept
+    extra = np.median(seconds[1:] - seconds[:1], axis=2)
+    costs = {}
+    for (name, store), (few, many) in zip(stores.items(), extra, strict=True):
+        candidate_s = max(0.0, float(many - few)) / (K * (RERANKED[1] - RERANKED[0]))
+        costs[name] = Reranking(
+            query_s=max(0.0, float(few) - K * RERANKED[0] * candidate_s),
+            candidate_s=candidate_s,
+            lines=-(-store.codec.code_bytes // CACHE_LINE),
+        )
+    return costs
+
+
+def _searcher(graph: SmallGraph, encoder: Encoder) -> tuple[faiss.Index, Any]:
+    """Return the small graph over the encoder's codes, and what it borrows."""
+    index = encoder.empty(M)
+    faiss.downcast_index(index.storage).add(encoder.transform(graph.rows))
+    search_method = index.hnsw.search_method
+    index.hnsw = graph.index.hnsw
+    index.hnsw.search_method, index.hnsw.efSearch = search_method, EF_SEARCH
+    index.ntotal = len(graph.rows)
+    return (behind(encoder.chain, index) if encoder.chain else index), (encoder, index)
+
+
+def _caller(encoder: Encoder) -> tuple[faiss.Index, Any]:
+    """Return an index that does the encoder's transforms and next to nothing else."""
+    flat = faiss.IndexFlatL2(encoder.codec.width)
+    flat.add(np.zeros((1, encoder.codec.width), dtype=np.float32))
+    return (behind(encoder.chain, flat) if encoder.chain else flat), flat
+
+
+def _one_by_one(index: faiss.Index, queries: FloatArray, k: int = K) -> float:
+    """Return the mean seconds of a query."""
     start = time.perf_counter()
     for number in range(len(queries)):
-        encoder.transform(queries[number : number + 1])
+        index.search(queries[number : number + 1], k)
     return (time.perf_counter() - start) / len(queries)
 
 
-def full_distance_s(kernel: Kernel, reference: Kernel, reference_full_s: float) -> float:
-    """Return the predicted seconds a distance at full size.
+def miss_s(reference: Kernel, reference_full_s: float) -> float:
+    """Return seconds a cache line that full size adds.
 
     Args:
         reference: float32 through the small graph.
-        reference_full_s: float32 through the real graph.
+        reference_full_s: float32 through the real graph, a distance.
     """
-    miss_s = max(0.0, reference_full_s - reference.distance_s) / reference.lines
-    return kernel.distance_s + miss_s * kernel.lines
+    return max(0.0, reference_full_s - reference.distance_s) / reference.lines

@@ -72,7 +72,8 @@ def summarize(hits: NDArray[np.int64], k: int, confidence: float) -> Recall:
     share = hits / k
     nq = len(share)
     mean = float(share.mean())
-    deviation = float(share.std(ddof=1)) if nq > 1 else 1.0
+    # of the integers: equal shares such as .7 have a deviation of 1e-17 instead of none
+    deviation = float(hits.std(ddof=1)) / k if nq > 1 else 1.0
     if deviation > 0:
         lower = mean - float(stdtrit(nq - 1, confidence)) * deviation / nq**0.5
     else:

@@ -1,7 +1,7 @@
 """The whole surface, predicted: recall and cost factorise, memory is arithmetic.
 
     recall(graph, ef, codec, r) = ceiling(codec, r) x recall(graph, ef)
-    latency = call overhead + transforms + ndis(graph, ef) x seconds a distance + k r x seconds a re-ranking
+    latency = call and transforms + ndis(graph, ef) x seconds a distance + k r x seconds a candidate re-ranked
 
 Nothing here is a result: it decides what is worth measuring.
 """
@@ -21,26 +21,32 @@ class Prices:
 
     Attributes:
         distance_s: a distance during the graph search.
-        query_s: transforms, once a query.
-        rerank_s: by re-ranking store, an exact distance.
-        call_s: Python's and faiss's call.
+        query_s: the call and the transforms, once a query.
+        rerank_s: by re-ranking store, a candidate re-ranked.
+        rerank_query_s: by re-ranking store, once a query.
     """
 
     distance_s: float
     query_s: float
     rerank_s: dict[str, float]
-    call_s: float
+    rerank_query_s: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration with what is predicted of it."""
+    """A configuration with what is predicted of it.
+
+    Attributes:
+        latency_s: predicted seconds a query, corrected by what was measured since.
+        predicted_s: the same, never corrected.
+    """
 
     configuration: Configuration
     ef_search: int
     ceiling: float
     ndis: float
     latency_s: float
+    predicted_s: float
     memory: Memory
 
 
@@ -90,9 +96,9 @@ def candidates(
                 rerank_at=store_at if rerank else "memory",
             )
             ndis = curve.ndis_at(ef)
-            latency = prices.call_s + prices.query_s + ndis * prices.distance_s
+            latency = prices.query_s + ndis * prices.distance_s
             if rerank:
-                latency += k * factor * prices.rerank_s[rerank]
+                latency += prices.rerank_query_s[rerank] + k * factor * prices.rerank_s[rerank]
             found.append(
                 Candidate(
                     configuration=configuration,
@@ -100,6 +106,7 @@ def candidates(
                     ceiling=best,
                     ndis=ndis,
                     latency_s=latency,
+                    predicted_s=latency,
                     memory=memory_of(configuration),
                 )
             )

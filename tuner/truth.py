@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def cached(
             truth = Truth(ids=found["ids"].astype(np.int64), kth_distance=found["kth_distance"], k=k)
         if truth.ids.shape[0] == len(queries) and int(truth.ids.max()) < len(base):
             return truth, True
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # no cache, or one that an interrupted run left broken: it is made again
     truth = yield from search_exactly(base, queries, depth, k)
     _store(path, truth)

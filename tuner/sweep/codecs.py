@@ -17,7 +17,7 @@ from tuner.ceilings import Pool, encode_rows, make_pool, measure_ceiling, store_
 from tuner.curves import Curve
 from tuner.data.base import Base
 from tuner.graph import Links, derive, transplant
-from tuner.kernels import Kernel, full_distance_s, time_kernels
+from tuner.kernels import Kernel, Reranking, miss_s, small_graph, time_kernels, time_rerankings
 from tuner.pareto import dominated_by_more_than
 from tuner.quantizers import (
     Encoder,
@@ -42,7 +42,11 @@ TRUNCATION_LOSS = 0.005
 """Truncation needs no matrix, so it is preferred to PCA unless it loses more recall than this."""
 ALWAYS_JUDGED = ("RaBitQ1", "RaBitQ2")
 """Judged even where they cannot win, to say what a re-ranking store on disk would save."""
-SLACK = 0.15
+SLACK = 0.10
+"""Share by which a predicted latency may be too high when a codec is left out because of it."""
+HALF_THE_BYTES_LOSS = 0.02
+"""A codec of at most half the bytes of one that misses the aim by this much is not hoped to reach it."""
+FAMILIES = ("fp32", "SQ", "RaBitQ", "tqmse", "PQ", "OPQ", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,11 @@ class Study:
         ceilings: every codec of the space, excluded ones with their reason.
         prices: seconds at full size, by encoder name.
         trained: serialized encoders, by encoder name, of those that have a ceiling.
-        call_s: Python's and faiss's call.
-        fp32_distance_s: float32 through the real graph.
     """
 
     ceilings: tuple[Ceiling, ...]
     prices: dict[str, Prices]
     trained: dict[str, bytes]
-    call_s: float
-    fp32_distance_s: float
 
 
 @dataclass
@@ -76,8 +76,8 @@ class Desk:
     pool: Pool
     stores: dict[str, FloatArray]
     kernels: dict[str, Kernel]
+    rerankings: dict[str, Reranking]
     fp32_distance_s: float
-    call_s: float
     ceilings: list[Ceiling] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def codecs_at(options: Options, view: View) -> list[Quantizer]:
 
 
 def study_codecs(
-    problem: Problem, deep: Truth, links: Links, curves: dict[int, Curve], call_s: float
+    problem: Problem, deep: Truth, links: Links, curves: dict[int, Curve]
 ) -> Steps[Study]:
     """Yield the share done; return ceilings and prices of all codecs.
 
@@ -114,18 +114,27 @@ def study_codecs(
     sample = base.sample(TRAIN_SAMPLE, options.seed)
     rotation = fit_rotation(sample, base.metric)
     pool = make_pool(base, problem.queries[problem.tune[: len(deep.ids)]], deep)
-    rough = {
-        encoder_name(codec.name, view.dims, view.cut): train(
-            codec, view, rotation, base.metric, sample, options.seed, roughly=True
-        )
-        for view in views_of(options, base.d)
-        for codec in codecs_at(options, view)
-    }
+    rough: dict[str, Encoder] = {}
+    timed_as: dict[str, str] = {}
+    for view, codec in _order(options, base.d):
+        name = encoder_name(codec.name, view.dims, view.cut)
+        # a truncated view costs what the PCA view of as many dimensions does, but for the matrix
+        timed_as[name] = encoder_name(codec.name, view.dims, "pca" if view.cut == "truncate" else view.cut)
+        if view.cut != "truncate" or "pca" not in options.space.cut_kinds:
+            timed_as[name] = name
+            rough[name] = train(codec, view, rotation, base.metric, sample, options.seed, roughly=True)
     fp32 = train(quantizer("fp32", base.d), View("none", base.d), None, base.metric, sample[:1], 0)
-    rough.setdefault(encoder_name("fp32", base.d, "none"), fp32)
+    whole_fp32 = encoder_name("fp32", base.d, "none")
+    rough.setdefault(whole_fp32, fp32)
+    timed_as.setdefault(whole_fp32, whole_fp32)
     yield 0.05
-    steps = time_kernels(base, rough, fp32, problem.queries[problem.tune], options.seed)
-    kernels = yield from _scaled(steps, 0.05, 0.2)
+    graph = small_graph(base, problem.queries[problem.tune], options.seed)
+    kernels = yield from _scaled(time_kernels(graph, rough, fp32), 0.05, 0.2)
+    kernels = {name: kernels[timed_as[name]] for name in timed_as}
+    stores = {
+        store: train(quantizer(store, base.d), View("none", base.d), None, base.metric, sample, options.seed)
+        for store in options.space.rerank_stores
+    }
     desk = Desk(
         problem=problem,
         links=links,
@@ -133,14 +142,15 @@ def study_codecs(
         sample=sample,
         rotation=rotation,
         pool=pool,
-        stores={},
+        stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
         kernels=kernels,
+        rerankings=time_rerankings(graph, fp32, stores),
         fp32_distance_s=_time_fp32(problem, links),
-        call_s=call_s,
     )
-    _add_stores(desk)
+    for name, encoder in stores.items():
+        desk.trained[encoder_name(name, base.d, "none")] = encoder.to_bytes()
     yield 0.25
-    order = _order(desk)
+    order = _order(options, base.d)
     for number, (view, codec) in enumerate(order):
         _judge(desk, view, codec)
         yield 0.25 + 0.75 * (number + 1) / len(order)
@@ -149,8 +159,6 @@ def study_codecs(
         ceilings=tuple(desk.ceilings),
         prices=desk.prices,
         trained=desk.trained,
-        call_s=call_s,
-        fp32_distance_s=desk.fp32_distance_s,
     )
 
 
@@ -182,30 +190,19 @@ def _time_fp32(problem: Problem, links: Links) -> float:
     return best
 
 
-def _add_stores(desk: Desk) -> None:
-    """Measure the distances that each re-ranking store gives on the pool."""
-    base, options = desk.problem.base, desk.problem.options
-    whole = View("none", base.d)
-    for store in options.space.rerank_stores:
-        codec = quantizer(store, base.d)
-        encoder = train(codec, whole, None, base.metric, desk.sample, options.seed)
-        desk.trained[encoder_name(store, base.d, "none")] = encoder.to_bytes()
-        desk.stores[store] = store_distances(desk.pool, base, store, encoder)
+def _family(codec: str) -> str:
+    return next(family for family in FAMILIES if codec.startswith(family))
 
 
-def _order(desk: Desk) -> list[tuple[View, Quantizer]]:
-    """Return what to judge: the whole view first, then cuts; fp32 first of each, then the cheapest."""
-    options, d = desk.problem.options, desk.problem.base.d
-
-    def cheapness(codec: Quantizer, view: View) -> tuple[bool, float]:
-        kernel = desk.kernels[encoder_name(codec.name, view.dims, view.cut)]
-        return codec.name != "fp32", kernel.distance_s * codec.code_bytes
-
-    order = []
-    for view in views_of(options, d):
-        codecs = codecs_at(options, view)
-        order += [(view, codec) for codec in sorted(codecs, key=lambda c: cheapness(c, view))]
-    return order
+def _order(options: Options, d: int) -> list[tuple[View, Quantizer]]:
+    """Return what to judge: whole views first, and finer codecs before coarser ones, which they bound."""
+    return [
+        (view, codec)
+        for view in views_of(options, d)
+        for codec in sorted(
+            codecs_at(options, view), key=lambda c: (FAMILIES.index(_family(c.name)), -c.code_bytes)
+        )
+    ]
 
 
 def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
@@ -223,7 +220,8 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
         distance_s=desk.prices[name].distance_s,
     )
     reason = _hopeless_view(desk, view, codec) or _hopeless_cost(desk, unknown)
-    if reason and codec.name not in ALWAYS_JUDGED:
+    always = codec.name in ALWAYS_JUDGED and view.cut == "none"
+    if reason and not always and codec.name != "fp32":
         desk.ceilings.append(replace(unknown, excluded=reason))
         return
     start = time.process_time()
@@ -246,9 +244,7 @@ def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
     """Return why a cut is of no use, judged by float32 on it, or an empty string."""
     if view.cut == "none" or codec.name == "fp32":
         return ""
-    on_view = next(
-        (c for c in desk.ceilings if c.codec == "fp32" and (c.cut, c.dims) == (view.cut, view.dims)), None
-    )
+    on_view = _float32_on(desk, view.cut, view.dims)
     if on_view is None or not on_view.recall_at:
         return ""
     if max(on_view.recall_at.values()) < desk.problem.aim:
@@ -266,13 +262,9 @@ def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
 
 
 def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
-    """Return why even a perfect ceiling would not help this codec, or an empty string."""
-    factors = desk.problem.options.space.rerank_factors
-    perfect = {factor: 1.0 for factor in factors}
-    optimistic = replace(
-        unknown, recall_at={1: 1.0, **perfect}, recall_with=dict.fromkeys(desk.stores, perfect)
-    )
-    hoped = list(_candidates(desk, optimistic))
+    """Return why even the best that can be hoped for would not help this codec, or an empty string."""
+    hope, with_store = _hope(desk, unknown)
+    hoped = list(_candidates(desk, replace(unknown, recall_at=hope, recall_with=with_store)))
     if not hoped:
         return "no graph of the space reaches the target with it"
     if not desk.known:
@@ -285,26 +277,49 @@ def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
         SLACK,
     )
     if beaten.all():
-        return "even with a perfect ceiling another codec takes less memory and less time"
+        return "even without any loss of its own another codec takes less memory and less time"
     return ""
 
 
+def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
+    """Return the best ceilings to hope for, by factor and by store and factor.
+
+    No codec keeps more than float32 on the same view, nor more than a finer codec of its family. And
+    one of at most half the bytes of a codec that clearly misses the aim without re-ranking misses it too.
+    """
+    factors = (1, *(factor for factor in desk.problem.options.space.rerank_factors if factor > 1))
+    hope = dict.fromkeys(factors, 1.0)
+    with_store = {store: dict.fromkeys(factors, 1.0) for store in desk.stores}
+    on_view = [c for c in desk.ceilings if (c.cut, c.dims) == (unknown.cut, unknown.dims) and c.recall_at]
+    for known in on_view:
+        finer = _family(known.codec) == _family(unknown.codec) and known.code_bytes > unknown.code_bytes
+        if known.codec == "fp32" or finer:
+            for factor, recall in known.recall_at.items():
+                hope[factor] = min(hope[factor], recall)
+            for store, recalls in known.recall_with.items():
+                for factor, recall in recalls.items():
+                    with_store[store][factor] = min(with_store[store][factor], recall)
+        clearly_misses = known.recall_at[1] < desk.problem.aim - HALF_THE_BYTES_LOSS
+        if clearly_misses and 2 * unknown.code_bytes <= known.code_bytes:
+            hope[1] = 0.0
+    return hope, with_store
+
+
+def _float32_on(desk: Desk, cut: str, dims: int) -> Ceiling | None:
+    """Return the ceiling of float32 on a view, if it is known."""
+    same = (c for c in desk.ceilings if c.codec == "fp32" and (c.cut, c.dims) == (cut, dims))
+    return next(same, None)
+
+
 def _prices(desk: Desk, name: str) -> Prices:
-    d = desk.problem.base.d
-    reference = desk.kernels[encoder_name("fp32", d, "none")]
-
-    def at_full_size(key: str) -> float:
-        return full_distance_s(desk.kernels[key], reference, desk.fp32_distance_s)
-
-    stores = {}
-    for store in desk.problem.options.space.rerank_stores:
-        key = encoder_name(store, d, "none")
-        stores[store] = at_full_size(key) if key in desk.kernels else desk.fp32_distance_s
+    fp32 = desk.kernels[encoder_name("fp32", desk.problem.base.d, "none")]
+    miss = miss_s(fp32, desk.fp32_distance_s)
+    kernel = desk.kernels[name]
     return Prices(
-        distance_s=at_full_size(name),
-        query_s=desk.kernels[name].query_s,
-        rerank_s=stores,
-        call_s=desk.call_s,
+        distance_s=kernel.distance_s + miss * kernel.lines,
+        query_s=kernel.query_s,
+        rerank_s={key: cost.candidate_s + miss * cost.lines for key, cost in desk.rerankings.items()},
+        rerank_query_s={key: cost.query_s for key, cost in desk.rerankings.items()},
     )
 
 

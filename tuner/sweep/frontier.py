@@ -8,7 +8,6 @@ the prediction can be wrong is left out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from tuner.backends.faiss_hnsw import Served
 from tuner.curves import Curve
 from tuner.pareto import dominated_by_more_than
+from tuner.quantizers import quantizer
 from tuner.sweep.measure import Tuned, operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
@@ -28,6 +28,9 @@ SLACK = 0.15
 
 MEASURED_SLACK = 0.05
 """The same once the codec's price is corrected by a measurement."""
+
+SAME_CODES_SLACK = 0.03
+"""The same between candidates of one codec: its price cancels out."""
 
 QUICK_QUERIES = 128
 QUICK_ROUNDS = 3
@@ -46,17 +49,65 @@ def codec_key(configuration: Configuration) -> str:
     return f"{configuration.codec}@{configuration.cut}{configuration.dims}+{configuration.rerank}"
 
 
+def codes_of(configuration: Configuration) -> tuple[str, str, int]:
+    """Return what two configurations share whose distances cost the same."""
+    return configuration.codec, configuration.cut, configuration.dims
+
+
+def _best_of_each_codec(open_: list[Candidate]) -> list[Candidate]:
+    """Return the candidates that no other of the same codec clearly beats: there the price cancels out."""
+    by_codec: dict[tuple[str, str, int], list[Candidate]] = {}
+    for candidate in open_:
+        by_codec.setdefault(codes_of(candidate.configuration), []).append(candidate)
+    return [kept for mine in by_codec.values() for kept in unbeaten(mine, mine, [], SAME_CODES_SLACK)]
+
+
 def next_group(
     remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]
 ) -> Group | None:
     """Return the most promising group that still has an unbeaten candidate, or None."""
-    open_ = [c for c in remaining if codec_key(c.configuration) not in done]
-    open_ = unbeaten(open_, open_, measured, SLACK)
+    open_ = corrected([c for c in remaining if codec_key(c.configuration) not in done], measured)
+    open_ = _best_of_each_codec(open_)
+    known = {codes_of(p.configuration) for p in measured}
+    priced = [c for c in open_ if codes_of(c.configuration) in known]
+    unpriced = [c for c in open_ if codes_of(c.configuration) not in known]
+    open_ = [
+        *unbeaten(priced, open_, measured, MEASURED_SLACK),
+        *unbeaten(unpriced, open_, measured, SLACK),
+    ]
     if not open_:
         return None
     best = min(open_, key=lambda c: (c.memory.resident_bytes * c.latency_s, c.configuration))
     key = codec_key(best.configuration)
     return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
+
+
+def corrected(open_: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
+    """Return the candidates at prices that measured points have shown.
+
+    The nearest relatives decide: the same codec with or without re-ranking, else the same codec, else
+    the same family, else all that was measured.
+    """
+    shown: dict[tuple[object, ...], list[float]] = {}
+    for point in measured:
+        if point.predicted_latency_s:
+            ratio = float(np.log(point.modelled_latency_s / point.predicted_latency_s))
+            for relatives in _relatives(point.configuration):
+                shown.setdefault(relatives, []).append(ratio)
+    return [replace(c, latency_s=c.predicted_s * _correction(c.configuration, shown)) for c in open_]
+
+
+def _relatives(configuration: Configuration) -> list[tuple[object, ...]]:
+    reranked = configuration.rerank is not None
+    kind = quantizer(configuration.codec, configuration.dims).kind
+    return [(configuration.codec, reranked), (configuration.codec,), (kind, reranked), ()]
+
+
+def _correction(configuration: Configuration, shown: dict[tuple[object, ...], list[float]]) -> float:
+    for relatives in _relatives(configuration):
+        if relatives in shown:
+            return float(np.exp(np.mean(shown[relatives])))
+    return 1.0
 
 
 def unbeaten(
@@ -102,13 +153,13 @@ def measure_group(
             tuned,
             candidate.memory,
             candidate.ceiling * curve.recall_at(tuned.ef_search),
-            candidate.latency_s,
+            candidate.predicted_s,
             latency,
         )
         points.append(point)
         ratio = latency / candidate.latency_s
-        corrected = [replace(c, latency_s=c.latency_s * ratio) for c in waiting]
-        keep = unbeaten(corrected, corrected, [*measured, *points], MEASURED_SLACK)
+        repriced = [replace(c, latency_s=c.latency_s * ratio) for c in waiting]
+        keep = unbeaten(repriced, repriced, [*measured, *points], MEASURED_SLACK)
         kept = {c.configuration for c in keep}
         waiting = [c for c in waiting if c.configuration in kept]
         yield len(points) / (len(points) + len(waiting))
@@ -142,5 +193,3 @@ def prediction_error(points: list[OperatingPoint]) -> float | None:
     errors = [abs(p.predicted_recall - p.recall.mean) for p in points if p.predicted_recall is not None]
     return float(np.mean(errors)) if errors else None
 
-
-Measure = Callable[[Group], Generator[float, None, tuple[OperatingPoint, ...]]]

@@ -135,12 +135,11 @@ def sweep(
         "curves", "recall and cost of every derived M", tuple[CurvePoint, ...], lambda: _curves(problem, links)
     )
     curves = curves_of(points)
-    call_s = call_overhead_s(prepared.d)
     study = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         Study,
-        lambda: study_codecs(problem, deep, links, curves, call_s),
+        lambda: study_codecs(problem, deep, links, curves),
     )
     bench = Workbench(problem, links, study.trained)
     on_disk = _surface(problem, curves, study, links, disk=True)
@@ -211,7 +210,7 @@ def sweep(
         n_configurations=needed.n_configurations,
         prediction_error=prediction_error(measured),
         noise_floor=timed.noise_floor,
-        call_overhead_s=study.call_s,
+        call_overhead_s=call_overhead_s(prepared.d),
         cost=cost_of(journal, measured, ordinary),
         machine=describe_machine(),
         versions=describe_versions(),
@@ -390,7 +389,8 @@ def _frontier(
     limit = problem.max_memory_bytes()
     fitting = [c for c in surface if c.memory.resident_bytes <= limit]
     remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration))[:3]
-    reference_s = study.call_s + reference_ndis(curves, reference) * study.fp32_distance_s
+    fp32 = study.prices[encoder_name("fp32", problem.base.d, "none")]
+    reference_s = fp32.query_s + reference_ndis(curves, reference) * fp32.distance_s
     measured: list[OperatingPoint] = []
     done: set[str] = set()
     while len(measured) < MOST_POINTS:
