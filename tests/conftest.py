@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +74,9 @@ class World:
 
     def recall(self, ids: IdArray) -> float:
         """Return the share of ``nearest`` among ``ids`` (nq, K), rows of the user's file."""
-        found = [len(set(mine) & set(true)) for mine, true in zip(ids.tolist(), self.nearest.tolist(), strict=True)]
+        found = [
+            len(set(mine) & set(true)) for mine, true in zip(ids.tolist(), self.nearest.tolist(), strict=True)
+        ]
         return sum(found) / self.nearest.size
 
 
@@ -85,7 +87,7 @@ def planted_rows(n: int, d: int, seed: int) -> FloatArray:
     centres = rng.standard_normal((40, d)) * spread
     x = 0.6 * centres[rng.integers(len(centres), size=n)] + rng.standard_normal((n, d)) * spread
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return (x * np.exp(rng.normal(0, 0.35, (n, 1)))).astype(np.float32)
+    return (x * np.exp(rng.normal(0, 0.25, (n, 1)))).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +109,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
     """Return the world of a metric, with held-out queries or with queries of their own."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def make(metric: Metric, held_out: bool = False) -> World:
         folder = tmp_path_factory.mktemp(f"world-{metric}")
         rows = planted_rows(N + NQ, D, seed=7)
@@ -140,7 +142,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
 def encoded(world: Callable[..., World]) -> Callable[..., Encoded]:
     """Return a codec trained on a metric's world, with the codes of all its rows."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def make(metric: Metric, codec: str, cut: Cut = "none", dims: int | None = None) -> Encoded:
         base = world(metric).base
         view = View(cut, base.d if dims is None else dims)

@@ -30,11 +30,11 @@ def test_equals_brute_force_in_the_users_metric(world: Callable[..., World], met
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_another_metric_would_be_seen(world: Callable[..., World], metric: Metric) -> None:
-    """The worlds' metrics disagree on most neighbours, so that a mistaken metric cannot pass."""
+    """The worlds' metrics disagree on many neighbours, so that a mistaken metric cannot pass."""
     one = world(metric)
     for other in METRICS:
         if other != metric:
-            assert one.recall(world(other).truth.ids[:, :K]) < 0.5
+            assert one.recall(world(other).truth.ids[:, :K]) < 0.6
 
 
 @pytest.mark.parametrize("block_rows", [1, 100, 300, N - 1, N, 4 * N])
@@ -46,6 +46,7 @@ def test_blocks_do_not_change_it(
     found = finish(search_exactly(one.base.x, one.queries, 300, K))
     assert found.ids.shape == (len(one.queries), 300)
     np.testing.assert_array_equal(found.ids, one.truth.ids[:, :300])
+    np.testing.assert_array_equal(found.right, one.truth.right)
     np.testing.assert_array_equal(found.kth_distance, one.truth.kth_distance)
 
 
@@ -56,7 +57,7 @@ def test_depth_is_at_least_k_and_a_margin_and_at_most_n(depth: int, expected: in
 
 
 def test_the_kth_distance_survives_the_rounding_of_blas() -> None:
-    """Far from the origin the expanded form |q|^2 + |x|^2 - 2 q.x loses digits; the k-th distance does not."""
+    """Far from the origin the expanded form |q|^2 + |x|^2 - 2 q.x loses digits, the k-th distance none."""
     rng = np.random.default_rng(2)
     x = (100 + rng.standard_normal((400, 8))).astype(np.float32)
     queries = (100 + rng.standard_normal((20, 8))).astype(np.float32)
@@ -65,19 +66,34 @@ def test_the_kth_distance_survives_the_rounding_of_blas() -> None:
     assert truth.hits(x, queries, truth.ids).sum() >= 20 * 5 - 2
 
 
+def test_right_rows_are_the_k_nearest_and_their_ties() -> None:
+    x = np.array([[1], [-1], [2], [3], [-3], [5]], dtype=np.float32)
+    truth = finish(search_exactly(x, np.zeros((1, 1), dtype=np.float32), 1, 4))
+    assert sorted(truth.ids[truth.right].tolist()) == [0, 1, 2, 3, 4]
+    assert truth.right.shape == truth.ids.shape == (1, 6)
+    assert truth.kth_distance.tolist() == [9.0]
+
+
 def test_hits_take_a_copy_for_the_original() -> None:
     x = np.arange(12, dtype=np.float32).reshape(12, 1)
     x[11] = x[3]
     truth = finish(search_exactly(x, np.array([[3.1]], dtype=np.float32), 2, 2))
     assert truth.kth_distance == pytest.approx([0.01], rel=1e-5)
-    hits = [truth.hits(x, np.array([[3.1]], dtype=np.float32), np.array([ids])) for ids in ([3, 11], [11, 3], [3, 4])]
+    hits = [
+        truth.hits(x, np.array([[3.1]], dtype=np.float32), np.array([ids]))
+        for ids in ([3, 11], [11, 3], [3, 4])
+    ]
     assert [int(one[0]) for one in hits] == [2, 2, 1]
 
 
 def test_a_part_is_of_the_queries_named() -> None:
-    truth = Truth(ids=np.arange(12).reshape(4, 3), kth_distance=np.array([0.0, 1.0, 2.0, 3.0]), k=2)
+    right = np.array([[True, True, False], [True, False, False], [False] * 3, [True] * 3])
+    truth = Truth(
+        ids=np.arange(12).reshape(4, 3), right=right, kth_distance=np.array([0.0, 1.0, 2.0, 3.0]), k=2
+    )
     part = truth.part(np.array([3, 1]))
     assert part.ids.tolist() == [[9, 10, 11], [3, 4, 5]]
+    assert part.right.tolist() == [[True, True, True], [True, False, False]]
     assert part.kth_distance.tolist() == [3.0, 1.0]
     assert part.k == 2
 
@@ -100,6 +116,8 @@ def test_a_hit_is_the_same_truth_without_work(
     assert was_there
     assert second.ids.dtype == first.ids.dtype == np.int64
     np.testing.assert_array_equal(first.ids, second.ids)
+    np.testing.assert_array_equal(first.right, second.right)
+    assert second.right.dtype == np.bool_
     np.testing.assert_array_equal(first.kth_distance, second.kth_distance)
     assert second.k == K
 
@@ -114,7 +132,9 @@ def test_key_depth_and_k_each_have_their_own(world: Callable[..., World], cache_
     assert not list(cache_folder.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "bits", "text", "pickle", "other arrays", "fewer queries"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "half", "bits", "text", "pickle", "other arrays", "fewer queries"]
+)
 def test_a_damaged_cache_is_made_again(world: Callable[..., World], cache_folder: Path, damage: str) -> None:
     one = world("l2")
     first, _ = _ask(one)
@@ -123,7 +143,7 @@ def test_a_damaged_cache_is_made_again(world: Callable[..., World], cache_folder
     if damage == "other arrays":
         np.savez(path, x=np.zeros(3))
     elif damage == "fewer queries":
-        np.savez(path, ids=first.ids[1:], kth_distance=first.kth_distance[1:])
+        np.savez(path, ids=first.ids[1:], right=first.right[1:], kth_distance=first.kth_distance[1:])
     else:
         flipped = bytes(byte ^ 0xFF for byte in whole[400:500])
         path.write_bytes(

@@ -7,7 +7,6 @@ that does not hold is not offered.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import faiss
@@ -15,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.base import Base, view_codes
-from tuner.quantizers import Codes, Encoder, quantizer
-from tuner.recall import RELATIVE_TOLERANCE
+from tuner.quantizers import Codes, Encoder
+from tuner.recall import is_right
 from tuner.truth import Truth
 from tuner.types import Ceiling, FloatArray, IdArray
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 4 << 20
 EDGE = 0.1
 EDGE_SHARE = 0.05
 """At most this share of the best k r codes may come from the last tenth of the pool."""
@@ -51,13 +50,13 @@ class Pool:
 def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
     """Return the pool of ``queries`` (nq, d), whose truth is deep."""
     rows, positions = np.unique(truth.ids, return_inverse=True)
-    limit = truth.kth_distance * (1 + RELATIVE_TOLERANCE) + np.finfo(np.float32).tiny
     distances = _exact(base, queries, truth.ids)
+    base.release()
     return Pool(
         queries=queries,
         rows=rows,
         positions=positions.reshape(truth.ids.shape),
-        right=distances <= limit[:, None],
+        right=is_right(distances.astype(np.float64), truth.kth_distance),
         k=truth.k,
     )
 
@@ -66,7 +65,8 @@ def _exact(base: Base, queries: FloatArray, ids: IdArray) -> FloatArray:
     out = np.empty(ids.shape, dtype=np.float32)
     step = max(1, BLOCK_BYTES // (4 * ids.shape[1] * base.d))
     for start in range(0, len(ids), step):
-        difference = base.x[ids[start : start + step]]
+        part = ids[start : start + step]
+        difference = base.x[part]
         difference -= queries[start : start + step, None, :]
         out[start : start + step] = np.einsum("qmd,qmd->qm", difference, difference)
     return out
@@ -80,6 +80,7 @@ def encode_rows(base: Base, encoder: Encoder, rows: IdArray | None = None) -> Co
     for start in range(0, m, step):
         part = slice(start, start + step)
         codes[part] = encoder.encode(base.x[part] if rows is None else base.x[rows[part]])
+        base.release()
     return codes
 
 
@@ -145,14 +146,16 @@ def measure_ceiling(
     recall_at = {1: _recall(right[:, :k], k)}
     recall_with: dict[str, dict[int, float]] = {store: {} for store in stores}
     for factor in factors:
-        kept = min(k * factor, deepest)
+        kept = k * factor
+        if factor == 1 or kept > pool.depth:
+            continue
         far = best[:, :kept] >= (1 - EDGE) * pool.depth
-        if factor == 1 or (kept < pool.depth and far.mean() > EDGE_SHARE):
+        if far.mean() > EDGE_SHARE:
             continue
         recall_at[factor] = _recall(right[:, :kept], k)
         for store, exact in stores.items():
             again = np.take_along_axis(exact, best[:, :kept], axis=1)
-            first = np.argpartition(again, k - 1, axis=1)[:, :k] if kept > k else np.arange(k)[None, :]
+            first = np.argpartition(again, k - 1, axis=1)[:, :k]
             recall_with[store][factor] = _recall(np.take_along_axis(right[:, :kept], first, axis=1), k)
     return Ceiling(
         codec=encoder.codec.name,
@@ -174,18 +177,3 @@ def store_distances(pool: Pool, base: Base, store: str, encoder: Encoder | None)
     if store == "fp32" or encoder is None:
         return _exact(base, pool.queries, pool.rows[pool.positions])
     return code_distances(pool, encoder, encode_rows(base, encoder, pool.rows))
-
-
-def best_possible(ceiling: Ceiling) -> float:
-    """Return the best recall that any rerank factor of this codec reaches."""
-    return max(ceiling.recall_at.values())
-
-
-def padded_width(codec: str, dims: int) -> int:
-    """Return the width that the codec pads ``dims`` to."""
-    return quantizer(codec, dims).width
-
-
-def cpu_clock() -> float:
-    """Return CPU seconds of this process, for training costs."""
-    return time.process_time()

@@ -9,9 +9,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.backends.faiss_hnsw import Encoded
 from tuner.data.base import Base
-from tuner.graph import Links, derive, transplant
-from tuner.quantizers import new_index, quantizer
+from tuner.graph import Links, transplant
 from tuner.truth import Truth
 from tuner.types import CurvePoint, FloatArray, IdArray, Steps
 
@@ -34,7 +34,11 @@ class Curve:
         """Return the smallest ef_search predicted to reach ``recall``, or None."""
         if recall > self.recall[-1]:
             return None
-        return int(np.ceil(np.exp(np.interp(_miss(recall), *_ascending(_miss(self.recall), np.log(self.ef_search))))))
+        miss, wanted = _miss(self.recall), float(_miss(recall))
+        above = int(np.searchsorted(miss, wanted))
+        pair = slice(max(0, above - 1), above + 1)
+        ef_search = np.exp(np.interp(wanted, miss[pair], np.log(self.ef_search[pair])))
+        return int(np.ceil(ef_search - 1e-9))  # exp(log(10)) is a rounding error above 10
 
     def recall_at(self, ef_search: float) -> float:
         """Return the predicted recall at ``ef_search``."""
@@ -52,14 +56,6 @@ def _miss(recall: NDArray[np.float64] | float) -> NDArray[np.float64]:
     return -np.log(np.maximum(1 - np.asarray(recall, dtype=np.float64), FLOOR))
 
 
-def _ascending(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the points with strictly growing x, the first of equal ones kept."""
-    first = np.concatenate([[True], np.diff(x) > 0])
-    return x[first], y[first]
-
-
 def search_counted(index: faiss.Index, queries: FloatArray, k: int) -> tuple[IdArray, float, float]:
     """Search, and return ids (nq, k), distance computations and hops a query."""
     stats = faiss.cvar.hnsw_stats
@@ -69,12 +65,21 @@ def search_counted(index: faiss.Index, queries: FloatArray, k: int) -> tuple[IdA
 
 
 def measure_curves(
-    base: Base, links: Links, path: Path, Ms: tuple[int, ...], queries: FloatArray, truth: Truth,
-    target: float, ef_max: int,
+    base: Base,
+    links: Links,
+    path: Path,
+    encoded: Encoded,
+    *,
+    Ms: tuple[int, ...],
+    queries: FloatArray,
+    truth: Truth,
+    target: float,
+    ef_max: int,
 ) -> Steps[tuple[CurvePoint, ...]]:
     """Yield the share done; return recall and ndis of each derived graph around ``target``.
 
     Args:
+        encoded: codes that stand for exact distances: float32, or float16 where its ceiling is 1.
         Ms: links a node, each at most ``links.M``.
         queries: (nq, d) prepared.
         target: recall that the ladder of ef_search climbs past, half way to 1.
@@ -83,13 +88,14 @@ def measure_curves(
     # without re-ranking the target is bracketed from below by one step; codecs need the part above it
     enough = 1 - (1 - target) * 0.25
     start = float(truth.k)
+    seen = encoded.encoder.transform(queries)
     for number, M in enumerate(sorted(Ms, reverse=True)):
-        index = transplant(derive(links, M, path), M, new_index(quantizer("fp32", base.d), M), base.x.view(np.uint8))
+        index = transplant(links, M, path, encoded.encoder.empty(M), encoded.codes)
         ladder: list[CurvePoint] = []
         ef = start
         while True:
             index.hnsw.efSearch = int(ef)
-            ids, ndis, _ = search_counted(index, queries, truth.k)
+            ids, ndis, _ = search_counted(index, seen, truth.k)
             recall = float(truth.hits(base.x, queries, ids).mean() / truth.k)
             ladder.append(CurvePoint(M=M, ef_search=int(ef), recall=recall, ndis_per_query=ndis))
             flat = len(ladder) > 3 and recall - ladder[-4].recall < PLATEAU and recall > 0.5
@@ -99,6 +105,7 @@ def measure_curves(
         points += ladder
         below = [point.ef_search for point in ladder if point.recall < target - 0.1]
         start = float(max([truth.k, *below]))
+        base.release()
         yield (number + 1) / len(Ms)
     return tuple(points)
 

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.base import Base, view_codes
-from tuner.quantizers import Codes, Encoder, Quantizer, new_index
+from tuner.quantizers import Codes, Encoder
 from tuner.types import FloatArray, Steps
 
 LinkArray = NDArray[np.int32]
-BLOCK_BYTES = 16 << 20
-NODES = 8192
-"""Nodes handled at once when links are copied: about 6 MB of positions at M=48."""
+ROWS = 1024
+"""Rows inserted at once."""
+NODES = 2048
+"""Nodes handled at once when links are copied: about 2 MB of positions at M=48."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,44 @@ def build(base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int,
     """Build one HNSW graph on the encoder's codes and write its ordered level 0 lists to ``path``.
 
     Rows are inserted in random order, so that a sorted file makes as good a graph as a shuffled one.
+    They are written in that order first: gathered from the mapped base while the graph grows, they would
+    keep all of it resident.
     """
+    order = np.random.default_rng(seed).permutation(base.n).astype(np.int32)
+    shuffled = path.with_suffix(".shuffled.partial")
+    with shuffled.open("wb") as out:
+        for start in range(0, base.n, ROWS):
+            base.x[order[start : start + ROWS]].tofile(out)
+    base.release()
+    yield 0.02
     index = encoder.empty(M)
     index.hnsw.efConstruction = ef_construction
     index.hnsw.rng = faiss.RandomGenerator(seed + 1)
-    order = np.random.default_rng(seed).permutation(base.n).astype(np.int32)
     _reserve(index, base.n, M)
-    rows = max(1024, min(BLOCK_BYTES // (4 * base.d), -(-base.n // 24)))
-    for start in range(0, base.n, rows):
-        index.add(encoder.transform(base.x[order[start : start + rows]]))
-        # an insertion costs about the logarithm of the rows already there
-        yield 0.95 * min(1.0, (start + rows) / base.n)
-    base.release()
-    links = _ordered_links(index, base, order, M, ef_construction, path)
+    with shuffled.open("rb") as rows:
+        for start in range(0, base.n, ROWS):
+            block = np.fromfile(rows, dtype=np.float32, count=ROWS * base.d).reshape(-1, base.d)
+            index.add(encoder.transform(block))
+            yield 0.02 + 0.93 * min(1.0, (start + ROWS) / base.n)
+    shuffled.unlink()
+    levels = faiss.vector_to_array(index.hnsw.levels).astype(np.int32)
+    width, mean_degree = _write_level_0(index, M, path)
+    upper, owner = _upper_lists(index, levels, M)
+    entry_point, max_level = int(index.hnsw.entry_point), int(index.hnsw.max_level)
+    del index  # the links are on disk now
+    _order_upper(upper, owner, base, order)
     yield 1.0
-    return links
+    return Links(
+        M=M,
+        ef_construction=ef_construction,
+        order=order,
+        levels=levels,
+        width=width,
+        upper=upper,
+        entry_point=entry_point,
+        max_level=max_level,
+        mean_degree=mean_degree,
+    )
 
 
 def _reserve(index: faiss.IndexHNSW, n: int, M: int) -> None:
@@ -89,21 +113,18 @@ def _reserve(index: faiss.IndexHNSW, n: int, M: int) -> None:
     storage.codes.resize(0)
 
 
-def _ordered_links(
-    index: faiss.IndexHNSW, base: Base, order: LinkArray, M: int, ef_construction: int, path: Path
-) -> Links:
+def _write_level_0(index: faiss.IndexHNSW, M: int, path: Path) -> tuple[int, float]:
+    """Write the ordered lists of level 0; return their width and the mean degree."""
     hnsw, n = index.hnsw, index.ntotal
-    levels = faiss.vector_to_array(hnsw.levels).astype(np.int32)
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)[:-1]
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
     slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
     columns = np.arange(2 * M)
-
     index.reorder_links()
     sorted_path = path.with_suffix(".sorted.partial")
     width, n_links = 0, 0
     with sorted_path.open("wb") as out:
         for start in range(0, n, NODES):
-            lists = slots[offsets[start : start + NODES, None] + columns]
+            lists = slots[offsets[start : min(n, start + NODES), None] + columns]
             degree = (lists >= 0).sum(axis=1)
             width, n_links = max(width, int(degree.max())), n_links + int(degree.sum())
             lists.tofile(out)
@@ -111,22 +132,12 @@ def _ordered_links(
     partial = path.with_suffix(".partial")
     with sorted_path.open("rb") as closest_first, partial.open("wb") as out:
         for start in range(0, n, NODES):
-            diverse = slots[offsets[start : start + NODES, None] + columns]
+            diverse = slots[offsets[start : min(n, start + NODES), None] + columns]
             lists = np.fromfile(closest_first, dtype=np.int32, count=diverse.size).reshape(diverse.shape)
             diverse_first(lists, diverse)[:, :width].tofile(out)
     sorted_path.unlink()
     partial.replace(path)
-    return Links(
-        M=M,
-        ef_construction=ef_construction,
-        order=order,
-        levels=levels,
-        width=width,
-        upper=_upper_lists(slots, offsets, levels, M, base, order),
-        entry_point=hnsw.entry_point,
-        max_level=hnsw.max_level,
-        mean_degree=n_links / n,
-    )
+    return width, n_links / n
 
 
 def diverse_first(closest_first: LinkArray, diverse: LinkArray) -> LinkArray:
@@ -165,24 +176,27 @@ def is_diverse(to_node: FloatArray, pairwise: FloatArray) -> NDArray[np.bool_]:
     return kept
 
 
-def _upper_lists(
-    slots: LinkArray, offsets: NDArray[np.int64], levels: LinkArray, M: int, base: Base, order: LinkArray
-) -> LinkArray:
-    nodes = np.flatnonzero(levels > 1)
+def _upper_lists(index: faiss.IndexHNSW, levels: LinkArray, M: int) -> tuple[LinkArray, LinkArray]:
+    """Return the lists (rows, M) of the upper levels as faiss left them, and the node of each."""
+    hnsw = index.hnsw
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    nodes = np.flatnonzero(levels > 1).astype(np.int32)
     lists = [
         slots[offsets[node] + 2 * M : offsets[node] + (1 + levels[node]) * M].reshape(-1, M) for node in nodes
     ]
-    if not lists:
-        return np.zeros((0, M), dtype=np.int32)
-    upper = np.concatenate(lists)
-    owner = np.repeat(nodes, levels[nodes] - 1)
-    step = max(1, BLOCK_BYTES // (4 * M * (base.d + M)))
+    upper = np.concatenate(lists) if lists else np.zeros((0, M), dtype=np.int32)
+    return upper, np.repeat(nodes, levels[nodes] - 1)
+
+
+def _order_upper(upper: LinkArray, owner: LinkArray, base: Base, order: LinkArray) -> None:
+    """Order each list in place as level 0 is: diverse links first."""
+    step = max(1, ROWS // upper.shape[1])
     for start in range(0, len(upper), step):
         block = upper[start : start + step]
-        upper[start : start + step] = _ordered_upper(
-            block, base.x[order[owner[start : start + step]]], base.x[order[np.maximum(block, 0)]]
-        )
-    return upper
+        nodes = base.x[order[owner[start : start + step]]]
+        upper[start : start + step] = _ordered_upper(block, nodes, base.x[order[np.maximum(block, 0)]])
+    base.release()
 
 
 def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> LinkArray:
@@ -199,13 +213,13 @@ def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> L
     return np.take_along_axis(lists, first, axis=1)
 
 
-def derive(links: Links, M: int, path: Path) -> faiss.HNSW:
-    """Return the graph of M links a node (2M on level 0), in rows of the prepared base.
+def derive(links: Links, M: int, path: Path, hnsw: faiss.HNSW) -> None:
+    """Fill an empty ``hnsw`` with the graph of M links a node (2M on level 0), in rows of the prepared base.
 
     Args:
         path: the level 0 lists that ``build`` wrote.
+        hnsw: of an index made for the same M; it is filled in place, a copy would double the links.
     """
-    hnsw = faiss.HNSW(M)
     levels = np.empty_like(links.levels)
     levels[links.order] = links.levels
     faiss.copy_array_to_vector(levels, hnsw.levels)
@@ -231,31 +245,35 @@ def derive(links: Links, M: int, path: Path) -> faiss.HNSW:
     hnsw.entry_point = int(links.order[links.entry_point])
     hnsw.max_level = links.max_level
     hnsw.efConstruction = links.ef_construction
-    return hnsw
 
 
-def transplant(hnsw: faiss.HNSW, M: int, index: faiss.IndexHNSW, codes: Codes) -> faiss.IndexHNSW:
-    """Put a graph and codes into an empty trained index, searched in place.
+def transplant(links: Links, M: int, path: Path, index: faiss.IndexHNSW, codes: Codes) -> faiss.IndexHNSW:
+    """Put the derived graph and codes into an empty trained index; the codes are searched in place."""
+    view_codes(faiss.downcast_index(index.storage), codes)
+    derive(links, M, path, index.hnsw)
+    index.ntotal, index.is_trained = len(codes), True
+    return index
+
+
+def share_graph(graph: faiss.IndexHNSW, index: faiss.IndexHNSW) -> None:
+    """Copy a graph into an index whose storage is filled.
 
     ``search_method`` belongs to the index class, not to the graph: multi-bit RaBitQ searches in two
     steps, and copying the graph's own value turns that off until the index is written and read.
     """
     search_method = index.hnsw.search_method
-    view_codes(faiss.downcast_index(index.storage), codes)
-    index.hnsw = hnsw
+    index.hnsw = graph.hnsw
     index.hnsw.search_method = search_method
-    index.ntotal, index.is_trained = len(codes), True
-    return index
+    index.ntotal = graph.ntotal
 
 
 def build_natively(encoder: Encoder, base: Base, M: int, ef_construction: int) -> faiss.IndexHNSW:
     """Return an index built by faiss alone on the encoder's codes: what the transplant is compared with."""
     index = encoder.empty(M)
     index.hnsw.efConstruction = ef_construction
+    if encoder.codec.kind in ("pq", "opq"):
+        # distances between codes come from a table that only training the index itself makes: without it, faiss aborts
+        faiss.downcast_index(index.storage).pq.compute_sdc_table()
     index.add(encoder.transform(base.x))
     return index
 
-
-def empty_like(codec: Quantizer, M: int) -> faiss.IndexHNSW:
-    """Return an empty index of the codec's class."""
-    return new_index(codec, M)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from tuner.errors import InputError
+from tuner.machine import return_freed_memory
 from tuner.types import Event, Progress, StageCost, StageFinished, StageStarted, Steps
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Journal:
             except StopIteration as stop:
                 value = stop.value
                 break
+        return_freed_memory()
         cost = StageCost(name=name, wall_s=time.perf_counter() - wall, cpu_s=cpu_seconds() - cpu)
         raw = msgspec.Raw(msgspec.msgpack.encode(value, enc_hook=_encode))
         write_atomically(path, msgspec.msgpack.encode(Saved(cost=cost, value=raw)))

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 
 from tuner.data.base import Base
+from tuner.graph import share_graph
 from tuner.quantizers import Encoder, behind
 from tuner.timing import one_core
 from tuner.types import FloatArray, Steps
@@ -124,9 +125,10 @@ def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder
     whole, kept = _searcher(graph, under)
     refined = []
     for store in stores.values():
-        storage = store.storage_over(store.encode(graph.rows))
+        codes = store.encode(graph.rows)
+        storage = store.storage_over(codes)
         outer = behind(store.chain, storage) if store.chain else storage
-        refined.append((faiss.IndexRefine(whole, outer), storage, outer))
+        refined.append((faiss.IndexRefine(whole, outer), storage, outer, codes))
     seconds = np.zeros((1 + len(stores), len(RERANKED), ROUNDS))
     with one_core():
         for turn, queries in enumerate(graph.queries):
@@ -152,10 +154,8 @@ def _searcher(graph: SmallGraph, encoder: Encoder) -> tuple[faiss.Index, Any]:
     """Return the small graph over the encoder's codes, and what it borrows."""
     index = encoder.empty(M)
     faiss.downcast_index(index.storage).add(encoder.transform(graph.rows))
-    search_method = index.hnsw.search_method
-    index.hnsw = graph.index.hnsw
-    index.hnsw.search_method, index.hnsw.efSearch = search_method, EF_SEARCH
-    index.ntotal = len(graph.rows)
+    share_graph(graph.index, index)
+    index.hnsw.efSearch = EF_SEARCH
     return (behind(encoder.chain, index) if encoder.chain else index), (encoder, index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from importlib.metadata import version
@@ -54,6 +55,22 @@ def use_threads(threads: int) -> None:
     threads = threads or available_cores()
     faiss.omp_set_num_threads(threads)
     _CONTROLLER.limit(limits=threads)
+
+
+def return_memory_promptly() -> None:
+    """Have freed arrays given back to the system at once, where the C library is glibc.
+
+    By default it keeps what was freed and hands out ever larger blocks from it, so that a peak of one
+    stage stays in the resident size of the next (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(-3, 1 << 18)
+
+
+def return_freed_memory() -> None:
+    """Give back what is free at the top of the heap and between its blocks (malloc_trim(3))."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _processor() -> str:

@@ -9,16 +9,24 @@ TIE = 0.02
 """Products of memory and latency closer than this are the same: less memory decides."""
 
 
-def front(memory: ArrayLike, latency: ArrayLike) -> NDArray[np.int64]:
+def front(memory: ArrayLike, latency: ArrayLike, tie: float = 0.0) -> NDArray[np.int64]:
     """Return the positions of the Pareto front, by ascending memory.
 
     A point is on the front if no other has at most its memory and at most its latency and is better
     in one of them; of equal points the first is kept.
+
+    Args:
+        tie: more memory must buy at least this share of the latency, or the point is left out.
     """
     memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
     order = np.lexsort((latency, memory))
-    best_before = np.minimum.accumulate(np.concatenate([[np.inf], latency[order][:-1]]))
-    return order[latency[order] < best_before]
+    kept: list[int] = []
+    best = np.inf
+    for position in order:
+        if latency[position] < best * (1 - tie):
+            kept.append(int(position))
+            best = latency[position]
+    return np.array(kept, dtype=np.int64)
 
 
 def dominated_by_more_than(

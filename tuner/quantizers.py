@@ -37,7 +37,7 @@ PQ_ITERATIONS = 6
 ROUGH_ROWS = 300
 OPQ_ROWS = 3_000
 OPQ_ITERATIONS = 4
-_PQ = re.compile(r"(O?)PQ(d/)?(\d+)x([48])")
+_PQ = re.compile(r"(O?)PQ(d/)?([1-9]\d*)x([48])")
 
 
 @dataclass(frozen=True)

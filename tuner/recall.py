@@ -7,14 +7,23 @@ to report .9525 where .9633 is true.
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from tuner.types import FloatArray, IdArray, Recall
 
+BLOCK_BYTES = 4 << 20
 RELATIVE_TOLERANCE = 1e-5
 """Float32 rounding of a squared distance of unit vectors, with a factor of ten to spare."""
+
+def release_pages(x: FloatArray) -> None:
+    """Give the pages of a memory-mapped array back; they are read again when touched."""
+    mapped = getattr(x, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def exact_distances(base: FloatArray, queries: FloatArray, ids: IdArray) -> NDArray[np.float64]:
@@ -29,37 +38,32 @@ def exact_distances(base: FloatArray, queries: FloatArray, ids: IdArray) -> NDAr
         (nq, m) float64.
     """
     out = np.empty(ids.shape, dtype=np.float64)
-    block = max(1, (1 << 20) // max(1, ids.shape[1] * base.shape[1]))
+    block = max(1, BLOCK_BYTES // (4 * base.shape[1] * ids.shape[1]))
     for start in range(0, len(ids), block):
         part = ids[start : start + block]
         difference = base[np.maximum(part, 0)] - queries[start : start + block, None, :]
         out[start : start + block] = np.einsum("qmd,qmd->qm", difference, difference, dtype=np.float64)
+    release_pages(base)
     out[ids < 0] = np.inf
     return out
 
 
-def count_hits(
-    ids: IdArray, distances: NDArray[np.float64], kth_distance: NDArray[np.float64], k: int
-) -> NDArray[np.int64]:
-    """Return how many of the first k returned rows are right, per query.
-
-    Args:
-        ids: (nq, >= k) int64 as returned; a repeated id counts once, a negative id never.
-        distances: (nq, >= k) their exact squared distances.
-        kth_distance: (nq,) exact squared distance of the k-th neighbour.
-
-    Returns:
-        (nq,) int64, at most k each.
-    """
-    ids, distances = ids[:, :k], distances[:, :k]
+def is_right(
+    distances: NDArray[np.float64], kth_distance: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return which exact distances (nq, m) are within the k-th of their query (nq,), rounding allowed for."""
     limit = kth_distance * (1 + RELATIVE_TOLERANCE) + np.finfo(np.float32).tiny
-    right = (distances <= limit[:, None]) & (ids >= 0)
+    right: NDArray[np.bool_] = distances <= limit[:, None]
+    return right
+
+
+def first_occurrences(ids: IdArray) -> NDArray[np.bool_]:
+    """Return which ids (nq, k) are returned for the first time in their row and are no "nothing" (-1)."""
     order = np.argsort(ids, axis=1, kind="stable")
     ordered = np.take_along_axis(ids, order, axis=1)
-    repeated = np.zeros_like(right)
-    np.put_along_axis(repeated[:, :], order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-    hits: NDArray[np.int64] = (right & ~repeated).sum(axis=1)
-    return hits
+    repeated = np.zeros(ids.shape, dtype=bool)
+    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    return ~repeated & (ids >= 0)
 
 
 def summarize(hits: NDArray[np.int64], k: int, confidence: float) -> Recall:

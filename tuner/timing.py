@@ -21,11 +21,11 @@ from tuner.machine import use_threads
 from tuner.types import FloatArray, Latency
 
 Search = Callable[[FloatArray], object]
-"""Searches one query (1, d)."""
+"""Searches queries (nq, d); one at a time when it is timed."""
 
-FEWEST_ROUNDS = 5
-MOST_ROUNDS = 15
-SETTLED = 0.01
+FEWEST_ROUNDS = 4
+MOST_ROUNDS = 10
+SETTLED = 0.015
 """Rounds end when the standard error of every ratio is below this share."""
 
 
@@ -103,7 +103,7 @@ def interleave(
     rounds: list[NDArray[np.float64]] = []
     with one_core():
         for search in contestants:
-            _time_queries(search, queries[:16])
+            search(queries)  # fetches every page that the rounds will touch
         while len(rounds) < most:
             seconds = np.empty((len(contestants), len(queries)))
             for number in rng.permutation(len(contestants)):

@@ -18,7 +18,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from tuner.recall import count_hits, exact_distances
+from tuner.recall import exact_distances, first_occurrences, is_right
 from tuner.types import FloatArray, IdArray, Steps
 
 BLOCK_BYTES = 8 << 20
@@ -32,22 +32,38 @@ class Truth:
 
     Attributes:
         ids: (nq, depth) int64, nearest first by BLAS distances (expanded form).
+        right: (nq, k + MARGIN) whether the row in ``ids`` is within the k-th exact distance, which is
+            recomputed from the rows themselves.
         kth_distance: (nq,) float64, exact squared distance of the k-th neighbour.
         k: neighbours asked for.
     """
 
     ids: IdArray
+    right: NDArray[np.bool_]
     kth_distance: NDArray[np.float64]
     k: int
 
     def hits(self, base: FloatArray, queries: FloatArray, ids: IdArray) -> NDArray[np.int64]:
-        """Return tie-aware hits per query, (nq,) int64, of the ``ids`` (nq, >= k) that a search returned."""
+        """Return tie-aware hits per query, (nq,) int64, of the ``ids`` (nq, >= k) that a search returned.
+
+        An id counts once, if its row is as near as the k-th neighbour. Rows beyond the margin are looked
+        up only for queries whose ties go on there.
+        """
         ids = ids[:, : self.k]
-        return count_hits(ids, exact_distances(base, queries, ids), self.kth_distance, self.k)
+        near = self.ids[:, : self.right.shape[1]]
+        known_right = ((ids[:, :, None] == near[:, None, :]) & self.right[:, None, :]).any(axis=2)
+        tied_on = np.flatnonzero(self.right[:, -1])
+        if len(tied_on):
+            distances = exact_distances(base, queries[tied_on], ids[tied_on])
+            known_right[tied_on] = is_right(distances, self.kth_distance[tied_on])
+        hits: NDArray[np.int64] = (known_right & first_occurrences(ids)).sum(axis=1)
+        return hits
 
     def part(self, index: NDArray[np.int64]) -> Truth:
         """Return the truth of some of the queries, by position."""
-        return Truth(ids=self.ids[index], kth_distance=self.kth_distance[index], k=self.k)
+        return Truth(
+            ids=self.ids[index], right=self.right[index], kth_distance=self.kth_distance[index], k=self.k
+        )
 
 
 def search_exactly(base: FloatArray, queries: FloatArray, depth: int, k: int) -> Steps[Truth]:
@@ -68,8 +84,9 @@ def search_exactly(base: FloatArray, queries: FloatArray, depth: int, k: int) ->
         yield min(1.0, (start + rows) / n)
     heap.finalize()
     candidates = heap.I[:, : min(depth, k + MARGIN)]
-    exact = np.sort(exact_distances(base, queries, candidates), axis=1)
-    return Truth(ids=heap.I, kth_distance=exact[:, k - 1].copy(), k=k)
+    exact = exact_distances(base, queries, candidates)
+    kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
+    return Truth(ids=heap.I, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
 
 
 def cache_dir() -> Path:
@@ -88,8 +105,14 @@ def cached(
     name = hashlib.blake2b(repr((key, depth, k)).encode(), digest_size=16).hexdigest()
     path = cache_dir() / "truth" / f"{name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as found:
-            truth = Truth(ids=found["ids"].astype(np.int64), kth_distance=found["kth_distance"], k=k)
+        # opened here, because np.load leaves a broken archive open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            truth = Truth(
+                ids=found["ids"].astype(np.int64),
+                right=found["right"],
+                kth_distance=found["kth_distance"],
+                k=k,
+            )
         if truth.ids.shape[0] == len(queries) and int(truth.ids.max()) < len(base):
             return truth, True
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -103,7 +126,9 @@ def _store(path: Path, truth: Truth) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as out:
-            np.savez(out, ids=truth.ids.astype(np.int32), kth_distance=truth.kth_distance)
+            np.savez(
+                out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance
+            )
         Path(out.name).replace(path)
     except OSError:
         pass  # a cache that cannot be written costs time, not the answer

@@ -7,7 +7,7 @@ their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -140,7 +140,7 @@ class QuerySet:
 # ---------------------------------------------------------------- a configuration and what it does
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """One index, all but its ef_search.
 
@@ -232,6 +232,16 @@ class Latency:
     p99_s: float
     n_rounds: int
     queries_per_second: float | None = None
+
+    def scaled(self, factor: float) -> Latency:
+        """Return the same with every second times ``factor``: to compare figures of different rounds."""
+        return replace(
+            self,
+            mean_s=self.mean_s * factor,
+            p50_s=self.p50_s * factor,
+            p95_s=self.p95_s * factor,
+            p99_s=self.p99_s * factor,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

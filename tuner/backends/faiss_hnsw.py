@@ -66,21 +66,16 @@ def metric_transform(metric: Metric, d: int) -> faiss.VectorTransform | None:
 
 
 def serve(
-    configuration: Configuration,
-    hnsw: faiss.HNSW,
-    encoded: Encoded,
-    store: Encoded | None,
-    base: Base,
+    configuration: Configuration, links: Links, path: Path, encoded: Encoded, store: Encoded | None, base: Base
 ) -> Served:
-    """Return the searchable index of a configuration, built around borrowed graph and codes.
+    """Return the searchable index of a configuration: the derived graph over borrowed codes.
 
     Args:
-        hnsw: derived graph of ``configuration.M`` links; it is copied.
+        path: level 0 lists of ``links``.
         store: codes of the re-ranking store, None without re-ranking.
     """
-    graph = transplant(
-        hnsw, configuration.M, encoded.encoder.empty(configuration.M), encoded.codes
-    )
+    M = configuration.M
+    graph = transplant(links, M, path, encoded.encoder.empty(M), encoded.codes)
     return wrap(configuration, graph, encoded, store, base)
 
 
@@ -157,9 +152,11 @@ def delivered(served: Served, base: Base) -> tuple[faiss.Index, faiss.Index | No
         index, store = refine.base_index, refine.refine_index
         kept = (served, refine)
     if base.rows is not None and store is None:
+        n = index.ntotal
+        index.ntotal = 0  # faiss maps only what looks empty
         mapped = faiss.IndexIDMap(index)
+        index.ntotal = mapped.ntotal = n
         faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
-        mapped.ntotal = index.ntotal
         return mapped, store, (*kept, index)
     return index, store, kept
 

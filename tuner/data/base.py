@@ -12,7 +12,6 @@ The matrix is memory-mapped: its pages are dropped between stages, and faiss sea
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import faiss
 import numpy as np
 
 from tuner.data.vectors import Vectors
+from tuner.recall import release_pages
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 BLOCK_BYTES = 4 << 20
@@ -60,13 +60,13 @@ class Base:
         if size >= self.n:
             return np.array(self.x)
         chosen = np.random.default_rng(seed).choice(self.n, size, replace=False)
-        return self.x[np.sort(chosen)]
+        rows = self.x[np.sort(chosen)]
+        self.release()
+        return rows
 
     def release(self) -> None:
         """Give the mapped pages back; they are read again when touched."""
-        mapped = getattr(self.x, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        release_pages(self.x)
 
 
 def view_codes(index: faiss.IndexFlatCodes, codes: np.ndarray) -> None:

@@ -37,13 +37,14 @@ def answer_of(
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
     memory = [float(p.memory.resident_bytes) for p in good]
     latency = [_seconds(p) for p in good]
-    on_front = [int(i) for i in front(memory, latency)]
+    tie = max(NOISE, noise)
+    on_front = [int(i) for i in front(memory, latency, tie)]
     chosen = [good[i] for i in on_front]
-    named = name_points([memory[i] for i in on_front], [latency[i] for i in on_front], max(NOISE, noise))
+    named = name_points([memory[i] for i in on_front], [latency[i] for i in on_front], tie)
     timed = {(p.configuration, p.ef_search) for p in finalists}
     rest = [p for p in finalists if p not in chosen]
     rest += [p for p in points if (p.configuration, p.ef_search) not in timed]
-    rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration))
+    rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration.label))
     return Answer(points=(*chosen, *rest), front=tuple(range(len(chosen))), named=named)
 
 

@@ -10,17 +10,18 @@ from tuner.data.base import prepared_queries
 from tuner.sweep.measure import Tuned, bisect, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.timing import interleave
+from tuner.timing import FEWEST_ROUNDS, interleave
 from tuner.types import Baseline, Configuration, FloatArray, Latency, OperatingPoint, Recall, Steps
 
 USUAL_M = 16
 USUAL_EF_CONSTRUCTION = 200
-TIMED_QUERIES = 300
+TIMED_QUERIES = 256
+LIGHT_EF = 64
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The float32 index that every latency is a ratio to, tuned to the same recall.
+    """The float32 index of M=16 that most people have, tuned to the same recall.
 
     Attributes:
         reached: whether it meets the target.
@@ -44,18 +45,42 @@ def reference_configuration(problem: Problem) -> Configuration:
     )
 
 
+def light_index(problem: Problem, bench: Workbench) -> Served:
+    """Return a small index that runs in every round of every timing, so that rounds can be compared."""
+    space = problem.options.space
+    configuration = Configuration(
+        M=min(space.M), ef_construction=space.ef_construction, codec="SQ8", dims=problem.base.d
+    )
+    served = bench.serve(configuration)
+    served.set_ef(max(LIGHT_EF, problem.options.k))
+    return served
+
+
+def time_light(problem: Problem, light: Served) -> Steps[float]:
+    """Return seconds a query of the light index."""
+    k = problem.options.k
+    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
+    timings = interleave([lambda q: light.index.search(q, k)], queries, problem.options.seed, most=FEWEST_ROUNDS)
+    yield 1.0
+    return timings.latency(0, 0).mean_s
+
+
 def tune_reference(problem: Problem, bench: Workbench, guess: int) -> Steps[Reference]:
     """Return the reference with its ef_search."""
+    k = problem.options.k
     configuration = reference_configuration(problem)
     served = bench.serve(configuration)
     tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
     served.set_ef(tuned.ef_search)
-    ids = served.index.search(problem.raw[problem.validate], problem.options.k)[1]
+    ids = served.index.search(problem.raw[problem.validate], k)[1]
+    hits = problem.hits(ids, problem.validate)
+    del served
+    problem.base.release()
     yield 1.0
     return Reference(
         configuration=configuration,
         ef_search=tuned.ef_search,
-        validated=problem.recall(problem.hits(ids, problem.validate)),
+        validated=problem.recall(hits),
         memory_bytes=bench.memory_of(configuration).resident_bytes,
         reached=tuned.passes,
     )
@@ -76,7 +101,7 @@ def graph_baseline(reference: Reference, latency: Latency, recommended: Operatin
 
 
 def hnswlib_baseline(
-    problem: Problem, reference: Served, recommended: OperatingPoint, reference_latency: Latency, guess: int
+    problem: Problem, light: Served, light_s: float, recommended: OperatingPoint, guess: int
 ) -> Steps[Baseline]:
     """Yield the share done; return a really built hnswlib index, tuned and timed the same way."""
     options, k = problem.options, problem.options.k
@@ -103,20 +128,11 @@ def hnswlib_baseline(
         return built.index.knn_query(prepared_queries(query, problem.base.metric), k=k, num_threads=1)
 
     timings = interleave(
-        [lambda q: reference.index.search(q, k), search_prepared],
+        [lambda q: light.index.search(q, k), search_prepared],
         problem.raw[problem.tune[:TIMED_QUERIES]],
         options.seed,
     )
-    ratio = timings.ratio(1, 0)
-    own = timings.latency(1, 0)
-    scale = ratio * reference_latency.mean_s / own.mean_s
-    latency = Latency(
-        mean_s=own.mean_s * scale,
-        p50_s=own.p50_s * scale,
-        p95_s=own.p95_s * scale,
-        p99_s=own.p99_s * scale,
-        n_rounds=own.n_rounds,
-    )
+    latency = timings.latency(1, 0).scaled(light_s / timings.latency(0, 0).mean_s)
     memory = built.serialized_bytes()
     return Baseline(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",

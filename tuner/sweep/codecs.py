@@ -16,7 +16,7 @@ import numpy as np
 from tuner.ceilings import Pool, encode_rows, make_pool, measure_ceiling, store_distances
 from tuner.curves import Curve
 from tuner.data.base import Base
-from tuner.graph import Links, derive, transplant
+from tuner.graph import Links, transplant
 from tuner.kernels import Kernel, Reranking, miss_s, small_graph, time_kernels, time_rerankings
 from tuner.pareto import dominated_by_more_than
 from tuner.quantizers import (
@@ -25,7 +25,6 @@ from tuner.quantizers import (
     Rotation,
     View,
     fit_rotation,
-    new_index,
     quantizer,
     train,
 )
@@ -34,16 +33,26 @@ from tuner.sweep.workbench import encoder_name
 from tuner.surface import Candidate, MemoryOf, Prices, candidates
 from tuner.timing import one_core
 from tuner.truth import Truth
-from tuner.types import Ceiling, Configuration, FloatArray, Memory, Options, Steps
+from tuner.types import Ceiling, Configuration, FloatArray, Memory, Options, Space, Steps
 
-TRAIN_SAMPLE = 20_000
+TRAIN_SAMPLE = 10_000
+TIMED_EF = 64
+TIMED_QUERIES = 192
 CEILING_QUERIES = 256
 TRUNCATION_LOSS = 0.005
 """Truncation needs no matrix, so it is preferred to PCA unless it loses more recall than this."""
+ALWAYS_TRAINED = ("fp32", "SQ8")
+"""The usual index, and the light one that all latencies are ratios to."""
 ALWAYS_JUDGED = ("RaBitQ1", "RaBitQ2")
 """Judged even where they cannot win, to say what a re-ranking store on disk would save."""
 SLACK = 0.10
 """Share by which a predicted latency may be too high when a codec is left out because of it."""
+MOST_LINKS = 1.0
+"""Links on level 0 take at most this many times the bytes of the float32 vectors."""
+BUILDER_CEILING = 0.96
+"""Measured: graphs built on codes of this ceiling are as good as those built on float32."""
+EXACT_CEILING = 0.9995
+"""Codes of this ceiling stand for exact distances in the curves."""
 HALF_THE_BYTES_LOSS = 0.02
 """A codec of at most half the bytes of one that misses the aim by this much is not hoped to reach it."""
 FAMILIES = ("fp32", "SQ", "RaBitQ", "tqmse", "PQ", "OPQ", "bf16", "fp16")
@@ -82,6 +91,12 @@ class Desk:
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
     known: list[Candidate] = field(default_factory=list)
+
+
+def sensible(space: Space, d: int) -> Space:
+    """Return the space without the M whose links would take far more bytes than the vectors in float32."""
+    kept = tuple(M for M in space.M if 8 * M <= MOST_LINKS * 4 * d)
+    return replace(space, M=kept or (min(space.M),))
 
 
 def views_of(options: Options, d: int) -> list[View]:
@@ -145,10 +160,13 @@ def study_codecs(
         stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
         kernels=kernels,
         rerankings=time_rerankings(graph, fp32, stores),
-        fp32_distance_s=_time_fp32(problem, links),
+        fp32_distance_s=_time_fp32(problem, links, fp32),
     )
-    for name, encoder in stores.items():
-        desk.trained[encoder_name(name, base.d, "none")] = encoder.to_bytes()
+    for name in {*ALWAYS_TRAINED, *stores}:
+        whole = stores.get(name) or train(
+            quantizer(name, base.d), View("none", base.d), None, base.metric, sample, options.seed
+        )
+        desk.trained[encoder_name(name, base.d, "none")] = whole.to_bytes()
     yield 0.25
     order = _order(options, base.d)
     for number, (view, codec) in enumerate(order):
@@ -171,23 +189,25 @@ def _scaled(steps: Steps[dict[str, Kernel]], low: float, high: float) -> Steps[d
             return kernels
 
 
-def _time_fp32(problem: Problem, links: Links) -> float:
-    """Return seconds a distance of float32 through the real graph, the best of five rounds."""
-    base = problem.base
-    M = min(problem.options.space.M, key=lambda M: abs(M - 16))
-    index = transplant(
-        derive(links, M, problem.links_path), M, new_index(quantizer("fp32", base.d), M), base.x.view(np.uint8)
-    )
-    index.hnsw.efSearch = 64
-    queries = problem.queries[problem.tune[:128]]
-    best = float("inf")
+def _time_fp32(problem: Problem, links: Links, fp32: Encoder) -> float:
+    """Return seconds a distance of float32 through the real graph, one query at a time."""
+    base, k = problem.base, problem.options.k
+    M = min(problem.options.space.M, key=lambda M: abs(M - 8))
+    index = transplant(links, M, problem.links_path, fp32.empty(M), base.x.view(np.uint8))
+    index.hnsw.efSearch = TIMED_EF
+    queries = problem.queries[problem.tune]
+    index.search(queries, k)  # fetches every page that will be touched
+    timed = queries[:TIMED_QUERIES]
     with one_core():
-        for _ in range(5):
-            faiss.cvar.hnsw_stats.reset()
-            start = time.perf_counter()
-            index.search(queries, problem.options.k)
-            best = min(best, (time.perf_counter() - start) / faiss.cvar.hnsw_stats.ndis)
-    return best
+        faiss.cvar.hnsw_stats.reset()
+        start = time.perf_counter()
+        for number in range(len(timed)):
+            index.search(timed[number : number + 1], k)
+        spent = time.perf_counter() - start
+    ndis = faiss.cvar.hnsw_stats.ndis
+    del index
+    base.release()
+    return float(spent / ndis)
 
 
 def _family(codec: str) -> str:
@@ -228,6 +248,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     encoder = train(codec, view, desk.rotation, base.metric, desk.sample, options.seed)
     spent = time.process_time() - start
     codes = encode_rows(base, encoder, desk.pool.rows)
+    base.release()
     ceiling = measure_ceiling(desk.pool, encoder, codes, desk.stores, options.space.rerank_factors, spent)
     ceiling = replace(ceiling, distance_s=unknown.distance_s, excluded=reason)
     if not reason:
@@ -375,22 +396,20 @@ def rough_memory(base: Base, links: Links, configuration: Configuration) -> Memo
     )
 
 
-def pick_builder(problem: Problem, deep: Truth) -> Encoder:
-    """Return the cheapest codec to build the graph on: SQ8, or fp16 or fp32 where SQ8's ceiling is low."""
+def cheapest_codec(problem: Problem, deep: Truth, names: tuple[str, ...], least: float) -> Encoder:
+    """Return the first of the codecs whose ceiling is at least ``least``, or float32 if none has it.
+
+    Args:
+        names: cheapest first.
+        least: recall of an exhaustive scan, on a few tune queries.
+    """
     base = problem.base
     sample = base.sample(TRAIN_SAMPLE, problem.options.seed)
-    queries = problem.queries[problem.tune[: len(deep.ids)]]
-    few = np.arange(min(64, len(queries)))
-    pool = make_pool(base, queries[few], deep.part(few))
-    for name in ("SQ8", "fp16"):
+    few = np.arange(min(64, len(deep.ids)))
+    pool = make_pool(base, problem.queries[problem.tune[few]], deep.part(few))
+    for name in names:
         encoder = train(quantizer(name, base.d), View("none", base.d), None, base.metric, sample, 0)
         ceiling = measure_ceiling(pool, encoder, encode_rows(base, encoder, pool.rows), {}, (1,), 0.0)
-        if ceiling.recall_at[1] >= BUILDER_CEILING:
+        if ceiling.recall_at[1] >= least:
             return encoder
     return train(quantizer("fp32", base.d), View("none", base.d), None, base.metric, sample[:1], 0)
-
-
-BUILDER_CEILING = 0.96
-"""Measured: graphs built on codes of this ceiling are as good as those built on float32."""
-
-

@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 
 from tuner.backends.faiss_hnsw import Served
 from tuner.pareto import dominated_by_more_than
+from tuner.sweep.baseline import Reference
 from tuner.sweep.measure import measure_at, operating_point
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
 from tuner.timing import interleave, throughput
 from tuner.types import Latency, OperatingPoint, Recall, Steps
 
-SLACK = 0.10
+SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
-TIMED_QUERIES = 300
-MOST_FINALISTS = 12
+TIMED_QUERIES = 256
+MOST_FINALISTS = 8
 CLOSEST = 6
 MOST_RAISED = 4
 RESIDENT_SHARE = 1.2
@@ -29,7 +30,7 @@ class Timed:
 
     Attributes:
         noise_floor: largest deviation from 1 of the ratio between two entries of the same index.
-        reference: latency of the reference index.
+        reference: latency of the float32 reference.
     """
 
     points: tuple[OperatingPoint, ...]
@@ -44,12 +45,12 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
     latency = [p.modelled_latency_s for p in open_]
     beaten = dominated_by_more_than(memory, latency, memory, latency, SLACK)
     kept = [point for point, lost in zip(open_, beaten, strict=True) if not lost]
-    kept.sort(key=lambda p: (p.memory.resident_bytes * p.modelled_latency_s, p.configuration))
+    kept.sort(key=lambda p: (p.memory.resident_bytes * p.modelled_latency_s, p.configuration.label))
     chosen = kept[:MOST_FINALISTS]
     for extreme in (lambda p: p.memory.resident_bytes, lambda p: p.modelled_latency_s):
         if kept and (least := min(kept, key=extreme)) not in chosen:
             chosen.append(least)
-    return sorted(chosen, key=lambda p: (p.configuration.codec, p.configuration.dims, p.configuration))
+    return sorted(chosen, key=lambda p: (p.configuration.codec, p.configuration.dims, p.configuration.label))
 
 
 def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -> list[OperatingPoint]:
@@ -59,7 +60,7 @@ def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -
     """
     raised = []
     most = problem.options.space.ef_search_max
-    near = sorted(points, key=lambda p: (-_lower(p.validated), p.configuration))
+    near = sorted(points, key=lambda p: (-_lower(p.validated), p.configuration.label))
     for point in near[:CLOSEST]:
         ef = point.ef_search
         served = bench.serve(point.configuration)
@@ -86,76 +87,66 @@ def time_finalists(
     problem: Problem,
     bench: Workbench,
     finalists: list[OperatingPoint],
-    reference: Served,
-    max_latency_s: float | None,
+    light: tuple[Served, float],
+    reference: Reference,
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
-    Batches are as large as memory allows; the reference runs twice in each, once as itself and once
-    as its own rival, which is the noise floor.
+    Args:
+        light: the index that runs in every round, and its seconds a query.
+        reference: the float32 index that people have today.
+
+    Batches are as large as memory allows. The light index runs twice in each, once as itself and once
+    as its own rival, which is the noise floor; the float32 reference is timed with the last batch.
     """
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
-    limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    batches = batched(finalists, limit)
-    done, noise, references = 0, 0.0, []
-    timed: list[tuple[OperatingPoint, Latency, float]] = []
-    for batch in batches:
+    contestants = [(p.configuration, p.ef_search) for p in finalists]
+    contestants.append((reference.configuration, reference.ef_search))
+    sizes = [float(bench.memory_of(configuration).resident_bytes) for configuration, _ in contestants]
+    latencies: list[Latency] = []
+    noise = 0.0
+    for batch in batched(sizes, RESIDENT_SHARE * 4 * problem.base.n * problem.base.d):
         bench.keep_codecs(len(batch))
         servers = []
-        for point in batch:
-            served = bench.serve(point.configuration)
-            served.set_ef(point.ef_search)
-            servers.append(served)
-        searches = [
-            lambda q, index=served.index: index.search(q, k) for served in (reference, reference, *servers)
-        ]
+        for number in batch:
+            configuration, ef_search = contestants[number]
+            servers.append(bench.serve(configuration))
+            servers[-1].set_ef(ef_search)
+        searches = [lambda q, index=served.index: index.search(q, k) for served in (light[0], light[0], *servers)]
         timings = interleave(searches, queries, problem.options.seed)
         noise = max(noise, abs(timings.ratio(1, 0) - 1))
-        references.append(timings.latency(0, 0))
-        for number, (point, served) in enumerate(zip(batch, servers, strict=True), start=2):
-            batch_qps = throughput(
-                lambda q, index=served.index: index.search(q, k), problem.raw[problem.tune], problem.threads
-            )
-            timed.append((point, timings.latency(number, 0, batch_qps), references[-1].mean_s))
-        done += len(batch)
-        yield done / len(finalists)
-    bench.keep_codecs(1)
-    reference_latency = sorted(references, key=lambda latency: latency.mean_s)[len(references) // 2]
+        drift = light[1] / timings.latency(0, 0).mean_s
+        for place, search in enumerate(searches[2:], start=2):
+            batch_rate = throughput(search, problem.raw[problem.tune], problem.threads)
+            latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
+        del searches, servers, search
+        bench.keep_codecs(1)
+        problem.base.release()
+        yield len(latencies) / len(contestants)
+    limit = problem.options.max_latency_s
     points = []
-    for point, latency, at_the_time in timed:
-        scaled = _scale(latency, reference_latency.mean_s / at_the_time)
-        fits = max_latency_s is None or scaled.p95_s <= max_latency_s
+    for point, latency in zip(finalists, latencies[:-1], strict=True):
+        fits = limit is None or latency.p95_s <= limit
         points.append(
             replace(
                 point,
-                latency=scaled,
-                modelled_latency_s=scaled.mean_s,
+                latency=latency,
+                modelled_latency_s=latency.mean_s,
                 reaches_target=point.reaches_target and fits,
             )
         )
-    return Timed(points=tuple(points), noise_floor=noise, reference=reference_latency)
+    return Timed(points=tuple(points), noise_floor=noise, reference=latencies[-1])
 
 
-def batched(finalists: list[OperatingPoint], limit: float) -> list[list[OperatingPoint]]:
-    """Return the finalists in batches of at most ``limit`` resident bytes (one at least), in order."""
-    batches: list[list[OperatingPoint]] = []
-    size = 0.0
-    for point in finalists:
-        bytes_ = float(point.memory.resident_bytes)
-        if not batches or size + bytes_ > limit:
+def batched(sizes: list[float], limit: float) -> list[list[int]]:
+    """Return positions in batches of at most ``limit`` together (one at least), in order."""
+    batches: list[list[int]] = []
+    filled = 0.0
+    for number, size in enumerate(sizes):
+        if not batches or filled + size > limit:
             batches.append([])
-            size = 0.0
-        batches[-1].append(point)
-        size += bytes_
+            filled = 0.0
+        batches[-1].append(number)
+        filled += size
     return batches
-
-
-def _scale(latency: Latency, factor: float) -> Latency:
-    return replace(
-        latency,
-        mean_s=latency.mean_s * factor,
-        p50_s=latency.p50_s * factor,
-        p95_s=latency.p95_s * factor,
-        p99_s=latency.p99_s * factor,
-    )

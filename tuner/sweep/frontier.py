@@ -77,7 +77,7 @@ def next_group(
     ]
     if not open_:
         return None
-    best = min(open_, key=lambda c: (c.memory.resident_bytes * c.latency_s, c.configuration))
+    best = min(open_, key=lambda c: (c.memory.resident_bytes * c.latency_s, c.configuration.label))
     key = codec_key(best.configuration)
     return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
 
@@ -138,6 +138,7 @@ def measure_group(
         reference: the index that every latency is a ratio to, and its seconds a query.
         most: points to measure at most.
     """
+    bench.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
     ratio = 1.0
@@ -160,6 +161,8 @@ def measure_group(
         ratio = latency / candidate.latency_s
         repriced = [replace(c, latency_s=c.latency_s * ratio) for c in waiting]
         keep = unbeaten(repriced, repriced, [*measured, *points], MEASURED_SLACK)
+        del served  # its links, before those of the next are made
+        problem.base.release()
         kept = {c.configuration for c in keep}
         waiting = [c for c in waiting if c.configuration in kept]
         yield len(points) / (len(points) + len(waiting))

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served
+from tuner.backends.faiss_hnsw import Encoded, Served
+from tuner.ceilings import encode_rows
 from tuner.curves import Curve, curves_of, measure_curves
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries
 from tuner.data.checks import check_inputs
@@ -25,7 +26,13 @@ from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
 from tuner.graph import Links, build
 from tuner.journal import Journal, peak_rss_bytes
-from tuner.machine import available_cores, describe_machine, describe_versions, use_threads
+from tuner.machine import (
+    available_cores,
+    describe_machine,
+    describe_versions,
+    return_memory_promptly,
+    use_threads,
+)
 from tuner.sweep.answer import (
     advice_not_reached,
     answer_of,
@@ -33,8 +40,26 @@ from tuner.sweep.answer import (
     disk_hint,
     recommendation_of,
 )
-from tuner.sweep.baseline import Reference, graph_baseline, hnswlib_baseline, tune_reference
-from tuner.sweep.codecs import CEILING_QUERIES, Study, pick_builder, rough_memory, study_codecs, surface_of
+from tuner.sweep.baseline import (
+    Reference,
+    graph_baseline,
+    hnswlib_baseline,
+    light_index,
+    time_light,
+    reference_configuration,
+    tune_reference,
+)
+from tuner.sweep.codecs import (
+    BUILDER_CEILING,
+    CEILING_QUERIES,
+    EXACT_CEILING,
+    Study,
+    cheapest_codec,
+    rough_memory,
+    sensible,
+    study_codecs,
+    surface_of,
+)
 from tuner.sweep.deliver import Delivery, deliver
 from tuner.sweep.exact import SMALL, exact_result
 from tuner.sweep.finalists import Timed, choose_finalists, raise_ef, time_finalists
@@ -68,6 +93,8 @@ MOST_POINTS = 28
 FRONTIER_SHARE = 0.7
 """Share of the time budget after which no further codec is measured."""
 POOL_DEPTH = 1000
+LARGEST_SHARE = 1.0
+"""Candidates above this many times the float32 M=16 index are left out."""
 REFERENCE_GUESS = 64
 
 
@@ -88,9 +115,11 @@ def sweep(
     """
     started = time.perf_counter()
     check_inputs(base, queries, options)
+    options = replace(options, space=sensible(options.space, base.d))
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     use_threads(options.threads)
+    return_memory_promptly()
     journal = Journal(work, _identity(base, queries, options), resume=resume)
 
     profile = yield from journal.stage(
@@ -132,7 +161,7 @@ def sweep(
         "graph", f"build the one graph (M={max(options.space.M)})", Links, lambda: _graph(problem, deep), needed.estimate_s / 2
     )
     points = yield from journal.stage(
-        "curves", "recall and cost of every derived M", tuple[CurvePoint, ...], lambda: _curves(problem, links)
+        "curves", "recall and cost of every derived M", tuple[CurvePoint, ...], lambda: _curves(problem, deep, links)
     )
     curves = curves_of(points)
     study = yield from journal.stage(
@@ -141,6 +170,7 @@ def sweep(
         Study,
         lambda: study_codecs(problem, deep, links, curves),
     )
+    del deep
     bench = Workbench(problem, links, study.trained)
     on_disk = _surface(problem, curves, study, links, disk=True)
     reference = yield from journal.stage(
@@ -149,9 +179,12 @@ def sweep(
         Reference,
         lambda: tune_reference(problem, bench, _first_guess(curves, problem)),
     )
-    reference_index = Workbench(problem, links, study.trained).serve(reference.configuration)
-    reference_index.set_ef(reference.ef_search)
-    measured = yield from _frontier(journal, problem, bench, curves, study, reference_index, started)
+    bench.keep_codecs(1)
+    light = light_index(problem, Workbench(problem, links, study.trained))
+    light_s = yield from journal.stage("light", "time the light index", float, lambda: time_light(problem, light))
+    measured = yield from _frontier(
+        journal, problem, bench, curves, study, (light, light_s), started
+    )
     if measured and not any(p.reaches_target for p in measured):
         raised = yield from journal.stage(
             "raise", "raise ef_search", tuple[OperatingPoint, ...], lambda: _raised(problem, bench, measured)
@@ -167,10 +200,11 @@ def sweep(
         "timing",
         "time the finalists in interleaved rounds",
         Timed,
-        lambda: _timed(problem, bench, measured, reference_index),
+        lambda: _timed(problem, bench, measured, (light, light_s), reference),
     )
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     advice: list[str] = []
+    peak = peak_rss_bytes()  # before a baseline that the user asked for takes memory of its own
     baseline: Baseline | None = None
     delivery: Delivery | None = None
     ordinary: float | None = None
@@ -182,7 +216,7 @@ def sweep(
                 "baseline",
                 "build and tune hnswlib (M=16, ef_construction=200)",
                 Baseline,
-                lambda: hnswlib_baseline(problem, reference_index, chosen, timed.reference, reference.ef_search),
+                lambda: hnswlib_baseline(problem, light, light_s, chosen, reference.ef_search),
             )
             ordinary = baseline.build_cpu_s
         delivery = yield from journal.stage(
@@ -211,7 +245,7 @@ def sweep(
         prediction_error=prediction_error(measured),
         noise_floor=timed.noise_floor,
         call_overhead_s=call_overhead_s(prepared.d),
-        cost=cost_of(journal, measured, ordinary),
+        cost=cost_of(journal, measured, ordinary, peak),
         machine=describe_machine(),
         versions=describe_versions(),
         warnings=tuple(warnings),
@@ -330,25 +364,29 @@ def _problem(
 
 def _graph(problem: Problem, deep: Truth) -> Steps[Links]:
     space = problem.options.space
-    encoder = pick_builder(problem, deep)
+    encoder = cheapest_codec(problem, deep, ("SQ8", "fp16"), BUILDER_CEILING)
     links = yield from build(
         problem.base, encoder, max(space.M), space.ef_construction, problem.options.seed, problem.links_path
     )
     return links
 
 
-def _curves(problem: Problem, links: Links) -> Steps[tuple[CurvePoint, ...]]:
+def _curves(problem: Problem, deep: Truth, links: Links) -> Steps[tuple[CurvePoint, ...]]:
+    options, base = problem.options, problem.base
+    encoder = cheapest_codec(problem, deep, ("fp16",), EXACT_CEILING)
+    codes = base.x.view(np.uint8) if encoder.codec.name == "fp32" else encode_rows(base, encoder)
     points = yield from measure_curves(
-        problem.base,
+        base,
         links,
         problem.links_path,
-        problem.options.space.M,
-        problem.queries[problem.tune],
-        problem.truth.part(problem.tune),
-        problem.options.recall,
-        problem.options.space.ef_search_max,
+        Encoded(encoder, codes),
+        Ms=options.space.M,
+        queries=problem.queries[problem.tune],
+        truth=problem.truth.part(problem.tune),
+        target=options.recall,
+        ef_max=options.space.ef_search_max,
     )
-    problem.base.release()
+    base.release()
     return points
 
 
@@ -380,17 +418,17 @@ def _frontier(
     bench: Workbench,
     curves: dict[int, Curve],
     study: Study,
-    reference: Served,
+    light: tuple[Served, float],
     started: float,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     surface = [
         replace(c, memory=bench.memory_of(c.configuration)) for c in _surface(problem, curves, study, bench.links)
     ]
-    limit = problem.max_memory_bytes()
+    # beside the limit, nothing much larger than the index that most people have is worth a measurement
+    usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
+    limit = min(problem.max_memory_bytes(), usual)
     fitting = [c for c in surface if c.memory.resident_bytes <= limit]
-    remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration))[:3]
-    fp32 = study.prices[encoder_name("fp32", problem.base.d, "none")]
-    reference_s = fp32.query_s + reference_ndis(curves, reference) * fp32.distance_s
+    remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
     measured: list[OperatingPoint] = []
     done: set[str] = set()
     while len(measured) < MOST_POINTS:
@@ -406,7 +444,7 @@ def _frontier(
             f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
             tuple[OperatingPoint, ...],
             lambda group=group, rivals=rivals: measure_group(
-                problem, bench, group, curves, (reference, reference_s), rivals, MOST_POINTS - len(rivals)
+                problem, bench, group, curves, light, rivals, MOST_POINTS - len(rivals)
             ),
         )
         measured += points
@@ -418,11 +456,6 @@ def _frontier(
     return measured
 
 
-def reference_ndis(curves: dict[int, Curve], reference: Served) -> float:
-    """Return the predicted distance computations of the reference at its ef_search."""
-    return curves[reference.configuration.M].ndis_at(float(reference.hnsw.hnsw.efSearch))
-
-
 def _raised(
     problem: Problem, bench: Workbench, measured: list[OperatingPoint]
 ) -> Steps[tuple[OperatingPoint, ...]]:
@@ -432,14 +465,15 @@ def _raised(
 
 
 def _timed(
-    problem: Problem, bench: Workbench, measured: list[OperatingPoint], reference: Served
+    problem: Problem, bench: Workbench, measured: list[OperatingPoint], light: tuple[Served, float], reference: Reference
 ) -> Steps[Timed]:
     finalists = choose_finalists(measured, problem.max_memory_bytes())
-    timed = yield from time_finalists(problem, bench, finalists, reference, problem.options.max_latency_s)
+    timed = yield from time_finalists(problem, bench, finalists, light, reference)
     return timed
 
 
 def _deliver(bench: Workbench, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
+    bench.keep_codecs(1)
     served = bench.serve(chosen.configuration)
     served.set_ef(chosen.ef_search)
     yield 0.2
@@ -465,14 +499,16 @@ def _held_out_advice(query_set: QuerySet) -> list[str]:
     ]
 
 
-def cost_of(journal: Journal, measured: list[OperatingPoint], ordinary_cpu_s: float | None) -> Cost:
+def cost_of(
+    journal: Journal, measured: list[OperatingPoint], ordinary_cpu_s: float | None, peak_bytes: int
+) -> Cost:
     """Return what the run took; the baseline's own stage is listed but not counted."""
     counted = [cost for cost in journal.costs if cost.name != "baseline"]
     cpu = sum(cost.cpu_s for cost in counted)
     return Cost(
         wall_s=sum(cost.wall_s for cost in counted),
         cpu_s=cpu,
-        peak_rss_bytes=peak_rss_bytes(),
+        peak_rss_bytes=peak_bytes,
         n_graph_builds=1,
         n_indexes_measured=len(measured),
         stages=tuple(journal.costs),

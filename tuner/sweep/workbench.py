@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import faiss
-
 from tuner.backends.faiss_hnsw import Encoded, Served, predict_memory, serve
 from tuner.ceilings import encode_rows
-from tuner.graph import Links, derive
+from tuner.graph import Links
 from tuner.quantizers import Cut, Encoder, View, from_bytes, quantizer
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Memory
@@ -31,14 +29,12 @@ class Workbench:
         self.trained = trained
         self._encoded = lru_cache(maxsize=1)(self._encode)
         self._stored = lru_cache(maxsize=1)(self._encode)
-        self._derived = lru_cache(maxsize=1)(self._derive)
         self.encoder = lru_cache(maxsize=None)(self._read_encoder)
 
     def keep_codecs(self, count: int) -> None:
         """Keep the codes of that many codecs from now on; 0 frees all."""
         self._encoded = lru_cache(maxsize=count)(self._encode)
         self._stored = lru_cache(maxsize=min(count, 1))(self._encode)
-        self._derived = lru_cache(maxsize=min(count, 1))(self._derive)
 
     def serve(self, configuration: Configuration) -> Served:
         """Return the configuration's index, ready to search."""
@@ -46,7 +42,8 @@ class Workbench:
         store = None
         if configuration.rerank is not None:
             store = self._stored(configuration.rerank, self.problem.base.d, "none")
-        return serve(configuration, self._derived(configuration.M), encoded, store, self.problem.base)
+        path = self.problem.links_path
+        return serve(configuration, self.links, path, encoded, store, self.problem.base)
 
     def memory_of(self, configuration: Configuration) -> Memory:
         """Return the configuration's bytes by part, from arithmetic."""
@@ -67,9 +64,6 @@ class Workbench:
         codes = encode_rows(base, encoder)
         base.release()
         return Encoded(encoder, codes)
-
-    def _derive(self, M: int) -> faiss.HNSW:
-        return derive(self.links, M, self.problem.links_path)
 
 
 def encoder_name(codec: str, dims: int, cut: Cut) -> str:

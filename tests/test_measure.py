@@ -1,0 +1,152 @@
+"""Bisection finds the smallest ef_search that passes, wherever it starts, and stays within its bounds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import M_MAX, NQ, K, World
+
+from tuner.backends.faiss_hnsw import Encoded, predict_memory, serve
+from tuner.sweep.measure import Tuned, bisect, measure_at, operating_point, tune_ef
+from tuner.sweep.problem import Problem
+from tuner.types import Configuration, Options
+
+
+class Planted:
+    """Recall that grows with ef, and a test that passes from ``smallest`` on."""
+
+    def __init__(self, smallest: int, hits: Callable[[int], float] = lambda ef: 10 * ef / (ef + 10)) -> None:
+        self.smallest = smallest
+        self.hits = hits
+        self.tried: list[int] = []
+
+    def __call__(self, ef_search: int) -> Tuned:
+        self.tried.append(ef_search)
+        hits = np.array([self.hits(ef_search)] * 2)
+        return Tuned(ef_search, hits, 10.0 * ef_search, 1.0, ef_search >= self.smallest)
+
+
+@pytest.mark.parametrize("guess", [10, 11, 40, 97, 500, 1000])
+@pytest.mark.parametrize("smallest", [1, 10, 11, 12, 39, 40, 41, 96, 97, 98, 499, 999, 1000])
+def test_it_finds_the_smallest_that_passes(smallest: int, guess: int) -> None:
+    planted = Planted(smallest)
+    found = bisect(planted, 10, guess, 1000)
+    assert found.ef_search == max(smallest, 10)
+    assert found.passes
+    assert found.ndis == 10.0 * found.ef_search
+    assert 10 <= min(planted.tried) <= max(planted.tried) <= 1000
+    assert len(planted.tried) == len(set(planted.tried)), "an ef_search measured twice"
+    assert len(planted.tried) <= 22
+
+
+@pytest.mark.parametrize("guess", [10, 300, 1000])
+def test_where_nothing_passes_the_limit_is_the_last(guess: int) -> None:
+    planted = Planted(10**9)
+    found = bisect(planted, 10, guess, 1000)
+    assert (found.ef_search, found.passes) == (1000, False)
+    assert max(planted.tried) == 1000
+
+
+def test_on_a_plateau_it_gives_up_and_returns_the_last_tried() -> None:
+    planted = Planted(10**9, hits=lambda ef: min(ef, 64) / 8)
+    found = bisect(planted, 10, 16, 10**6)
+    assert not found.passes
+    assert found.ef_search == planted.tried[-1] == max(planted.tried) < 1000
+    assert found.hits.tolist() == [8.0, 8.0]
+
+
+def test_a_plateau_below_the_first_guess_is_not_the_end() -> None:
+    """Recall stands still for one step and passes at the next: near the guess, it goes on."""
+    planted = Planted(24, hits=lambda ef: 7.0 if ef < 24 else 9.0)
+    assert bisect(planted, 10, 16, 10**6).ef_search == 24
+
+
+def test_one_value_to_choose_from() -> None:
+    for smallest in (5, 50):
+        planted = Planted(smallest)
+        assert bisect(planted, 10, 10, 10).ef_search == 10
+        assert planted.tried == [10]
+
+
+# ---------------------------------------------------------------- on a real index
+
+
+@pytest.fixture(scope="module")
+def problem(world: Callable[..., World]) -> Problem:
+    one = world("cosine")
+    return Problem(
+        options=Options(recall=0.8, k=K),
+        base=one.base,
+        raw=one.raw,
+        queries=one.queries,
+        truth=one.truth,
+        tune=np.arange(0, NQ, 2),
+        validate=np.arange(1, NQ, 2),
+        links_path=Path(one.links_path),
+        threads=1,
+    )
+
+
+def test_the_smallest_ef_search_of_an_index(
+    world: Callable[..., World], encoded: Callable[..., Encoded], problem: Problem
+) -> None:
+    one, codec = world("cosine"), encoded("cosine", "SQ8")
+    configuration = Configuration(M=8, ef_construction=100, codec="SQ8", dims=one.base.d)
+    served = serve(configuration, one.links, one.links_path, codec, None, one.base)
+    tuned = tune_ef(problem, served, 30, 500)
+    assert tuned.passes
+    assert tuned.ef_search == K or not measure_at(problem, served, tuned.ef_search - 1).passes
+    assert tune_ef(problem, served, 200, 500).ef_search == tuned.ef_search
+    # the hits are those of the tune half, by brute force
+    served.set_ef(tuned.ef_search)
+    ids = served.index.search(one.raw[problem.tune], K)[1].tolist()
+    right = [
+        len(set(mine) & set(true)) for mine, true in zip(ids, one.nearest[problem.tune].tolist(), strict=True)
+    ]
+    assert tuned.hits.tolist() == right
+
+
+def test_an_operating_point_reports_both_halves(
+    world: Callable[..., World], encoded: Callable[..., Encoded], problem: Problem
+) -> None:
+    one, codec, store = world("cosine"), encoded("cosine", "SQ4"), encoded("cosine", "fp16")
+    configuration = Configuration(
+        M=M_MAX,
+        ef_construction=100,
+        codec="SQ4",
+        dims=one.base.d,
+        rerank="fp16",
+        rerank_factor=4,
+        rerank_at="disk",
+    )
+    served = serve(configuration, one.links, one.links_path, codec, store, one.base)
+    tuned = tune_ef(problem, served, 10, 500)
+    assert tuned.ef_search >= 4 * K  # what is re-ranked must have been found
+    memory = predict_memory(configuration, codec.encoder, store.encoder, one.links, one.base)
+    point = operating_point(problem, served, tuned, memory, 0.9, 1e-4, 2e-4)
+    assert point.ef_search == tuned.ef_search
+    assert point.recall.mean == tuned.hits.mean() / K
+    served.set_ef(tuned.ef_search)
+    ids = served.index.search(one.raw[problem.validate], K)[1].tolist()
+    true = one.nearest[problem.validate].tolist()
+    shares = [len(set(mine) & set(others)) / K for mine, others in zip(ids, true, strict=True)]
+    assert point.validated is not None
+    assert point.validated.mean == pytest.approx(np.mean(shares))
+    assert point.reaches_target == (tuned.passes and point.validated.lower >= 0.8)
+    assert (point.reads_per_query, point.ndis_per_query) == (40, tuned.ndis)
+    code, stored = codec.codes.shape[1], store.codes.shape[1]
+    links = tuned.hops * 2 * M_MAX * 4
+    assert point.bytes_read_per_query == pytest.approx(tuned.ndis * code + links + 40 * stored)
+    assert (point.predicted_recall, point.predicted_latency_s, point.modelled_latency_s) == (0.9, 1e-4, 2e-4)
+
+
+def test_passing_needs_a_margin_above_the_target(problem: Problem) -> None:
+    """30 queries with 8 hits of 10 have mean .8, the target; only a margin above it is enough."""
+    at_target = np.full(30, 8)
+    assert problem.margin(at_target) == pytest.approx((1.6449 + 1.282 * 2**0.5) / 300, rel=1e-4)
+    assert not problem.passes(at_target)
+    better = at_target.copy()
+    better[:6] = 10
+    assert problem.passes(better) == (better.mean() / 10 >= 0.8 + problem.margin(better))
+    assert problem.passes(np.full(30, 9))
