@@ -98,11 +98,17 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Small searches on two threads wait for each other, on a busy machine for long."""
+    use_threads(1)
+
+
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
-    """Set how many threads faiss and BLAS use; all of them again afterwards."""
+    """Set how many threads faiss and BLAS use; one again afterwards."""
     yield use_threads
-    use_threads(0)
+    use_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,10 @@ from tuner.types import Metric
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
-def test_it_finds_the_neighbours_of_the_users_metric(world: Callable[..., World], metric: Metric) -> None:
+def test_it_finds_the_neighbours_of_the_users_metric(
+    world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, metric: Metric
+) -> None:
+    monkeypatch.setattr(hnsw_lib, "ROWS", 500)  # several blocks
     one = world(metric)
     built = finish(build(one.base, 16, 200, 0, 1))
     built.set_ef(700)  # ip's added column makes a hard graph

@@ -1,7 +1,7 @@
 """Interleaved rounds: who is called when, what the clock's figures become, what is put back afterwards."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import faiss
@@ -10,10 +10,11 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from tuner import timing as module
-from tuner.machine import use_threads
 from tuner.timing import Search, Timings, call_overhead_s, interleave, one_core, throughput
 from tuner.types import FloatArray
 
+# before any test could have lost some
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 QUERIES = np.arange(20, dtype=np.float32).reshape(20, 1)
 
 
@@ -40,12 +41,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     planted = Clock()
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: planted.now))
     return planted
-
-
-@pytest.fixture(autouse=True)
-def all_threads_again() -> Iterator[None]:
-    yield
-    use_threads(0)
 
 
 # ---------------------------------------------------------------- rounds
@@ -158,21 +153,24 @@ def _threads() -> list[tuple[str, int]]:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
-def test_inside_there_is_one_core() -> None:
-    cores, threads = os.sched_getaffinity(0), _threads()
+def test_inside_there_is_one_core(threads: Callable[[int], None]) -> None:
+    threads(2)
+    before = _threads()
     with one_core():
         assert len(os.sched_getaffinity(0)) == 1
-        assert os.sched_getaffinity(0) <= cores
+        assert os.sched_getaffinity(0) <= CORES
         assert {count for _, count in _threads()} == {1}
-    assert os.sched_getaffinity(0) == cores
-    assert _threads() == threads
+    assert os.sched_getaffinity(0) == CORES
+    assert _threads() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
 @pytest.mark.parametrize("n_threads", [1, 2, 0])
-def test_cores_and_threads_are_put_back_when_a_contestant_fails(n_threads: int) -> None:
-    use_threads(n_threads)
-    cores, threads = os.sched_getaffinity(0), _threads()
+def test_cores_and_threads_are_put_back_when_a_contestant_fails(
+    threads: Callable[[int], None], n_threads: int
+) -> None:
+    threads(n_threads)
+    before = _threads()
 
     def fails(query: FloatArray) -> None:
         assert len(os.sched_getaffinity(0)) == 1
@@ -181,11 +179,12 @@ def test_cores_and_threads_are_put_back_when_a_contestant_fails(n_threads: int) 
 
     with pytest.raises(KeyboardInterrupt):
         interleave([fails], QUERIES, seed=0)
-    assert os.sched_getaffinity(0) == cores
-    assert _threads() == threads
+    assert os.sched_getaffinity(0) == CORES
+    assert _threads() == before
 
 
-def test_throughput_is_the_best_of_three_batches(clock: Clock) -> None:
+def test_throughput_is_the_best_of_three_batches(clock: Clock, threads: Callable[[int], None]) -> None:
+    threads(1)
     seconds = iter([4.0, 2.0, 5.0])
     seen = []
 

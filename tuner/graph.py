@@ -56,7 +56,7 @@ class Links:
 
     def n_slots(self, M: int) -> int:
         """Return the neighbour slots that faiss stores for this graph cut to M."""
-        return 2 * M * self.n + M * int((self.levels - 1).sum())
+        return 2 * M * self.n + M * len(self.upper)
 
 
 def build(base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int, path: Path) -> Steps[Links]:

@@ -26,7 +26,8 @@ ROWS = 4096
 BATCH = 8
 M = 8
 EF_SEARCH = 64
-QUERIES = 48
+QUERIES = 64
+WARM_UP = 16
 ROUNDS = 4
 CACHE_LINE = 64
 K = 10
@@ -73,8 +74,8 @@ def small_graph(base: Base, queries: FloatArray, seed: int) -> SmallGraph:
     index = faiss.IndexHNSWFlat(base.d, M)
     index.hnsw.efConstruction = 40
     index.add(rows)
-    wanted = np.resize(queries, (QUERIES * ROUNDS, base.d))
-    return SmallGraph(index=index, rows=rows, queries=wanted.reshape(ROUNDS, QUERIES, base.d))
+    wanted = np.resize(queries, ((WARM_UP + QUERIES) * ROUNDS, base.d))
+    return SmallGraph(index=index, rows=rows, queries=wanted.reshape(ROUNDS, WARM_UP + QUERIES, base.d))
 
 
 def time_kernels(graph: SmallGraph, encoders: dict[str, Encoder], reference: Encoder) -> Steps[dict[str, Kernel]]:
@@ -100,14 +101,14 @@ def time_kernels(graph: SmallGraph, encoders: dict[str, Encoder], reference: Enc
 def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
     searchers = [_searcher(graph, encoder) for encoder in batch]
     calls = [_caller(encoder) for encoder in batch]
+    rng = np.random.default_rng(len(batch))
     seconds, overhead, ndis = (np.zeros((len(batch), ROUNDS)) for _ in range(3))
     with one_core():
         for turn, queries in enumerate(graph.queries):
-            for number, (whole, _kept) in enumerate(searchers):
-                faiss.cvar.hnsw_stats.reset()
-                seconds[number, turn] = _one_by_one(whole, queries)
-                ndis[number, turn] = faiss.cvar.hnsw_stats.ndis / len(queries)
-                overhead[number, turn] = _one_by_one(calls[number][0], queries, k=1)
+            for number in rng.permutation(len(searchers)):
+                whole = searchers[number][0]
+                seconds[number, turn], ndis[number, turn] = _one_by_one(whole, queries)
+                overhead[number, turn], _ = _one_by_one(calls[number][0], queries, k=1)
     query_s = np.minimum(np.median(overhead, axis=1), 0.5 * np.median(seconds, axis=1))
     distance_s = np.median((seconds - query_s[:, None]) / ndis, axis=1)
     return [
@@ -133,10 +134,10 @@ def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder
     with one_core():
         for turn, queries in enumerate(graph.queries):
             for level, factor in enumerate(RERANKED):
-                seconds[0, level, turn] = _one_by_one(whole, queries, k=K * factor)
+                seconds[0, level, turn], _ = _one_by_one(whole, queries, k=K * factor)
                 for number, (refine, *_parts) in enumerate(refined, start=1):
                     refine.k_factor = float(factor)
-                    seconds[number, level, turn] = _one_by_one(refine, queries)
+                    seconds[number, level, turn], _ = _one_by_one(refine, queries)
     del kept
     extra = np.median(seconds[1:] - seconds[:1], axis=2)
     costs = {}
@@ -166,12 +167,15 @@ def _caller(encoder: Encoder) -> tuple[faiss.Index, Any]:
     return (behind(encoder.chain, flat) if encoder.chain else flat), flat
 
 
-def _one_by_one(index: faiss.Index, queries: FloatArray, k: int = K) -> float:
-    """Return the mean seconds of a query."""
+def _one_by_one(index: faiss.Index, queries: FloatArray, k: int = K) -> tuple[float, float]:
+    """Return mean seconds and distance computations of a query, the first few not counted."""
+    index.search(queries[:WARM_UP], k)
+    faiss.cvar.hnsw_stats.reset()
     start = time.perf_counter()
-    for number in range(len(queries)):
+    for number in range(WARM_UP, len(queries)):
         index.search(queries[number : number + 1], k)
-    return (time.perf_counter() - start) / len(queries)
+    counted = len(queries) - WARM_UP
+    return (time.perf_counter() - start) / counted, faiss.cvar.hnsw_stats.ndis / counted
 
 
 def miss_s(reference: Kernel, reference_full_s: float) -> float:

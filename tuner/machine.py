@@ -51,10 +51,13 @@ _CONTROLLER = ThreadpoolController()
 
 
 def use_threads(threads: int) -> None:
-    """Let faiss and BLAS use that many threads from now on; 0 means all cores."""
-    threads = threads or available_cores()
-    faiss.omp_set_num_threads(threads)
-    _CONTROLLER.limit(limits=threads)
+    """Let faiss use that many threads from now on; 0 means all cores.
+
+    BLAS gets one: its calls here are many and small, and its threads burn the CPU time that they save
+    waiting for each other.
+    """
+    faiss.omp_set_num_threads(threads or available_cores())
+    _CONTROLLER.limit(limits=1, user_api="blas")
 
 
 def return_memory_promptly() -> None:

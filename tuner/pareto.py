@@ -20,12 +20,12 @@ def front(memory: ArrayLike, latency: ArrayLike, tie: float = 0.0) -> NDArray[np
     """
     memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
     order = np.lexsort((latency, memory))
+    best_before = np.minimum.accumulate(np.concatenate([[np.inf], latency[order][:-1]]))
+    on_front = order[latency[order] < best_before]
     kept: list[int] = []
-    best = np.inf
-    for position in order:
-        if latency[position] < best * (1 - tie):
+    for position in on_front:
+        if not kept or latency[position] < latency[kept[-1]] * (1 - tie):
             kept.append(int(position))
-            best = latency[position]
     return np.array(kept, dtype=np.int64)
 
 

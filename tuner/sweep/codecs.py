@@ -18,7 +18,7 @@ from tuner.curves import Curve
 from tuner.data.base import Base
 from tuner.graph import Links, transplant
 from tuner.kernels import Kernel, Reranking, miss_s, small_graph, time_kernels, time_rerankings
-from tuner.pareto import dominated_by_more_than
+from tuner.pareto import dominated_by_more_than, front
 from tuner.quantizers import (
     Encoder,
     Quantizer,
@@ -47,6 +47,10 @@ ALWAYS_JUDGED = ("RaBitQ1", "RaBitQ2")
 """Judged even where they cannot win, to say what a re-ranking store on disk would save."""
 SLACK = 0.10
 """Share by which a predicted latency may be too high when a codec is left out because of it."""
+RERANKED_SLACK = 0.0
+"""The same with re-ranking, whose predictions were seen to err on the low side only."""
+TRAINED_SLACK = -0.10
+"""A codec that takes seconds to train must promise at least this gain."""
 MOST_LINKS = 1.0
 """Links on level 0 take at most this many times the bytes of the float32 vectors."""
 BUILDER_CEILING = 0.96
@@ -253,12 +257,17 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     ceiling = replace(ceiling, distance_s=unknown.distance_s, excluded=reason)
     if not reason:
         found = list(_candidates(desk, ceiling))
-        desk.known += found
+        desk.known = _front_of([*desk.known, *found])
         if not found:
             best = max(ceiling.recall_at.values())
             ceiling = replace(ceiling, excluded=f"its exhaustive scan reaches {best:.4f} at best")
     desk.trained[name] = encoder.to_bytes()
     desk.ceilings.append(ceiling)
+
+
+def _front_of(found: list[Candidate]) -> list[Candidate]:
+    on_front = front([c.memory.resident_bytes for c in found], [c.latency_s for c in found])
+    return [found[i] for i in on_front]
 
 
 def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
@@ -290,16 +299,22 @@ def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
         return "no graph of the space reaches the target with it"
     if not desk.known:
         return ""
-    beaten = dominated_by_more_than(
-        [c.memory.resident_bytes for c in hoped],
-        [c.latency_s for c in hoped],
-        [c.memory.resident_bytes for c in desk.known],
-        [c.latency_s for c in desk.known],
-        SLACK,
-    )
-    if beaten.all():
-        return "even without any loss of its own another codec takes less memory and less time"
-    return ""
+    if quantizer(unknown.codec, unknown.dims).needs_training:
+        slacks = [TRAINED_SLACK] * len(hoped)
+    else:
+        slacks = [RERANKED_SLACK if c.configuration.rerank else SLACK for c in hoped]
+    for slack in set(slacks):
+        mine = [c for c, its in zip(hoped, slacks, strict=True) if its == slack]
+        beaten = dominated_by_more_than(
+            [c.memory.resident_bytes for c in mine],
+            [c.latency_s for c in mine],
+            [c.memory.resident_bytes for c in desk.known],
+            [c.latency_s for c in desk.known],
+            slack,
+        )
+        if not beaten.all():
+            return ""
+    return "even without any loss of its own another codec takes less memory and less time"
 
 
 def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:

@@ -29,6 +29,9 @@ SLACK = 0.15
 MEASURED_SLACK = 0.05
 """The same once the codec's price is corrected by a measurement."""
 
+RERANKED_SLACK = 0.0
+"""The same with re-ranking, whose predictions were seen to err on the low side only."""
+
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
 
@@ -69,15 +72,30 @@ def next_group(
     open_ = corrected([c for c in remaining if codec_key(c.configuration) not in done], measured)
     open_ = _best_of_each_codec(open_)
     known = {codes_of(p.configuration) for p in measured}
-    priced = [c for c in open_ if codes_of(c.configuration) in known]
-    unpriced = [c for c in open_ if codes_of(c.configuration) not in known]
+    slack_of = {
+        id(c): MEASURED_SLACK
+        if codes_of(c.configuration) in known
+        else RERANKED_SLACK
+        if c.configuration.rerank
+        else SLACK
+        for c in open_
+    }
     open_ = [
-        *unbeaten(priced, open_, measured, MEASURED_SLACK),
-        *unbeaten(unpriced, open_, measured, SLACK),
+        kept
+        for slack in sorted(set(slack_of.values()))
+        for kept in unbeaten([c for c in open_ if slack_of[id(c)] == slack], open_, measured, slack)
     ]
     if not open_:
         return None
-    best = min(open_, key=lambda c: (c.memory.resident_bytes * c.latency_s, c.configuration.label))
+    # codecs that need no re-ranking first: they are what the others have to beat
+    best = min(
+        open_,
+        key=lambda c: (
+            c.configuration.rerank is not None,
+            c.memory.resident_bytes * c.latency_s,
+            c.configuration.label,
+        ),
+    )
     key = codec_key(best.configuration)
     return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
 
