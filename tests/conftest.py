@@ -44,10 +44,10 @@ def scores(metric: Metric, x: FloatArray, queries: FloatArray) -> NDArray[np.flo
     """Return the user's metric in float64, (nq, n), the larger the nearer."""
     wide, asked = x.astype(np.float64), queries.astype(np.float64)
     if metric == "l2":
-        return -((asked[:, None, :] - wide[None, :, :]) ** 2).sum(axis=2)
+        return np.asarray(-((asked[:, None, :] - wide[None, :, :]) ** 2).sum(axis=2))
     if metric == "cosine":
         wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    return asked @ wide.T
+    return np.asarray(asked @ wide.T)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def _prepared(rows: FloatArray, metric: Metric, folder: Path, held_out: IdArray 
 
 
 def _squared_l2(base: Base, queries: FloatArray) -> FloatArray:
-    return ((queries[:, None, :].astype(np.float64) - base.x[None, :, :]) ** 2).sum(axis=2)
+    return np.asarray(((queries[:, None, :].astype(np.float64) - base.x[None, :, :]) ** 2).sum(axis=2))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -48,9 +48,11 @@ def test_without_the_added_column_inner_product_would_rank_otherwise(tmp_path: P
 def test_prepared_rows_by_hand(tmp_path: Path) -> None:
     rows = np.array([[3, 4], [0, 5], [0, 1]], dtype=np.float32)
     assert _prepared(rows, "l2", tmp_path).x.tolist() == rows.tolist()
-    np.testing.assert_allclose(_prepared(rows, "cosine", tmp_path).x, [[0.6, 0.8], [0, 1], [0, 1]], rtol=1e-7)
+    by_hand = np.array([[0.6, 0.8], [0, 1], [0, 1]])
+    np.testing.assert_allclose(_prepared(rows, "cosine", tmp_path).x, by_hand, rtol=1e-7)
     ip = _prepared(rows, "ip", tmp_path)
-    np.testing.assert_allclose(ip.x, [[3, 4, 0], [0, 5, 0], [0, 1, 24**0.5]], rtol=1e-7)
+    by_hand = np.array([[3, 4, 0], [0, 5, 0], [0, 1, 24**0.5]])
+    np.testing.assert_allclose(ip.x, by_hand, rtol=1e-7)
     assert ip.radius == 5
     assert (ip.n, ip.d) == (3, 3)
     # |q - x|^2 = |q|^2 + R^2 - 2 <q, x> with q = (1, 2)
@@ -79,7 +81,11 @@ def test_held_out_rows_are_left_out(
     kept = [row for row in range(100) if row not in held_out]
     assert base.n == len(kept)
     np.testing.assert_array_equal(base.x, rows[kept])
-    assert base.rows is None if not held_out else base.rows.tolist() == kept
+    if held_out:
+        assert base.rows is not None
+        assert base.rows.tolist() == kept
+    else:
+        assert base.rows is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "uint8"])

@@ -111,9 +111,8 @@ def test_the_pool_by_hand() -> None:
     assert pool.rows[pool.positions].tolist() == truth.ids.tolist()
     assert pool.right.tolist() == [[True, True, True, False], [True, True, False, False]]
     assert (pool.depth, pool.k) == (4, 2)
-    np.testing.assert_allclose(
-        store_distances(pool, base, "fp32", None), [[0.01, 0.81, 0.81, 3.61], [1, 36, 49, 64]], rtol=1e-5
-    )
+    by_hand = np.array([[0.01, 0.81, 0.81, 3.61], [1, 36, 49, 64]])
+    np.testing.assert_allclose(store_distances(pool, base, "fp32", None), by_hand, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["SQ8", "PQd/4x8", "RaBitQ2"])

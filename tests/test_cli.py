@@ -175,10 +175,18 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 
 def test_resume_needs_and_finds_the_journal(sweep: Sweep) -> None:
     assert _code("--recall .9 --resume base.npy") == 2
-    assert _code("--recall .9 base.npy") == 0
+    work = Path("tune-out", "base", "work")
+    work.mkdir(parents=True)
+    (work / "journal.json").write_text("{}")
     assert _code("--recall .9 --resume base.npy") == 0
     assert sweep.called is not None
     assert sweep.called[-1] is True
+
+
+def test_a_run_that_ended_leaves_nothing_to_resume(sweep: Sweep) -> None:
+    assert _code("--recall .9 base.npy") == 0
+    assert not Path("tune-out", "base", "work").exists()
+    assert _code("--recall .9 --resume base.npy") == 2
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ DERIVED = (2, 4, 8, 12, 16, M_MAX)
 def level_0(hnsw: faiss.HNSW, M: int) -> Lists:
     """Return the lists of level 0, (n, 2 M), -1 filled."""
     offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)[:-1]
-    return faiss.vector_to_array(hnsw.neighbors)[offsets[:, None] + np.arange(2 * M)]
+    return np.asarray(faiss.vector_to_array(hnsw.neighbors)[offsets[:, None] + np.arange(2 * M)])
 
 
 def derived(links: Links, M: int, path: Path) -> faiss.HNSW:

@@ -11,12 +11,11 @@ import pytest
 from conftest import World
 
 from tuner import journal as module
-from tuner.ceilings import Ceiling
 from tuner.errors import InputError
 from tuner.graph import Links
 from tuner.journal import Journal, check_identity, cpu_seconds, peak_rss_bytes, write_atomically
 from tuner.truth import Truth
-from tuner.types import CurvePoint, Event, Progress, StageFinished, StageStarted, Steps
+from tuner.types import Ceiling, CurvePoint, Event, Progress, StageFinished, StageStarted, Steps
 
 IDENTITY = {"data": "abc", "options": "recall=0.95"}
 
@@ -50,7 +49,7 @@ def test_a_stage_tells_its_progress_and_keeps_its_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wall, cpu = iter([10.0, 12.5]), iter([3.0, 3.75])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(wall))
+    monkeypatch.setattr("tuner.journal.time.perf_counter", lambda: next(wall))
     monkeypatch.setattr(module, "cpu_seconds", lambda: next(cpu))
     journal = Journal(tmp_path / "journal", IDENTITY, resume=False)
     events, value = _drain(journal.stage("truth", "exact neighbours", int, Work(7), estimate_s=4.0))

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from tuner.errors import InputError
+from tuner.quantizers import Cut
 from tuner.report import result_from_json, result_to_json, result_to_markdown, show_result, write_report
 from tuner.report.faiss_lines import construct_lines, search_lines
 from tuner.report.recommended import recommended_yaml
@@ -22,6 +23,7 @@ from tuner.types import (
     CurvePoint,
     Latency,
     Memory,
+    Metric,
     OperatingPoint,
     Options,
     Profile,
@@ -405,7 +407,7 @@ def test_the_recommended_config_says_what_the_recommendation_says() -> None:
     assert (made["index"].d, graph.hnsw.efSearch) == (384, 51)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize(
     ("codec", "kind"),
     [
@@ -419,7 +421,7 @@ def test_the_recommended_config_says_what_the_recommendation_says() -> None:
     ],
 )
 @pytest.mark.parametrize("cut", ["none", "pca", "truncate"])
-def test_the_construct_lines_make_what_they_say(codec: str, kind: str, cut: str, metric: str) -> None:
+def test_the_construct_lines_make_what_they_say(codec: str, kind: str, cut: Cut, metric: Metric) -> None:
     dims = 50 if cut == "none" else 30
     point = replace(
         BALANCED,
@@ -428,20 +430,25 @@ def test_the_construct_lines_make_what_they_say(codec: str, kind: str, cut: str,
         ),
     )
     lines = construct_lines(point, 50, metric)
-    if codec == "RaBitQ4" and metric == "ip":
-        assert lines == ()
-        return
     made: dict[str, faiss.Index] = {}
     exec("\n".join(("import faiss", *lines)), made)  # noqa: S102 # likewise
     refined = made["index"]
     assert (refined.d, refined.k_factor) == (50, 4)
-    assert refined.metric_type == (faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2)
+    assert refined.metric_type == faiss.METRIC_L2
     inner = faiss.downcast_index(refined.base_index)
     while isinstance(inner, faiss.IndexPreTransform):
         inner = faiss.downcast_index(inner.index)
     assert type(inner).__name__ == kind
     assert inner.hnsw.efConstruction == 100
     assert inner.hnsw.nb_neighbors(0) == 24
+
+
+def test_inner_product_has_no_construct_lines() -> None:
+    assert construct_lines(BALANCED, 384, "ip") == ()
+    profile = replace(REACHED.profile, metric="ip")
+    text = recommended_yaml(replace(REACHED, profile=profile))
+    assert text is not None
+    assert "faiss" not in yaml.safe_load(text)
 
 
 def test_the_exact_answers_lines_find_the_vectors_themselves(

@@ -64,7 +64,13 @@ def test_fingerprint_tells_shape_dtype_and_one_value_apart() -> None:
     x = np.arange(24, dtype=np.float32).reshape(4, 6)
     changed = x.copy()
     changed[3, 5] += 1
-    variants = [x, changed, x.reshape(6, 4), x.view(np.uint8).reshape(4, 24), x.astype(np.float16)]
+    variants: list[Matrix] = [
+        x,
+        changed,
+        x.reshape(6, 4),
+        x.view(np.uint8).reshape(4, 24),
+        x.astype(np.float16),
+    ]
     assert len({open_vectors(variant, "base").fingerprint for variant in variants}) == 5
 
 

@@ -53,4 +53,3 @@ def tune(
                 result: Result = stop.value
                 finish(work)
                 return result
-

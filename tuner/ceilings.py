@@ -44,6 +44,7 @@ class Pool:
 
     @property
     def depth(self) -> int:
+        """Rows in each query's pool."""
         return int(self.positions.shape[1])
 
 

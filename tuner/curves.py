@@ -46,7 +46,7 @@ class Curve:
 
     def ndis_at(self, ef_search: float) -> float:
         """Return the predicted distance computations a query, extrapolated in proportion to ef_search."""
-        last = self.ef_search[-1]
+        last = float(self.ef_search[-1])
         inside = float(np.exp(np.interp(np.log(ef_search), np.log(self.ef_search), np.log(self.ndis))))
         return inside * max(1.0, ef_search / last)
 

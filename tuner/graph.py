@@ -52,6 +52,7 @@ class Links:
 
     @property
     def n(self) -> int:
+        """Nodes."""
         return len(self.order)
 
     def n_slots(self, M: int) -> int:
@@ -272,8 +273,8 @@ def build_natively(encoder: Encoder, base: Base, M: int, ef_construction: int) -
     index = encoder.empty(M)
     index.hnsw.efConstruction = ef_construction
     if encoder.codec.kind in ("pq", "opq"):
-        # distances between codes come from a table that only training the index itself makes: without it, faiss aborts
+        # distances between codes come from a table that only training the index itself makes: without it,
+        # faiss aborts
         faiss.downcast_index(index.storage).pq.compute_sdc_table()
     index.add(encoder.transform(base.x))
     return index
-

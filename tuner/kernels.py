@@ -78,7 +78,9 @@ def small_graph(base: Base, queries: FloatArray, seed: int) -> SmallGraph:
     return SmallGraph(index=index, rows=rows, queries=wanted.reshape(ROUNDS, WARM_UP + QUERIES, base.d))
 
 
-def time_kernels(graph: SmallGraph, encoders: dict[str, Encoder], reference: Encoder) -> Steps[dict[str, Kernel]]:
+def time_kernels(
+    graph: SmallGraph, encoders: dict[str, Encoder], reference: Encoder
+) -> Steps[dict[str, Kernel]]:
     """Yield the share done; return the kernel of each encoder, by its key.
 
     Args:

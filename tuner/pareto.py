@@ -47,9 +47,7 @@ def dominated_by_more_than(
     return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] <= (1 - slack) * latency)
 
 
-def name_points(
-    memory: ArrayLike, latency: ArrayLike, tie: float = TIE
-) -> dict[str, int]:
+def name_points(memory: ArrayLike, latency: ArrayLike, tie: float = TIE) -> dict[str, int]:
     """Return the positions of the ``smallest``, ``fastest`` and ``balanced`` point.
 
     ``balanced`` has the least product of memory and latency. Where clock times differ by less than

@@ -61,6 +61,7 @@ class Quantizer:
 
     @property
     def needs_training(self) -> bool:
+        """Whether training runs k-means, which takes seconds."""
         return self.kind in ("pq", "opq")
 
 
@@ -87,7 +88,8 @@ def quantizer(name: str, dims: int) -> Quantizer:
         # whole 64-bit words are faster to count, where they do not cost much memory
         width = _multiple(dims, 64)
         width = width if width <= 1.3 * dims else _multiple(dims, 8)
-        return Quantizer(name, "rabitq", dims, width, bits, 0, faiss.RaBitQuantizer(width).compute_code_size(width, bits))
+        code_bytes = faiss.RaBitQuantizer(width).compute_code_size(width, bits)
+        return Quantizer(name, "rabitq", dims, width, bits, 0, code_bytes)
     match = _PQ.fullmatch(name)
     if match is None:
         raise ValueError(f"no codec is called {name}")
@@ -95,9 +97,7 @@ def quantizer(name: str, dims: int) -> Quantizer:
     m = -(-dims // number) if relative else min(number, dims)
     width = _multiple(dims, m)
     kind: Kind = "opq" if rotated else "pq"
-    return Quantizer(
-        f"{rotated}PQ{m}x{nbits}", kind, dims, width, nbits, m, (m * nbits + 7) // 8
-    )
+    return Quantizer(f"{rotated}PQ{m}x{nbits}", kind, dims, width, nbits, m, (m * nbits + 7) // 8)
 
 
 def _multiple(dims: int, step: int) -> int:
@@ -281,13 +281,15 @@ def _train_opq(codec: Quantizer, sample: FloatArray, seed: int, iterations: int)
     matrix.pq = None
     return matrix
 
+
 def copy_training(trained: faiss.Index, fresh: faiss.Index, codec: Quantizer) -> None:
     """Give ``fresh`` what training gave ``trained``; codes are not copied."""
     fresh.is_trained = True
     if codec.kind == "scalar":
         fresh.sq = trained.sq
     elif codec.kind == "rabitq":
-        fresh.rabitq, fresh.center, fresh.qb, fresh.centered = trained.rabitq, trained.center, trained.qb, trained.centered
+        fresh.rabitq, fresh.center = trained.rabitq, trained.center
+        fresh.qb, fresh.centered = trained.qb, trained.centered
     elif codec.kind in ("pq", "opq"):
         fresh.pq = trained.pq
 

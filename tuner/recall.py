@@ -19,6 +19,7 @@ BLOCK_BYTES = 4 << 20
 RELATIVE_TOLERANCE = 1e-5
 """Float32 rounding of a squared distance of unit vectors, with a factor of ten to spare."""
 
+
 def release_pages(x: FloatArray) -> None:
     """Give the pages of a memory-mapped array back; they are read again when touched."""
     mapped = getattr(x, "_mmap", None)
@@ -48,9 +49,7 @@ def exact_distances(base: FloatArray, queries: FloatArray, ids: IdArray) -> NDAr
     return out
 
 
-def is_right(
-    distances: NDArray[np.float64], kth_distance: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def is_right(distances: NDArray[np.float64], kth_distance: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which exact distances (nq, m) are within the k-th of their query (nq,), rounding allowed for."""
     limit = kth_distance * (1 + RELATIVE_TOLERANCE) + np.finfo(np.float32).tiny
     right: NDArray[np.bool_] = distances <= limit[:, None]
@@ -95,4 +94,4 @@ def standard_error(hits: NDArray[np.int64], k: int) -> float:
     """Return the standard error of mean recall over queries, at least that of one missed neighbour."""
     nq = len(hits)
     spread = float((hits / k).std(ddof=1)) if nq > 1 else 1.0
-    return max(spread / nq**0.5, 1.0 / (k * nq))
+    return float(max(spread / nq**0.5, 1.0 / (k * nq)))

@@ -24,7 +24,9 @@ Search = Callable[[FloatArray], object]
 """Searches queries (nq, d); one at a time when it is timed."""
 
 FEWEST_ROUNDS = 4
-MOST_ROUNDS = 10
+MOST_ROUNDS = 14
+ALIKE = 0.03
+"""The same index entered twice may differ by this share when rounds end."""
 SETTLED = 0.015
 """Rounds end when the standard error of every ratio is below this share."""
 
@@ -95,10 +97,21 @@ def interleave(
     seed: int,
     *,
     reference: int = 0,
+    twin: int | None = None,
     fewest: int = FEWEST_ROUNDS,
     most: int = MOST_ROUNDS,
 ) -> Timings:
-    """Time every contestant on every query, in rounds of random order, until the ratios are settled."""
+    """Time every contestant on every query, in rounds of random order, until the ratios are settled.
+
+    Args:
+        contestants: what to time.
+        queries: (nq, d), one at a time.
+        seed: of the order.
+        reference: the contestant that ratios are taken to.
+        twin: the reference's second entry (A/A): rounds go on while the two still differ.
+        fewest: rounds at least.
+        most: rounds at most.
+    """
     rng = np.random.default_rng(seed)
     rounds: list[NDArray[np.float64]] = []
     with one_core():
@@ -109,7 +122,9 @@ def interleave(
             for number in rng.permutation(len(contestants)):
                 seconds[number] = _time_queries(contestants[number], queries)
             rounds.append(seconds)
-            if len(rounds) >= fewest and Timings(np.stack(rounds, axis=1)).settled(reference):
+            so_far = Timings(np.stack(rounds, axis=1))
+            alike = twin is None or abs(so_far.ratio(twin, reference) - 1) < ALIKE
+            if len(rounds) >= fewest and alike and so_far.settled(reference):
                 break
     return Timings(np.stack(rounds, axis=1))
 

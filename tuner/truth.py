@@ -126,9 +126,7 @@ def _store(path: Path, truth: Truth) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as out:
-            np.savez(
-                out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance
-            )
+            np.savez(out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance)
         Path(out.name).replace(path)
     except OSError:
         pass  # a cache that cannot be written costs time, not the answer

@@ -190,6 +190,7 @@ class Memory:
 
     @property
     def resident_bytes(self) -> int:
+        """Bytes that must stay in memory: all parts but those on disk."""
         return (
             self.codes_bytes
             + self.links_bytes
@@ -357,6 +358,8 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
+    """What one stage took; ``cpu_s`` counts all threads."""
+
     name: str
     wall_s: float
     cpu_s: float
@@ -436,6 +439,8 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class Progress:
+    """``done`` is the share in [0, 1] of the stage ``name``."""
+
     name: str
     done: float
     detail: str = ""
@@ -443,6 +448,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class StageFinished:
+    """What the stage took; ``resumed`` where its result came from the journal of an earlier run."""
+
     name: str
     title: str
     wall_s: float
@@ -466,6 +473,8 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
+    """The last event of every sweep."""
+
     result: Result
 
 

@@ -66,7 +66,12 @@ def metric_transform(metric: Metric, d: int) -> faiss.VectorTransform | None:
 
 
 def serve(
-    configuration: Configuration, links: Links, path: Path, encoded: Encoded, store: Encoded | None, base: Base
+    configuration: Configuration,
+    links: Links,
+    path: Path,
+    encoded: Encoded,
+    store: Encoded | None,
+    base: Base,
 ) -> Served:
     """Return the searchable index of a configuration: the derived graph over borrowed codes.
 
@@ -94,9 +99,7 @@ def wrap(
     return Served(configuration=configuration, index=index, hnsw=graph, kept=(graph, encoded, base, *kept))
 
 
-def _with_transforms(
-    inner: faiss.Index, encoder: Encoder, base: Base
-) -> tuple[faiss.Index, tuple[Any, ...]]:
+def _with_transforms(inner: faiss.Index, encoder: Encoder, base: Base) -> tuple[faiss.Index, tuple[Any, ...]]:
     chain = list(encoder.chain)
     metric_step = metric_transform(base.metric, base.d - (base.metric == "ip"))
     if metric_step is not None:
@@ -109,7 +112,17 @@ def _with_transforms(
 def predict_memory(
     configuration: Configuration, encoder: Encoder, store: Encoder | None, links: Links, base: Base
 ) -> Memory:
-    """Return the bytes of the serialized index by part, before it is built.
+    """Return the bytes of the serialized index by part, before it is built."""
+    return memory_with(configuration, encoder, store, links.n_slots(configuration.M), base)
+
+
+def memory_with(
+    configuration: Configuration, encoder: Encoder, store: Encoder | None, n_slots: int, base: Base
+) -> Memory:
+    """Return the bytes of the serialized index by part.
+
+    Args:
+        n_slots: neighbour slots of the graph, all levels.
 
     Headers, codebooks and transforms are those of the same index without vectors, serialized; the
     rest is arithmetic: 4 bytes a neighbour slot, 4 a level, 8 an offset, 8 an id.
@@ -129,7 +142,7 @@ def predict_memory(
     del kept
     return Memory(
         codes_bytes=n * encoder.codec.code_bytes,
-        links_bytes=4 * links.n_slots(configuration.M),
+        links_bytes=4 * n_slots,
         levels_bytes=12 * n,
         ids_bytes=0 if base.rows is None or on_disk else 8 * n,
         rerank_bytes=0 if on_disk else store_bytes,

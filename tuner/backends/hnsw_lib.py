@@ -30,9 +30,10 @@ class Built:
     def search(self, queries: FloatArray, k: int) -> IdArray:
         """Return ids (nq, k) of prepared queries, on one thread."""
         ids, _ = self.index.knn_query(queries, k=k, num_threads=1)
-        return ids.astype(np.int64)
+        return np.asarray(ids, dtype=np.int64)
 
     def set_ef(self, ef_search: int) -> None:
+        """Search with ``ef_search`` from now on."""
         self.index.set_ef(ef_search)
 
     def serialized_bytes(self) -> int:

@@ -15,6 +15,7 @@ from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
 from tuner.sweep import plan, sweep
+from tuner.sweep.run import finish
 from tuner.types import Options, Result
 
 HONEST_NO, STOPPED = 1, 130
@@ -79,6 +80,7 @@ def _sweep_into(
     with claimed(out, work):
         result = follow(sweep(base, queries, options, out, work, resume=resume), screen, quiet=quiet)
         written = write_report(result, out)
+        finish(work)
     if not quiet:
         names = ", ".join(path.name for path in written)
         screen.print(f"{names} in {out}", markup=False, highlight=False, soft_wrap=True)
@@ -87,6 +89,6 @@ def _sweep_into(
 
 def _show(result: Result, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        click.echo(result_to_json(result))
+        click.echo(result_to_json(result), nl=False)
     if not (as_json and quiet):
         show_result(result, Screen(stderr=as_json))

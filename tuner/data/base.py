@@ -43,10 +43,12 @@ class Base:
 
     @property
     def n(self) -> int:
+        """Rows."""
         return len(self.x)
 
     @property
     def d(self) -> int:
+        """Columns of the prepared rows: one more than the user's for ``ip``."""
         return int(self.x.shape[1])
 
     def flat(self) -> faiss.IndexFlatL2:
@@ -116,9 +118,7 @@ def prepare(
     return open_prepared(path, n, d, metric, held_out, largest_norm)
 
 
-def open_prepared(
-    path: Path, n: int, d: int, metric: Metric, held_out: IdArray, largest_norm: float
-) -> Base:
+def open_prepared(path: Path, n: int, d: int, metric: Metric, held_out: IdArray, largest_norm: float) -> Base:
     """Map a base that ``prepare`` wrote."""
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
     rows = np.delete(np.arange(n + len(held_out)), held_out) if len(held_out) else None

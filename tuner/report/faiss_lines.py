@@ -46,14 +46,15 @@ def construct_lines(point: OperatingPoint, d: int, metric: Metric) -> tuple[str,
         metric: cosine is L2 behind a normalisation, which ranks the same; vectors go in as they are.
 
     Returns:
-        The lines; none where faiss has no such class (RaBitQ knows no inner product).
+        The lines; none for inner product, which the delivered index searches as L2 with one more column:
+        faiss's own inner product graphs are something else.
     """
+    if metric == "ip":
+        return ()
     what = point.configuration
     codec = quantizer(what.codec, what.dims)
-    if codec.kind == "rabitq" and metric == "ip":
-        return ()
     lines = [
-        f"index = {_graph(codec, what.M, metric_name(metric))}",
+        f"index = {_graph(codec, what.M)}",
         f"index.hnsw.efConstruction, index.hnsw.efSearch = {what.ef_construction}, {point.ef_search}",
     ]
     in_front = []
@@ -72,32 +73,27 @@ def construct_lines(point: OperatingPoint, d: int, metric: Metric) -> tuple[str,
         in_front.append(normalize)
     lines += [f"index = faiss.IndexPreTransform({step}, index)" for step in in_front]
     if what.rerank is not None and what.rerank_at == "memory":
-        store = _store(what.rerank, d, metric_name(metric))
+        store = _store(what.rerank, d)
         store = f"faiss.IndexPreTransform({normalize}, {store})" if normalize else store
         lines.append(f"index = faiss.IndexRefine(index, {store})")
         lines.append(f"index.k_factor = {what.rerank_factor}")
     return tuple(lines)
 
 
-def metric_name(metric: Metric) -> str:
-    """The faiss constant of this metric."""
-    return "faiss.METRIC_INNER_PRODUCT" if metric == "ip" else "faiss.METRIC_L2"
-
-
-def _graph(codec: Quantizer, M: int, space: str) -> str:
+def _graph(codec: Quantizer, M: int) -> str:
     if codec.kind == "flat":
-        return f"faiss.IndexHNSWFlat({codec.width}, {M}, {space})"
+        return f"faiss.IndexHNSWFlat({codec.width}, {M}, faiss.METRIC_L2)"
     if codec.kind == "rabitq":
         return f"faiss.IndexHNSWRaBitQ({codec.width}, {M}, {codec.bits})"
     if codec.kind == "scalar":
-        return f"faiss.IndexHNSWSQ({codec.width}, {_scalar_type(codec.name)}, {M}, {space})"
-    return f"faiss.IndexHNSWPQ({codec.width}, {codec.m}, {M}, {codec.bits}, {space})"
+        return f"faiss.IndexHNSWSQ({codec.width}, {_scalar_type(codec.name)}, {M}, faiss.METRIC_L2)"
+    return f"faiss.IndexHNSWPQ({codec.width}, {codec.m}, {M}, {codec.bits}, faiss.METRIC_L2)"
 
 
-def _store(codec: str, d: int, space: str) -> str:
+def _store(codec: str, d: int) -> str:
     if codec == "fp32":
-        return f"faiss.IndexFlat({d}, {space})"
-    return f"faiss.IndexScalarQuantizer({d}, {_scalar_type(codec)}, {space})"
+        return f"faiss.IndexFlat({d}, faiss.METRIC_L2)"
+    return f"faiss.IndexScalarQuantizer({d}, {_scalar_type(codec)}, faiss.METRIC_L2)"
 
 
 def _scalar_type(codec: str) -> str:
@@ -106,7 +102,8 @@ def _scalar_type(codec: str) -> str:
 
 def _exact_index(result: Result) -> tuple[str, ...]:
     d, metric = result.profile.d, result.profile.metric
-    flat = f"faiss.IndexFlat({d}, {metric_name(metric)})"
+    space = "faiss.METRIC_INNER_PRODUCT" if metric == "ip" else "faiss.METRIC_L2"
+    flat = f"faiss.IndexFlat({d}, {space})"
     if metric == "cosine":
         flat = f"faiss.IndexPreTransform(faiss.NormalizationTransform({d}, 2.0), {flat})"
     return (_load_line("base", result.profile.source), f"index = {flat}", "index.add(base)")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuner.pareto import front, name_points
-from tuner.sweep.problem import Problem
 from tuner.surface import Candidate
+from tuner.sweep.problem import Problem
 from tuner.types import OperatingPoint, Recommendation
 
 NOISE = 0.02
+MOST_NOISE = 0.05
+"""Latencies that differ by more than this are never called the same, however noisy the machine was."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Answer:
 
     @property
     def found(self) -> bool:
+        """Whether anything meets every constraint."""
         return bool(self.named)
 
 
@@ -37,7 +40,7 @@ def answer_of(
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
     memory = [float(p.memory.resident_bytes) for p in good]
     latency = [_seconds(p) for p in good]
-    tie = max(NOISE, noise)
+    tie = min(max(NOISE, noise), MOST_NOISE)
     on_front = [int(i) for i in front(memory, latency, tie)]
     chosen = [good[i] for i in on_front]
     named = name_points([memory[i] for i in on_front], [latency[i] for i in on_front], tie)
@@ -114,7 +117,8 @@ def advice_not_reached(problem: Problem, points: list[OperatingPoint]) -> list[s
         if least.memory.resident_bytes > limit:
             advice.append(
                 f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
-                f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) instead of {limit / 1e6:.1f} MB: "
+                f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) "
+                f"instead of {limit / 1e6:.1f} MB: "
                 f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
             )
     if reached and options.max_latency_s is not None:
@@ -146,9 +150,7 @@ def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
     return point.validated is not None and problem.validated(point.validated)
 
 
-def disk_hint(
-    problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint
-) -> str | None:
+def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint) -> str | None:
     """Return one line on what a re-ranking store on disk is predicted to save, or None."""
     useful = [
         c
@@ -160,7 +162,8 @@ def disk_hint(
     best = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s))
     return (
         f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
-        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory instead of "
-        f"{recommended.memory.resident_bytes / problem.base.n:.0f}, with {best.memory.disk_bytes / 1e6:.1f} MB on "
-        f"disk and {problem.options.k * best.configuration.rerank_factor} random reads a query"
+        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory "
+        f"instead of {recommended.memory.resident_bytes / problem.base.n:.0f}, "
+        f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
+        f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
     )

@@ -60,7 +60,9 @@ def time_light(problem: Problem, light: Served) -> Steps[float]:
     """Return seconds a query of the light index."""
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
-    timings = interleave([lambda q: light.index.search(q, k)], queries, problem.options.seed, most=FEWEST_ROUNDS)
+    timings = interleave(
+        [lambda q: light.index.search(q, k)], queries, problem.options.seed, most=FEWEST_ROUNDS
+    )
     yield 1.0
     return timings.latency(0, 0).mean_s
 
@@ -124,6 +126,7 @@ def hnswlib_baseline(
     validated = problem.recall(
         problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
     )
+
     def search_prepared(query: FloatArray) -> object:
         return built.index.knn_query(prepared_queries(query, problem.base.metric), k=k, num_threads=1)
 

@@ -28,9 +28,9 @@ from tuner.quantizers import (
     quantizer,
     train,
 )
+from tuner.surface import Candidate, MemoryOf, Prices, candidates
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import encoder_name
-from tuner.surface import Candidate, MemoryOf, Prices, candidates
 from tuner.timing import one_core
 from tuner.truth import Truth
 from tuner.types import Ceiling, Configuration, FloatArray, Memory, Options, Space, Steps
@@ -99,7 +99,7 @@ class Desk:
 
 def sensible(space: Space, d: int) -> Space:
     """Return the space without the M whose links would take far more bytes than the vectors in float32."""
-    kept = tuple(M for M in space.M if 8 * M <= MOST_LINKS * 4 * d)
+    kept = tuple(M for M in space.M if MOST_LINKS * 4 * d >= 8 * M)
     return replace(space, M=kept or (min(space.M),))
 
 
@@ -121,9 +121,7 @@ def codecs_at(options: Options, view: View) -> list[Quantizer]:
     return [codec for codec in found if view.cut == "none" or codec.kind not in ("pq", "opq")]
 
 
-def study_codecs(
-    problem: Problem, deep: Truth, links: Links, curves: dict[int, Curve]
-) -> Steps[Study]:
+def study_codecs(problem: Problem, deep: Truth, links: Links, curves: dict[int, Curve]) -> Steps[Study]:
     """Yield the share done; return ceilings and prices of all codecs.
 
     Args:
@@ -231,7 +229,7 @@ def _order(options: Options, d: int) -> list[tuple[View, Quantizer]]:
 
 def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
-    problem, base, options = desk.problem, desk.problem.base, desk.problem.options
+    base, options = desk.problem.base, desk.problem.options
     name = encoder_name(codec.name, view.dims, view.cut)
     desk.prices[name] = _prices(desk, name)
     unknown = Ceiling(
@@ -243,7 +241,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
         train_s=0.0,
         distance_s=desk.prices[name].distance_s,
     )
-    reason = _hopeless_view(desk, view, codec) or _hopeless_cost(desk, unknown)
+    reason = "" if options.exhaustive else _hopeless_view(desk, view, codec) or _hopeless_cost(desk, unknown)
     always = codec.name in ALWAYS_JUDGED and view.cut == "none"
     if reason and not always and codec.name != "fp32":
         desk.ceilings.append(replace(unknown, excluded=reason))

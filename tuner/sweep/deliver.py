@@ -86,7 +86,8 @@ def _search_freshly(
     out: Path, has_store: bool, served: Served, rows: IdArray | None, queries: FloatArray, k: int
 ) -> tuple[IdArray, int]:
     with tempfile.TemporaryDirectory() as folder:
-        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids", "rows"))
+        names = ("queries", "ids", "rows")
+        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in names)
         np.save(queries_path, queries)
         if rows is not None:
             np.save(rows_path, rows)

@@ -48,8 +48,8 @@ def exact_result(
         machine=describe_machine(),
         versions=describe_versions(),
         advice=(
-            f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, about "
-            f"what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
+            f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, "
+            f"about what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
         ),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

@@ -10,7 +10,7 @@ from tuner.sweep.baseline import Reference
 from tuner.sweep.measure import measure_at, operating_point
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.timing import interleave, throughput
+from tuner.timing import Search, interleave, throughput
 from tuner.types import Latency, OperatingPoint, Recall, Steps
 
 SLACK = 0.08
@@ -69,7 +69,13 @@ def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -
             tuned = measure_at(problem, served, ef)
             latency = point.modelled_latency_s * tuned.ndis / point.ndis_per_query
             again = operating_point(
-                problem, served, tuned, point.memory, point.predicted_recall, point.predicted_latency_s, latency
+                problem,
+                served,
+                tuned,
+                point.memory,
+                point.predicted_recall,
+                point.predicted_latency_s,
+                latency,
             )
             if again.reaches_target:
                 raised.append(replace(again, predicted_recall=None))
@@ -113,8 +119,8 @@ def time_finalists(
             configuration, ef_search = contestants[number]
             servers.append(bench.serve(configuration))
             servers[-1].set_ef(ef_search)
-        searches = [lambda q, index=served.index: index.search(q, k) for served in (light[0], light[0], *servers)]
-        timings = interleave(searches, queries, problem.options.seed)
+        searches = [_search_of(served, k) for served in (light[0], light[0], *servers)]
+        timings = interleave(searches, queries, problem.options.seed, twin=1)
         noise = max(noise, abs(timings.ratio(1, 0) - 1))
         drift = light[1] / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[2:], start=2):
@@ -137,6 +143,11 @@ def time_finalists(
             )
         )
     return Timed(points=tuple(points), noise_floor=noise, reference=latencies[-1])
+
+
+def _search_of(served: Served, k: int) -> Search:
+    index = served.index
+    return lambda queries: index.search(queries, k)
 
 
 def batched(sizes: list[float], limit: float) -> list[list[int]]:

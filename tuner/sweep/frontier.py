@@ -16,10 +16,10 @@ from tuner.backends.faiss_hnsw import Served
 from tuner.curves import Curve
 from tuner.pareto import dominated_by_more_than
 from tuner.quantizers import quantizer
+from tuner.surface import Candidate
 from tuner.sweep.measure import Tuned, operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.surface import Candidate
 from tuner.timing import interleave
 from tuner.types import Configuration, OperatingPoint, Steps
 
@@ -65,9 +65,7 @@ def _best_of_each_codec(open_: list[Candidate]) -> list[Candidate]:
     return [kept for mine in by_codec.values() for kept in unbeaten(mine, mine, [], SAME_CODES_SLACK)]
 
 
-def next_group(
-    remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]
-) -> Group | None:
+def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]) -> Group | None:
     """Return the most promising group that still has an unbeaten candidate, or None."""
     open_ = corrected([c for c in remaining if codec_key(c.configuration) not in done], measured)
     open_ = _best_of_each_codec(open_)
@@ -131,7 +129,7 @@ def _correction(configuration: Configuration, shown: dict[tuple[object, ...], li
 def unbeaten(
     asked: list[Candidate], rivals: list[Candidate], measured: list[OperatingPoint], slack: float
 ) -> list[Candidate]:
-    """Return the candidates that neither another candidate nor a measured point beats by more than ``slack``."""
+    """Return the candidates that no other candidate and no measured point beats by more than ``slack``."""
     reached = [p for p in measured if p.reaches_target]
     memory = [c.memory.resident_bytes for c in rivals] + [p.memory.resident_bytes for p in reached]
     latency = [c.latency_s for c in rivals] + [p.modelled_latency_s for p in reached]
@@ -187,9 +185,7 @@ def measure_group(
     return tuple(points)
 
 
-def quick_latency(
-    problem: Problem, served: Served, tuned: Tuned, reference: tuple[Served, float]
-) -> float:
+def quick_latency(problem: Problem, served: Served, tuned: Tuned, reference: tuple[Served, float]) -> float:
     """Return seconds a query: the ratio to the reference in a few rounds, times the reference's."""
     served.set_ef(tuned.ef_search)
     k = problem.options.k
@@ -213,4 +209,3 @@ def prediction_error(points: list[OperatingPoint]) -> float | None:
     """Return the mean absolute error of predicted recall over measured points."""
     errors = [abs(p.predicted_recall - p.recall.mean) for p in points if p.predicted_recall is not None]
     return float(np.mean(errors)) if errors else None
-

@@ -92,6 +92,6 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
     budget = options.time_budget_s
     if budget is not None and budget < 0.5 * needed.estimate_s:
         raise ResourceError(
-            f"the time budget of {budget:.0f} s is below the about {needed.estimate_s:.0f} s that the one build "
-            "and its measurements take: raise it, or give fewer rows"
+            f"the time budget of {budget:.0f} s is below the about {needed.estimate_s:.0f} s that the one "
+            "build and its measurements take: raise it, or give fewer rows"
         )

@@ -57,7 +57,7 @@ class Problem:
         of the two halves.
         """
         on_tune = standard_error(tune_hits, self.options.k)
-        on_validate = on_tune * (len(self.tune) / len(self.validate)) ** 0.5
+        on_validate = on_tune * float((len(self.tune) / len(self.validate)) ** 0.5)
         bound = float(ndtri(self.options.confidence)) * on_validate
         return bound + CHANCE_TO_VALIDATE * float(np.hypot(on_tune, on_validate))
 
@@ -74,9 +74,9 @@ class Problem:
     def aim(self) -> float:
         """Mean recall that predictions are made for: the target and a margin guessed from its variance."""
         target, k = self.options.recall, self.options.k
-        spread = 1.5 * (target * (1 - target) / k) ** 0.5
+        spread = 1.5 * float((target * (1 - target) / k) ** 0.5)
         width = 1.645 + CHANCE_TO_VALIDATE * 2**0.5
-        return min(target + width * spread / len(self.tune) ** 0.5, 1 - 0.3 * (1 - target))
+        return min(target + width * spread / float(len(self.tune) ** 0.5), 1 - 0.3 * (1 - target))
 
     def max_memory_bytes(self) -> float:
         """Return the limit on resident bytes, infinite without one."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
+from tuner.exhaustive import NativeBench, measure_everything
 from tuner.graph import Links, build
 from tuner.journal import Journal, peak_rss_bytes
 from tuner.machine import (
@@ -33,7 +35,9 @@ from tuner.machine import (
     return_memory_promptly,
     use_threads,
 )
+from tuner.surface import Candidate
 from tuner.sweep.answer import (
+    MOST_NOISE,
     advice_not_reached,
     answer_of,
     closest,
@@ -45,8 +49,8 @@ from tuner.sweep.baseline import (
     graph_baseline,
     hnswlib_baseline,
     light_index,
-    time_light,
     reference_configuration,
+    time_light,
     tune_reference,
 )
 from tuner.sweep.codecs import (
@@ -67,7 +71,6 @@ from tuner.sweep.frontier import codec_key, measure_group, next_group, out_of_ti
 from tuner.sweep.plan import check_resources, plan
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench, encoder_name
-from tuner.surface import Candidate
 from tuner.timing import call_overhead_s
 from tuner.truth import Truth, cached
 from tuner.types import (
@@ -98,7 +101,7 @@ LARGEST_SHARE = 1.0
 REFERENCE_GUESS = 64
 
 
-def sweep(
+def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path, *, resume: bool = False
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result. Writes ``index.faiss`` to ``out`` and scratch to ``work``.
@@ -123,7 +126,10 @@ def sweep(
     journal = Journal(work, _identity(base, queries, options), resume=resume)
 
     profile = yield from journal.stage(
-        "profile", "read and profile the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
+        "profile",
+        "read and profile the vectors",
+        Profile,
+        lambda: scan(base, options.metric, seed=options.seed),
     )
     yield from _tell_profile(profile)
     warnings: list[str] = []
@@ -158,17 +164,24 @@ def sweep(
         ),
     )
     links = yield from journal.stage(
-        "graph", f"build the one graph (M={max(options.space.M)})", Links, lambda: _graph(problem, deep), needed.estimate_s / 2
+        "graph",
+        f"build the one graph (M={max(options.space.M)})",
+        Links,
+        partial(_graph, problem, deep),
+        needed.estimate_s / 2,
     )
     points = yield from journal.stage(
-        "curves", "recall and cost of every derived M", tuple[CurvePoint, ...], lambda: _curves(problem, deep, links)
+        "curves",
+        "recall and cost of every derived M",
+        tuple[CurvePoint, ...],
+        partial(_curves, problem, deep, links),
     )
     curves = curves_of(points)
     study = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         Study,
-        lambda: study_codecs(problem, deep, links, curves),
+        partial(study_codecs, problem, deep, links, curves),
     )
     del deep
     bench = Workbench(problem, links, study.trained)
@@ -181,10 +194,16 @@ def sweep(
     )
     bench.keep_codecs(1)
     light = light_index(problem, Workbench(problem, links, study.trained))
-    light_s = yield from journal.stage("light", "time the light index", float, lambda: time_light(problem, light))
-    measured = yield from _frontier(
-        journal, problem, bench, curves, study, (light, light_s), started
+    light_s = yield from journal.stage(
+        "light", "time the light index", float, lambda: time_light(problem, light)
     )
+    if options.exhaustive:
+        bench = NativeBench(problem, links, study.trained)
+        measured = yield from measure_everything(
+            journal, problem, bench, curves, study.ceilings, (light, light_s)
+        )
+    else:
+        measured = yield from _frontier(journal, problem, bench, curves, study, (light, light_s), started)
     if measured and not any(p.reaches_target for p in measured):
         raised = yield from journal.stage(
             "raise", "raise ef_search", tuple[OperatingPoint, ...], lambda: _raised(problem, bench, measured)
@@ -192,8 +211,8 @@ def sweep(
         if raised:
             measured += raised
             warnings.append(
-                "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised "
-                "until both halves support the target: the held-out half took part in that choice"
+                "the held-out half fell short at the ef_search that the tune half chose, so ef_search was "
+                "raised until both halves support the target: the held-out half took part in that choice"
             )
             yield Warned(warnings[-1])
     timed = yield from journal.stage(
@@ -202,6 +221,12 @@ def sweep(
         Timed,
         lambda: _timed(problem, bench, measured, (light, light_s), reference),
     )
+    if timed.noise_floor > MOST_NOISE:
+        warnings.append(
+            f"the machine was busy: the same index entered twice differed by {timed.noise_floor:.0%} in time, so "
+            "latencies are that uncertain; recall, memory and ndis are not: run again when it is quiet"
+        )
+        yield Warned(warnings[-1])
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     advice: list[str] = []
     peak = peak_rss_bytes()  # before a baseline that the user asked for takes memory of its own
@@ -220,7 +245,10 @@ def sweep(
             )
             ordinary = baseline.build_cpu_s
         delivery = yield from journal.stage(
-            "deliver", "write the index and check it in a fresh process", Delivery, lambda: _deliver(bench, chosen, out)
+            "deliver",
+            "write the index and check it in a fresh process",
+            Delivery,
+            lambda: _deliver(bench, chosen, out),
         )
         _check_delivery(delivery, chosen)
         hint = disk_hint(problem, on_disk, chosen) if options.rerank_store == "memory" else None
@@ -245,7 +273,7 @@ def sweep(
         prediction_error=prediction_error(measured),
         noise_floor=timed.noise_floor,
         call_overhead_s=call_overhead_s(prepared.d),
-        cost=cost_of(journal, measured, ordinary, peak),
+        cost=cost_of(journal, measured, ordinary, peak, options),
         machine=describe_machine(),
         versions=describe_versions(),
         warnings=tuple(warnings),
@@ -273,7 +301,9 @@ def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[
 
 
 def _tell_profile(profile: Profile) -> Generator[Event, None, None]:
-    yield Note(f"{profile.n:,} x {profile.d} {profile.dtype}; metric {profile.metric}: {profile.metric_reason}")
+    yield Note(
+        f"{profile.n:,} x {profile.d} {profile.dtype}; metric {profile.metric}: {profile.metric_reason}"
+    )
     if profile.n_duplicate_rows:
         yield Note(
             f"{profile.n_duplicate_rows:,} rows ({profile.n_duplicate_rows / profile.n:.1%}) repeat another; "
@@ -422,7 +452,8 @@ def _frontier(
     started: float,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     surface = [
-        replace(c, memory=bench.memory_of(c.configuration)) for c in _surface(problem, curves, study, bench.links)
+        replace(c, memory=bench.memory_of(c.configuration))
+        for c in _surface(problem, curves, study, bench.links)
     ]
     # beside the limit, nothing much larger than the index that most people have is worth a measurement
     usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
@@ -443,9 +474,7 @@ def _frontier(
             f"frontier-{group.key}",
             f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
             tuple[OperatingPoint, ...],
-            lambda group=group, rivals=rivals: measure_group(
-                problem, bench, group, curves, light, rivals, MOST_POINTS - len(rivals)
-            ),
+            partial(measure_group, problem, bench, group, curves, light, rivals, MOST_POINTS - len(rivals)),
         )
         measured += points
         done.add(group.key)
@@ -465,7 +494,11 @@ def _raised(
 
 
 def _timed(
-    problem: Problem, bench: Workbench, measured: list[OperatingPoint], light: tuple[Served, float], reference: Reference
+    problem: Problem,
+    bench: Workbench,
+    measured: list[OperatingPoint],
+    light: tuple[Served, float],
+    reference: Reference,
 ) -> Steps[Timed]:
     finalists = choose_finalists(measured, problem.max_memory_bytes())
     timed = yield from time_finalists(problem, bench, finalists, light, reference)
@@ -500,7 +533,11 @@ def _held_out_advice(query_set: QuerySet) -> list[str]:
 
 
 def cost_of(
-    journal: Journal, measured: list[OperatingPoint], ordinary_cpu_s: float | None, peak_bytes: int
+    journal: Journal,
+    measured: list[OperatingPoint],
+    ordinary_cpu_s: float | None,
+    peak_bytes: int,
+    options: Options,
 ) -> Cost:
     """Return what the run took; the baseline's own stage is listed but not counted."""
     counted = [cost for cost in journal.costs if cost.name != "baseline"]
@@ -509,7 +546,7 @@ def cost_of(
         wall_s=sum(cost.wall_s for cost in counted),
         cpu_s=cpu,
         peak_rss_bytes=peak_bytes,
-        n_graph_builds=1,
+        n_graph_builds=1 + (_native_builds(measured) if options.exhaustive else 0),
         n_indexes_measured=len(measured),
         stages=tuple(journal.costs),
         ordinary_build_cpu_s=ordinary_cpu_s,
@@ -517,3 +554,6 @@ def cost_of(
     )
 
 
+def _native_builds(measured: list[OperatingPoint]) -> int:
+    whats = (point.configuration for point in measured)
+    return len({(what.codec, what.dims, what.cut, what.M) for what in whats})

@@ -27,9 +27,8 @@ class Workbench:
         self.problem = problem
         self.links = links
         self.trained = trained
-        self._encoded = lru_cache(maxsize=1)(self._encode)
-        self._stored = lru_cache(maxsize=1)(self._encode)
         self.encoder = lru_cache(maxsize=None)(self._read_encoder)
+        self.keep_codecs(1)
 
     def keep_codecs(self, count: int) -> None:
         """Keep the codes of that many codecs from now on; 0 frees all."""
@@ -38,23 +37,40 @@ class Workbench:
 
     def serve(self, configuration: Configuration) -> Served:
         """Return the configuration's index, ready to search."""
-        encoded = self._encoded(configuration.codec, configuration.dims, configuration.cut)
-        store = None
-        if configuration.rerank is not None:
-            store = self._stored(configuration.rerank, self.problem.base.d, "none")
-        path = self.problem.links_path
-        return serve(configuration, self.links, path, encoded, store, self.problem.base)
+        return serve(
+            configuration,
+            self.links,
+            self.problem.links_path,
+            self.encoded(configuration),
+            self.stored(configuration),
+            self.problem.base,
+        )
+
+    def encoded(self, configuration: Configuration) -> Encoded:
+        """Return the codes of the whole base for the graph search."""
+        return self._encoded(configuration.codec, configuration.dims, configuration.cut)
+
+    def stored(self, configuration: Configuration) -> Encoded | None:
+        """Return the codes of the whole base for re-ranking, if the configuration re-ranks."""
+        if configuration.rerank is None:
+            return None
+        return self._stored(configuration.rerank, self.problem.base.d, "none")
+
+    def store_encoder(self, configuration: Configuration) -> Encoder | None:
+        """Return the encoder of the re-ranking store, if the configuration re-ranks."""
+        if configuration.rerank is None:
+            return None
+        return self.encoder(configuration.rerank, self.problem.base.d, "none")
 
     def memory_of(self, configuration: Configuration) -> Memory:
         """Return the configuration's bytes by part, from arithmetic."""
         encoder = self.encoder(configuration.codec, configuration.dims, configuration.cut)
-        store = None
-        if configuration.rerank is not None:
-            store = self.encoder(configuration.rerank, self.problem.base.d, "none")
+        store = self.store_encoder(configuration)
         return predict_memory(configuration, encoder, store, self.links, self.problem.base)
 
     def _read_encoder(self, codec: str, dims: int, cut: Cut) -> Encoder:
-        return from_bytes(quantizer(codec, dims), View(cut, dims), self.trained[encoder_name(codec, dims, cut)])
+        trained = self.trained[encoder_name(codec, dims, cut)]
+        return from_bytes(quantizer(codec, dims), View(cut, dims), trained)
 
     def _encode(self, codec: str, dims: int, cut: Cut) -> Encoded:
         base = self.problem.base

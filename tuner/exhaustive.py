@@ -1,0 +1,128 @@
+"""The other way: every configuration built by faiss itself and measured. Slow, and the oracle of the rest.
+
+What no index could reach is not built: codecs whose exhaustive scan, re-ranked as deep as the space
+allows, misses the target on the same queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import lru_cache, partial
+
+import faiss
+
+from tuner.backends.faiss_hnsw import Served, memory_with, wrap
+from tuner.curves import Curve
+from tuner.graph import build_natively
+from tuner.journal import Journal
+from tuner.sweep.frontier import quick_latency
+from tuner.sweep.measure import operating_point, tune_ef
+from tuner.sweep.problem import Problem
+from tuner.sweep.workbench import Workbench
+from tuner.types import Ceiling, Configuration, Event, Memory, OperatingPoint, Steps
+
+GUESS = 64
+MOST_FACTORS = 2
+"""Re-rank factors tried for each store: the least that could reach the target and the next."""
+
+
+class NativeBench(Workbench):
+    """Makes indexes as faiss builds them: one graph for each codec and M, on the codec's own distances."""
+
+    def keep_codecs(self, count: int) -> None:
+        """Keep the codes and the graphs of that many codecs from now on."""
+        super().keep_codecs(count)
+        self._built = lru_cache(maxsize=count)(self._build)
+
+    def serve(self, configuration: Configuration) -> Served:
+        """Return the configuration's index, natively built."""
+        what = configuration
+        graph = self._built(what.codec, what.dims, what.cut, what.M)
+        return wrap(what, graph, self.encoded(what), self.stored(what), self.problem.base)
+
+    def memory_of(self, configuration: Configuration) -> Memory:
+        """Return the configuration's bytes by part; the graph is built for its number of links."""
+        what = configuration
+        graph = self._built(what.codec, what.dims, what.cut, what.M)
+        return memory_with(
+            configuration,
+            self.encoder(what.codec, what.dims, what.cut),
+            self.store_encoder(what),
+            graph.hnsw.neighbors.size(),
+            self.problem.base,
+        )
+
+    def _build(self, codec: str, dims: int, cut: str, M: int) -> faiss.IndexHNSW:
+        encoder = self.encoder(codec, dims, cut)
+        return build_natively(encoder, self.problem.base, M, self.problem.options.space.ef_construction)
+
+
+def measure_everything(
+    journal: Journal,
+    problem: Problem,
+    bench: NativeBench,
+    curves: dict[int, Curve],
+    ceilings: tuple[Ceiling, ...],
+    light: tuple[Served, float],
+) -> Generator[Event, None, list[OperatingPoint]]:
+    """Yield events; return every configuration of the space that could reach the target, measured."""
+    measured: list[OperatingPoint] = []
+    for ceiling in ceilings:
+        if not ceiling.recall_at or max(ceiling.recall_at.values()) < problem.options.recall:
+            continue
+        name = f"{ceiling.codec}@{ceiling.cut}{ceiling.dims}"
+        points = yield from journal.stage(
+            f"native-{name}",
+            f"build {name} natively",
+            tuple[OperatingPoint, ...],
+            partial(_measure_codec, problem, bench, curves, ceiling, light),
+        )
+        measured += points
+    return measured
+
+
+def _measure_codec(
+    problem: Problem,
+    bench: NativeBench,
+    curves: dict[int, Curve],
+    ceiling: Ceiling,
+    light: tuple[Served, float],
+) -> Steps[tuple[OperatingPoint, ...]]:
+    space = problem.options.space
+    points = []
+    for number, M in enumerate(space.M):
+        for rerank, factor, best in _rerankings(problem, ceiling):
+            configuration = Configuration(
+                M=M,
+                ef_construction=space.ef_construction,
+                codec=ceiling.codec,
+                dims=ceiling.dims,
+                cut=ceiling.cut,
+                rerank=rerank,
+                rerank_factor=factor,
+                rerank_at=problem.options.rerank_store if rerank else "memory",
+            )
+            served = bench.serve(configuration)
+            guess = curves[M].ef_for(min(problem.aim / best, 1.0)) or GUESS
+            tuned = tune_ef(problem, served, guess, space.ef_search_max)
+            latency = quick_latency(problem, served, tuned, light)
+            predicted = best * curves[M].recall_at(tuned.ef_search)
+            memory = bench.memory_of(configuration)
+            points.append(operating_point(problem, served, tuned, memory, predicted, None, latency))
+        yield (number + 1) / len(space.M)
+    problem.base.release()
+    return tuple(points)
+
+
+def _rerankings(problem: Problem, ceiling: Ceiling) -> list[tuple[str | None, int, float]]:
+    """Return the ways to re-rank whose ceiling meets the target: store, factor, ceiling."""
+    target = problem.options.recall
+    found: list[tuple[str | None, int, float]] = []
+    if ceiling.recall_at[1] >= target:
+        found.append((None, 1, ceiling.recall_at[1]))
+    for store, by_factor in ceiling.recall_with.items():
+        if store == ceiling.codec and ceiling.cut == "none":
+            continue
+        good = [(store, factor, recall) for factor, recall in sorted(by_factor.items()) if recall >= target]
+        found += good[:MOST_FACTORS]
+    return found
