@@ -67,7 +67,7 @@ def test_more_memory_must_buy_the_share_asked_for() -> None:
 def test_dominated_equals_brute_force(seed: int, slack: float) -> None:
     (memory, latency), (rivals_memory, rivals_latency) = planted(seed), planted(seed + 1000)
     expected = [
-        any(m <= mine and ms <= (1 - slack) * s for m, ms in zip(rivals_memory, rivals_latency, strict=True))
+        any(m <= mine and ms < (1 - slack) * s for m, ms in zip(rivals_memory, rivals_latency, strict=True))
         for mine, s in zip(memory, latency, strict=True)
     ]
     assert dominated_by_more_than(memory, latency, rivals_memory, rivals_latency, slack).tolist() == expected

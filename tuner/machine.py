@@ -56,8 +56,9 @@ def use_threads(threads: int) -> None:
     BLAS gets one: its calls here are many and small, and its threads burn the CPU time that they save
     waiting for each other.
     """
-    faiss.omp_set_num_threads(threads or available_cores())
     _CONTROLLER.limit(limits=1, user_api="blas")
+    # after, not before: an OpenBLAS built on OpenMP sets OpenMP's threads along with its own
+    faiss.omp_set_num_threads(threads or available_cores())
 
 
 def return_memory_promptly() -> None:

@@ -34,7 +34,7 @@ def dominated_by_more_than(
 ) -> NDArray[np.bool_]:
     """Return which points a rival beats even if they were faster by the share ``slack``.
 
-    A rival counts when it takes no more memory and no more than ``1 - slack`` of the latency.
+    A rival counts when it takes no more memory and less than ``1 - slack`` of the latency.
     """
     memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
     best = front(rivals_memory, rivals_latency)
@@ -44,7 +44,7 @@ def dominated_by_more_than(
     rival_latency = np.asarray(rivals_latency, dtype=np.float64)[best]
     # along the front latency falls as memory grows: the last rival that fits is the fastest
     fits = np.searchsorted(rival_memory, memory, side="right") - 1
-    return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] <= (1 - slack) * latency)
+    return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] < (1 - slack) * latency)
 
 
 def name_points(memory: ArrayLike, latency: ArrayLike, tie: float = TIE) -> dict[str, int]:

@@ -373,15 +373,20 @@ def surface_of(
     ceiling: Ceiling,
     prices: Prices,
     memory_of: MemoryOf,
+    aim: float | None = None,
 ) -> list[Candidate]:
-    """Return the candidates of one codec under the problem's options."""
+    """Return the candidates of one codec under the problem's options.
+
+    Args:
+        aim: recall to predict for instead of the problem's own.
+    """
     space = problem.options.space
     return candidates(
         ceiling,
         curves,
         prices,
         memory_of,
-        aim=problem.aim,
+        aim=problem.aim if aim is None else aim,
         k=problem.options.k,
         ef_construction=space.ef_construction,
         ef_max=space.ef_search_max,

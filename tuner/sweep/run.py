@@ -95,6 +95,7 @@ MOST_POINTS = 28
 """Points measured at full size at most."""
 FRONTIER_SHARE = 0.7
 """Share of the time budget after which no further codec is measured."""
+NEARLY = 0.9995
 POOL_DEPTH = 1000
 LARGEST_SHARE = 1.0
 """Candidates above this many times the float32 M=16 index are left out."""
@@ -223,8 +224,8 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     )
     if timed.noise_floor > MOST_NOISE:
         warnings.append(
-            f"the machine was busy: the same index entered twice differed by {timed.noise_floor:.0%} in time, so "
-            "latencies are that uncertain; recall, memory and ndis are not: run again when it is quiet"
+            f"the machine was busy: the same index entered twice differed by {timed.noise_floor:.0%} in "
+            "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is quiet"
         )
         yield Warned(warnings[-1])
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
@@ -421,20 +422,32 @@ def _curves(problem: Problem, deep: Truth, links: Links) -> Steps[tuple[CurvePoi
 
 
 def _surface(
-    problem: Problem, curves: dict[int, Curve], study: Study, links: Links, *, disk: bool = False
+    problem: Problem,
+    curves: dict[int, Curve],
+    study: Study,
+    links: Links,
+    *,
+    disk: bool = False,
+    aim: float | None = None,
 ) -> list[Candidate]:
     """Return every candidate of the surface; with ``disk`` those whose store would lie on disk."""
     if disk:
         problem = replace(problem, options=replace(problem.options, rerank_store="disk"))
     found: list[Candidate] = []
     for ceiling in study.ceilings:
-        if not ceiling.recall_at or (ceiling.excluded and not disk):
+        relaxed = disk or (aim is not None and aim < problem.aim)
+        if not ceiling.recall_at or (ceiling.excluded and not relaxed):
             continue
         name = encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)
-        found += surface_of(
-            problem, curves, ceiling, study.prices[name], lambda c: rough_memory(problem.base, links, c)
-        )
+        memory_of = partial(rough_memory, problem.base, links)
+        found += surface_of(problem, curves, ceiling, study.prices[name], memory_of, aim)
     return found
+
+
+def _best_reachable(curves: dict[int, Curve], study: Study) -> float:
+    """Return the highest recall that the model gives any configuration."""
+    best = max((max(c.recall_at.values()) for c in study.ceilings if c.recall_at), default=0.0)
+    return NEARLY * best * max(float(curve.recall[-1]) for curve in curves.values())
 
 
 def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
@@ -451,10 +464,11 @@ def _frontier(
     light: tuple[Served, float],
     started: float,
 ) -> Generator[Event, None, list[OperatingPoint]]:
-    surface = [
-        replace(c, memory=bench.memory_of(c.configuration))
-        for c in _surface(problem, curves, study, bench.links)
-    ]
+    found: list[Candidate] = []
+    # with the margin, without it, and then the best there is: an honest no still shows it
+    for aim in (problem.aim, problem.options.recall, _best_reachable(curves, study)):
+        found = found or _surface(problem, curves, study, bench.links, aim=aim)
+    surface = [replace(c, memory=bench.memory_of(c.configuration)) for c in found]
     # beside the limit, nothing much larger than the index that most people have is worth a measurement
     usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
     limit = min(problem.max_memory_bytes(), usual)
