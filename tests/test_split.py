@@ -24,6 +24,8 @@ from tuner.data.vectors import open_vectors
 def test_how_many_rows_are_held_out(n: int, expected: int) -> None:
     assert len(hold_out(n, None, 0)) == expected
 
+NONE = np.zeros(0, dtype=np.int64)
+
 
 def test_held_out_rows_are_distinct_ascending_and_of_the_seed() -> None:
     rows = hold_out(5_000, 300, 11)
@@ -51,10 +53,18 @@ def test_queries_in_the_base_are_counted_bit_for_bit(monkeypatch: pytest.MonkeyP
     queries = np.random.default_rng(1).standard_normal((50, 8)).astype(np.float32)
     queries[[4, 9, 40]] = base[[0, 199, 0]]
     queries[5] = np.nextafter(base[1], np.float32(np.inf))
-    assert count_in_base(open_vectors(base, "base"), open_vectors(queries, "queries")) == 3
+    assert count_in_base(open_vectors(base, "base"), np.asarray(queries, dtype=np.float32), NONE) == 3
 
 
 def test_queries_of_another_dtype_match_after_conversion() -> None:
     base = np.arange(40, dtype=np.uint8).reshape(10, 4)
     queries = base[[2, 7]].astype(np.float64)
-    assert count_in_base(open_vectors(base, "base"), open_vectors(queries, "queries")) == 2
+    assert count_in_base(open_vectors(base, "base"), np.asarray(queries, dtype=np.float32), NONE) == 2
+
+
+def test_held_out_rows_are_not_counted_but_their_copies_are() -> None:
+    base = np.arange(40, dtype=np.float32).reshape(10, 4)
+    base[7] = base[2]
+    held_out = np.array([2, 5])
+    assert count_in_base(open_vectors(base, "base"), base[held_out], held_out) == 1
+    assert count_in_base(open_vectors(base, "base"), base[held_out], NONE) == 2

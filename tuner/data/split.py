@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tuner.data.vectors import Vectors, row_hashes
-from tuner.types import IdArray
+from tuner.types import FloatArray, IdArray
 
 
 def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
@@ -30,10 +30,17 @@ def split_halves(nq: int, seed: int) -> tuple[IdArray, IdArray]:
     return np.sort(order[:middle]), np.sort(order[middle:])
 
 
-def count_in_base(base: Vectors, queries: Vectors) -> int:
-    """Return how many queries equal a row of the base bit for bit, as float32."""
-    wanted = np.concatenate([row_hashes(queries.read(*block)) for block in queries.blocks()])
+def count_in_base(base: Vectors, queries: FloatArray, held_out: IdArray) -> int:
+    """Return how many queries equal a row of the base bit for bit, as float32.
+
+    Args:
+        base: vectors to index.
+        queries: (nq, d) float32.
+        held_out: rows of the base that are left out of it, ascending: the queries themselves, perhaps.
+    """
+    wanted = row_hashes(queries)
     found = np.zeros(len(wanted), dtype=bool)
-    for block in base.blocks():
-        found |= np.isin(wanted, row_hashes(base.read(*block)))
+    for start, stop in base.blocks():
+        kept = np.setdiff1d(np.arange(start, stop), held_out, assume_unique=True)
+        found |= np.isin(wanted, row_hashes(base.read(start, stop)[kept - start]))
     return int(found.sum())

@@ -225,7 +225,8 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     if timed.noise_floor > MOST_NOISE:
         warnings.append(
             f"the machine was busy: the same index entered twice differed by {timed.noise_floor:.0%} in "
-            "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is quiet"
+            "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is "
+            "quiet"
         )
         yield Warned(warnings[-1])
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
@@ -320,11 +321,9 @@ def _split(
     if queries is None:
         rows = hold_out(base.n, options.n_queries, options.seed)
         raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
-        n_in_base = 0
     else:
         rows = np.zeros(0, dtype=np.int64)
         raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
-        n_in_base = count_in_base(base, queries)
     tune, validate = split_halves(len(raw), options.seed)
     query_set = QuerySet(
         source=source,
@@ -332,7 +331,7 @@ def _split(
         n_tune=len(tune),
         n_validate=len(validate),
         held_out_rows=tuple(int(row) for row in rows),
-        n_in_base=n_in_base,
+        n_in_base=count_in_base(base, raw, rows),
     )
     return raw, query_set, (tune, validate)
 

@@ -1,0 +1,1 @@
+"""Measurements that the reports quote; each module is one command."""
