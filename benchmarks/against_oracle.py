@@ -49,7 +49,7 @@ def main(ours: Path, oracle: Path, queries: Path) -> None:
         mean_s = timings.latency(number, 0).mean_s
         products.append(answer.memory_bytes * mean_s)
         click.echo(
-            f"| {'ours' if number == 0 else 'oracle'} | {answer.label} | {answer.ef_search} | {answer.recall:.4f} "
+            f"| {('ours', 'oracle')[number]} | {answer.label} | {answer.ef_search} | {answer.recall:.4f} "
             f"| {answer.recall_lower:.4f} | {answer.memory_per_vector_bytes:.0f} | {1e6 * mean_s:.1f} "
             f"| {result.cost.n_graph_builds} | {result.cost.cpu_s:.0f} |"
         )

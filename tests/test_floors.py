@@ -29,7 +29,6 @@ FLOORS = {
     "tuner.pareto": 3,
     "tuner.report": 4,
     "tuner.sweep": 5,
-    "tuner.exhaustive": 5,
     "tuner.api": 5,
     "tuner.cli": 6,
     "tuner": 6,
@@ -44,7 +43,6 @@ ARROWS = {
     ("tuner.backends", "tuner.graph"),  # and a graph
     ("tuner.kernels", "tuner.timing"),  # a codec's time per distance is measured on one core
     ("tuner.surface", "tuner.curves"),  # the surface is curves times ceilings
-    ("tuner.exhaustive", "tuner.sweep"),  # the oracle measures with the sweep's own instruments
     ("tuner.api", "tuner.sweep"),  # the library's one call is the sweep, run to its end
 }
 LOUD_ROOM = "tuner.cli"

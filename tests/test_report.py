@@ -451,25 +451,6 @@ def test_inner_product_has_no_construct_lines() -> None:
     assert "faiss" not in yaml.safe_load(text)
 
 
-def test_the_exact_answers_lines_find_the_vectors_themselves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    rows = np.eye(12, 3, dtype=np.float16) + np.arange(36, dtype=np.float16).reshape(12, 3)
-    np.save("base.npy", np.asfortranarray(rows))
-    np.save("queries.npy", rows[:4])
-    result = replace(
-        EXACT,
-        options=Options(recall=1.0, k=2),
-        profile=replace(EXACT.profile, source="base.npy"),
-        queries=replace(EXACT.queries, source="held out"),
-    )
-    found: dict[str, np.ndarray] = {}
-    exec("\n".join(search_lines(result)), found)  # noqa: S102 # likewise
-    assert found["ids"].shape == (4, 2)
-    assert found["ids"][:, 0].tolist() == [0, 1, 2, 3]
-
-
 def test_a_store_on_disk_is_mapped_by_the_search_lines() -> None:
     answer = REACHED.recommendation
     assert answer is not None

@@ -24,6 +24,7 @@ from tuner.data.vectors import open_vectors
 def test_how_many_rows_are_held_out(n: int, expected: int) -> None:
     assert len(hold_out(n, None, 0)) == expected
 
+
 NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -14,10 +14,7 @@ def search_lines(result: Result) -> tuple[str, ...]:
     answer = result.recommendation
     on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
     lines = ["import faiss, numpy as np"]
-    if result.status == "exact":
-        lines += _exact_index(result)
-    else:
-        lines.append(f'index = faiss.read_index("{INDEX_FILE}")')
+    lines.append(f'index = faiss.read_index("{INDEX_FILE}")')
     if answer is not None and on_disk:
         lines += [
             f'store = faiss.read_index("{STORE_FILE}", faiss.IO_FLAG_MMAP_IFC)',
@@ -98,15 +95,6 @@ def _store(codec: str, d: int) -> str:
 
 def _scalar_type(codec: str) -> str:
     return f"faiss.ScalarQuantizer.{SCALAR_TYPES[codec]}"
-
-
-def _exact_index(result: Result) -> tuple[str, ...]:
-    d, metric = result.profile.d, result.profile.metric
-    space = "faiss.METRIC_INNER_PRODUCT" if metric == "ip" else "faiss.METRIC_L2"
-    flat = f"faiss.IndexFlat({d}, {space})"
-    if metric == "cosine":
-        flat = f"faiss.IndexPreTransform(faiss.NormalizationTransform({d}, 2.0), {flat})"
-    return (_load_line("base", result.profile.source), f"index = {flat}", "index.add(base)")
 
 
 def _load_line(name: str, source: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served, delivered, original_rows, write
+from tuner.backends.faiss_hnsw import Served, delivered, metric_transform, original_rows, write
 from tuner.errors import ResourceError
+from tuner.quantizers import behind
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, IdArray
 
@@ -110,7 +111,19 @@ def _search_freshly(
 
 
 def deliver_exact(problem: Problem, out: Path) -> int:
-    """Write the flat index that is the answer for few vectors; return its bytes."""
-    flat = faiss.IndexFlatL2(problem.base.d)
-    flat.add(np.asarray(problem.base.x))
-    return write(flat, out / INDEX_NAME)
+    """Write the flat index that is the answer for few vectors; return its bytes.
+
+    Like any other it takes raw queries and answers with rows of the user's file.
+    """
+    base = problem.base
+    flat = faiss.IndexFlatL2(base.d)
+    flat.add(np.asarray(base.x))
+    step = metric_transform(base.metric, problem.raw.shape[1])
+    whole = flat if step is None else behind([step], flat)
+    if base.rows is not None:
+        whole.ntotal = 0  # faiss maps ids of an index only while it is empty
+        mapped = faiss.IndexIDMap(whole)
+        faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
+        whole.ntotal = mapped.ntotal = base.n
+        return write(mapped, out / INDEX_NAME)
+    return write(whole, out / INDEX_NAME)

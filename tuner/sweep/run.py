@@ -25,7 +25,6 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
-from tuner.exhaustive import NativeBench, measure_everything
 from tuner.graph import Links, build
 from tuner.journal import Journal, peak_rss_bytes
 from tuner.machine import (
@@ -66,6 +65,7 @@ from tuner.sweep.codecs import (
 )
 from tuner.sweep.deliver import Delivery, deliver
 from tuner.sweep.exact import SMALL, exact_result
+from tuner.sweep.exhaustive import NativeBench, measure_everything
 from tuner.sweep.finalists import Timed, choose_finalists, raise_ef, time_finalists
 from tuner.sweep.frontier import codec_key, measure_group, next_group, out_of_time, prediction_error
 from tuner.sweep.plan import check_resources, plan
