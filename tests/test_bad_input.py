@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tuner.api import tune
 from tuner.cli import main as cli
-from tuner.errors import ResourceError
-from tuner.types import Event, Note, Result
+from tuner.data.checks import check_options
+from tuner.errors import InputError, ResourceError
+from tuner.space import default_space
+from tuner.types import Event, Note, Options, Result, Space
 
 N, D = 200, 8
 GOOD = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
@@ -266,3 +269,40 @@ def test_a_lack_of_disk_keeps_finished_stages_only(
     monkeypatch.setattr("tuner.cli.run.sweep", starved)
     assert "3 GB of disk" in _refusal([*IN.split(), "base.npy"], capsys)
     assert (folder / "tune-out").exists() == finished
+
+
+# ---------------------------------------------------------------- the same from Python
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"metric": "dot"}, "metric is 'dot', but it is one of auto, cosine, ip, l2: give one of them"),
+        ({"prefer": "x"}, "prefer is 'x', but it is one of balanced, fastest, smallest: give one of them"),
+        (
+            {"rerank_store": "floppy"},
+            "rerank_store is 'floppy', but it is one of memory, disk: give one of them",
+        ),
+        ({"baseline": "annoy"}, "baseline is 'annoy', but it is one of graph, hnswlib: give one of them"),
+        ({"k": 2.5}, "k is 2.5, but it is a whole number: give one"),
+        ({"seed": 0.5}, "seed is 0.5, but it is a whole number: give one"),
+        ({"threads": "2"}, "threads is '2', but it is a whole number: give one"),
+        ({"space": Space()}, "the space has no codecs: give some, or take tuner.space.default_space()"),
+    ],
+)
+def test_options_that_only_python_can_give(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_options(Options(**{"recall": 0.9, "space": default_space(), **changes}))
+    assert str(refused.value) == sentence
+
+
+def test_options_of_numpy_are_options() -> None:
+    given: dict[str, Any] = {"k": np.int64(5), "seed": np.int32(1), "threads": np.uint8(2)}
+    check_options(Options(recall=0.9, space=default_space(), **given))
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_rows_too_short_to_be_squared(metric: str) -> None:
+    short = (GOOD / np.linalg.norm(GOOD, axis=1, keepdims=True) * 1e-20).astype(np.float32)
+    with pytest.raises(InputError, match=r"the longest row has norm 1e-20, too short .* by a constant"):
+        tune(short, recall=0.9, metric=metric)

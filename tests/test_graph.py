@@ -111,6 +111,17 @@ def test_diverse_links_come_first_in_their_order() -> None:
     ]
 
 
+def test_ties_in_another_order_lose_no_diverse_link() -> None:
+    """faiss may name links of equal distance in another order each time: all of them are kept."""
+    closest_first = np.array([[5, 3, 8, 2, -1], [7, 6, 4, 1, 0], [9, 8, -1, -1, -1]], dtype=np.int32)
+    diverse = np.array([[8, 5, -1, -1, -1], [1, 4, 7, -1, -1], [8, 9, -1, -1, -1]], dtype=np.int32)
+    assert diverse_first(closest_first, diverse).tolist() == [
+        [5, 8, 3, 2, -1],
+        [7, 4, 1, 6, 0],
+        [9, 8, -1, -1, -1],
+    ]
+
+
 def test_level_0_is_ordered_by_the_rule(world: Callable[..., World]) -> None:
     """faiss applied the rule; here numpy does, and every list must be in the same order."""
     one = world("l2")

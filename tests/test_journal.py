@@ -123,12 +123,77 @@ def test_the_journal_of_another_run_is_refused(tmp_path: Path, found: dict[str, 
     check_identity(tmp_path / "journal.json", found)
 
 
-@pytest.mark.parametrize("content", [None, b"", b'{"data": "ab', b"[1]"])
-def test_no_journal_is_nothing_to_resume(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "journal.json").write_bytes(content)
+def test_no_journal_is_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no journal of an earlier run to resume; run without --resume"):
         Journal(tmp_path, IDENTITY, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"data": "ab', b"[1]", b'{"data": 1}', b"\x00\xff"])
+def test_a_damaged_journal_is_said_to_be_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "journal.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"journal\.json: the journal is damaged; run without --resume"):
+        Journal(tmp_path, IDENTITY, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "less a byte", "text", "another type", "another shape"])
+def test_a_damaged_stage_is_done_again(tmp_path: Path, damage: str) -> None:
+    journal = Journal(tmp_path, IDENTITY, resume=False)
+    path = tmp_path / "a.stage"
+    _drain(journal.stage("a", "A", np.ndarray, Work(np.arange(9).reshape(3, 3))))
+    whole = path.read_bytes()
+    if damage == "another type":
+        _drain(journal.stage("b", "B", int, Work(3)))
+        (tmp_path / "b.stage").replace(path)
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "half": whole[: len(whole) // 2],
+                "less a byte": whole[:-1],
+                "text": b"no stage at all",
+                "another shape": whole.replace(b"\x92\x03\x03", b"\x92\x04\x03"),
+            }[damage]
+        )
+    assert path.read_bytes() != whole
+    again = Work(np.array([7]))
+    resumed = Journal(tmp_path, IDENTITY, resume=True)
+    events, value = _drain(resumed.stage("a", "A", np.ndarray, again))
+    assert value.tolist() == [7]
+    assert again.finished == 1
+    assert events[0] == StageStarted("a", "A", None)
+    assert [cost.name for cost in resumed.costs] == ["a"]
+    _, kept = _drain(Journal(tmp_path, IDENTITY, resume=True).stage("a", "A", np.ndarray, again))
+    assert kept.tolist() == [7]
+    assert again.finished == 1
+
+
+@pytest.mark.parametrize("left", [None, b"", b"12", b"123"])
+def test_a_stage_whose_side_file_is_gone_or_cut_is_done_again(tmp_path: Path, left: bytes | None) -> None:
+    side = tmp_path / "side"
+    work = Work(3)
+
+    def writes() -> Steps[int]:
+        size = yield from work()
+        side.write_bytes(b"123"[:size])
+        return int(size)
+
+    def resumed() -> list[bool]:
+        stage = Journal(tmp_path, IDENTITY, resume=True).stage(
+            "a", "A", int, writes, intact=lambda size: side.exists() and side.stat().st_size == size
+        )
+        events, value = _drain(stage)
+        assert value == 3
+        return [event.resumed for event in events if isinstance(event, StageFinished)]
+
+    _drain(Journal(tmp_path, IDENTITY, resume=False).stage("a", "A", int, writes))
+    side.unlink()
+    if left is not None:
+        side.write_bytes(left)
+    whole = left == b"123"
+    assert resumed() == [whole]
+    assert work.finished == (1 if whole else 2)
+    assert side.read_bytes() == b"123"
+    assert resumed() == [True]
 
 
 # ---------------------------------------------------------------- what comes back

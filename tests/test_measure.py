@@ -1,6 +1,7 @@
 """Bisection finds the smallest ef_search that passes, wherever it starts, and stays within its bounds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from conftest import M_MAX, NQ, K, World
 
 from tuner.backends.faiss_hnsw import Encoded, predict_memory, serve
-from tuner.sweep.measure import Tuned, bisect, measure_at, operating_point, tune_ef
+from tuner.sweep.measure import FINENESS, Tuned, bisect, measure_at, operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Options
 
@@ -32,7 +33,9 @@ class Planted:
 def test_it_finds_the_smallest_that_passes(smallest: int, guess: int) -> None:
     planted = Planted(smallest)
     found = bisect(planted, 10, guess, 1000)
-    assert found.ef_search == max(smallest, 10)
+    # to the integer below 2 x FINENESS, to 2 % above
+    least = max(smallest, 10)
+    assert least <= found.ef_search <= least + max(1, found.ef_search // FINENESS) - 1
     assert found.passes
     assert found.ndis == 10.0 * found.ef_search
     assert 10 <= min(planted.tried) <= max(planted.tried) <= 1000
@@ -54,6 +57,16 @@ def test_on_a_plateau_it_gives_up_and_returns_the_last_tried() -> None:
     assert not found.passes
     assert found.ef_search == planted.tried[-1] == max(planted.tried) < 1000
     assert found.hits.tolist() == [8.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("guess", "smallest"), [*((10, ef) for ef in (42, 43, 60, 72)), *((16, ef) for ef in (80, 81, 90, 99))]
+)
+def test_a_plateau_above_the_target_is_searched_for_its_smallest(guess: int, smallest: int) -> None:
+    """The last step up gains less than PLATEAU, but passes: what it jumped over is still looked at."""
+    planted = Planted(smallest, hits=lambda ef: 7.999 if ef < smallest else 8.0)
+    found = bisect(planted, 10, guess, 10**6)
+    assert (found.ef_search, found.passes) == (smallest, True)
 
 
 def test_a_plateau_below_the_first_guess_is_not_the_end() -> None:
@@ -142,11 +155,30 @@ def test_an_operating_point_reports_both_halves(
 
 
 def test_passing_needs_a_margin_above_the_target(problem: Problem) -> None:
-    """30 queries with 8 hits of 10 have mean .8, the target; only a margin above it is enough."""
+    """30 queries with 8 hits of 10, and one that finds nothing, have standard error .8 / 31."""
     at_target = np.full(30, 8)
-    assert problem.margin(at_target) == pytest.approx((1.6449 + 1.282 * 2**0.5) / 300, rel=1e-4)
+    width = 1.6448536 + 1.282 * 2**0.5
+    assert problem.margin(at_target) == pytest.approx(1 / 31 + width * 0.8 / 31, abs=1e-8)
+    fewer = replace(problem, validate=problem.validate[:10])
+    width = 1.6448536 * 3**0.5 + 1.282 * 2
+    assert fewer.margin(at_target) == pytest.approx(1 / 11 + width * 0.8 / 31, abs=1e-8)
     assert not problem.passes(at_target)
-    better = at_target.copy()
-    better[:6] = 10
-    assert problem.passes(better) == (better.mean() / 10 >= 0.8 + problem.margin(better))
-    assert problem.passes(np.full(30, 9))
+    assert not problem.passes(np.full(30, 9))
+    # 14 perfect queries and 16 with 9 hits have mean .9467 and need .9423; 12 have .94 and need .9414
+    for perfect, needed, passes in ((12, 0.9414349, False), (13, 0.9418898, True), (14, 0.9423051, True)):
+        hits = np.repeat([10, 9], [perfect, 30 - perfect])
+        assert 0.8 + problem.margin(hits) == pytest.approx(needed, abs=1e-7)
+        assert problem.passes(hits) == passes
+
+
+def test_perfect_hits_pass_where_the_margin_lies_beyond_1(problem: Problem) -> None:
+    strict = replace(problem, options=replace(problem.options, recall=0.9))
+    perfect = np.full(30, 10)
+    assert 0.9 + strict.margin(perfect) > 1
+    assert strict.passes(perfect)
+    assert not strict.passes(np.repeat([10, 9], [29, 1]))
+
+
+def test_the_best_bound_is_that_of_perfect_recall_on_the_held_out_half(problem: Problem) -> None:
+    """30 queries: (30 - t) / 31, where t is the .95 quantile of 30 degrees of freedom."""
+    assert problem.best_bound == pytest.approx((30 - 1.6972609) / 31, abs=1e-8)

@@ -23,10 +23,12 @@ CEILING = Ceiling(
 )
 PRICES = Prices(
     distance_s=100 * NANO,
+    hop_s=300 * NANO,
     query_s=5_000 * NANO,
     rerank_s={"fp32": 200 * NANO, "SQ8": 50 * NANO},
     rerank_query_s={"fp32": 3_000 * NANO, "SQ8": 4_000 * NANO},
 )
+STORES = {"fp32": 256, "SQ8": 64}
 CURVES = {
     M: Curve(
         M=M,
@@ -59,7 +61,7 @@ def found(**changes: Any) -> dict[tuple[int, str | None, int], Candidate]:
         "k": K,
         "ef_construction": 100,
         "ef_max": 4096,
-        "stores": ("fp32", "SQ8"),
+        "stores": STORES,
         "factors": (1, 2, 4),
         "store_at": "memory",
     }
@@ -93,7 +95,7 @@ def test_recall_is_ceiling_times_graph_and_latency_a_sum() -> None:
     best = found()[8, "fp32", 4]
     assert (best.ceiling, best.ef_search) == (1.0, 40)
     assert best.ndis == pytest.approx(400)
-    assert best.latency_s == pytest.approx((5_000 + 400 * 100 + 3_000 + 40 * 200) * NANO)
+    assert best.latency_s == pytest.approx((5_000 + 400 * 100 + 40 * 300 + 3_000 + 40 * 200) * NANO)
     assert best.predicted_s == best.latency_s
     assert best.configuration == Configuration(
         M=8, ef_construction=100, codec="SQ4", dims=64, cut="none", rerank="fp32", rerank_factor=4
@@ -107,13 +109,13 @@ def test_the_ef_search_is_interpolated() -> None:
     share = np.log(0.04 / (1 - 0.95 / 0.98)) / np.log(0.04 / 0.001)
     assert one.ef_search == int(np.ceil(40 * 4**share)) == 45
     assert one.ndis == pytest.approx(2 * 10 * 45)
-    assert one.latency_s == pytest.approx((5_000 + 900 * 100 + 4_000 + 20 * 50) * NANO)
+    assert one.latency_s == pytest.approx((5_000 + 900 * 100 + 45 * 300 + 4_000 + 20 * 50) * NANO)
 
 
 def test_without_reranking_nothing_is_added() -> None:
     good = replace(CEILING, recall_at={1: 1.0}, recall_with={})
     one = found(ceiling=good)[8, None, 1]
-    assert one.latency_s == pytest.approx((5_000 + 400 * 100) * NANO)
+    assert one.latency_s == pytest.approx((5_000 + 400 * 100 + 40 * 300) * NANO)
     assert (one.configuration.rerank, one.configuration.rerank_at) == (None, "memory")
 
 
@@ -131,15 +133,45 @@ def test_an_ef_search_beyond_the_limit_is_no_candidate() -> None:
 
 
 def test_a_codec_is_not_reranked_by_itself_unless_it_was_cut() -> None:
-    own = replace(CEILING, codec="SQ8")
+    own = replace(CEILING, codec="SQ8", code_bytes=64)
     assert {store for _, store, _ in found(ceiling=own)} == {"fp32"}
-    cut = replace(own, cut="pca", dims=32)
+    cut = replace(own, cut="pca", dims=32, code_bytes=32)
     assert {store for _, store, _ in found(ceiling=cut)} == {"fp32", "SQ8"}
 
 
+@pytest.mark.parametrize(
+    ("codec", "code_bytes", "stores"),
+    [
+        ("fp32", 256, set()),
+        ("RaBitQ9", 255, {"fp32"}),
+        ("fp16", 128, {"fp32"}),
+        ("SQ8", 64, {"fp32", "fp16"}),
+        ("SQ6", 48, {"fp32", "fp16", "SQ8"}),
+    ],
+)
+def test_only_a_store_finer_than_the_codes_reranks(codec: str, code_bytes: int, stores: set[str]) -> None:
+    """Every store would reach recall 1, and is a candidate only if it holds more bytes than the codes."""
+    ceiling = replace(
+        CEILING,
+        codec=codec,
+        code_bytes=code_bytes,
+        recall_at={1: 1.0},
+        recall_with={store: {2: 1.0} for store in ("fp32", "fp16", "SQ8")},
+    )
+    prices = replace(
+        PRICES,
+        rerank_s={**PRICES.rerank_s, "fp16": 100 * NANO},
+        rerank_query_s={**PRICES.rerank_query_s, "fp16": 3_500 * NANO},
+    )
+    several = found(ceiling=ceiling, prices=prices, stores={**STORES, "fp16": 128})
+    assert set(several) == {(M, None, 1) for M in (8, 16)} | {
+        (M, store, 2) for M in (8, 16) for store in stores
+    }
+
+
 def test_only_the_stores_and_factors_of_the_space() -> None:
-    assert {key[1:] for key in found(stores=("SQ8",), factors=(1, 4))} == {("SQ8", 4)}
-    assert found(stores=(), factors=(1, 2, 4)) == {}
+    assert {key[1:] for key in found(stores={"SQ8": 64}, factors=(1, 4))} == {("SQ8", 4)}
+    assert found(stores={}, factors=(1, 2, 4)) == {}
 
 
 def test_a_store_on_disk_is_said_so() -> None:

@@ -21,6 +21,7 @@ from tuner.report import result_from_json
 from tuner.sweep import plan, sweep
 from tuner.sweep.answer import answer_of
 from tuner.sweep.finalists import choose_finalists
+from tuner.sweep.run import finish
 from tuner.types import Event, Finished, Options, Result, Space, StageFinished
 
 SPACE = Space(
@@ -335,7 +336,7 @@ def test_a_run_killed_at_a_stage_resumes_to_the_same_answer(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "resumed" in done.stderr or "earlier" in done.stderr or done.stderr
+    assert done.stderr.count("done by the earlier run") == len(before)
     found = result_from_json((out / "report.json").read_bytes())
     first = result[0].recommendation
     assert found.recommendation is not None
@@ -373,6 +374,26 @@ def test_a_finished_stage_is_not_done_again(
         "graph",
         "curves",
     }
+
+
+@pytest.mark.parametrize("strangers", [(), ("notes.txt",), ("base.f32.bak", "mine/base.f32", "journal.txt")])
+def test_files_of_others_in_the_work_folder_survive_a_finished_run(
+    strangers: tuple[str, ...], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in strangers:
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text(name)
+    base, queries = planted(800, 100)
+    events_of(base, queries, Options(recall=0.9, space=SPACE), tmp_path)
+    assert (work / "journal.json").exists()
+    assert (work / "base.f32").exists()
+    finish(work)
+    left = sorted(str(path.relative_to(work)) for path in work.rglob("*") if path.is_file())
+    assert left == sorted(strangers)
+    assert [(work / name).read_text() for name in left] == left
+    assert work.exists() == bool(strangers)
 
 
 def test_the_report_of_the_command_line_is_the_result(

@@ -132,6 +132,24 @@ def test_key_depth_and_k_each_have_their_own(world: Callable[..., World], cache_
     assert not list(cache_folder.rglob("*.tmp"))
 
 
+def test_other_queries_have_their_own_whatever_the_key(
+    world: Callable[..., World], cache_folder: Path
+) -> None:
+    one = world("l2")
+    nudged = one.queries.copy()
+    nudged[-1, -1] = np.nextafter(nudged[-1, -1], np.float32(np.inf))
+    first, _ = _ask(one)
+    for queries in (one.queries[::-1], nudged):
+        asked = np.ascontiguousarray(queries)
+        found, was_there = finish(cached(("a",), one.base.x, asked, 50, K))
+        assert not was_there
+        np.testing.assert_array_equal(found.ids, finish(search_exactly(one.base.x, asked, 50, K)).ids)
+    reversed_truth, was_there = finish(cached(("a",), one.base.x, one.queries[::-1], 50, K))
+    assert was_there
+    np.testing.assert_array_equal(reversed_truth.ids[:, :K], first.ids[::-1, :K])
+    assert len(list(cache_folder.rglob("*.npz"))) == 3
+
+
 @pytest.mark.parametrize(
     "damage", ["empty", "half", "bits", "text", "pickle", "other arrays", "fewer queries"]
 )

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.vectors import open_vectors
@@ -39,8 +40,8 @@ def tune(
     """
     chosen = load_space(Path(space)) if isinstance(space, (str, Path)) else space or default_space()
     asked = Options(recall=recall, space=chosen, **options)
-    vectors = open_vectors(base, "base")
-    given = None if queries is None else open_vectors(queries, "queries")
+    vectors = open_vectors(_openable(base), "base")
+    given = None if queries is None else open_vectors(_openable(queries), "queries")
     with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
         folder = Path(scratch) if out is None else Path(out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,3 +54,7 @@ def tune(
                 result: Result = stop.value
                 finish(work)
                 return result
+
+
+def _openable(source: Any) -> NDArray[Any] | str | Path:
+    return source if isinstance(source, (str, Path, np.ndarray)) else np.asarray(source)

@@ -15,8 +15,8 @@ from tuner.graph import Links, transplant
 from tuner.truth import Truth
 from tuner.types import CurvePoint, FloatArray, IdArray, Steps
 
-GROWTH = 1.4
-PLATEAU = 0.0005
+GROWTH = 1.6
+PLATEAU = 0.002
 FLOOR = 1e-4
 """Recall above 1 - FLOOR is not told apart."""
 
@@ -86,7 +86,7 @@ def measure_curves(
     """
     points: list[CurvePoint] = []
     # a codec needs the graph's recall above the target, the more the lower its own ceiling
-    enough = 1 - (1 - target) * 0.1
+    enough = 1 - (1 - target) * 0.35
     start = float(truth.k)
     seen = encoded.encoder.transform(queries)
     for number, M in enumerate(sorted(Ms, reverse=True)):

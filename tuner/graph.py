@@ -146,17 +146,13 @@ def diverse_first(closest_first: LinkArray, diverse: LinkArray) -> LinkArray:
 
     Args:
         closest_first: (m, w) int32 lists by distance, -1 filled.
-        diverse: (m, w) int32, a subsequence of each list, -1 filled.
+        diverse: (m, w) int32, some links of each list, -1 filled; its order does not matter, because
+            faiss orders links of equal distance differently from call to call.
     """
-    m, w = closest_first.shape
-    position = np.zeros(m, dtype=np.int64)
-    kept = np.zeros((m, w), dtype=bool)
-    rows = np.arange(m)
-    for column in range(w):
-        link = closest_first[:, column]
-        same = (link >= 0) & (link == diverse[rows, np.minimum(position, w - 1)])
-        kept[:, column] = same
-        position += same
+    kept = np.zeros(closest_first.shape, dtype=bool)
+    for column in range(int((diverse >= 0).sum(axis=1).max(initial=0))):
+        kept |= closest_first == diverse[:, column : column + 1]
+    kept &= closest_first >= 0
     return np.take_along_axis(closest_first, np.argsort(~kept, axis=1, kind="stable"), axis=1)
 
 
@@ -201,9 +197,9 @@ def _order_upper(upper: LinkArray, owner: LinkArray, base: Base, order: LinkArra
 
 
 def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> LinkArray:
-    norms = np.einsum("mwd,mwd->mw", linked, linked)
-    pairwise = norms[:, :, None] + norms[:, None, :] - 2 * (linked @ linked.transpose(0, 2, 1))
-    to_node = norms + (nodes**2).sum(axis=1)[:, None] - 2 * np.einsum("md,mwd->mw", nodes, linked)
+    linked -= nodes[:, None, :]  # the expanded form below cancels where data lie far from the origin
+    to_node = np.einsum("mwd,mwd->mw", linked, linked)
+    pairwise = to_node[:, :, None] + to_node[:, None, :] - 2 * (linked @ linked.transpose(0, 2, 1))
     to_node[lists < 0] = np.inf
     closest = np.argsort(to_node, axis=1, kind="stable")
     to_node = np.take_along_axis(to_node, closest, axis=1)

@@ -52,19 +52,27 @@ class Journal:
             write_atomically(mark, msgspec.json.encode(identity))
 
     def stage(
-        self, name: str, title: str, kind: Any, work: Callable[[], Steps[T]], estimate_s: float | None = None
+        self,
+        name: str,
+        title: str,
+        kind: Any,
+        work: Callable[[], Steps[T]],
+        estimate_s: float | None = None,
+        intact: Callable[[T], bool] = lambda _: True,
     ) -> Generator[Event, None, T]:
         """Do ``work`` once, ever: yield its progress, keep its result, or read it from an earlier run.
 
         Args:
             kind: type of the result, for reading it back.
+            estimate_s: a guess of its wall seconds.
+            intact: whether the files that an earlier run left beside its result are still whole.
         """
         path = self.folder / f"{name}.stage"
-        if path.exists():
-            saved = msgspec.msgpack.decode(path.read_bytes(), type=Saved)
-            self.costs.append(saved.cost)
-            yield StageFinished(name, title, saved.cost.wall_s, saved.cost.cpu_s, resumed=True)
-            return cast(T, msgspec.msgpack.decode(saved.value, type=kind, dec_hook=_decode))
+        found = _read_stage(path, kind)
+        if found is not None and intact(found[1]):
+            self.costs.append(found[0])
+            yield StageFinished(name, title, found[0].wall_s, found[0].cpu_s, resumed=True)
+            return cast("T", found[1])
         yield StageStarted(name, title, estimate_s)
         wall, cpu = time.perf_counter(), cpu_seconds()
         steps = work()
@@ -83,14 +91,25 @@ class Journal:
         return cast(T, value)
 
 
+def _read_stage(path: Path, kind: Any) -> tuple[StageCost, Any] | None:
+    """Return what an earlier run kept, or None if it kept nothing or the file is damaged."""
+    try:
+        saved = msgspec.msgpack.decode(path.read_bytes(), type=Saved)
+        return saved.cost, msgspec.msgpack.decode(saved.value, type=kind, dec_hook=_decode)
+    except (FileNotFoundError, msgspec.DecodeError, ValueError):
+        return None
+
+
 def check_identity(mark: Path, identity: dict[str, str]) -> None:
     """Raise InputError unless ``mark`` was written by a run of the same identity."""
     try:
         found = msgspec.json.decode(mark.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError):
+    except OSError:
         raise InputError(
             f"{mark.parent}: no journal of an earlier run to resume; run without --resume"
         ) from None
+    except msgspec.DecodeError:
+        raise InputError(f"{mark}: the journal is damaged; run without --resume") from None
     different = sorted(key for key in identity.keys() | found.keys() if identity.get(key) != found.get(key))
     if different:
         raise InputError(

@@ -178,13 +178,3 @@ def _one_by_one(index: faiss.Index, queries: FloatArray, k: int = K) -> tuple[fl
         index.search(queries[number : number + 1], k)
     counted = len(queries) - WARM_UP
     return (time.perf_counter() - start) / counted, faiss.cvar.hnsw_stats.ndis / counted
-
-
-def miss_s(reference: Kernel, reference_full_s: float) -> float:
-    """Return seconds a cache line that full size adds.
-
-    Args:
-        reference: float32 through the small graph.
-        reference_full_s: float32 through the real graph, a distance.
-    """
-    return max(0.0, reference_full_s - reference.distance_s) / reference.lines

@@ -66,24 +66,24 @@ def first_occurrences(ids: IdArray) -> NDArray[np.bool_]:
 
 
 def summarize(hits: NDArray[np.int64], k: int, confidence: float) -> Recall:
-    """Return mean recall with its one-sided lower bound (Student's t over queries).
+    """Return mean recall with its one-sided lower bound.
 
-    Where all queries have the same recall the t bound would claim certainty; there the rule of
-    three takes over: with no failure among nq queries, the share of failing queries is below
-    ``-log(1 - confidence) / nq`` with that confidence, and a failing query misses at least 1 of k.
+    Student's t over queries, with one imaginary query that finds nothing among them: it stands for the
+    hard queries that a sample this small may not hold. So no bound claims certainty: where all of nq
+    queries are perfect it is about 1 - 2.6 / nq, close to the rule of three.
+
+    Args:
+        hits: (nq,) int64, right answers of each query.
+        k: neighbours asked for.
+        confidence: of the bound.
     """
     share = hits / k
     nq = len(share)
-    mean = float(share.mean())
-    # of the integers: equal shares such as .7 have a deviation of 1e-17 instead of none
-    deviation = float(hits.std(ddof=1)) / k if nq > 1 else 1.0
-    if deviation > 0:
-        lower = mean - float(stdtrit(nq - 1, confidence)) * deviation / nq**0.5
-    else:
-        lower = mean + float(np.log1p(-confidence)) / nq / k
+    doubted = np.append(share, 0.0)
+    width = float(stdtrit(nq, confidence)) * float(doubted.std(ddof=1)) / (nq + 1) ** 0.5
     return Recall(
-        mean=mean,
-        lower=max(0.0, lower),
+        mean=float(share.mean()),
+        lower=max(0.0, float(doubted.mean()) - width),
         p5=float(np.percentile(share, 5)),
         share_below_half=float((share < 0.5).mean()),
         n_queries=nq,
@@ -91,7 +91,6 @@ def summarize(hits: NDArray[np.int64], k: int, confidence: float) -> Recall:
 
 
 def standard_error(hits: NDArray[np.int64], k: int) -> float:
-    """Return the standard error of mean recall over queries, at least that of one missed neighbour."""
-    nq = len(hits)
-    spread = float((hits / k).std(ddof=1)) if nq > 1 else 1.0
-    return float(max(spread / nq**0.5, 1.0 / (k * nq)))
+    """Return the standard error of mean recall over queries, the imaginary query included."""
+    doubted = np.append(hits / k, 0.0)
+    return float(doubted.std(ddof=1) / np.sqrt(len(doubted)))

@@ -1,7 +1,8 @@
 """The whole surface, predicted: recall and cost factorise, memory is arithmetic.
 
     recall(graph, ef, codec, r) = ceiling(codec, r) x recall(graph, ef)
-    latency = call and transforms + ndis(graph, ef) x seconds a distance + k r x seconds a candidate re-ranked
+    latency = call and transforms + ndis(graph, ef) x seconds a distance + ef x seconds a hop
+              + k r x seconds a candidate re-ranked
 
 Nothing here is a result: it decides what is worth measuring.
 """
@@ -21,12 +22,15 @@ class Prices:
 
     Attributes:
         distance_s: a distance during the graph search.
+        hop_s: an expanded node: its list, the visited marks and the heap. There are about ef_search of
+            them, so that few links a node cost time although they save distances.
         query_s: the call and the transforms, once a query.
         rerank_s: by re-ranking store, a candidate re-ranked.
         rerank_query_s: by re-ranking store, once a query.
     """
 
     distance_s: float
+    hop_s: float
     query_s: float
     rerank_s: dict[str, float]
     rerank_query_s: dict[str, float]
@@ -63,7 +67,7 @@ def candidates(
     k: int,
     ef_construction: int,
     ef_max: int,
-    stores: tuple[str, ...],
+    stores: dict[str, int],
     factors: tuple[int, ...],
     store_at: StoreAt,
 ) -> list[Candidate]:
@@ -71,7 +75,7 @@ def candidates(
 
     Args:
         aim: the target with the margin that its lower bounds need.
-        stores: re-ranking stores; none that the codec itself is.
+        stores: re-ranking stores with their bytes a vector; only those finer than the codes are used.
         factors: multiples of k.
     """
     found = []
@@ -96,7 +100,7 @@ def candidates(
                 rerank_at=store_at if rerank else "memory",
             )
             ndis = curve.ndis_at(ef)
-            latency = prices.query_s + ndis * prices.distance_s
+            latency = prices.query_s + ndis * prices.distance_s + ef * prices.hop_s
             if rerank:
                 latency += prices.rerank_query_s[rerank] + k * factor * prices.rerank_s[rerank]
             found.append(
@@ -114,11 +118,11 @@ def candidates(
 
 
 def _rerankings(
-    ceiling: Ceiling, stores: tuple[str, ...], factors: tuple[int, ...]
+    ceiling: Ceiling, stores: dict[str, int], factors: tuple[int, ...]
 ) -> list[tuple[str | None, int, float]]:
     out: list[tuple[str | None, int, float]] = [(None, 1, ceiling.recall_at[1])]
-    for store in stores:
-        if store == ceiling.codec and ceiling.cut == "none":
+    for store, store_bytes in stores.items():
+        if store_bytes <= ceiling.code_bytes:
             continue
         reached = ceiling.recall_with.get(store, {})
         out += [(store, factor, reached[factor]) for factor in factors if factor > 1 and factor in reached]

@@ -24,7 +24,7 @@ Search = Callable[[FloatArray], object]
 """Searches queries (nq, d); one at a time when it is timed."""
 
 FEWEST_ROUNDS = 4
-MOST_ROUNDS = 14
+MOST_ROUNDS = 8
 ALIKE = 0.03
 """The same index entered twice may differ by this share when rounds end."""
 SETTLED = 0.015

@@ -100,9 +100,11 @@ def cached(
     """Return the truth and whether it came from the cache.
 
     Args:
-        key: what the answer depends on beside depth and k: fingerprints, metric, held-out rows.
+        key: what the answer depends on beside queries, depth and k: fingerprint, metric, held-out rows.
     """
-    name = hashlib.blake2b(repr((key, depth, k)).encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(np.ascontiguousarray(queries).data, digest_size=16)
+    digest.update(repr((key, depth, k)).encode())
+    name = digest.hexdigest()
     path = cache_dir() / "truth" / f"{name}.npz"
     try:
         # opened here, because np.load leaves a broken archive open

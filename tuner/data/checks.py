@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import numpy as np
+
 from tuner.data.profile import check_queries
+from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.types import Options
+from tuner.types import PREFERENCES, Metric, Options, StoreAt
 
 FEWEST_QUERIES = 20
 """Ten to tune on and ten to validate on: fewer bound nothing."""
@@ -22,6 +27,12 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
         raise InputError(f"k is {options.k} but {base.source} has only {base.n} rows: use a k below {base.n}")
     if queries is None:
         _check_hold_out(base, options)
+        kept = base.n - len(hold_out(base.n, options.n_queries, options.seed))
+        if options.k >= kept:
+            raise InputError(
+                f"k is {options.k} but only {kept} rows of {base.source} are left when queries are held out: "
+                "use a smaller k or give a query file"
+            )
         return
     if options.n_queries is not None:
         raise InputError(
@@ -37,6 +48,7 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
 
 def check_options(options: Options) -> None:
     """Raise InputError if an option is out of its range."""
+    _check_names(options)
     recall = options.recall
     if not 0 < recall <= 1:
         hint = f"{recall / 100:g} for {recall:g} %" if 1 < recall <= 100 else "a share such as 0.95"
@@ -84,3 +96,19 @@ def _check_hold_out(base: Vectors, options: Options) -> None:
             f"n_queries is {asked}, too many to hold out of the {base.n} rows of {base.source} for k = "
             f"{options.k}: hold out fewer, or give a query file"
         )
+
+
+def _check_names(options: Options) -> None:
+    for choice, given, known in (
+        ("metric", options.metric, ("auto", *get_args(Metric))),
+        ("prefer", options.prefer, PREFERENCES),
+        ("rerank_store", options.rerank_store, get_args(StoreAt)),
+        ("baseline", options.baseline, ("graph", "hnswlib")),
+    ):
+        if given not in known:
+            raise InputError(f"{choice} is {given!r}, but it is one of {', '.join(known)}: give one of them")
+    for name, number in (("k", options.k), ("seed", options.seed), ("threads", options.threads)):
+        if not isinstance(number, (int, np.integer)):
+            raise InputError(f"{name} is {number!r}, but it is a whole number: give one")
+    if not options.space.codecs:
+        raise InputError("the space has no codecs: give some, or take tuner.space.default_space()")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tuner.pareto import front, name_points
 from tuner.surface import Candidate
 from tuner.sweep.problem import Problem
-from tuner.types import OperatingPoint, Recommendation
+from tuner.types import Ceiling, OperatingPoint, Recommendation
 
 NOISE = 0.02
 MOST_NOISE = 0.05
@@ -55,8 +55,12 @@ def _seconds(point: OperatingPoint) -> float:
     return point.latency.mean_s if point.latency is not None else point.modelled_latency_s
 
 
-def recommendation_of(problem: Problem, answer: Answer) -> Recommendation:
-    """Return the named point that the user prefers, flat."""
+def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Recommendation:
+    """Return the named point that the user prefers, flat.
+
+    Args:
+        raised: the held-out half took part in choosing ef_search.
+    """
     prefer = problem.options.prefer
     point = answer.points[answer.named[prefer]]
     if point.latency is None or point.validated is None:
@@ -89,26 +93,51 @@ def recommendation_of(problem: Problem, answer: Answer) -> Recommendation:
             f"{problem.options.k} nearest (at least {point.validated.lower:.4f} with "
             f"{100 * problem.options.confidence:g} % confidence) in {a_vector:.0f} bytes a vector and "
             f"{1e6 * point.latency.p50_s:.0f} us a query (median)."
+            + (" The held-out half took part in choosing ef_search." if raised else "")
         ),
     )
 
 
-def closest(problem: Problem, points: list[OperatingPoint]) -> Answer:
+def closest(problem: Problem, points: list[OperatingPoint], timed: tuple[OperatingPoint, ...]) -> Answer:
     """Return the answer where nothing meets the constraints: the nearest points first, no names."""
-    limit = problem.max_memory_bytes()
+    limit, most_s = problem.max_memory_bytes(), problem.options.max_latency_s
 
-    def distance(point: OperatingPoint) -> tuple[bool, float, float]:
+    def distance(point: OperatingPoint) -> tuple[float, float]:
         too_big = max(0.0, point.memory.resident_bytes / limit - 1)
         lower = point.validated.lower if point.validated is not None else point.recall.lower
         missing = max(0.0, problem.options.recall - lower)
-        return too_big + missing > 0, too_big + missing, float(point.memory.resident_bytes)
+        too_slow = 0.0
+        if most_s is not None and point.latency is not None:
+            too_slow = max(0.0, point.latency.p95_s / most_s - 1)
+        return too_big + missing + too_slow, float(point.memory.resident_bytes)
 
-    return Answer(points=tuple(sorted(points, key=distance)), front=(), named={})
+    known = {(p.configuration, p.ef_search) for p in timed}
+    every = [*timed, *(p for p in points if (p.configuration, p.ef_search) not in known)]
+    return Answer(points=tuple(sorted(every, key=distance)), front=(), named={})
 
 
-def advice_not_reached(problem: Problem, points: list[OperatingPoint]) -> list[str]:
+def beyond_the_bound(problem: Problem) -> str:
+    """Return why no index can meet the target with these queries, and what could."""
+    target = problem.options.recall
+    if target >= 1:
+        return (
+            "a target below 1: no finite number of queries can show that recall is exactly 1; exact search "
+            "(faiss.IndexFlat) has it"
+        )
+    wanted = int(2.7 / (1 - target)) + 1
+    return (
+        f"more queries: with {len(problem.validate)} to validate on, even perfect recall has a lower bound "
+        f"of only {problem.best_bound:.4f}; this target takes about {2 * wanted:,} queries"
+    )
+
+
+def advice_not_reached(
+    problem: Problem, points: list[OperatingPoint], ceilings: tuple[Ceiling, ...]
+) -> list[str]:
     """Return what would help, by the constraint that it would relax."""
     options = problem.options
+    if problem.best_bound < options.recall:
+        return [beyond_the_bound(problem)]
     reached = [p for p in points if p.reaches_target or _meets_recall(problem, p)]
     advice = []
     limit = problem.max_memory_bytes()
@@ -130,6 +159,12 @@ def advice_not_reached(problem: Problem, points: list[OperatingPoint]) -> list[s
                     f"a p95 limit of {1e6 * fastest.latency.p95_s:.0f} us instead of "
                     f"{1e6 * options.max_latency_s:.0f} us: {fastest.configuration.label} then meets it"
                 )
+    best_ceiling = max((max(c.recall_at.values()) for c in ceilings if c.recall_at), default=0.0)
+    if not reached and best_ceiling < problem.aim:
+        return [
+            "finer codecs, a finer re-ranking store or larger rerank_factors: an exhaustive scan with the "
+            f"best of this space reaches {best_ceiling:.4f}"
+        ]
     if not reached:
         best = max((p.validated.lower for p in points if p.validated), default=0.0)
         if best > 0:

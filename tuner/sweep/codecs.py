@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import faiss
 import numpy as np
+from scipy.optimize import nnls
 
 from tuner.ceilings import Pool, encode_rows, make_pool, measure_ceiling, store_distances
 from tuner.curves import Curve
 from tuner.data.base import Base
 from tuner.graph import Links, transplant
-from tuner.kernels import Kernel, Reranking, miss_s, small_graph, time_kernels, time_rerankings
+from tuner.kernels import Kernel, Reranking, small_graph, time_kernels, time_rerankings
 from tuner.pareto import dominated_by_more_than, front
 from tuner.quantizers import (
     Encoder,
@@ -36,9 +37,16 @@ from tuner.truth import Truth
 from tuner.types import Ceiling, Configuration, FloatArray, Memory, Options, Space, Steps
 
 TRAIN_SAMPLE = 10_000
-TIMED_EF = 64
-TIMED_QUERIES = 192
-CEILING_QUERIES = 256
+TIMED_EF = (32, 96)
+TIMED_QUERIES = 128
+MANY_LINKS = 24
+HOPS_A_DISTANCE = 0.1
+"""In the small graph that kernels are timed through: 64 hops for about 600 distances."""
+LEAST_SHARE = 0.3
+"""Of a kernel's seconds that are surely distances."""
+CACHED_HOP = 0.5
+"""Share of a hop's price that is left where the graph fits in the cache."""
+CEILING_QUERIES = 192
 TRUNCATION_LOSS = 0.005
 """Truncation needs no matrix, so it is preferred to PCA unless it loses more recall than this."""
 ALWAYS_TRAINED = ("fp32", "SQ8")
@@ -47,7 +55,7 @@ ALWAYS_JUDGED = ("RaBitQ1", "RaBitQ2")
 """Judged even where they cannot win, to say what a re-ranking store on disk would save."""
 SLACK = 0.10
 """Share by which a predicted latency may be too high when a codec is left out because of it."""
-RERANKED_SLACK = 0.0
+RERANKED_SLACK = -0.05
 """The same with re-ranking, whose predictions were seen to err on the low side only."""
 TRAINED_SLACK = -0.10
 """A codec that takes seconds to train must promise at least this gain."""
@@ -90,7 +98,8 @@ class Desk:
     stores: dict[str, FloatArray]
     kernels: dict[str, Kernel]
     rerankings: dict[str, Reranking]
-    fp32_distance_s: float
+    fp32_s: tuple[float, float]
+    """Seconds a distance and a hop of float32 at full size."""
     ceilings: list[Ceiling] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
@@ -162,7 +171,7 @@ def study_codecs(problem: Problem, deep: Truth, links: Links, curves: dict[int, 
         stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
         kernels=kernels,
         rerankings=time_rerankings(graph, fp32, stores),
-        fp32_distance_s=_time_fp32(problem, links, fp32),
+        fp32_s=_time_fp32(problem, links, fp32, kernels[whole_fp32].query_s),
     )
     for name in {*ALWAYS_TRAINED, *stores}:
         whole = stores.get(name) or train(
@@ -191,25 +200,36 @@ def _scaled(steps: Steps[dict[str, Kernel]], low: float, high: float) -> Steps[d
             return kernels
 
 
-def _time_fp32(problem: Problem, links: Links, fp32: Encoder) -> float:
-    """Return seconds a distance of float32 through the real graph, one query at a time."""
+def _time_fp32(problem: Problem, links: Links, fp32: Encoder, query_s: float) -> tuple[float, float]:
+    """Return seconds a distance and a hop of float32 through the real graph, one query at a time.
+
+    Few links and many are timed at two ef_search each; the two prices are fitted to the four times.
+
+    Args:
+        query_s: seconds of a query's call, which are neither.
+    """
     base, k = problem.base, problem.options.k
-    M = min(problem.options.space.M, key=lambda M: abs(M - 8))
-    index = transplant(links, M, problem.links_path, fp32.empty(M), base.x.view(np.uint8))
-    index.hnsw.efSearch = TIMED_EF
+    Ms = problem.options.space.M
     queries = problem.queries[problem.tune]
-    index.search(queries, k)  # fetches every page that will be touched
-    timed = queries[:TIMED_QUERIES]
-    with one_core():
-        faiss.cvar.hnsw_stats.reset()
-        start = time.perf_counter()
-        for number in range(len(timed)):
-            index.search(timed[number : number + 1], k)
-        spent = time.perf_counter() - start
-    ndis = faiss.cvar.hnsw_stats.ndis
-    del index
-    base.release()
-    return float(spent / ndis)
+    counted, seconds = [], []
+    for M in {min(Ms), min(Ms, key=lambda M: abs(M - MANY_LINKS))}:
+        index = transplant(links, M, problem.links_path, fp32.empty(M), base.x.view(np.uint8))
+        index.hnsw.efSearch = max(TIMED_EF)
+        index.search(queries, k)  # fetches every page that will be touched
+        with one_core():
+            for ef in TIMED_EF:
+                index.hnsw.efSearch = ef
+                faiss.cvar.hnsw_stats.reset()
+                start = time.perf_counter()
+                for number in range(min(TIMED_QUERIES, len(queries))):
+                    index.search(queries[number : number + 1], k)
+                n_timed = min(TIMED_QUERIES, len(queries))
+                seconds.append((time.perf_counter() - start) / n_timed - query_s)
+                counted.append((faiss.cvar.hnsw_stats.ndis / n_timed, float(max(ef, k))))
+        del index
+        base.release()
+    prices, _ = nnls(np.array(counted), np.maximum(seconds, 0.0))
+    return float(prices[0]), float(prices[1])
 
 
 def _family(codec: str) -> str:
@@ -347,10 +367,15 @@ def _float32_on(desk: Desk, cut: str, dims: int) -> Ceiling | None:
 
 def _prices(desk: Desk, name: str) -> Prices:
     fp32 = desk.kernels[encoder_name("fp32", desk.problem.base.d, "none")]
-    miss = miss_s(fp32, desk.fp32_distance_s)
+    distance_s, hop_s = desk.fp32_s
+    # the kernels are timed whole: their hops are taken out again
+    hop_share_s = CACHED_HOP * hop_s * HOPS_A_DISTANCE
+    miss = max(0.0, distance_s - max(0.0, fp32.distance_s - hop_share_s)) / fp32.lines
     kernel = desk.kernels[name]
     return Prices(
-        distance_s=kernel.distance_s + miss * kernel.lines,
+        distance_s=max(LEAST_SHARE * kernel.distance_s, kernel.distance_s - hop_share_s)
+        + miss * kernel.lines,
+        hop_s=hop_s,
         query_s=kernel.query_s,
         rerank_s={key: cost.candidate_s + miss * cost.lines for key, cost in desk.rerankings.items()},
         rerank_query_s={key: cost.query_s for key, cost in desk.rerankings.items()},
@@ -390,7 +415,7 @@ def surface_of(
         k=problem.options.k,
         ef_construction=space.ef_construction,
         ef_max=space.ef_search_max,
-        stores=space.rerank_stores,
+        stores={store: quantizer(store, problem.base.d).code_bytes for store in space.rerank_stores},
         factors=space.rerank_factors,
         store_at=problem.options.rerank_store,
     )

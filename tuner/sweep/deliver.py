@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,9 @@ INDEX_NAME = "index.faiss"
 STORE_NAME = "rerank.faiss"
 
 FRESH_PROCESS = """
-import json, resource, sys
+import sys
 import faiss, numpy as np
 index_path, store_path, factor, rows_path, queries_path, ids_path, k = sys.argv[1:]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 index = faiss.read_index(index_path)
 if store_path:
     store = faiss.read_index(store_path, faiss.IO_FLAG_MMAP_IFC)
@@ -36,7 +34,6 @@ ids = index.search(np.load(queries_path), int(k))[1]
 if rows_path:
     ids = np.load(rows_path)[ids]
 np.save(ids_path, ids)
-print(json.dumps({"resident_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}))
 """
 
 
@@ -47,14 +44,12 @@ class Delivery:
     Attributes:
         index_bytes: size of the index file.
         store_bytes: size of the re-ranking store beside it, 0 without one.
-        resident_bytes: growth of the fresh process when it loads and searches.
         same_ids: share of ids that equal those measured.
         recall: mean recall of the validation half from the fresh process's ids.
     """
 
     index_bytes: int
     store_bytes: int
-    resident_bytes: int
     same_ids: float
     recall: float
 
@@ -71,13 +66,12 @@ def deliver(problem: Problem, served: Served, out: Path) -> Delivery:
     expected = original_rows(served.index.search(queries, k)[1], base)
     del kept
     separate_rows = base.rows if store is not None else None
-    ids, resident = _search_freshly(out, store is not None, served, separate_rows, queries, k)
+    ids = _search_freshly(out, store is not None, served, separate_rows, queries, k)
     own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
     hits = problem.hits(own_rows, problem.validate)
     return Delivery(
         index_bytes=index_bytes,
         store_bytes=store_bytes,
-        resident_bytes=resident,
         same_ids=float((ids == expected).mean()),
         recall=float(hits.mean()) / k,
     )
@@ -85,7 +79,7 @@ def deliver(problem: Problem, served: Served, out: Path) -> Delivery:
 
 def _search_freshly(
     out: Path, has_store: bool, served: Served, rows: IdArray | None, queries: FloatArray, k: int
-) -> tuple[IdArray, int]:
+) -> IdArray:
     with tempfile.TemporaryDirectory() as folder:
         names = ("queries", "ids", "rows")
         queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in names)
@@ -107,7 +101,8 @@ def _search_freshly(
         if done.returncode != 0:
             last = (done.stderr.strip() or "it was killed").splitlines()[-1]
             raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
-        return np.load(ids_path), 1024 * int(json.loads(done.stdout)["resident_kib"])
+        found: IdArray = np.load(ids_path)
+        return found
 
 
 def deliver_exact(problem: Problem, out: Path) -> int:

@@ -15,6 +15,7 @@ from tuner.backends.faiss_hnsw import Served, memory_with, wrap
 from tuner.curves import Curve
 from tuner.graph import build_natively
 from tuner.journal import Journal
+from tuner.quantizers import quantizer
 from tuner.sweep.frontier import quick_latency
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
@@ -121,7 +122,7 @@ def _rerankings(problem: Problem, ceiling: Ceiling) -> list[tuple[str | None, in
     if ceiling.recall_at[1] >= target:
         found.append((None, 1, ceiling.recall_at[1]))
     for store, by_factor in ceiling.recall_with.items():
-        if store == ceiling.codec and ceiling.cut == "none":
+        if quantizer(store, problem.base.d).code_bytes <= ceiling.code_bytes:
             continue
         good = [(store, factor, recall) for factor, recall in sorted(by_factor.items()) if recall >= target]
         found += good[:MOST_FACTORS]

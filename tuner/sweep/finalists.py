@@ -16,7 +16,7 @@ from tuner.types import Latency, OperatingPoint, Recall, Steps
 SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
-TIMED_QUERIES = 256
+TIMED_QUERIES = 192
 MOST_FINALISTS = 8
 CLOSEST = 6
 MOST_RAISED = 4

@@ -23,14 +23,14 @@ from tuner.sweep.workbench import Workbench
 from tuner.timing import interleave
 from tuner.types import Configuration, OperatingPoint, Steps
 
-SLACK = 0.15
+SLACK = 0.08
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
 
 MEASURED_SLACK = 0.05
 """The same once the codec's price is corrected by a measurement."""
 
-RERANKED_SLACK = 0.0
-"""The same with re-ranking, whose predictions were seen to err on the low side only."""
+RERANKED_SLACK = -0.10
+"""The same with re-ranking, whose predictions were seen to err on the low side only: a gain is asked for."""
 
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
@@ -101,8 +101,8 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
 def corrected(open_: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
     """Return the candidates at prices that measured points have shown.
 
-    The nearest relatives decide: the same codec with or without re-ranking, else the same codec, else
-    the same family, else all that was measured.
+    The nearest relatives decide: the same codec with or without re-ranking as the candidate has it, else
+    the same family, else all with or without re-ranking, else all that was measured.
     """
     shown: dict[tuple[object, ...], list[float]] = {}
     for point in measured:
@@ -116,7 +116,7 @@ def corrected(open_: list[Candidate], measured: list[OperatingPoint]) -> list[Ca
 def _relatives(configuration: Configuration) -> list[tuple[object, ...]]:
     reranked = configuration.rerank is not None
     kind = quantizer(configuration.codec, configuration.dims).kind
-    return [(configuration.codec, reranked), (configuration.codec,), (kind, reranked), ()]
+    return [(configuration.codec, reranked), (kind, reranked), (reranked,), ()]
 
 
 def _correction(configuration: Configuration, shown: dict[tuple[object, ...], list[float]]) -> float:
@@ -157,11 +157,13 @@ def measure_group(
     bench.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
-    ratio = 1.0
+    shown = 1.0  # what the ef that was found was to the one predicted, for this codec
     while waiting and len(points) < most:
         candidate = waiting.pop(0)
         served = bench.serve(candidate.configuration)
-        tuned = tune_ef(problem, served, candidate.ef_search, problem.options.space.ef_search_max)
+        guess = round(candidate.ef_search * shown)
+        tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
+        shown = tuned.ef_search / candidate.ef_search
         latency = quick_latency(problem, served, tuned, reference)
         curve = curves[candidate.configuration.M]
         point = operating_point(

@@ -14,7 +14,7 @@ from tuner.sweep.problem import Problem
 from tuner.types import Memory, OperatingPoint
 
 PLATEAU = 0.0005
-CACHE_LINE = 64
+FINENESS = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Tuned:
 
 
 def tune_ef(problem: Problem, served: Served, guess: int, ef_max: int) -> Tuned:
-    """Return the smallest ef_search whose tune half passes, or the best found if none does.
+    """Return the smallest ef_search (within 2 % above 100) whose tune half passes, or the best found.
 
     Args:
         guess: where to look first.
@@ -50,10 +50,12 @@ def measure_at(problem: Problem, served: Served, ef_search: int) -> Tuned:
 def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int) -> Tuned:
     """Return the result of the smallest ef in [least, most] that passes, starting from ``guess``.
 
+    Exact below 2 x FINENESS, above that no more than 1 / FINENESS too large.
+
     Recall is taken to grow with ef. Where it stops growing before it passes, the last one tried is
     returned.
     """
-    step = max(1, guess // 8)
+    step = max(1, guess // 16)
     best = at(guess)
     low = least - 1
     if best.passes:
@@ -71,10 +73,11 @@ def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int) -> Tun
             low = best.ef_search
             tried = at(min(most, best.ef_search + step))
             gained = float(tried.hits.mean() - best.hits.mean())
-            if step > 2 * guess and gained < PLATEAU * tried.hits.max():
+            if not tried.passes and step > 2 * guess and gained < PLATEAU * tried.hits.max():
                 return tried
             best, step = tried, step * 2
-    while best.ef_search - low > 1:
+    # to the integer where ef is small, else to 2 %: far inside the noise of a few hundred queries
+    while best.ef_search - low > max(1, best.ef_search // FINENESS):
         middle = (best.ef_search + low) // 2
         tried = at(middle)
         if tried.passes:

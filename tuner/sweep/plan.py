@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,7 @@ from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
 from tuner.machine import available_cores
-from tuner.sweep.codecs import codecs_at, views_of
+from tuner.sweep.codecs import codecs_at, sensible, views_of
 from tuner.types import Options
 
 SECONDS_A_ROW = 13e-6
@@ -43,6 +43,7 @@ class Plan:
 
 def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> Plan:
     """Return the plan of a run."""
+    options = replace(options, space=sensible(options.space, base.d))
     n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
     n = base.n - (0 if queries is not None else n_queries)
     threads = options.threads or available_cores()

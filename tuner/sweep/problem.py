@@ -58,7 +58,7 @@ class Problem:
         """
         on_tune = standard_error(tune_hits, self.options.k)
         on_validate = on_tune * float((len(self.tune) / len(self.validate)) ** 0.5)
-        bound = float(ndtri(self.options.confidence)) * on_validate
+        bound = float(ndtri(self.options.confidence)) * on_validate + 1 / (len(self.validate) + 1)
         return bound + CHANCE_TO_VALIDATE * float(np.hypot(on_tune, on_validate))
 
     def passes(self, tune_hits: NDArray[np.int64]) -> bool:
@@ -71,11 +71,17 @@ class Problem:
         return recall.lower >= self.options.recall
 
     @property
+    def best_bound(self) -> float:
+        """Return the lower bound that perfect recall would have on the held-out half."""
+        perfect = np.full(len(self.validate), self.options.k, dtype=np.int64)
+        return self.recall(perfect).lower
+
+    @property
     def aim(self) -> float:
         """Mean recall that predictions are made for: the target and a margin guessed from its variance."""
         target, k = self.options.recall, self.options.k
         spread = 1.5 * float((target * (1 - target) / k) ** 0.5)
-        width = 1.645 + CHANCE_TO_VALIDATE * 2**0.5
+        width = float(ndtri(self.options.confidence)) + CHANCE_TO_VALIDATE * 2**0.5
         return min(target + width * spread / float(len(self.tune) ** 0.5), 1 - 0.3 * (1 - target))
 
     def max_memory_bytes(self) -> float:

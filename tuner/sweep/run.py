@@ -6,9 +6,9 @@ one. Events tell what happens; nothing is printed here.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -25,6 +25,7 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
+from tuner.errors import InputError
 from tuner.graph import Links, build
 from tuner.journal import Journal, peak_rss_bytes
 from tuner.machine import (
@@ -39,6 +40,7 @@ from tuner.sweep.answer import (
     MOST_NOISE,
     advice_not_reached,
     answer_of,
+    beyond_the_bound,
     closest,
     disk_hint,
     recommendation_of,
@@ -91,10 +93,15 @@ from tuner.types import (
     Warned,
 )
 
-MOST_POINTS = 28
+MOST_POINTS = 16
 """Points measured at full size at most."""
 FRONTIER_SHARE = 0.7
 """Share of the time budget after which no further codec is measured."""
+SHORTEST = 1e-12
+"""Squared distances of shorter rows are lost in float32."""
+CURVE_QUERIES = 400
+PREPARED, LINKS = "base.f32", "links.i32"
+"""Scratch files beside the journal."""
 NEARLY = 0.9995
 POOL_DEPTH = 1000
 LARGEST_SHARE = 1.0
@@ -102,7 +109,7 @@ LARGEST_SHARE = 1.0
 REFERENCE_GUESS = 64
 
 
-def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
+def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after the other
     base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path, *, resume: bool = False
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result. Writes ``index.faiss`` to ``out`` and scratch to ``work``.
@@ -119,7 +126,11 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     """
     started = time.perf_counter()
     check_inputs(base, queries, options)
+    asked = options.space.M
     options = replace(options, space=sensible(options.space, base.d))
+    if asked != options.space.M:
+        left_out = ", ".join(str(M) for M in asked if M not in options.space.M)
+        yield Note(f"M {left_out} left out: its links would take more bytes than the vectors in float32")
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     use_threads(options.threads)
@@ -133,6 +144,11 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         lambda: scan(base, options.metric, seed=options.seed),
     )
     yield from _tell_profile(profile)
+    if profile.metric != "cosine" and profile.norm_max < SHORTEST:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, too short to be squared "
+            "in float32: multiply base and queries by a constant"
+        )
     warnings: list[str] = []
     raw, query_set, halves = _split(base, queries, profile, options)
     if queries is not None:
@@ -147,6 +163,11 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     prepared = yield from _prepared(journal, base, profile, held_out, work)
     problem = yield from _problem(journal, options, profile, query_set, prepared, raw, halves, work)
 
+    if problem.best_bound < options.recall:
+        warnings.append(
+            f"nothing can meet this target with these queries; it would take {beyond_the_bound(problem)}"
+        )
+        yield Warned(warnings[-1])
     if prepared.n <= SMALL:
         result = exact_result(problem, profile, query_set, journal, out, started)
         yield Finished(result)
@@ -160,7 +181,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
             _truth_key(profile, query_set, "pool"),
             prepared.x,
             problem.queries[problem.tune[:CEILING_QUERIES]],
-            max(POOL_DEPTH, 16 * options.k),
+            max(POOL_DEPTH, 2 * options.k * max(options.space.rerank_factors)),
             options.k,
         ),
     )
@@ -170,6 +191,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         Links,
         partial(_graph, problem, deep),
         needed.estimate_s / 2,
+        lambda links: _is_whole(problem.links_path, 4 * links.n * links.width),
     )
     points = yield from journal.stage(
         "curves",
@@ -204,8 +226,11 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
             journal, problem, bench, curves, study.ceilings, (light, light_s)
         )
     else:
-        measured = yield from _frontier(journal, problem, bench, curves, study, (light, light_s), started)
-    if measured and not any(p.reaches_target for p in measured):
+        measured = yield from _frontier(
+            journal, problem, bench, curves, study, (light, light_s), started, warnings
+        )
+    raised: tuple[OperatingPoint, ...] = ()
+    if measured and not any(p.reaches_target for p in measured) and problem.best_bound >= options.recall:
         raised = yield from journal.stage(
             "raise", "raise ef_search", tuple[OperatingPoint, ...], lambda: _raised(problem, bench, measured)
         )
@@ -222,7 +247,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         Timed,
         lambda: _timed(problem, bench, measured, (light, light_s), reference),
     )
-    if timed.noise_floor > MOST_NOISE:
+    if timed.points and timed.noise_floor > MOST_NOISE:
         warnings.append(
             f"the machine was busy: the same index entered twice differed by {timed.noise_floor:.0%} in "
             "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is "
@@ -255,10 +280,10 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         _check_delivery(delivery, chosen)
         hint = disk_hint(problem, on_disk, chosen) if options.rerank_store == "memory" else None
         advice += [hint] if hint else []
-        advice += _held_out_advice(query_set)
+        advice += _held_out_advice(query_set, profile, chosen)
     else:
-        answer = closest(problem, [*timed.points, *measured])
-        advice += advice_not_reached(problem, [*timed.points, *measured])
+        answer = closest(problem, measured, timed.points)
+        advice += advice_not_reached(problem, list(answer.points), study.ceilings)
     result = Result(
         status="reached" if answer.found else "not_reached",
         options=options,
@@ -267,7 +292,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         points=answer.points,
         front=answer.front,
         named=answer.named,
-        recommendation=recommendation_of(problem, answer) if answer.found else None,
+        recommendation=recommendation_of(problem, answer, raised=bool(raised)) if answer.found else None,
         baseline=baseline,
         ceilings=study.ceilings,
         curves=points,
@@ -287,8 +312,12 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
 
 
 def finish(work: Path) -> None:
-    """Remove the scratch folder of a run whose report is written."""
-    shutil.rmtree(work, ignore_errors=True)
+    """Remove the scratch files of a finished run, and their folder if nothing else is in it."""
+    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, LINKS):
+        for path in work.glob(pattern):
+            path.unlink()
+    with suppress(OSError):  # someone else's files are in it
+        work.rmdir()
 
 
 def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[str, str]:
@@ -339,13 +368,19 @@ def _split(
 def _prepared(
     journal: Journal, base: Vectors, profile: Profile, held_out: IdArray, work: Path
 ) -> Generator[Event, None, Base]:
-    path = work / "base.f32"
+    path = work / PREPARED
 
     def write() -> Steps[tuple[int, int]]:
         prepared = yield from prepare(base, profile.metric, held_out, profile.norm_max, path)
         return prepared.n, prepared.d
 
-    n, d = yield from journal.stage("prepare", "write the prepared base", tuple[int, int], write)
+    n, d = yield from journal.stage(
+        "prepare",
+        "write the prepared base",
+        tuple[int, int],
+        write,
+        intact=lambda shape: _is_whole(path, 4 * shape[0] * shape[1]),
+    )
     return open_prepared(path, n, d, profile.metric, held_out, profile.norm_max)
 
 
@@ -387,7 +422,7 @@ def _problem(
         truth=truth,
         tune=halves[0],
         validate=halves[1],
-        links_path=work / "links.i32",
+        links_path=work / LINKS,
         threads=options.threads or available_cores(),
     )
 
@@ -411,9 +446,9 @@ def _curves(problem: Problem, deep: Truth, links: Links) -> Steps[tuple[CurvePoi
         problem.links_path,
         Encoded(encoder, codes),
         Ms=options.space.M,
-        queries=problem.queries[problem.tune],
-        truth=problem.truth.part(problem.tune),
-        target=options.recall,
+        queries=problem.queries[problem.tune[:CURVE_QUERIES]],
+        truth=problem.truth.part(problem.tune[:CURVE_QUERIES]),
+        target=problem.aim,
         ef_max=options.space.ef_search_max,
     )
     base.release()
@@ -462,6 +497,7 @@ def _frontier(
     study: Study,
     light: tuple[Served, float],
     started: float,
+    warnings: list[str],
 ) -> Generator[Event, None, list[OperatingPoint]]:
     found: list[Candidate] = []
     # with the margin, without it, and then the best there is: an honest no still shows it
@@ -477,7 +513,8 @@ def _frontier(
     done: set[str] = set()
     while len(measured) < MOST_POINTS:
         if measured and out_of_time(started, problem.options.time_budget_s, FRONTIER_SHARE):
-            yield Warned("the time budget ended the measurements early: the front may lack a point")
+            warnings.append("the time budget ended the measurements early: the front may lack a point")
+            yield Warned(warnings[-1])
             break
         group = next_group(remaining, measured, done)
         if group is None:
@@ -535,14 +572,21 @@ def _check_delivery(delivery: Delivery, chosen: OperatingPoint) -> None:
         raise AssertionError(f"only {delivery.same_ids:.4f} of the ids are the same after write and read")
 
 
-def _held_out_advice(query_set: QuerySet) -> list[str]:
+def _held_out_advice(query_set: QuerySet, profile: Profile, chosen: OperatingPoint) -> list[str]:
     if not query_set.held_out_rows:
         return []
+    held_out = f"{len(query_set.held_out_rows):,} rows were held out as queries and are not in index.faiss: "
+    if profile.metric == "ip" or chosen.configuration.rerank_at == "disk":
+        return [held_out + "with --queries every row is indexed"]
     return [
-        f"{len(query_set.held_out_rows):,} rows were held out as queries and are not in index.faiss: "
-        "index.add_with_ids(x[held_out], held_out) adds them (queries.held_out_rows in report.json), or give "
-        "--queries and every row is indexed"
+        held_out
+        + "index.add_with_ids(x[held_out], held_out) adds them (queries.held_out_rows in report.json), "
+        "or with --queries every row is indexed"
     ]
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
 
 
 def cost_of(
