@@ -22,7 +22,7 @@ from tuner.quantizers import Encoder, behind
 from tuner.timing import one_core
 from tuner.types import FloatArray, Steps
 
-ROWS = 4096
+ROWS = 2048
 BATCH = 8
 M = 8
 EF_SEARCH = 64

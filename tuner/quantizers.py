@@ -32,8 +32,8 @@ SCALAR_TYPES = {
     **{f"tqmse{bits}": f"QT_{bits}bit_tqmse" for bits in (1, 2, 3, 4, 8)},
 }
 RABITQ_BITS = range(1, 10)
-TRAIN_ROWS = 5_000
-PQ_ITERATIONS = 6
+TRAIN_ROWS = 4_000
+PQ_ITERATIONS = 5
 ROUGH_ROWS = 300
 OPQ_ROWS = 3_000
 OPQ_ITERATIONS = 4

@@ -124,7 +124,7 @@ def time_finalists(
         noise = max(noise, abs(timings.ratio(1, 0) - 1))
         drift = light[1] / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[2:], start=2):
-            batch_rate = throughput(search, problem.raw[problem.tune], problem.threads)
+            batch_rate = throughput(search, queries, problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
         del searches, servers, search
         bench.keep_codecs(1)
