@@ -221,7 +221,7 @@ def test_a_store_on_disk_lies_beside_the_index(
 ) -> None:
     base, queries, _ = data
     space = replace(SPACE, codecs=("SQ4",), rerank_stores=("fp16",))
-    found = tuner.tune(base, recall=0.97, queries=queries, space=space, rerank_store="disk", out=tmp_path)
+    found = tuner.tune(base, recall=0.93, queries=queries, space=space, rerank_store="disk", out=tmp_path)
     answer = found.recommendation
     assert answer is not None
     assert (answer.rerank, answer.rerank_at) == ("fp16", "disk")
@@ -231,7 +231,7 @@ def test_a_store_on_disk_lies_beside_the_index(
     index.k_factor = answer.rerank_factor
     _, ids = index.search(queries, 10)
     truth = brute_force(base, queries, 10)
-    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)]) >= 0.97
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)]) >= 0.93
 
 
 def test_the_oracle_builds_natively_and_agrees(

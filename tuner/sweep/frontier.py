@@ -70,18 +70,13 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
     open_ = corrected([c for c in remaining if codec_key(c.configuration) not in done], measured)
     open_ = _best_of_each_codec(open_)
     known = {codes_of(p.configuration) for p in measured}
-    slack_of = {
-        id(c): MEASURED_SLACK
-        if codes_of(c.configuration) in known
-        else RERANKED_SLACK
-        if c.configuration.rerank
-        else SLACK
-        for c in open_
-    }
+    plain = [c for c in open_ if c.configuration.rerank is None]
+    reranked = [c for c in open_ if c.configuration.rerank is not None]
     open_ = [
-        kept
-        for slack in sorted(set(slack_of.values()))
-        for kept in unbeaten([c for c in open_ if slack_of[id(c)] == slack], open_, measured, slack)
+        *unbeaten([c for c in plain if codes_of(c.configuration) in known], open_, measured, MEASURED_SLACK),
+        *unbeaten([c for c in plain if codes_of(c.configuration) not in known], open_, measured, SLACK),
+        # among themselves they are equals; of what needs no re-ranking they must promise a gain
+        *unbeaten(unbeaten(reranked, plain, measured, RERANKED_SLACK), reranked, [], 0.0),
     ]
     if not open_:
         return None
