@@ -13,19 +13,3 @@ class InputError(TunerError):
 
 class ResourceError(TunerError):
     """The plan needs more memory, disk or time than there is."""
-
-
-class MissingExtraError(TunerError):
-    """An optional package is not installed.
-
-    Args:
-        package: distribution that is missing.
-        extra: extra of this project that brings it.
-        what: what the package is needed for, as the end of the sentence "... is needed for".
-    """
-
-    def __init__(self, package: str, extra: str, what: str) -> None:
-        super().__init__(
-            f"{package} is not installed and is needed for {what}: "
-            f"run pip install 'vector-index-tuner[{extra}]'"
-        )
