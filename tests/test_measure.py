@@ -9,7 +9,7 @@ import pytest
 from conftest import M_MAX, NQ, K, World
 
 from tuner.backends.faiss_hnsw import Encoded, predict_memory, serve
-from tuner.sweep.measure import FINENESS, Tuned, bisect, measure_at, operating_point, tune_ef
+from tuner.sweep.measure import FINENESS, Tuned, bisect, judged, measure_at, operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Options
 
@@ -25,7 +25,9 @@ class Planted:
     def __call__(self, ef_search: int) -> Tuned:
         self.tried.append(ef_search)
         hits = np.array([self.hits(ef_search)] * 2)
-        return Tuned(ef_search, hits, 10.0 * ef_search, 1.0, ef_search >= self.smallest)
+        recall = float(hits.mean()) / 10
+        needed = recall if ef_search >= self.smallest else (1 + recall) / 2
+        return Tuned(ef_search, hits, 10.0 * ef_search, 1.0, recall, needed)
 
 
 @pytest.mark.parametrize("guess", [10, 11, 40, 97, 500, 1000])
@@ -40,7 +42,7 @@ def test_it_finds_the_smallest_that_passes(smallest: int, guess: int) -> None:
     assert found.ndis == 10.0 * found.ef_search
     assert 10 <= min(planted.tried) <= max(planted.tried) <= 1000
     assert len(planted.tried) == len(set(planted.tried)), "an ef_search measured twice"
-    assert len(planted.tried) <= 22
+    assert len(planted.tried) <= 26  # of a test that says nothing of how near it is
 
 
 @pytest.mark.parametrize("guess", [10, 300, 1000])
@@ -66,7 +68,8 @@ def test_a_plateau_above_the_target_is_searched_for_its_smallest(guess: int, sma
     """The last step up gains less than PLATEAU, but passes: what it jumped over is still looked at."""
     planted = Planted(smallest, hits=lambda ef: 7.999 if ef < smallest else 8.0)
     found = bisect(planted, 10, guess, 10**6)
-    assert (found.ef_search, found.passes) == (smallest, True)
+    assert smallest <= found.ef_search <= smallest + max(1, found.ef_search // FINENESS) - 1
+    assert found.passes
 
 
 def test_a_plateau_below_the_first_guess_is_not_the_end() -> None:
@@ -162,23 +165,41 @@ def test_passing_needs_a_margin_above_the_target(problem: Problem) -> None:
     fewer = replace(problem, validate=problem.validate[:10])
     width = 1.6448536 * 3**0.5 + 1.282 * 2
     assert fewer.margin(at_target) == pytest.approx(1 / 11 + width * 0.8 / 31, abs=1e-8)
-    assert not problem.passes(at_target)
-    assert not problem.passes(np.full(30, 9))
+    assert problem.needed(at_target) > 0.8
+    assert problem.needed(np.full(30, 9)) > 0.9
     # 14 perfect queries and 16 with 9 hits have mean .9467 and need .9423; 12 have .94 and need .9414
     for perfect, needed, passes in ((12, 0.9414349, False), (13, 0.9418898, True), (14, 0.9423051, True)):
         hits = np.repeat([10, 9], [perfect, 30 - perfect])
         assert 0.8 + problem.margin(hits) == pytest.approx(needed, abs=1e-7)
-        assert problem.passes(hits) == passes
+        assert judged(problem, 50, hits, 1.0, 1.0).passes == passes
 
 
 def test_perfect_hits_pass_where_the_margin_lies_beyond_1(problem: Problem) -> None:
     strict = replace(problem, options=replace(problem.options, recall=0.9))
     perfect = np.full(30, 10)
     assert 0.9 + strict.margin(perfect) > 1
-    assert strict.passes(perfect)
-    assert not strict.passes(np.repeat([10, 9], [29, 1]))
+    assert judged(strict, 50, perfect, 1.0, 1.0).passes
+    assert not judged(strict, 50, np.repeat([10, 9], [29, 1]), 1.0, 1.0).passes
 
 
 def test_the_best_bound_is_that_of_perfect_recall_on_the_held_out_half(problem: Problem) -> None:
     """30 queries: (30 - t) / 31, where t is the .95 quantile of 30 degrees of freedom."""
     assert problem.best_bound == pytest.approx((30 - 1.6972609) / 31, abs=1e-8)
+
+
+@pytest.mark.parametrize("smallest", [12, 35, 80, 110, 250, 700, 2000])
+@pytest.mark.parametrize("off", [0.7, 0.85, 1.0, 1.2, 1.5])
+def test_a_curve_like_a_graphs_takes_few_searches(smallest: int, off: float) -> None:
+    """Misses fall a little faster than in proportion to ef_search."""
+    tried: list[int] = []
+
+    def recall(ef_search: float) -> float:
+        return float(1 - np.exp(-0.9 * np.log(ef_search) - 0.02 * np.log(ef_search) ** 2))
+
+    def at(ef_search: int) -> Tuned:
+        tried.append(ef_search)
+        return Tuned(ef_search, np.zeros(2), 1.0, 1.0, recall(ef_search), recall(smallest))
+
+    found = bisect(at, 10, max(10, round(off * smallest)), 4096)
+    assert smallest <= found.ef_search <= smallest + max(1, found.ef_search // FINENESS)
+    assert len(tried) <= 5

@@ -47,6 +47,17 @@ class Pool:
         """Rows in each query's pool."""
         return int(self.positions.shape[1])
 
+    def shallow(self, depth: int) -> Pool:
+        """Return each query's nearest ``depth`` rows alone."""
+        kept, positions = np.unique(self.positions[:, :depth], return_inverse=True)
+        return Pool(
+            queries=self.queries,
+            rows=self.rows[kept],
+            positions=positions.reshape(len(self.positions), -1),
+            right=self.right[:, :depth],
+            k=self.k,
+        )
+
 
 def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
     """Return the pool of ``queries`` (nq, d), whose truth is deep."""

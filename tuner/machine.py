@@ -48,6 +48,8 @@ def available_cores() -> int:
 
 
 _CONTROLLER = ThreadpoolController()
+SET_THP_DISABLE = 41
+"""prctl(2): no transparent huge pages for this process."""
 
 
 def use_threads(threads: int) -> None:
@@ -69,6 +71,23 @@ def return_memory_promptly() -> None:
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(-3, 1 << 18)
+
+
+def place_arrays_like_an_index() -> None:
+    """Keep numpy's arrays out of huge pages where an index that is loaded from a file gets none.
+
+    numpy asks for huge pages (madvise) and faiss does not. Codes in numpy arrays were seen to be up to
+    30 % faster or not at all, as the kernel had such pages free: other figures than a loaded index has,
+    in another order. Where huge pages are for everyone, or on another system, nothing is changed.
+    """
+    if platform.system() != "Linux":
+        return
+    try:
+        mode = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(encoding="ascii")
+    except OSError:
+        return
+    if "[madvise]" in mode:
+        ctypes.CDLL(None).prctl(SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def return_freed_memory() -> None:

@@ -35,6 +35,13 @@ class Prices:
     rerank_s: dict[str, float]
     rerank_query_s: dict[str, float]
 
+    def latency_s(self, ndis: float, ef_search: float, rerank: str | None, n_reranked: int) -> float:
+        """Return the seconds of a query."""
+        seconds = self.query_s + ndis * self.distance_s + ef_search * self.hop_s
+        if rerank is not None:
+            seconds += self.rerank_query_s[rerank] + n_reranked * self.rerank_s[rerank]
+        return seconds
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -100,9 +107,7 @@ def candidates(
                 rerank_at=store_at if rerank else "memory",
             )
             ndis = curve.ndis_at(ef)
-            latency = prices.query_s + ndis * prices.distance_s + ef * prices.hop_s
-            if rerank:
-                latency += prices.rerank_query_s[rerank] + k * factor * prices.rerank_s[rerank]
+            latency = prices.latency_s(ndis, ef, rerank, k * factor)
             found.append(
                 Candidate(
                     configuration=configuration,

@@ -77,9 +77,7 @@ class Timings:
         spread = 1.4826 * np.median(np.abs(ratios - typical), axis=0)
         return float(np.linalg.norm(spread * weights) / (typical @ weights) / len(ratios) ** 0.5)
 
-    def _ratios(
-        self, contestant: int, reference: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _ratios(self, contestant: int, reference: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ratios (rounds, blocks) to the reference, and the weight of each block."""
         starts = np.arange(0, self.seconds.shape[2], BLOCK)
         own, others = (np.add.reduceat(self.seconds[i], starts, axis=1) for i in (contestant, reference))
@@ -129,7 +127,7 @@ def interleave(
     seed: int,
     *,
     reference: int = 0,
-    twin: int | None = None,
+    twins: tuple[int, int] | None = None,
     fewest: int = FEWEST_ROUNDS,
     most: int = MOST_ROUNDS,
 ) -> Timings:
@@ -140,7 +138,7 @@ def interleave(
         queries: (nq, d), one at a time.
         seed: of the order.
         reference: the contestant that ratios are taken to.
-        twin: the reference's second entry (A/A): rounds go on while the two still differ.
+        twins: two entries of the same index (A/A): rounds go on while they still differ.
         fewest: rounds at least.
         most: rounds at most.
     """
@@ -152,15 +150,13 @@ def interleave(
         while len(rounds) < most:
             rounds.append(_round(contestants, queries, rng))
             so_far = Timings(np.stack(rounds, axis=1))
-            alike = twin is None or abs(so_far.ratio(twin, reference) - 1) < ALIKE
+            alike = twins is None or abs(so_far.ratio(*twins) - 1) < ALIKE
             if len(rounds) >= fewest and alike and so_far.settled(reference):
                 break
     return Timings(np.stack(rounds, axis=1))
 
 
-def _round(
-    contestants: list[Search], queries: FloatArray, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _round(contestants: list[Search], queries: FloatArray, rng: np.random.Generator) -> NDArray[np.float64]:
     seconds = np.empty((len(contestants), len(queries)))
     for start in range(0, len(queries), BLOCK):
         block = slice(start, start + BLOCK)

@@ -284,9 +284,10 @@ class OperatingPoint:
     Attributes:
         recall: on the tune half, which chose ``ef_search``.
         validated: on the held-out half; None when the point was not a finalist.
-        predicted_recall: by the model before the point was measured.
-        predicted_latency_s: likewise.
-        modelled_latency_s: ndis times this codec's time per distance, the figure that decides.
+        predicted_recall: by the model, at the ``ef_search`` that was found.
+        predicted_latency_s: by the model's prices, at the measured ndis.
+        modelled_latency_s: the same at the price that the clock showed for this codec: what decides
+            among points of one codec; after the last rounds it is the measured mean.
         reads_per_query: random reads of the re-ranking store on disk.
         reaches_target: the lower bounds meet the target on every half measured.
     """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.pareto import front, name_points
+from tuner.pareto import dominated_by_more_than, front, name_points
 from tuner.surface import Candidate
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint, Recommendation
 
-NOISE = 0.02
+TIE = 0.01
+"""Modelled latencies closer than this are the same."""
+NOISE = 0.03
 MOST_NOISE = 0.05
-"""Latencies that differ by more than this are never called the same, however noisy the machine was."""
+"""Measured latencies that differ by more than this are never called the same, however noisy the machine."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,29 @@ def answer_of(
 ) -> Answer:
     """Return the answer: finalists that meet every constraint make the front.
 
+    Points of one codec are compared by ndis and ef_search at the one price that the clock showed for
+    it, so that the same data give the same answer on a noisy machine too. The clock itself only strikes
+    out what it shows to be clearly slower.
+
     Args:
         points: everything measured.
         noise: the A/A noise floor; closer latencies are the same.
     """
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
     memory = [float(p.memory.resident_bytes) for p in good]
-    latency = [_seconds(p) for p in good]
-    tie = min(max(NOISE, noise), MOST_NOISE)
-    on_front = [int(i) for i in front(memory, latency, tie)]
+    modelled = [p.modelled_latency_s for p in good]
+    clock = [_seconds(p) for p in good]
+    doubt = min(max(NOISE, noise), MOST_NOISE)
+    slower = dominated_by_more_than(memory, clock, memory, clock, doubt)
+    on_front = [int(i) for i in front(memory, modelled, NOISE) if not slower[i]]
     chosen = [good[i] for i in on_front]
-    named = name_points([memory[i] for i in on_front], [latency[i] for i in on_front], tie)
+    named = name_points(
+        [memory[i] for i in on_front],
+        [modelled[i] for i in on_front],
+        TIE,
+        clock=[clock[i] for i in on_front],
+        doubt=doubt,
+    )
     timed = {(p.configuration, p.ef_search) for p in finalists}
     rest = [p for p in finalists if p not in chosen]
     rest += [p for p in points if (p.configuration, p.ef_search) not in timed]

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuner.backends import hnsw_lib
-from tuner.backends.faiss_hnsw import Served
-from tuner.sweep.measure import Tuned, bisect, tune_ef
+from tuner.steps import scaled
+from tuner.sweep.measure import Tuned, bisect, judged, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.timing import FEWEST_ROUNDS, interleave
+from tuner.timing import Yardstick, interleave
 from tuner.types import Baseline, Configuration, FloatArray, Latency, OperatingPoint, Recall, Steps
 
 USUAL_M = 16
 USUAL_EF_CONSTRUCTION = 200
 TIMED_QUERIES = 256
-LIGHT_EF = 64
 
 
 @dataclass(frozen=True)
@@ -39,28 +38,6 @@ def reference_configuration(problem: Problem) -> Configuration:
         codec="fp32",
         dims=problem.base.d,
     )
-
-
-def light_index(problem: Problem, bench: Workbench) -> Served:
-    """Return a small index that runs in every round of every timing, so that rounds can be compared."""
-    space = problem.options.space
-    configuration = Configuration(
-        M=min(space.M), ef_construction=space.ef_construction, codec="SQ8", dims=problem.base.d
-    )
-    served = bench.serve(configuration)
-    served.set_ef(max(LIGHT_EF, problem.options.k))
-    return served
-
-
-def time_light(problem: Problem, light: Served) -> Steps[float]:
-    """Return seconds a query of the light index."""
-    k = problem.options.k
-    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
-    timings = interleave(
-        [lambda q: light.index.search(q, k)], queries, problem.options.seed, most=FEWEST_ROUNDS
-    )
-    yield 1.0
-    return timings.latency(0, 0).mean_s
 
 
 def tune_reference(problem: Problem, bench: Workbench, guess: int) -> Steps[Reference]:
@@ -98,23 +75,18 @@ def graph_baseline(reference: Reference, latency: Latency, recommended: Operatin
 
 
 def hnswlib_baseline(
-    problem: Problem, light: Served, light_s: float, recommended: OperatingPoint, guess: int
+    problem: Problem, yardstick: Yardstick, recommended: OperatingPoint, guess: int
 ) -> Steps[Baseline]:
     """Yield the share done; return a really built hnswlib index, tuned and timed the same way."""
     options, k = problem.options, problem.options.k
     steps = hnsw_lib.build(problem.base, USUAL_M, USUAL_EF_CONSTRUCTION, options.seed, problem.threads)
-    while True:
-        try:
-            yield 0.9 * next(steps)
-        except StopIteration as stop:
-            built: hnsw_lib.Built = stop.value
-            break
+    built = yield from scaled(steps, 0.0, 0.9)
     tune = problem.queries[problem.tune]
 
     def at(ef: int) -> Tuned:
         built.set_ef(ef)
         hits = problem.hits(built.search(tune, k), problem.tune)
-        return Tuned(ef, hits, 0.0, 0.0, problem.passes(hits))
+        return judged(problem, ef, hits, 0.0, 0.0)
 
     tuned = bisect(at, k, max(k, guess), options.space.ef_search_max)
     built.set_ef(tuned.ef_search)
@@ -128,12 +100,12 @@ def hnswlib_baseline(
         return built.index.knn_query(np.pad(query, ((0, 0), (0, 1))) if wide else query, k=k, num_threads=1)
 
     timings = interleave(
-        [lambda q: light.index.search(q, k), search_prepared],
+        [yardstick.search, search_prepared],
         # prepared already: a vector is as fast to normalise in C as it is slow in Python
         np.ascontiguousarray(problem.queries[problem.tune[:TIMED_QUERIES], : problem.raw.shape[1]]),
         options.seed,
     )
-    latency = timings.latency(1, 0).scaled(light_s / timings.latency(0, 0).mean_s)
+    latency = timings.latency(1, 0).scaled(yardstick.mean_s / timings.latency(0, 0).mean_s)
     memory = built.serialized_bytes()
     return Baseline(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",

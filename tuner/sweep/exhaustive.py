@@ -16,10 +16,11 @@ from tuner.curves import Curve
 from tuner.graph import build_natively
 from tuner.journal import Journal
 from tuner.quantizers import quantizer
-from tuner.sweep.frontier import quick_latency
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
+from tuner.sweep.yardstick import quick_latency
+from tuner.timing import Yardstick
 from tuner.types import Ceiling, Configuration, Event, Memory, OperatingPoint, Steps
 
 GUESS = 64
@@ -64,7 +65,7 @@ def measure_everything(
     bench: NativeBench,
     curves: dict[int, Curve],
     ceilings: tuple[Ceiling, ...],
-    light: tuple[Served, float],
+    yardstick: Yardstick,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return every configuration of the space that could reach the target, measured."""
     measured: list[OperatingPoint] = []
@@ -76,7 +77,7 @@ def measure_everything(
             f"native-{name}",
             f"build {name} natively",
             tuple[OperatingPoint, ...],
-            partial(_measure_codec, problem, bench, curves, ceiling, light),
+            partial(_measure_codec, problem, bench, curves, ceiling, yardstick),
         )
         measured += points
     return measured
@@ -87,7 +88,7 @@ def _measure_codec(
     bench: NativeBench,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    light: tuple[Served, float],
+    yardstick: Yardstick,
 ) -> Steps[tuple[OperatingPoint, ...]]:
     space = problem.options.space
     points = []
@@ -106,7 +107,7 @@ def _measure_codec(
             served = bench.serve(configuration)
             guess = curves[M].ef_for(min(problem.aim / best, 1.0)) or GUESS
             tuned = tune_ef(problem, served, guess, space.ef_search_max)
-            latency = quick_latency(problem, served, tuned, light)
+            latency = quick_latency(problem, served, tuned, yardstick)
             predicted = best * curves[M].recall_at(tuned.ef_search)
             memory = bench.memory_of(configuration)
             points.append(operating_point(problem, served, tuned, memory, predicted, None, latency))

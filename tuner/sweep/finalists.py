@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tuner.backends.faiss_hnsw import Served
 from tuner.pareto import dominated_by_more_than
 from tuner.sweep.baseline import Reference
 from tuner.sweep.measure import measure_at, operating_point
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.timing import Search, interleave, throughput
+from tuner.timing import Search, Yardstick, interleave, throughput
 from tuner.types import Latency, OperatingPoint, Recall, Steps
 
 SLACK = 0.08
@@ -67,15 +69,15 @@ def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -
         while ef < most:
             ef = min(most, ef + max(1, ef // 12))
             tuned = measure_at(problem, served, ef)
-            latency = point.modelled_latency_s * tuned.ndis / point.ndis_per_query
+            more = tuned.ndis / point.ndis_per_query
             again = operating_point(
                 problem,
                 served,
                 tuned,
                 point.memory,
                 point.predicted_recall,
-                point.predicted_latency_s,
-                latency,
+                None if point.predicted_latency_s is None else more * point.predicted_latency_s,
+                more * point.modelled_latency_s,
             )
             if again.reaches_target:
                 raised.append(replace(again, predicted_recall=None))
@@ -93,17 +95,17 @@ def time_finalists(
     problem: Problem,
     bench: Workbench,
     finalists: list[OperatingPoint],
-    light: tuple[Served, float],
+    yardstick: Yardstick,
     reference: Reference,
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
     Args:
-        light: the index that runs in every round, and its seconds a query.
+        yardstick: has its turn in every batch.
         reference: the float32 index that people have today.
 
-    Batches are as large as memory allows. The light index runs twice in each, once as itself and once
-    as its own rival, which is the noise floor; the float32 reference is timed with the last batch.
+    Batches are as large as memory allows. The first index of each runs twice, once as itself and once as
+    its own rival, which is the noise floor; the float32 reference is timed with the last batch.
     """
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
@@ -119,10 +121,10 @@ def time_finalists(
             configuration, ef_search = contestants[number]
             servers.append(bench.serve(configuration))
             servers[-1].set_ef(ef_search)
-        searches = [_search_of(served, k) for served in (light[0], light[0], *servers)]
-        timings = interleave(searches, queries, problem.options.seed, twin=1)
-        noise = max(noise, abs(timings.ratio(1, 0) - 1))
-        drift = light[1] / timings.latency(0, 0).mean_s
+        searches = [yardstick.search, *(_search_of(served, k) for served in (servers[0], *servers))]
+        timings = interleave(searches, queries, problem.options.seed, twins=(1, 2))
+        noise = max(noise, abs(timings.ratio(2, 1) - 1))
+        drift = yardstick.mean_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[2:], start=2):
             batch_rate = throughput(search, queries, problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
@@ -138,11 +140,34 @@ def time_finalists(
             replace(
                 point,
                 latency=latency,
-                modelled_latency_s=latency.mean_s,
                 reaches_target=point.reaches_target and fits,
             )
         )
-    return Timed(points=tuple(points), noise_floor=noise, reference=latencies[-1])
+    return Timed(points=tuple(priced(points)), noise_floor=noise, reference=latencies[-1])
+
+
+def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
+    """Return timed points with modelled latencies at the one price that the clock shows for each codec."""
+    ratios: dict[tuple[str, str, int, str | None], list[float]] = {}
+    for p in points:
+        if p.latency is not None and p.predicted_latency_s:
+            ratios.setdefault(_price_key(p), []).append(
+                float(np.log(p.latency.mean_s / p.predicted_latency_s))
+            )
+    return [_at_price(p, ratios.get(_price_key(p))) for p in points]
+
+
+def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
+    what = point.configuration
+    return what.codec, what.cut, what.dims, what.rerank
+
+
+def _at_price(point: OperatingPoint, ratios: list[float] | None) -> OperatingPoint:
+    if point.latency is None:
+        return point
+    if not ratios or not point.predicted_latency_s:
+        return replace(point, modelled_latency_s=point.latency.mean_s)
+    return replace(point, modelled_latency_s=point.predicted_latency_s * float(np.exp(np.mean(ratios))))
 
 
 def _search_of(served: Served, k: int) -> Search:

@@ -8,20 +8,26 @@ the prediction can be wrong is left out.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served
 from tuner.curves import Curve
+from tuner.journal import Journal
 from tuner.pareto import dominated_by_more_than
 from tuner.quantizers import quantizer
-from tuner.surface import Candidate
-from tuner.sweep.measure import Tuned, operating_point, tune_ef
+from tuner.surface import Candidate, Prices
+from tuner.sweep.baseline import reference_configuration
+from tuner.sweep.candidates import best_reachable, whole_surface
+from tuner.sweep.codecs import Study
+from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench
-from tuner.timing import interleave
-from tuner.types import Configuration, OperatingPoint, Steps
+from tuner.sweep.workbench import Workbench, encoder_name
+from tuner.sweep.yardstick import quick_latency
+from tuner.timing import Yardstick
+from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
 SLACK = 0.08
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
@@ -35,8 +41,12 @@ RERANKED_SLACK = -0.10
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
 
-QUICK_QUERIES = 128
-QUICK_ROUNDS = 3
+MOST_POINTS = 16
+"""Points measured at full size at most."""
+FRONTIER_SHARE = 0.7
+"""Share of the time budget after which no further codec is measured."""
+LARGEST_SHARE = 1.0
+"""Candidates above this many times the float32 M=16 index are left out."""
 
 
 @dataclass(frozen=True)
@@ -134,45 +144,104 @@ def unbeaten(
     return [candidate for candidate, lost in zip(asked, beaten, strict=True) if not lost]
 
 
+def measure_frontier(
+    journal: Journal,
+    problem: Problem,
+    bench: Workbench,
+    curves: dict[int, Curve],
+    study: Study,
+    yardstick: Yardstick,
+    started: float,
+    warnings: list[str],
+) -> Generator[Event, None, list[OperatingPoint]]:
+    """Yield events; return what was measured of the surface, codec by codec."""
+    found: list[Candidate] = []
+    # with the margin, without it, and then the best there is: an honest no still shows it
+    for aim in (problem.aim, problem.options.recall, best_reachable(curves, study.ceilings)):
+        found = found or whole_surface(problem, curves, study.ceilings, study.prices, bench.links, aim=aim)
+    surface = [replace(c, memory=bench.memory_of(c.configuration)) for c in found]
+    # beside the limit, nothing much larger than the index that most people have is worth a measurement
+    usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
+    limit = min(problem.max_memory_bytes(), usual)
+    fitting = [c for c in surface if c.memory.resident_bytes <= limit]
+    remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
+    measured: list[OperatingPoint] = []
+    done: set[str] = set()
+    while len(measured) < MOST_POINTS:
+        if measured and out_of_time(started, problem.options.time_budget_s, FRONTIER_SHARE):
+            warnings.append("the time budget ended the measurements early: the front may lack a point")
+            yield Warned(warnings[-1])
+            break
+        group = next_group(remaining, measured, done)
+        if group is None:
+            break
+        rivals = list(measured)
+        points = yield from journal.stage(
+            f"frontier-{group.key}",
+            f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
+            tuple[OperatingPoint, ...],
+            partial(
+                measure_group,
+                problem,
+                bench,
+                group,
+                curves,
+                study.prices,
+                yardstick,
+                rivals,
+                MOST_POINTS - len(rivals),
+            ),
+        )
+        measured += points
+        done.add(group.key)
+        seen = {point.configuration for point in measured}
+        remaining = [
+            c for c in remaining if c.configuration not in seen and codec_key(c.configuration) not in done
+        ]
+    return measured
+
+
 def measure_group(
     problem: Problem,
     bench: Workbench,
     group: Group,
     curves: dict[int, Curve],
-    reference: tuple[Served, float],
+    prices: dict[str, Prices],
+    yardstick: Yardstick,
     measured: list[OperatingPoint],
     most: int,
 ) -> Steps[tuple[OperatingPoint, ...]]:
     """Yield the share done; return the measured points of one codec.
 
+    Among themselves they are compared by ndis, ef_search and one price, which the clock corrects for all
+    of them together: a moment in which the machine is slow does not change their order.
+
     Args:
-        reference: the index that every latency is a ratio to, and its seconds a query.
+        yardstick: what every latency is a ratio to.
         most: points to measure at most.
     """
     bench.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
+    ratios: list[float] = []  # of the clock to the model: what this codec's price is off by
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
     shown = 1.0  # what the ef that was found was to the one predicted, for this codec
     while waiting and len(points) < most:
         candidate = waiting.pop(0)
-        served = bench.serve(candidate.configuration)
+        what = candidate.configuration
+        served = bench.serve(what)
         guess = round(candidate.ef_search * shown)
         tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
         shown = tuned.ef_search / candidate.ef_search
-        latency = quick_latency(problem, served, tuned, reference)
-        curve = curves[candidate.configuration.M]
-        point = operating_point(
-            problem,
-            served,
-            tuned,
-            candidate.memory,
-            candidate.ceiling * curve.recall_at(tuned.ef_search),
-            candidate.predicted_s,
-            latency,
-        )
-        points.append(point)
-        ratio = latency / candidate.latency_s
-        repriced = [replace(c, latency_s=c.latency_s * ratio) for c in waiting]
+        price = prices[encoder_name(what.codec, what.dims, what.cut)]
+        n_reranked = problem.options.k * what.rerank_factor
+        modelled = price.latency_s(tuned.ndis, tuned.ef_search, what.rerank, n_reranked)
+        timed = quick_latency(problem, served, tuned, yardstick)
+        ratios.append(float(np.log(timed / modelled)))
+        recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
+        points.append(operating_point(problem, served, tuned, candidate.memory, recall, modelled, timed))
+        off = float(np.exp(np.mean(ratios)))
+        points = [replace(p, modelled_latency_s=off * (p.predicted_latency_s or 0.0)) for p in points]
+        repriced = [replace(c, latency_s=c.predicted_s * off) for c in waiting]
         keep = unbeaten(repriced, repriced, [*measured, *points], MEASURED_SLACK)
         del served  # its links, before those of the next are made
         problem.base.release()
@@ -180,21 +249,6 @@ def measure_group(
         waiting = [c for c in waiting if c.configuration in kept]
         yield len(points) / (len(points) + len(waiting))
     return tuple(points)
-
-
-def quick_latency(problem: Problem, served: Served, tuned: Tuned, reference: tuple[Served, float]) -> float:
-    """Return seconds a query: the ratio to the reference in a few rounds, times the reference's."""
-    served.set_ef(tuned.ef_search)
-    k = problem.options.k
-    queries = problem.raw[problem.tune[:QUICK_QUERIES]]
-    timings = interleave(
-        [lambda q: reference[0].index.search(q, k), lambda q: served.index.search(q, k)],
-        queries,
-        problem.options.seed,
-        fewest=QUICK_ROUNDS,
-        most=QUICK_ROUNDS,
-    )
-    return timings.ratio(1, 0) * reference[1]
 
 
 def out_of_time(started: float, budget_s: float | None, share: float) -> bool:

@@ -16,6 +16,8 @@ from tuner.types import FloatArray, IdArray, Options, Recall
 
 CHANCE_TO_VALIDATE = 1.282
 """Standard normal quantile of .9: how surely a point that passes on one half passes on the other."""
+USUAL_SPREAD = 1.5
+"""Standard deviation of recall over queries, as a multiple of what independent hits would have."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Problem:
         tune: positions of the half that parameters are chosen on.
         validate: positions of the half that is reported.
         links_path: level 0 lists of the one graph.
+        measured_aim: ``aim``, once the spread of hits over queries is known.
     """
 
     options: Options
@@ -40,6 +43,7 @@ class Problem:
     validate: IdArray
     links_path: Path
     threads: int
+    measured_aim: float | None = None
 
     def hits(self, ids: IdArray, half: IdArray) -> NDArray[np.int64]:
         """Return tie-aware hits per query of ids that were returned for one half."""
@@ -61,10 +65,9 @@ class Problem:
         bound = float(ndtri(self.options.confidence)) * on_validate + 1 / (len(self.validate) + 1)
         return bound + CHANCE_TO_VALIDATE * float(np.hypot(on_tune, on_validate))
 
-    def passes(self, tune_hits: NDArray[np.int64]) -> bool:
-        """Return whether a point's tune half is good enough to choose it."""
-        mean = float(tune_hits.mean()) / self.options.k
-        return mean >= min(1.0, self.options.recall + self.margin(tune_hits))
+    def needed(self, tune_hits: NDArray[np.int64]) -> float:
+        """Return the mean recall from which on a point's tune half is good enough to choose it."""
+        return min(1.0, self.options.recall + self.margin(tune_hits))
 
     def validated(self, recall: Recall) -> bool:
         """Return whether the held-out half supports the target."""
@@ -78,11 +81,23 @@ class Problem:
 
     @property
     def aim(self) -> float:
-        """Mean recall that predictions are made for: the target and a margin guessed from its variance."""
+        """Mean recall that predictions are made for: the target, and a margin until that is measured."""
+        if self.measured_aim is not None:
+            return self.measured_aim
         target, k = self.options.recall, self.options.k
-        spread = 1.5 * float((target * (1 - target) / k) ** 0.5)
-        width = float(ndtri(self.options.confidence)) + CHANCE_TO_VALIDATE * 2**0.5
-        return min(target + width * spread / float(len(self.tune) ** 0.5), 1 - 0.3 * (1 - target))
+        return self._aim(USUAL_SPREAD * float((target * (1 - target) / k) ** 0.5))
+
+    def aim_of(self, hits: NDArray[np.int64]) -> float:
+        """Return the aim that the spread of some queries' hits, near the target, asks for."""
+        return self._aim(float((hits / self.options.k).std(ddof=1)))
+
+    def _aim(self, spread: float) -> float:
+        target, n_tune, n_validate = self.options.recall, len(self.tune), len(self.validate)
+        spread = float(np.hypot(spread, n_tune**-0.5))  # the imaginary query that fails, as in the bound
+        errors = spread / n_tune**0.5, spread / n_validate**0.5
+        bound = float(ndtri(self.options.confidence)) * errors[1] + 1 / (n_validate + 1)
+        margin = bound + CHANCE_TO_VALIDATE * float(np.hypot(*errors))
+        return float(min(target + margin, 1 - 0.3 * (1 - target)))
 
     def max_memory_bytes(self) -> float:
         """Return the limit on resident bytes, infinite without one."""

@@ -1,0 +1,94 @@
+"""Every candidate that the surface predicts for a problem, with its bytes by arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from tuner.curves import Curve
+from tuner.data.base import Base
+from tuner.graph import Links
+from tuner.quantizers import quantizer
+from tuner.surface import Candidate, MemoryOf, Prices, candidates
+from tuner.sweep.problem import Problem
+from tuner.sweep.workbench import encoder_name
+from tuner.types import Ceiling, Configuration, Memory
+
+NEARLY = 0.9995
+
+
+def whole_surface(
+    problem: Problem,
+    curves: dict[int, Curve],
+    ceilings: tuple[Ceiling, ...],
+    prices: dict[str, Prices],
+    links: Links,
+    *,
+    disk: bool = False,
+    aim: float | None = None,
+) -> list[Candidate]:
+    """Return every candidate of the surface; with ``disk`` those whose store would lie on disk."""
+    if disk:
+        problem = replace(problem, options=replace(problem.options, rerank_store="disk"))
+    found: list[Candidate] = []
+    for ceiling in ceilings:
+        relaxed = disk or (aim is not None and aim < problem.aim)
+        if not ceiling.recall_at or (ceiling.excluded and not relaxed):
+            continue
+        name = encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)
+        memory_of = partial(rough_memory, problem.base, links)
+        found += surface_of(problem, curves, ceiling, prices[name], memory_of, aim)
+    return found
+
+
+def best_reachable(curves: dict[int, Curve], ceilings: tuple[Ceiling, ...]) -> float:
+    """Return the highest recall that the model gives any configuration."""
+    best = max((max(c.recall_at.values()) for c in ceilings if c.recall_at), default=0.0)
+    return NEARLY * best * max(float(curve.recall[-1]) for curve in curves.values())
+
+
+def surface_of(
+    problem: Problem,
+    curves: dict[int, Curve],
+    ceiling: Ceiling,
+    prices: Prices,
+    memory_of: MemoryOf,
+    aim: float | None = None,
+) -> list[Candidate]:
+    """Return the candidates of one codec under the problem's options.
+
+    Args:
+        aim: recall to predict for instead of the problem's own.
+    """
+    space = problem.options.space
+    return candidates(
+        ceiling,
+        curves,
+        prices,
+        memory_of,
+        aim=problem.aim if aim is None else aim,
+        k=problem.options.k,
+        ef_construction=space.ef_construction,
+        ef_max=space.ef_search_max,
+        stores={store: quantizer(store, problem.base.d).code_bytes for store in space.rerank_stores},
+        factors=space.rerank_factors,
+        store_at=problem.options.rerank_store,
+    )
+
+
+def rough_memory(base: Base, links: Links, configuration: Configuration) -> Memory:
+    """Return bytes by part without headers and codebooks: enough to compare before training."""
+    n = base.n
+    store = 0
+    if configuration.rerank is not None:
+        store = n * quantizer(configuration.rerank, base.d).code_bytes
+    on_disk = configuration.rerank_at == "disk"
+    return Memory(
+        codes_bytes=n * quantizer(configuration.codec, configuration.dims).code_bytes,
+        links_bytes=4 * links.n_slots(configuration.M),
+        levels_bytes=12 * n,
+        ids_bytes=0 if base.rows is None else 8 * n,
+        rerank_bytes=0 if on_disk else store,
+        overhead_bytes=0,
+        disk_bytes=store if on_disk else 0,
+    )

@@ -1,0 +1,116 @@
+"""The one build: codes that stand for exact distances, the graph on them, the curves of every derived M."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tuner.backends.faiss_hnsw import Encoded
+from tuner.ceilings import Pool, encode_rows, measure_ceiling
+from tuner.curves import measure_curves
+from tuner.data.base import Base
+from tuner.graph import Links, build
+from tuner.quantizers import Encoder, View, from_bytes, quantizer, train
+from tuner.sweep.problem import Problem
+from tuner.types import CurvePoint, Steps
+
+CODECS = ("SQ8", "fp16")
+LEAST_CEILING = 0.97
+"""Measured: graphs built on codes of this ceiling are as good as those built on float32, and their curves
+over the ceiling are those of exact distances."""
+TRAIN_SAMPLE = 10_000
+CURVE_QUERIES = 400
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A codec that stands for exact distances.
+
+    Attributes:
+        ceiling: its recall in an exhaustive scan.
+        trained: the serialized encoder.
+    """
+
+    codec: str
+    ceiling: float
+    trained: bytes
+
+
+class StandInCodes:
+    """The stand-in with its codes of the whole base, encoded when they are first asked for."""
+
+    def __init__(self, base: Base, stand_in: StandIn) -> None:
+        self.base = base
+        self.ceiling = stand_in.ceiling
+        self.encoder: Encoder = from_bytes(
+            quantizer(stand_in.codec, base.d), View("none", base.d), stand_in.trained
+        )
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """Codes of every row; for float32 the base itself."""
+        if self.encoder.codec.name == "fp32":
+            return Encoded(self.encoder, self.base.x.view(np.uint8))
+        codes = encode_rows(self.base, self.encoder)
+        self.base.release()
+        return Encoded(self.encoder, codes)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the derived graphs do.
+
+    Attributes:
+        aim: mean recall that a point needs on the tune half, judged by the spread seen near it.
+    """
+
+    points: tuple[CurvePoint, ...]
+    aim: float
+
+
+def choose_stand_in(problem: Problem, pool: Pool) -> Steps[StandIn]:
+    """Return the cheapest codec whose ceiling is high enough, or float32."""
+    base = problem.base
+    sample = base.sample(TRAIN_SAMPLE, problem.options.seed)
+    shallow = pool.shallow(2 * pool.k)
+    for name in CODECS:
+        encoder = train(quantizer(name, base.d), View("none", base.d), None, base.metric, sample, 0)
+        codes = encode_rows(base, encoder, shallow.rows)
+        ceiling = measure_ceiling(shallow, encoder, codes, {}, (1,), 0.0).recall_at[1]
+        if ceiling >= LEAST_CEILING:
+            return StandIn(name, ceiling, encoder.to_bytes())
+    yield 1.0
+    fp32 = train(quantizer("fp32", base.d), View("none", base.d), None, base.metric, sample[:1], 0)
+    return StandIn("fp32", 1.0, fp32.to_bytes())
+
+
+def build_graph(problem: Problem, stand_in: StandInCodes) -> Steps[Links]:
+    """Yield the share done; return the graph of the space's largest M."""
+    space, seed = problem.options.space, problem.options.seed
+    return (
+        yield from build(
+            problem.base, stand_in.encoder, max(space.M), space.ef_construction, seed, problem.links_path
+        )
+    )
+
+
+def trace_curves(problem: Problem, links: Links, stand_in: StandInCodes) -> Steps[Curves]:
+    """Yield the share done; return the curves, and the aim that the spread over queries asks for."""
+    options, base = problem.options, problem.base
+    few = problem.tune[:CURVE_QUERIES]
+    points, hits = yield from measure_curves(
+        base,
+        links,
+        problem.links_path,
+        stand_in.encoded,
+        ceiling=stand_in.ceiling,
+        Ms=options.space.M,
+        queries=problem.queries[few],
+        truth=problem.truth.part(few),
+        target=problem.aim,
+        ef_max=options.space.ef_search_max,
+    )
+    base.release()
+    return Curves(points, problem.aim_of(hits))

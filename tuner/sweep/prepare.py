@@ -1,0 +1,124 @@
+"""From the user's files to a problem: queries split, the base prepared, exact neighbours, the truth pool."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from tuner.ceilings import Pool, make_pool
+from tuner.data.base import Base, open_prepared, prepare, prepared_queries
+from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.vectors import Vectors
+from tuner.journal import Journal
+from tuner.machine import available_cores
+from tuner.sweep.problem import Problem
+from tuner.truth import Truth, cached
+from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
+
+PREPARED, LINKS = "base.f32", "links.i32"
+"""Scratch files beside the journal."""
+POOL_QUERIES = 192
+POOL_DEPTH = 1000
+
+
+def split(
+    base: Vectors, queries: Vectors | None, profile: Profile, options: Options
+) -> tuple[FloatArray, QuerySet, tuple[IdArray, IdArray]]:
+    """Return the raw queries, what is known of them, and the positions of the two halves."""
+    if queries is None:
+        rows = hold_out(base.n, options.n_queries, options.seed)
+        raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
+    else:
+        rows = np.zeros(0, dtype=np.int64)
+        raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
+    tune, validate = split_halves(len(raw), options.seed)
+    query_set = QuerySet(
+        source=source,
+        fingerprint=fingerprint,
+        n_tune=len(tune),
+        n_validate=len(validate),
+        held_out_rows=tuple(int(row) for row in rows),
+        n_in_base=count_in_base(base, raw, rows),
+    )
+    return raw, query_set, (tune, validate)
+
+
+def prepared_base(
+    journal: Journal, base: Vectors, profile: Profile, held_out: IdArray, work: Path
+) -> Generator[Event, None, Base]:
+    """Yield events; return the prepared base, written once and mapped."""
+    path = work / PREPARED
+
+    def write() -> Steps[tuple[int, int]]:
+        prepared = yield from prepare(base, profile.metric, held_out, profile.norm_max, path)
+        return prepared.n, prepared.d
+
+    n, d = yield from journal.stage(
+        "prepare",
+        "write the prepared base",
+        tuple[int, int],
+        write,
+        intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
+    )
+    return open_prepared(path, n, d, profile.metric, held_out, profile.norm_max)
+
+
+def pose(
+    journal: Journal,
+    options: Options,
+    profile: Profile,
+    query_set: QuerySet,
+    prepared: Base,
+    raw: FloatArray,
+    halves: tuple[IdArray, IdArray],
+    work: Path,
+) -> Generator[Event, None, Problem]:
+    """Yield events; return the problem, with the exact neighbours of every query."""
+    queries = prepared_queries(raw, profile.metric)
+    truth, from_cache = yield from journal.stage(
+        "truth",
+        "exact neighbours of every query",
+        tuple[Truth, bool],
+        lambda: cached(_truth_key(profile, query_set, "truth"), prepared.x, queries, options.k, options.k),
+    )
+    if from_cache:
+        yield Note("exact neighbours came from the cache of an earlier run")
+    return Problem(
+        options=options,
+        base=prepared,
+        raw=raw,
+        queries=queries,
+        truth=truth,
+        tune=halves[0],
+        validate=halves[1],
+        links_path=work / LINKS,
+        threads=options.threads or available_cores(),
+    )
+
+
+def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
+    """Yield the share done; return the pool that ceilings are measured on."""
+    options = problem.options
+    queries = problem.queries[problem.tune[:POOL_QUERIES]]
+    depth = max(POOL_DEPTH, 2 * options.k * max(options.space.rerank_factors))
+    key = _truth_key(profile, query_set, "pool")
+    truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)
+    return make_pool(problem.base, queries, truth)
+
+
+def is_whole(path: Path, size: int) -> bool:
+    """Return whether a scratch file is there with all its bytes."""
+    return path.exists() and path.stat().st_size == size
+
+
+def _truth_key(profile: Profile, query_set: QuerySet, what: str) -> tuple[object, ...]:
+    return (
+        what,
+        profile.fingerprint,
+        profile.metric,
+        query_set.fingerprint,
+        query_set.held_out_rows,
+        query_set.n_tune,
+    )
