@@ -101,7 +101,7 @@ def time_kernels(
 
 
 def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
-    searchers = [_searcher(graph, encoder) for encoder in batch]
+    searchers = [searcher(graph, encoder) for encoder in batch]
     calls = [_caller(encoder) for encoder in batch]
     rng = np.random.default_rng(len(batch))
     seconds, overhead, ndis = (np.zeros((len(batch), ROUNDS)) for _ in range(3))
@@ -125,7 +125,7 @@ def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
 
 def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder]) -> dict[str, Reranking]:
     """Return what each store costs, on top of a search of ``under`` that returns as many candidates."""
-    whole, kept = _searcher(graph, under)
+    whole, kept = searcher(graph, under)
     refined = []
     for store in stores.values():
         codes = store.encode(graph.rows)
@@ -153,7 +153,7 @@ def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder
     return costs
 
 
-def _searcher(graph: SmallGraph, encoder: Encoder) -> tuple[faiss.Index, Any]:
+def searcher(graph: SmallGraph, encoder: Encoder) -> tuple[faiss.Index, Any]:
     """Return the small graph over the encoder's codes, and what it borrows."""
     index = encoder.empty(M)
     faiss.downcast_index(index.storage).add(encoder.transform(graph.rows))

@@ -23,7 +23,7 @@ from tuner.steps import scaled
 from tuner.surface import Candidate, Prices
 from tuner.sweep.candidates import rough_memory, surface_of
 from tuner.sweep.one_graph import StandInCodes
-from tuner.sweep.prices import FullSize, prices_of, time_full_size
+from tuner.sweep.prices import FullSize, Large, prices_of, time_full_size
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import encoder_name
 from tuner.types import Ceiling, FloatArray, Options, Space, Steps
@@ -140,10 +140,11 @@ def study_codecs(
         store: train(quantizer(store, base.d), whole, None, base.metric, sample, options.seed)
         for store in options.space.rerank_stores
     }
-    timed = [(stand_in.encoded, kernels[encoder_name(stand_in.encoder.codec.name, base.d, "none")])]
+    built_on = Large(stand_in.encoded, kernels[encoder_name(stand_in.encoder.codec.name, base.d, "none")])
+    exact = None
     if stand_in.encoder.codec.name != "fp32":
-        exact = Encoded(fp32, base.x.view(np.uint8))
-        timed.append((exact, kernels[encoder_name("fp32", base.d, "none")]))
+        exact_codes = Encoded(fp32, base.x.view(np.uint8))
+        exact = Large(exact_codes, kernels[encoder_name("fp32", base.d, "none")])
     desk = Desk(
         problem=problem,
         links=links,
@@ -155,7 +156,7 @@ def study_codecs(
         stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
         kernels={name: kernels[timed_as[name]] for name in timed_as},
         rerankings=time_rerankings(graph, fp32, stores),
-        full=time_full_size(problem, links, timed),
+        full=time_full_size(problem, links, graph, built_on, exact),
     )
     for name in {*ALWAYS_TRAINED, *stores}:
         encoder = stores.get(name) or train(

@@ -18,7 +18,9 @@ from tuner.types import Latency, OperatingPoint, Recall, Steps
 SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
-TIMED_QUERIES = 192
+TIMED_QUERIES = 512
+A_ROUND = 128
+ROUNDS = 6
 MOST_FINALISTS = 8
 CLOSEST = 6
 MOST_RAISED = 4
@@ -122,7 +124,9 @@ def time_finalists(
             servers.append(bench.serve(configuration))
             servers[-1].set_ef(ef_search)
         searches = [yardstick.search, *(_search_of(served, k) for served in (servers[0], *servers))]
-        timings = interleave(searches, queries, problem.options.seed, twins=(1, 2))
+        timings = interleave(
+            searches, queries, problem.options.seed, a_round=A_ROUND, twins=(1, 2), fewest=ROUNDS
+        )
         noise = max(noise, abs(timings.ratio(2, 1) - 1))
         drift = yardstick.mean_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[2:], start=2):

@@ -1,13 +1,13 @@
 """Seconds that codecs cost at full size, from small graphs that fit in the cache and two large ones.
 
 A small index fits in the cache, a large one does not. What a fetched code costs beyond that is measured
-at full size for float32 and for the codec that the graph was built on; for others it lies on the line
-through these two, by the cache lines of a code.
+at full size for the codec that the graph was built on and for float32; for others it lies on the line
+through these two, by the cache lines of a code. Small and large are timed in the same rounds: a machine
+that others use is faster in one second than in the next.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import faiss
@@ -15,15 +15,18 @@ import numpy as np
 from scipy.optimize import nnls
 
 from tuner.backends.faiss_hnsw import Encoded
+from tuner.curves import search_counted
 from tuner.graph import Links, transplant
-from tuner.kernels import Kernel, Reranking
+from tuner.kernels import Kernel, Reranking, SmallGraph, searcher
 from tuner.surface import Prices
 from tuner.sweep.problem import Problem
-from tuner.timing import one_core
+from tuner.timing import interleave
+from tuner.types import FloatArray
 
 TIMED_EF = (32, 96)
-TIMED_QUERIES = 128
-MANY_LINKS = 24
+A_ROUND = 128
+ROUNDS = 6
+MANY_LINKS = 16
 HOPS_A_DISTANCE = 0.1
 """In the small graph that kernels are timed through: 64 hops for about 600 distances."""
 LEAST_SHARE = 0.3
@@ -51,57 +54,86 @@ class FullSize:
         return self.miss_s + self.line_s * (lines - 1)
 
 
-def time_full_size(problem: Problem, links: Links, timed: list[tuple[Encoded, Kernel]]) -> FullSize:
-    """Return what full size adds, from searches through the real graph, one query at a time.
+@dataclass(frozen=True)
+class Large:
+    """Codes of all rows, and what their codec costs in the small graph."""
 
-    Few links and many are timed at two ef_search each; a distance of each codec and a hop are fitted.
+    encoded: Encoded
+    kernel: Kernel
+
+
+class Contestant:
+    """A graph index at one ef_search, its distances and hops a query counted."""
+
+    def __init__(self, index: faiss.IndexHNSW, ef_search: int, queries: FloatArray, k: int) -> None:
+        self.index, self.ef_search, self.k = index, ef_search, k
+        index.hnsw.efSearch = ef_search
+        self.ndis = search_counted(index, queries, k)[1]
+        self.hops = float(max(ef_search, k))
+
+    def search(self, queries: FloatArray) -> None:
+        """Search at its own ef_search: others share the index."""
+        self.index.hnsw.efSearch = self.ef_search
+        self.index.search(queries, self.k)
+
+
+def time_full_size(
+    problem: Problem, links: Links, graph: SmallGraph, large: Large, exact: Large | None
+) -> FullSize:
+    """Return what full size adds.
+
+    Few links and many are timed at two ef_search each; a distance and a hop are fitted to the four.
 
     Args:
-        timed: codes of all rows, and what they cost in the small graph: one codec or two.
+        graph: the small graph.
+        large: the codec that the graph was built on.
+        exact: float32, where that is another.
     """
     Ms = problem.options.space.M
     few, many = min(Ms), min(Ms, key=lambda M: abs(M - MANY_LINKS))
-    counted, seconds = [], []
-    for number, (encoded, kernel) in enumerate(timed):
-        for M in {few, many} if number == 0 else {few}:
-            for ndis, hops, took in _searches(problem, links, M, encoded):
-                distances = [0.0] * len(timed)
-                distances[number] = ndis
-                counted.append([*distances, hops])
-                seconds.append(max(0.0, took - kernel.query_s))
-    *distance_s, hop_s = (float(price) for price in nnls(np.array(counted), np.array(seconds))[0])
-    extra = [
-        max(0.0, at_full_size - _alone(kernel, hop_s))
-        for at_full_size, (_, kernel) in zip(distance_s, timed, strict=True)
-    ]
-    lines = [kernel.lines for _, kernel in timed]
-    if len(timed) < 2 or lines[0] == lines[1]:
-        return FullSize(hop_s, 0.0, extra[0] / max(1, lines[0]))
-    line_s = max(0.0, (extra[0] - extra[1]) / (lines[0] - lines[1]))
-    fewest = int(np.argmin(lines))
-    return FullSize(hop_s, max(0.0, extra[fewest] - line_s * (lines[fewest] - 1)), line_s)
-
-
-def _searches(problem: Problem, links: Links, M: int, encoded: Encoded) -> list[tuple[float, float, float]]:
-    """Return distances, hops and seconds a query at each ef_search."""
-    k = problem.options.k
-    queries = encoded.encoder.transform(problem.queries[problem.tune[:TIMED_QUERIES]])
-    index = transplant(links, M, problem.links_path, encoded.encoder.empty(M), encoded.codes)
-    index.hnsw.efSearch = max(TIMED_EF)
-    index.search(queries, k)  # fetches every page that will be touched
-    found = []
-    with one_core():
-        for ef in TIMED_EF:
-            index.hnsw.efSearch = ef
-            faiss.cvar.hnsw_stats.reset()
-            start = time.perf_counter()
-            for number in range(len(queries)):
-                index.search(queries[number : number + 1], k)
-            took = (time.perf_counter() - start) / len(queries)
-            found.append((faiss.cvar.hnsw_stats.ndis / len(queries), float(max(ef, k)), took))
-    del index
+    prepared = problem.queries[problem.tune[: A_ROUND * ROUNDS]]
+    queries = large.encoded.encoder.transform(prepared)
+    indexes = [_transplanted(problem, links, M, large) for M in sorted({few, many})]
+    asked = [Contestant(index, ef, queries, problem.options.k) for index in indexes for ef in TIMED_EF]
+    small = searcher(graph, large.encoded.encoder)[1][1]  # without the transforms in front of it
+    ndis = search_counted(small, queries, problem.options.k)[1]
+    timings = interleave(
+        [lambda q: small.search(q, problem.options.k), *(each.search for each in asked)],
+        queries,
+        problem.options.seed,
+        a_round=A_ROUND,
+        most=ROUNDS,
+    )
+    # in the seconds of the rounds that the kernels were timed in
+    then = large.kernel.query_s + ndis * large.kernel.distance_s
+    took = [then * timings.ratio(number + 1, 0) - large.kernel.query_s for number in range(len(asked))]
+    counted = np.array([[each.ndis, each.hops] for each in asked])
+    distance_s, hop_s = (float(price) for price in nnls(counted, np.maximum(took, 0.0))[0])
+    extra_s = max(0.0, distance_s - _alone(large.kernel, hop_s))
+    del indexes[1:]
+    if exact is None:
+        return FullSize(hop_s, 0.0, extra_s / large.kernel.lines)
+    k, narrow = problem.options.k, exact.encoded.encoder.codec.width
+    rival = Contestant(_transplanted(problem, links, few, exact), max(TIMED_EF), prepared, k)
+    same = asked[len(TIMED_EF) - 1]
+    both = interleave(
+        [same.search, lambda q: rival.search(q[:, :narrow])],
+        queries,
+        problem.options.seed,
+        a_round=A_ROUND,
+        most=ROUNDS,
+    )
+    exact_s = both.ratio(1, 0) * (took[len(TIMED_EF) - 1] + large.kernel.query_s) - exact.kernel.query_s
+    exact_extra_s = (exact_s - rival.hops * hop_s) / rival.ndis - _alone(exact.kernel, hop_s)
+    more_lines = exact.kernel.lines - large.kernel.lines
+    line_s = max(0.0, exact_extra_s - extra_s) / more_lines if more_lines else extra_s / large.kernel.lines
     problem.base.release()
-    return found
+    return FullSize(hop_s, max(0.0, extra_s - line_s * (large.kernel.lines - 1)), line_s)
+
+
+def _transplanted(problem: Problem, links: Links, M: int, large: Large) -> faiss.IndexHNSW:
+    encoder = large.encoded.encoder
+    return transplant(links, M, problem.links_path, encoder.empty(M), large.encoded.codes)
 
 
 def _alone(kernel: Kernel, hop_s: float) -> float:

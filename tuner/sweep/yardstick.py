@@ -11,8 +11,7 @@ from tuner.sweep.problem import Problem
 from tuner.timing import FEWEST_ROUNDS, Search, Yardstick, interleave
 from tuner.types import FloatArray, Steps
 
-TIMED_QUERIES = 256
-QUICK_QUERIES = 128
+A_ROUND = 128
 QUICK_ROUNDS = 3
 WINDOW_BYTES = 16 << 20
 WINDOW_SHARE = 0.25
@@ -51,8 +50,8 @@ def yardstick_search(problem: Problem) -> Search:
 
 def time_yardstick(problem: Problem, search: Search) -> Steps[float]:
     """Return its seconds a query."""
-    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
-    timings = interleave([search], queries, problem.options.seed, most=FEWEST_ROUNDS)
+    queries = problem.raw[problem.tune]
+    timings = interleave([search], queries, problem.options.seed, a_round=A_ROUND, most=FEWEST_ROUNDS)
     yield 1.0
     return timings.latency(0, 0).mean_s
 
@@ -63,8 +62,9 @@ def quick_latency(problem: Problem, served: Served, tuned: Tuned, yardstick: Yar
     k = problem.options.k
     timings = interleave(
         [yardstick.search, lambda q: served.index.search(q, k)],
-        problem.raw[problem.tune[:QUICK_QUERIES]],
+        problem.raw[problem.tune[: A_ROUND * QUICK_ROUNDS]],
         problem.options.seed,
+        a_round=A_ROUND,
         fewest=QUICK_ROUNDS,
         most=QUICK_ROUNDS,
     )
