@@ -48,8 +48,7 @@ class Candidate:
     """A configuration with what is predicted of it.
 
     Attributes:
-        latency_s: predicted seconds a query, corrected by what was measured since.
-        predicted_s: the same, never corrected.
+        latency_s: predicted seconds a query.
     """
 
     configuration: Configuration
@@ -57,7 +56,6 @@ class Candidate:
     ceiling: float
     ndis: float
     latency_s: float
-    predicted_s: float
     memory: Memory
 
 
@@ -115,7 +113,6 @@ def candidates(
                     ceiling=best,
                     ndis=ndis,
                     latency_s=latency,
-                    predicted_s=latency,
                     memory=memory_of(configuration),
                 )
             )

@@ -3,10 +3,10 @@
 Absolute latency on a shared machine is not repeatable, ratios from the same moment are. So a round
 goes through the queries in small blocks, every contestant takes its turn at each block, in random
 order, and what is compared are ratios to a reference that has its turn too. Measured: the same index
-entered twice differs by 1.4 % where blocks have 32 queries, by 5 % where each contestant runs through
-192 queries at once. The price: contestants take each other's place in the shared cache. A few queries
-that are not timed begin each turn, but a small index still gains less on a large one than it would on
-a machine of its own (measured: 1.4 times as fast beside it, 1.7 alone), so that gains are understated.
+entered twice differs by 3 % after 12 blocks and by 1.4 % after 20. Smaller blocks settle sooner, but
+contestants take each other's place in the shared cache: an index that was 1.9 times as fast as a larger
+one alone was 1.4 times as fast beside it in blocks of 32 queries, 1.75 in blocks of 128 after a few
+queries that are not timed.
 """
 
 from __future__ import annotations
@@ -27,29 +27,16 @@ from tuner.types import FloatArray, Latency
 Search = Callable[[FloatArray], object]
 """Searches queries (nq, d); one at a time when it is timed."""
 
-FEWEST_ROUNDS = 4
-MOST_ROUNDS = 8
+FEWEST_ROUNDS = 8
+MOST_ROUNDS = 16
 ALIKE = 0.03
 """The same index entered twice may differ by this share when rounds end."""
-BLOCK, WARM_UP = 32, 8
+BLOCK, WARM_UP = 128, 16
 """Queries that a contestant answers in one turn, a few ms, and others that it answers before, not timed."""
 WILD = 3.0
 """Blocks whose ratio is more standard deviations than this from the median are clipped to it."""
 SETTLED = 0.015
 """Rounds end when the standard error of every ratio is below this share."""
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """A small index that has its turn in every timing, so that timings can be compared.
-
-    Attributes:
-        search: takes the queries that its rivals get.
-        mean_s: seconds a query, measured once.
-    """
-
-    search: Search
-    mean_s: float
 
 
 @dataclass(frozen=True)

@@ -285,9 +285,8 @@ class OperatingPoint:
         recall: on the tune half, which chose ``ef_search``.
         validated: on the held-out half; None when the point was not a finalist.
         predicted_recall: by the model, at the ``ef_search`` that was found.
-        predicted_latency_s: by the model's prices, at the measured ndis.
-        modelled_latency_s: the same at the price that the clock showed for this codec: what decides
-            among points of one codec; after the last rounds it is the measured mean.
+        modelled_latency_s: by its ndis and ef_search, at prices that are the same for all points of a codec;
+            for finalists the price is what the clock showed in the last rounds.
         reads_per_query: random reads of the re-ranking store on disk.
         reaches_target: the lower bounds meet the target on every half measured.
     """
@@ -299,7 +298,6 @@ class OperatingPoint:
     bytes_read_per_query: float
     memory: Memory
     predicted_recall: float | None
-    predicted_latency_s: float | None
     modelled_latency_s: float
     reads_per_query: float = 0.0
     latency: Latency | None = None

@@ -11,12 +11,12 @@ from tuner.steps import scaled
 from tuner.sweep.measure import Tuned, bisect, judged, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.timing import Yardstick, interleave
+from tuner.timing import BLOCK, interleave
 from tuner.types import Baseline, Configuration, FloatArray, Latency, OperatingPoint, Recall, Steps
 
 USUAL_M = 16
 USUAL_EF_CONSTRUCTION = 200
-TIMED_QUERIES = 256
+TIMED_QUERIES = 512
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def graph_baseline(reference: Reference, latency: Latency, recommended: Operatin
 
 
 def hnswlib_baseline(
-    problem: Problem, yardstick: Yardstick, recommended: OperatingPoint, guess: int
+    problem: Problem, bench: Workbench, recommended: OperatingPoint, guess: int
 ) -> Steps[Baseline]:
     """Yield the share done; return a really built hnswlib index, tuned and timed the same way."""
     options, k = problem.options, problem.options.k
@@ -95,17 +95,20 @@ def hnswlib_baseline(
     )
 
     wide = problem.base.metric == "ip"
+    served = bench.serve(recommended.configuration)
+    served.set_ef(recommended.ef_search)
 
     def search_prepared(query: FloatArray) -> object:
         return built.index.knn_query(np.pad(query, ((0, 0), (0, 1))) if wide else query, k=k, num_threads=1)
 
     timings = interleave(
-        [yardstick.search, search_prepared],
+        [lambda q: served.index.search(q, k), search_prepared],
         # prepared already: a vector is as fast to normalise in C as it is slow in Python
         np.ascontiguousarray(problem.queries[problem.tune[:TIMED_QUERIES], : problem.raw.shape[1]]),
         options.seed,
+        a_round=BLOCK,
     )
-    latency = timings.latency(1, 0).scaled(yardstick.mean_s / timings.latency(0, 0).mean_s)
+    latency = timings.latency(1, 0).scaled(_mean(recommended) / timings.latency(0, 0).mean_s)
     memory = built.serialized_bytes()
     return Baseline(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",

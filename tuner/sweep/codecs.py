@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from tuner.backends.faiss_hnsw import Encoded
 from tuner.ceilings import Pool, encode_rows, measure_ceiling, store_distances
 from tuner.curves import Curve
@@ -23,7 +21,7 @@ from tuner.steps import scaled
 from tuner.surface import Candidate, Prices
 from tuner.sweep.candidates import rough_memory, surface_of
 from tuner.sweep.one_graph import StandInCodes
-from tuner.sweep.prices import FullSize, Large, prices_of, time_full_size
+from tuner.sweep.prices import FullSize, exact_codes, prices_of
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import encoder_name
 from tuner.types import Ceiling, FloatArray, Options, Space, Steps
@@ -41,6 +39,7 @@ SLACK = 0.10
 """Share by which a predicted latency may be too high when a codec is left out because of it."""
 RERANKED_SLACK = -0.05
 """The same with re-ranking, whose predictions were seen to err on the low side only."""
+BEATEN = "another codec takes less memory and less time"
 TRAINED_SLACK = -0.10
 """A codec that takes seconds to train must promise at least this gain."""
 MOST_LINKS = 1.0
@@ -79,7 +78,11 @@ class Desk:
     stores: dict[str, FloatArray]
     kernels: dict[str, Kernel]
     rerankings: dict[str, Reranking]
+    fetch_s: float
+    """Seconds that fetching adds to a candidate that is re-ranked."""
     full: FullSize
+    timed: dict[str, float] = field(default_factory=dict)
+    """Seconds a distance at full size, by encoder name, of codecs that were timed there."""
     ceilings: list[Ceiling] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
@@ -140,11 +143,14 @@ def study_codecs(
         store: train(quantizer(store, base.d), whole, None, base.metric, sample, options.seed)
         for store in options.space.rerank_stores
     }
-    built_on = Large(stand_in.encoded, kernels[encoder_name(stand_in.encoder.codec.name, base.d, "none")])
-    exact = None
-    if stand_in.encoder.codec.name != "fp32":
-        exact_codes = Encoded(fp32, base.x.view(np.uint8))
-        exact = Large(exact_codes, kernels[encoder_name("fp32", base.d, "none")])
+    own_name = encoder_name(stand_in.encoder.codec.name, base.d, "none")
+    full = FullSize(problem, links, graph, stand_in.encoded, kernels[own_name])
+    rerankings = time_rerankings(graph, fp32, stores)
+    fetch_s = 0.0
+    if rerankings:
+        store, cost = next(iter(rerankings.items()))
+        codes = exact_codes(fp32, problem) if store == "fp32" else stand_in.encoded
+        fetch_s = max(0.0, full.candidate_s(codes) - cost.candidate_s)
     desk = Desk(
         problem=problem,
         links=links,
@@ -155,9 +161,11 @@ def study_codecs(
         shallow=_shallow(pool, options),
         stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
         kernels={name: kernels[timed_as[name]] for name in timed_as},
-        rerankings=time_rerankings(graph, fp32, stores),
-        full=time_full_size(problem, links, graph, built_on, exact),
+        rerankings=rerankings,
+        fetch_s=fetch_s,
+        full=full,
     )
+    desk.timed[own_name] = full.own_s
     for name in {*ALWAYS_TRAINED, *stores}:
         encoder = stores.get(name) or train(
             quantizer(name, base.d), whole, None, base.metric, sample, options.seed
@@ -195,7 +203,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
     base, options = desk.problem.base, desk.problem.options
     name = encoder_name(codec.name, view.dims, view.cut)
-    desk.prices[name] = prices_of(desk.kernels[name], desk.full, desk.rerankings)
+    _set_price(desk, name, desk.timed.get(name) or desk.full.guess_s(desk.kernels[name]))
     unknown = Ceiling(
         codec=codec.name,
         dims=view.dims,
@@ -216,15 +224,37 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     ceiling = _ceiling_on(desk, desk.shallow, encoder, spent)
     if desk.shallow is not desk.pool and set(options.space.rerank_factors) - ceiling.recall_at.keys():
         ceiling = _ceiling_on(desk, desk.pool, encoder, spent)
-    ceiling = replace(ceiling, distance_s=unknown.distance_s, excluded=reason)
     if not reason:
-        found = list(_candidates(desk, ceiling))
-        desk.known = _front_of([*desk.known, *found])
-        if not found:
-            best = max(ceiling.recall_at.values())
-            ceiling = replace(ceiling, excluded=f"its exhaustive scan reaches {best:.4f} at best")
+        reason = _not_worth_it(desk, name, codec, encoder, ceiling)
+    if not reason:
+        desk.known = _front_of([*desk.known, *_candidates(desk, ceiling)])
     desk.trained[name] = encoder.to_bytes()
-    desk.ceilings.append(ceiling)
+    desk.ceilings.append(replace(ceiling, distance_s=desk.prices[name].distance_s, excluded=reason))
+
+
+def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, ceiling: Ceiling) -> str:
+    """Return why a codec of this ceiling is of no use, or an empty string.
+
+    What is worth an index at the price that was guessed is timed at full size, and judged again.
+    """
+    found = list(_candidates(desk, ceiling))
+    if not found:
+        return f"its exhaustive scan reaches {max(ceiling.recall_at.values()):.4f} at best"
+    exhaustive = desk.problem.options.exhaustive
+    if (exhaustive or not _beaten(desk, codec, found)) and name not in desk.timed:
+        base = desk.problem.base
+        whole = codec.name == "fp32" and encoder.view.cut == "none"
+        codes = exact_codes(encoder, desk.problem) if whole else Encoded(encoder, encode_rows(base, encoder))
+        desk.timed[name] = desk.full.distance_s(codes)
+        _set_price(desk, name, desk.timed[name])
+        found = list(_candidates(desk, ceiling))
+    return BEATEN if not exhaustive and _beaten(desk, codec, found) else ""
+
+
+def _set_price(desk: Desk, name: str, distance_s: float) -> None:
+    desk.prices[name] = prices_of(
+        desk.kernels[name], distance_s, desk.full.hop_s, desk.rerankings, desk.fetch_s
+    )
 
 
 def _ceiling_on(desk: Desk, pool: Pool, encoder: Encoder, train_s: float) -> Ceiling:
@@ -263,18 +293,24 @@ def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
 
 def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
     """Return why even the best that can be hoped for would not help this codec, or an empty string."""
+    codec = quantizer(unknown.codec, unknown.dims)
     hope, with_store = _hope(desk, unknown)
     hoped = list(_candidates(desk, replace(unknown, recall_at=hope, recall_with=with_store)))
     if not hoped:
         return "no graph of the space reaches the target with it"
+    return f"even without any loss of its own {BEATEN}" if _beaten(desk, codec, hoped) else ""
+
+
+def _beaten(desk: Desk, codec: Quantizer, found: list[Candidate]) -> bool:
+    """Return whether what is known beats all of a codec's candidates."""
     if not desk.known:
-        return ""
-    if quantizer(unknown.codec, unknown.dims).needs_training:
-        slacks = [TRAINED_SLACK] * len(hoped)
+        return False
+    if codec.needs_training:
+        slacks = [TRAINED_SLACK] * len(found)
     else:
-        slacks = [RERANKED_SLACK if c.configuration.rerank else SLACK for c in hoped]
+        slacks = [RERANKED_SLACK if c.configuration.rerank else SLACK for c in found]
     for slack in set(slacks):
-        mine = [c for c, its in zip(hoped, slacks, strict=True) if its == slack]
+        mine = [c for c, its in zip(found, slacks, strict=True) if its == slack]
         beaten = dominated_by_more_than(
             [c.memory.resident_bytes for c in mine],
             [c.latency_s for c in mine],
@@ -283,8 +319,8 @@ def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
             slack,
         )
         if not beaten.all():
-            return ""
-    return "even without any loss of its own another codec takes less memory and less time"
+            return False
+    return True
 
 
 def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:

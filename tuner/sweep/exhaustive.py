@@ -16,11 +16,11 @@ from tuner.curves import Curve
 from tuner.graph import build_natively
 from tuner.journal import Journal
 from tuner.quantizers import quantizer
+from tuner.surface import Prices
+from tuner.sweep.codecs import Study
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench
-from tuner.sweep.yardstick import quick_latency
-from tuner.timing import Yardstick
+from tuner.sweep.workbench import Workbench, encoder_name
 from tuner.types import Ceiling, Configuration, Event, Memory, OperatingPoint, Steps
 
 GUESS = 64
@@ -64,12 +64,11 @@ def measure_everything(
     problem: Problem,
     bench: NativeBench,
     curves: dict[int, Curve],
-    ceilings: tuple[Ceiling, ...],
-    yardstick: Yardstick,
+    study: Study,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return every configuration of the space that could reach the target, measured."""
     measured: list[OperatingPoint] = []
-    for ceiling in ceilings:
+    for ceiling in study.ceilings:
         if not ceiling.recall_at or max(ceiling.recall_at.values()) < problem.options.recall:
             continue
         name = f"{ceiling.codec}@{ceiling.cut}{ceiling.dims}"
@@ -77,7 +76,7 @@ def measure_everything(
             f"native-{name}",
             f"build {name} natively",
             tuple[OperatingPoint, ...],
-            partial(_measure_codec, problem, bench, curves, ceiling, yardstick),
+            partial(_measure_codec, problem, bench, curves, ceiling, study.prices),
         )
         measured += points
     return measured
@@ -88,9 +87,10 @@ def _measure_codec(
     bench: NativeBench,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    yardstick: Yardstick,
+    prices: dict[str, Prices],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     space = problem.options.space
+    price = prices[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)]
     points = []
     for number, M in enumerate(space.M):
         for rerank, factor, best in _rerankings(problem, ceiling):
@@ -107,10 +107,9 @@ def _measure_codec(
             served = bench.serve(configuration)
             guess = curves[M].ef_for(min(problem.aim / best, 1.0)) or GUESS
             tuned = tune_ef(problem, served, guess, space.ef_search_max)
-            latency = quick_latency(problem, served, tuned, yardstick)
             predicted = best * curves[M].recall_at(tuned.ef_search)
             memory = bench.memory_of(configuration)
-            points.append(operating_point(problem, served, tuned, memory, predicted, None, latency))
+            points.append(operating_point(problem, served, tuned, memory, predicted, price))
         yield (number + 1) / len(space.M)
     problem.base.release()
     return tuple(points)

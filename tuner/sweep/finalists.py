@@ -8,23 +8,22 @@ import numpy as np
 
 from tuner.backends.faiss_hnsw import Served
 from tuner.pareto import dominated_by_more_than
+from tuner.surface import Prices
 from tuner.sweep.baseline import Reference
 from tuner.sweep.measure import measure_at, operating_point
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench
-from tuner.timing import Search, Yardstick, interleave, throughput
-from tuner.types import Latency, OperatingPoint, Recall, Steps
+from tuner.sweep.workbench import Workbench, encoder_name
+from tuner.timing import BLOCK, Search, interleave, throughput
+from tuner.types import Configuration, Latency, OperatingPoint, Recall, Steps
 
 SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
 TIMED_QUERIES = 512
-A_ROUND = 128
-ROUNDS = 6
 MOST_FINALISTS = 8
 CLOSEST = 6
 MOST_RAISED = 4
-RESIDENT_SHARE = 1.2
+RESIDENT_SHARE = 1.5
 """Finalists timed together take at most this many times the float32 base."""
 
 
@@ -57,7 +56,9 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
     return sorted(chosen, key=lambda p: (p.configuration.codec, p.configuration.dims, p.configuration.label))
 
 
-def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -> list[OperatingPoint]:
+def raise_ef(
+    problem: Problem, bench: Workbench, points: list[OperatingPoint], prices: dict[str, Prices]
+) -> list[OperatingPoint]:
     """Return points whose ef_search was raised until the held-out half supports the target too.
 
     Called only when no point holds on the held-out half; the report says that it then chose as well.
@@ -66,20 +67,18 @@ def raise_ef(problem: Problem, bench: Workbench, points: list[OperatingPoint]) -
     most = problem.options.space.ef_search_max
     near = sorted(points, key=lambda p: (-_lower(p.validated), p.configuration.label))
     for point in near[:CLOSEST]:
-        ef = point.ef_search
-        served = bench.serve(point.configuration)
+        ef, what = point.ef_search, point.configuration
+        served = bench.serve(what)
         while ef < most:
             ef = min(most, ef + max(1, ef // 12))
             tuned = measure_at(problem, served, ef)
-            more = tuned.ndis / point.ndis_per_query
             again = operating_point(
                 problem,
                 served,
                 tuned,
                 point.memory,
                 point.predicted_recall,
-                None if point.predicted_latency_s is None else more * point.predicted_latency_s,
-                more * point.modelled_latency_s,
+                prices[encoder_name(what.codec, what.dims, what.cut)],
             )
             if again.reaches_target:
                 raised.append(replace(again, predicted_recall=None))
@@ -94,41 +93,38 @@ def _lower(recall: Recall | None) -> float:
 
 
 def time_finalists(
-    problem: Problem,
-    bench: Workbench,
-    finalists: list[OperatingPoint],
-    yardstick: Yardstick,
-    reference: Reference,
+    problem: Problem, bench: Workbench, finalists: list[OperatingPoint], reference: Reference
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
     Args:
-        yardstick: has its turn in every batch.
         reference: the float32 index that people have today.
 
-    Batches are as large as memory allows. The first index of each runs twice, once as itself and once as
-    its own rival, which is the noise floor; the float32 reference is timed with the last batch.
+    Batches are as large as memory allows. The smallest index has its turn in all of them, so that they
+    can be compared, and has it twice: what it differs from itself by is the noise floor.
     """
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     contestants = [(p.configuration, p.ef_search) for p in finalists]
     contestants.append((reference.configuration, reference.ef_search))
-    sizes = [float(bench.memory_of(configuration).resident_bytes) for configuration, _ in contestants]
+    memories = [bench.memory_of(configuration) for configuration, _ in contestants]
+    smallest = int(np.argmin([memory.resident_bytes for memory in memories]))
+    # codes are shared by the finalists of a codec, which stand side by side
+    sizes = [
+        float(memory.resident_bytes - (memory.codes_bytes if _shares_codes(contestants, number) else 0))
+        for number, memory in enumerate(memories)
+    ]
+    limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d - memories[smallest].resident_bytes
     latencies: list[Latency] = []
-    noise = 0.0
-    for batch in batched(sizes, RESIDENT_SHARE * 4 * problem.base.n * problem.base.d):
-        bench.keep_codecs(len(batch))
-        servers = []
-        for number in batch:
-            configuration, ef_search = contestants[number]
-            servers.append(bench.serve(configuration))
-            servers[-1].set_ef(ef_search)
-        searches = [yardstick.search, *(_search_of(served, k) for served in (servers[0], *servers))]
-        timings = interleave(
-            searches, queries, problem.options.seed, a_round=A_ROUND, twins=(1, 2), fewest=ROUNDS
-        )
-        noise = max(noise, abs(timings.ratio(2, 1) - 1))
-        drift = yardstick.mean_s / timings.latency(0, 0).mean_s
+    noise, first_s = 0.0, 0.0
+    for batch in batched(sizes, limit):
+        bench.keep_codecs(len(batch) + 1)
+        servers = [_served(bench, *contestants[number]) for number in (smallest, *batch)]
+        searches = [_search_of(served, k) for served in (servers[0], *servers)]
+        timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=(0, 1))
+        noise = max(noise, abs(timings.ratio(1, 0) - 1))
+        first_s = first_s or timings.latency(0, 0).mean_s
+        drift = first_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[2:], start=2):
             batch_rate = throughput(search, queries, problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
@@ -136,42 +132,49 @@ def time_finalists(
         bench.keep_codecs(1)
         problem.base.release()
         yield len(latencies) / len(contestants)
-    limit = problem.options.max_latency_s
-    points = []
-    for point, latency in zip(finalists, latencies[:-1], strict=True):
-        fits = limit is None or latency.p95_s <= limit
-        points.append(
-            replace(
-                point,
-                latency=latency,
-                reaches_target=point.reaches_target and fits,
-            )
+    most_s = problem.options.max_latency_s
+    points = [
+        replace(
+            point,
+            latency=latency,
+            reaches_target=point.reaches_target and (most_s is None or latency.p95_s <= most_s),
         )
+        for point, latency in zip(finalists, latencies[:-1], strict=True)
+    ]
     return Timed(points=tuple(priced(points)), noise_floor=noise, reference=latencies[-1])
+
+
+def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> bool:
+    """Return whether the contestant before has the same codes, so that another needs none of its own."""
+    if number == 0:
+        return False
+    codes = [(what.codec, what.cut, what.dims) for what, _ in contestants[number - 1 : number + 1]]
+    return codes[0] == codes[1]
+
+
+def _served(bench: Workbench, configuration: Configuration, ef_search: int) -> Served:
+    served = bench.serve(configuration)
+    served.set_ef(ef_search)
+    return served
 
 
 def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
     """Return timed points with modelled latencies at the one price that the clock shows for each codec."""
     ratios: dict[tuple[str, str, int, str | None], list[float]] = {}
     for p in points:
-        if p.latency is not None and p.predicted_latency_s:
+        if p.latency is not None:
             ratios.setdefault(_price_key(p), []).append(
-                float(np.log(p.latency.mean_s / p.predicted_latency_s))
+                float(np.log(p.latency.mean_s / p.modelled_latency_s))
             )
-    return [_at_price(p, ratios.get(_price_key(p))) for p in points]
+    factors = {key: float(np.exp(np.mean(mine))) for key, mine in ratios.items()}
+    return [
+        replace(p, modelled_latency_s=p.modelled_latency_s * factors.get(_price_key(p), 1.0)) for p in points
+    ]
 
 
 def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
     what = point.configuration
     return what.codec, what.cut, what.dims, what.rerank
-
-
-def _at_price(point: OperatingPoint, ratios: list[float] | None) -> OperatingPoint:
-    if point.latency is None:
-        return point
-    if not ratios or not point.predicted_latency_s:
-        return replace(point, modelled_latency_s=point.latency.mean_s)
-    return replace(point, modelled_latency_s=point.predicted_latency_s * float(np.exp(np.mean(ratios))))
 
 
 def _search_of(served: Served, k: int) -> Search:

@@ -1,8 +1,9 @@
 """Really measure what could be on the front, and nothing else.
 
-The surface is a prediction. Candidates are measured codec by codec, the most promising first; what
-is measured corrects the price of its codec, and a candidate that a measured point beats by more than
-the prediction can be wrong is left out.
+The surface is a prediction. Candidates are measured codec by codec, the most promising first, and a
+candidate that a measured point beats by more than the prediction can be wrong is left out. Points are
+compared by their own ndis and ef_search at prices that were timed side by side: no clock runs here, so
+that a moment in which the machine is slow decides nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 from tuner.curves import Curve
 from tuner.journal import Journal
 from tuner.pareto import dominated_by_more_than
-from tuner.quantizers import quantizer
 from tuner.surface import Candidate, Prices
 from tuner.sweep.baseline import reference_configuration
 from tuner.sweep.candidates import best_reachable, whole_surface
@@ -25,23 +25,15 @@ from tuner.sweep.codecs import Study
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench, encoder_name
-from tuner.sweep.yardstick import quick_latency
-from tuner.timing import Yardstick
 from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
-SLACK = 0.08
+SLACK = 0.06
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
-
-MEASURED_SLACK = 0.05
-"""The same once the codec's price is corrected by a measurement."""
-
 RERANKED_SLACK = -0.10
 """The same with re-ranking, whose predictions were seen to err on the low side only: a gain is asked for."""
-
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
-
-MOST_POINTS = 16
+MOST_POINTS = 12
 """Points measured at full size at most."""
 FRONTIER_SHARE = 0.7
 """Share of the time budget after which no further codec is measured."""
@@ -62,29 +54,22 @@ def codec_key(configuration: Configuration) -> str:
     return f"{configuration.codec}@{configuration.cut}{configuration.dims}+{configuration.rerank}"
 
 
-def codes_of(configuration: Configuration) -> tuple[str, str, int]:
-    """Return what two configurations share whose distances cost the same."""
-    return configuration.codec, configuration.cut, configuration.dims
-
-
 def _best_of_each_codec(open_: list[Candidate]) -> list[Candidate]:
     """Return the candidates that no other of the same codec clearly beats: there the price cancels out."""
     by_codec: dict[tuple[str, str, int], list[Candidate]] = {}
     for candidate in open_:
-        by_codec.setdefault(codes_of(candidate.configuration), []).append(candidate)
+        what = candidate.configuration
+        by_codec.setdefault((what.codec, what.cut, what.dims), []).append(candidate)
     return [kept for mine in by_codec.values() for kept in unbeaten(mine, mine, [], SAME_CODES_SLACK)]
 
 
 def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]) -> Group | None:
     """Return the most promising group that still has an unbeaten candidate, or None."""
-    open_ = corrected([c for c in remaining if codec_key(c.configuration) not in done], measured)
-    open_ = _best_of_each_codec(open_)
-    known = {codes_of(p.configuration) for p in measured}
+    open_ = _best_of_each_codec([c for c in remaining if codec_key(c.configuration) not in done])
     plain = [c for c in open_ if c.configuration.rerank is None]
     reranked = [c for c in open_ if c.configuration.rerank is not None]
     open_ = [
-        *unbeaten([c for c in plain if codes_of(c.configuration) in known], open_, measured, MEASURED_SLACK),
-        *unbeaten([c for c in plain if codes_of(c.configuration) not in known], open_, measured, SLACK),
+        *unbeaten(plain, open_, measured, SLACK),
         # among themselves they are equals; of what needs no re-ranking they must promise a gain
         *unbeaten(unbeaten(reranked, plain, measured, RERANKED_SLACK), reranked, [], 0.0),
     ]
@@ -101,34 +86,6 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
     )
     key = codec_key(best.configuration)
     return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
-
-
-def corrected(open_: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
-    """Return the candidates at prices that measured points have shown.
-
-    The nearest relatives decide: the same codec with or without re-ranking as the candidate has it, else
-    the same family, else all with or without re-ranking, else all that was measured.
-    """
-    shown: dict[tuple[object, ...], list[float]] = {}
-    for point in measured:
-        if point.predicted_latency_s:
-            ratio = float(np.log(point.modelled_latency_s / point.predicted_latency_s))
-            for relatives in _relatives(point.configuration):
-                shown.setdefault(relatives, []).append(ratio)
-    return [replace(c, latency_s=c.predicted_s * _correction(c.configuration, shown)) for c in open_]
-
-
-def _relatives(configuration: Configuration) -> list[tuple[object, ...]]:
-    reranked = configuration.rerank is not None
-    kind = quantizer(configuration.codec, configuration.dims).kind
-    return [(configuration.codec, reranked), (kind, reranked), (reranked,), ()]
-
-
-def _correction(configuration: Configuration, shown: dict[tuple[object, ...], list[float]]) -> float:
-    for relatives in _relatives(configuration):
-        if relatives in shown:
-            return float(np.exp(np.mean(shown[relatives])))
-    return 1.0
 
 
 def unbeaten(
@@ -150,7 +107,6 @@ def measure_frontier(
     bench: Workbench,
     curves: dict[int, Curve],
     study: Study,
-    yardstick: Yardstick,
     started: float,
     warnings: list[str],
 ) -> Generator[Event, None, list[OperatingPoint]]:
@@ -180,24 +136,11 @@ def measure_frontier(
             f"frontier-{group.key}",
             f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
             tuple[OperatingPoint, ...],
-            partial(
-                measure_group,
-                problem,
-                bench,
-                group,
-                curves,
-                study.prices,
-                yardstick,
-                rivals,
-                MOST_POINTS - len(rivals),
-            ),
+            partial(measure_group, problem, bench, group, curves, study.prices, rivals),
         )
         measured += points
         done.add(group.key)
-        seen = {point.configuration for point in measured}
-        remaining = [
-            c for c in remaining if c.configuration not in seen and codec_key(c.configuration) not in done
-        ]
+        remaining = [c for c in remaining if codec_key(c.configuration) not in done]
     return measured
 
 
@@ -207,42 +150,24 @@ def measure_group(
     group: Group,
     curves: dict[int, Curve],
     prices: dict[str, Prices],
-    yardstick: Yardstick,
     measured: list[OperatingPoint],
-    most: int,
 ) -> Steps[tuple[OperatingPoint, ...]]:
-    """Yield the share done; return the measured points of one codec.
-
-    Among themselves they are compared by ndis, ef_search and one price, which the clock corrects for all
-    of them together: a moment in which the machine is slow does not change their order.
-
-    Args:
-        yardstick: what every latency is a ratio to.
-        most: points to measure at most.
-    """
+    """Yield the share done; return the measured points of one codec."""
     bench.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
-    ratios: list[float] = []  # of the clock to the model: what this codec's price is off by
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
     shown = 1.0  # what the ef that was found was to the one predicted, for this codec
-    while waiting and len(points) < most:
+    while waiting and len(measured) + len(points) < MOST_POINTS:
         candidate = waiting.pop(0)
         what = candidate.configuration
         served = bench.serve(what)
         guess = round(candidate.ef_search * shown)
         tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
         shown = tuned.ef_search / candidate.ef_search
-        price = prices[encoder_name(what.codec, what.dims, what.cut)]
-        n_reranked = problem.options.k * what.rerank_factor
-        modelled = price.latency_s(tuned.ndis, tuned.ef_search, what.rerank, n_reranked)
-        timed = quick_latency(problem, served, tuned, yardstick)
-        ratios.append(float(np.log(timed / modelled)))
         recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
-        points.append(operating_point(problem, served, tuned, candidate.memory, recall, modelled, timed))
-        off = float(np.exp(np.mean(ratios)))
-        points = [replace(p, modelled_latency_s=off * (p.predicted_latency_s or 0.0)) for p in points]
-        repriced = [replace(c, latency_s=c.predicted_s * off) for c in waiting]
-        keep = unbeaten(repriced, repriced, [*measured, *points], MEASURED_SLACK)
+        price = prices[encoder_name(what.codec, what.dims, what.cut)]
+        points.append(operating_point(problem, served, tuned, candidate.memory, recall, price))
+        keep = unbeaten(waiting, waiting, [*measured, *points], SAME_CODES_SLACK)
         del served  # its links, before those of the next are made
         problem.base.release()
         kept = {c.configuration for c in keep}

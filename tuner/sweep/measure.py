@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tuner.backends.faiss_hnsw import Served
 from tuner.curves import FARTHEST, ef_towards, misses, search_counted
+from tuner.surface import Prices
 from tuner.sweep.problem import Problem
 from tuner.types import Memory, OperatingPoint
 
@@ -136,8 +137,7 @@ def operating_point(
     tuned: Tuned,
     memory: Memory,
     predicted_recall: float | None,
-    predicted_latency_s: float | None,
-    latency_s: float,
+    prices: Prices,
 ) -> OperatingPoint:
     """Return the measured point; the held-out half is searched here, and decides nothing here."""
     k = problem.options.k
@@ -156,8 +156,9 @@ def operating_point(
         bytes_read_per_query=tuned.ndis * memory.codes_bytes / problem.base.n + links + reads * store_bytes,
         memory=memory,
         predicted_recall=predicted_recall,
-        predicted_latency_s=predicted_latency_s,
-        modelled_latency_s=latency_s,
+        modelled_latency_s=prices.latency_s(
+            tuned.ndis, tuned.ef_search, configuration.rerank, k * configuration.rerank_factor
+        ),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
         validated=validated,
         reaches_target=tuned.passes and problem.validated(validated),

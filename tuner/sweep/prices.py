@@ -1,14 +1,13 @@
-"""Seconds that codecs cost at full size, from small graphs that fit in the cache and two large ones.
+"""Seconds that codecs cost at full size.
 
-A small index fits in the cache, a large one does not. What a fetched code costs beyond that is measured
-at full size for the codec that the graph was built on and for float32; for others it lies on the line
-through these two, by the cache lines of a code. Small and large are timed in the same rounds: a machine
-that others use is faster in one second than in the next.
+A small index fits in the cache, a large one does not, and how much that costs is the codec's own: one
+whose code takes long to decode waits for each of its cache lines in turn, where a simple one has all of
+them under way at once (SQ6 was seen to be 1.1 times as slow as SQ8 in a small graph, 1.5 times in a large
+one). So a codec that could be worth an index is timed through the real graph, beside the codec that the
+graph was built on; before that its price is guessed from the small graph and its cache lines.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import faiss
 import numpy as np
@@ -18,14 +17,14 @@ from tuner.backends.faiss_hnsw import Encoded
 from tuner.curves import search_counted
 from tuner.graph import Links, transplant
 from tuner.kernels import Kernel, Reranking, SmallGraph, searcher
+from tuner.quantizers import Encoder, behind
 from tuner.surface import Prices
 from tuner.sweep.problem import Problem
-from tuner.timing import interleave
+from tuner.timing import BLOCK, call_overhead_s, interleave
 from tuner.types import FloatArray
 
 TIMED_EF = (32, 96)
-A_ROUND = 128
-ROUNDS = 6
+TIMED_QUERIES = 768
 MANY_LINKS = 16
 HOPS_A_DISTANCE = 0.1
 """In the small graph that kernels are timed through: 64 hops for about 600 distances."""
@@ -33,121 +32,136 @@ LEAST_SHARE = 0.3
 """Of a kernel's seconds that are surely distances."""
 CACHED_HOP = 0.5
 """Share of a hop's price that is left where the graph fits in the cache."""
-
-
-@dataclass(frozen=True)
-class FullSize:
-    """What a search of all rows costs beyond one of few.
-
-    Attributes:
-        hop_s: seconds an expanded node.
-        miss_s: seconds that fetching a code of one cache line takes.
-        line_s: seconds of each further line.
-    """
-
-    hop_s: float
-    miss_s: float
-    line_s: float
-
-    def fetch_s(self, lines: int) -> float:
-        """Return seconds that fetching a code of so many cache lines adds to its distance."""
-        return self.miss_s + self.line_s * (lines - 1)
-
-
-@dataclass(frozen=True)
-class Large:
-    """Codes of all rows, and what their codec costs in the small graph."""
-
-    encoded: Encoded
-    kernel: Kernel
+FACTOR = 8
+"""Candidates re-ranked when that is timed, as a multiple of k."""
 
 
 class Contestant:
-    """A graph index at one ef_search, its distances and hops a query counted."""
+    """An index at one ef_search that is asked by the number of a query, whose form is its own."""
 
-    def __init__(self, index: faiss.IndexHNSW, ef_search: int, queries: FloatArray, k: int) -> None:
-        self.index, self.ef_search, self.k = index, ef_search, k
-        index.hnsw.efSearch = ef_search
+    def __init__(
+        self, index: faiss.Index, queries: FloatArray, k: int, hnsw: faiss.IndexHNSW, ef: int
+    ) -> None:
+        self.index, self.queries, self.k = index, queries, k
+        self.hnsw, self.ef_search = hnsw, max(ef, k)
+        hnsw.hnsw.efSearch = ef
         self.ndis = search_counted(index, queries, k)[1]
-        self.hops = float(max(ef_search, k))
 
-    def search(self, queries: FloatArray) -> None:
-        """Search at its own ef_search: others share the index."""
-        self.index.hnsw.efSearch = self.ef_search
-        self.index.search(queries, self.k)
+    def search(self, numbers: FloatArray) -> None:
+        """Search at its own ef_search: others share the graph."""
+        self.hnsw.hnsw.efSearch = self.ef_search
+        first, last = int(numbers[0, 0]), int(numbers[-1, 0])
+        self.index.search(self.queries[first : last + 1], self.k)
 
 
-def time_full_size(
-    problem: Problem, links: Links, graph: SmallGraph, large: Large, exact: Large | None
-) -> FullSize:
-    """Return what full size adds.
-
-    Few links and many are timed at two ef_search each; a distance and a hop are fitted to the four.
+class FullSize:
+    """What searches of all rows cost, in the seconds of the rounds that the kernels were timed in.
 
     Args:
         graph: the small graph.
-        large: the codec that the graph was built on.
-        exact: float32, where that is another.
+        own: the codec that the graph was built on, with the codes of all rows.
+        kernel: what it costs in the small graph.
+
+    Attributes:
+        hop_s: seconds an expanded node.
+        own_s: seconds a distance of the codec that the graph was built on.
     """
-    Ms = problem.options.space.M
-    few, many = min(Ms), min(Ms, key=lambda M: abs(M - MANY_LINKS))
-    prepared = problem.queries[problem.tune[: A_ROUND * ROUNDS]]
-    queries = large.encoded.encoder.transform(prepared)
-    indexes = [_transplanted(problem, links, M, large) for M in sorted({few, many})]
-    asked = [Contestant(index, ef, queries, problem.options.k) for index in indexes for ef in TIMED_EF]
-    small = searcher(graph, large.encoded.encoder)[1][1]  # without the transforms in front of it
-    ndis = search_counted(small, queries, problem.options.k)[1]
-    timings = interleave(
-        [lambda q: small.search(q, problem.options.k), *(each.search for each in asked)],
-        queries,
-        problem.options.seed,
-        a_round=A_ROUND,
-        most=ROUNDS,
-    )
-    # in the seconds of the rounds that the kernels were timed in
-    then = large.kernel.query_s + ndis * large.kernel.distance_s
-    took = [then * timings.ratio(number + 1, 0) - large.kernel.query_s for number in range(len(asked))]
-    counted = np.array([[each.ndis, each.hops] for each in asked])
-    distance_s, hop_s = (float(price) for price in nnls(counted, np.maximum(took, 0.0))[0])
-    extra_s = max(0.0, distance_s - _alone(large.kernel, hop_s))
-    del indexes[1:]
-    if exact is None:
-        return FullSize(hop_s, 0.0, extra_s / large.kernel.lines)
-    k, narrow = problem.options.k, exact.encoded.encoder.codec.width
-    rival = Contestant(_transplanted(problem, links, few, exact), max(TIMED_EF), prepared, k)
-    same = asked[len(TIMED_EF) - 1]
-    both = interleave(
-        [same.search, lambda q: rival.search(q[:, :narrow])],
-        queries,
-        problem.options.seed,
-        a_round=A_ROUND,
-        most=ROUNDS,
-    )
-    exact_s = both.ratio(1, 0) * (took[len(TIMED_EF) - 1] + large.kernel.query_s) - exact.kernel.query_s
-    exact_extra_s = (exact_s - rival.hops * hop_s) / rival.ndis - _alone(exact.kernel, hop_s)
-    more_lines = exact.kernel.lines - large.kernel.lines
-    line_s = max(0.0, exact_extra_s - extra_s) / more_lines if more_lines else extra_s / large.kernel.lines
-    problem.base.release()
-    return FullSize(hop_s, max(0.0, extra_s - line_s * (large.kernel.lines - 1)), line_s)
+
+    def __init__(
+        self, problem: Problem, links: Links, graph: SmallGraph, own: Encoded, kernel: Kernel
+    ) -> None:
+        self.problem, self.links, self.own, self.kernel = problem, links, own, kernel
+        self.prepared = problem.queries[problem.tune[:TIMED_QUERIES]]
+        self.numbers = np.arange(len(self.prepared), dtype=np.float32)[:, None]
+        self.call_s = call_overhead_s(own.encoder.codec.width)
+        Ms = problem.options.space.M
+        few, many = min(Ms), min(Ms, key=lambda M: abs(M - MANY_LINKS))
+        asked = [self._contestant(own, M, ef) for M in sorted({few, many}) for ef in TIMED_EF]
+        k, queries = problem.options.k, own.encoder.transform(self.prepared)
+        bare = searcher(graph, own.encoder)[1][1]  # without the transforms in front of it
+        small = Contestant(bare, queries, k, bare, bare.hnsw.efSearch)
+        timings = interleave(
+            [each.search for each in (small, *asked)],
+            self.numbers,
+            problem.options.seed,
+            a_round=BLOCK,
+        )
+        then_s = self.call_s + small.ndis * kernel.distance_s
+        took = [then_s * timings.ratio(number + 1, 0) - self.call_s for number in range(len(asked))]
+        counted = np.array([[each.ndis, each.ef_search] for each in asked])
+        self.own_s, self.hop_s = (float(s) for s in nnls(counted, np.maximum(took, 0.0))[0])
+        self.beside = asked[len(TIMED_EF) - 1]
+        self.beside_s = took[len(TIMED_EF) - 1] + self.call_s
+        problem.base.release()
+
+    def guess_s(self, kernel: Kernel) -> float:
+        """Return seconds a distance of a codec that is not timed at full size: its cache lines decide."""
+        extra = max(0.0, self.own_s - self._alone(self.kernel))
+        return self._alone(kernel) + extra * kernel.lines / self.kernel.lines
+
+    def distance_s(self, encoded: Encoded) -> float:
+        """Return seconds a distance of a codec, timed beside the codec that the graph was built on."""
+        if encoded is self.own:
+            return self.own_s
+        rival = self._contestant(encoded, min(self.problem.options.space.M), max(TIMED_EF))
+        took = self._ratio(rival) * self.beside_s - self.call_s
+        self.problem.base.release()
+        return max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
+
+    def candidate_s(self, store: Encoded) -> float:
+        """Return seconds that each candidate takes which is re-ranked with ``store``."""
+        k = self.problem.options.k
+        inner, chain = self.beside.hnsw, self.own.encoder.chain
+        outer = behind(chain, inner) if chain else inner
+        exact = store.encoder.storage_over(store.codes)
+        refine = faiss.IndexRefine(outer, exact)
+        refine.k_factor = float(FACTOR)
+        ef = max(*TIMED_EF, FACTOR * k)
+        contestants = [
+            Contestant(outer, self.prepared, FACTOR * k, inner, ef),
+            Contestant(refine, self.prepared, k, inner, ef),
+        ]
+        ratios = [self._ratio(each) * self.beside_s for each in contestants]
+        self.problem.base.release()
+        return max(0.0, ratios[1] - ratios[0]) / (FACTOR * k)
+
+    def _contestant(self, encoded: Encoded, M: int, ef: int) -> Contestant:
+        encoder = encoded.encoder
+        index = transplant(self.links, M, self.problem.links_path, encoder.empty(M), encoded.codes)
+        return Contestant(index, encoder.transform(self.prepared), self.problem.options.k, index, ef)
+
+    def _ratio(self, rival: Contestant) -> float:
+        timings = interleave(
+            [self.beside.search, rival.search],
+            self.numbers,
+            self.problem.options.seed,
+            a_round=BLOCK,
+        )
+        return timings.ratio(1, 0)
+
+    def _alone(self, kernel: Kernel) -> float:
+        """Return a kernel's seconds a distance without its share of the hops, which it was timed with."""
+        share_s = CACHED_HOP * self.hop_s * HOPS_A_DISTANCE
+        return max(LEAST_SHARE * kernel.distance_s, kernel.distance_s - share_s)
 
 
-def _transplanted(problem: Problem, links: Links, M: int, large: Large) -> faiss.IndexHNSW:
-    encoder = large.encoded.encoder
-    return transplant(links, M, problem.links_path, encoder.empty(M), large.encoded.codes)
+def prices_of(
+    kernel: Kernel, distance_s: float, hop_s: float, rerankings: dict[str, Reranking], candidate_s: float
+) -> Prices:
+    """Return what a codec costs at full size.
 
-
-def _alone(kernel: Kernel, hop_s: float) -> float:
-    """Return a kernel's seconds a distance without its share of the hops, which it was timed with."""
-    share_s = CACHED_HOP * hop_s * HOPS_A_DISTANCE
-    return max(LEAST_SHARE * kernel.distance_s, kernel.distance_s - share_s)
-
-
-def prices_of(kernel: Kernel, full: FullSize, rerankings: dict[str, Reranking]) -> Prices:
-    """Return what a codec costs at full size."""
+    Args:
+        candidate_s: what fetching adds to a candidate that is re-ranked.
+    """
     return Prices(
-        distance_s=_alone(kernel, full.hop_s) + full.fetch_s(kernel.lines),
-        hop_s=full.hop_s,
+        distance_s=distance_s,
+        hop_s=hop_s,
         query_s=kernel.query_s,
-        rerank_s={key: cost.candidate_s + full.fetch_s(cost.lines) for key, cost in rerankings.items()},
+        rerank_s={key: cost.candidate_s + candidate_s for key, cost in rerankings.items()},
         rerank_query_s={key: cost.query_s for key, cost in rerankings.items()},
     )
+
+
+def exact_codes(encoder: Encoder, problem: Problem) -> Encoded:
+    """Return the mapped base as the codes of float32."""
+    return Encoded(encoder, problem.base.x.view(np.uint8))

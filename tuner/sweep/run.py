@@ -32,6 +32,7 @@ from tuner.machine import (
     return_memory_promptly,
     use_threads,
 )
+from tuner.surface import Prices
 from tuner.sweep.answer import (
     MOST_NOISE,
     advice_not_reached,
@@ -61,8 +62,7 @@ from tuner.sweep.plan import check_resources, plan
 from tuner.sweep.prepare import LINKS, PREPARED, is_whole, pose, prepared_base, split, truth_pool
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
-from tuner.sweep.yardstick import time_yardstick, yardstick_search
-from tuner.timing import Yardstick, call_overhead_s
+from tuner.timing import call_overhead_s
 from tuner.types import (
     Baseline,
     Cost,
@@ -189,22 +189,18 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(tune_reference, problem, bench, _first_guess(curves, problem)),
     )
     bench.keep_codecs(1)
-    search = yardstick_search(problem)
-    yardstick_s = yield from journal.stage(
-        "yardstick", "time the yardstick", float, lambda: time_yardstick(problem, search)
-    )
-    yardstick = Yardstick(search, yardstick_s)
     if options.exhaustive:
         bench = NativeBench(problem, links, study.trained)
-        measured = yield from measure_everything(journal, problem, bench, curves, study.ceilings, yardstick)
+        measured = yield from measure_everything(journal, problem, bench, curves, study)
     else:
-        measured = yield from measure_frontier(
-            journal, problem, bench, curves, study, yardstick, started, warnings
-        )
+        measured = yield from measure_frontier(journal, problem, bench, curves, study, started, warnings)
     raised: tuple[OperatingPoint, ...] = ()
     if measured and not any(p.reaches_target for p in measured) and problem.best_bound >= options.recall:
         raised = yield from journal.stage(
-            "raise", "raise ef_search", tuple[OperatingPoint, ...], lambda: _raised(problem, bench, measured)
+            "raise",
+            "raise ef_search",
+            tuple[OperatingPoint, ...],
+            partial(_raised, problem, bench, measured, study.prices),
         )
         if raised:
             measured += raised
@@ -217,7 +213,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         "timing",
         "time the finalists in interleaved rounds",
         Timed,
-        lambda: _timed(problem, bench, measured, yardstick, reference),
+        lambda: _timed(problem, bench, measured, reference),
     )
     if timed.points and timed.noise_floor > MOST_NOISE:
         warnings.append(
@@ -240,7 +236,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
                 "baseline",
                 "build and tune hnswlib (M=16, ef_construction=200)",
                 Baseline,
-                lambda: hnswlib_baseline(problem, yardstick, chosen, reference.ef_search),
+                lambda: hnswlib_baseline(problem, bench, chosen, reference.ef_search),
             )
             ordinary = baseline.build_cpu_s
         delivery = yield from journal.stage(
@@ -323,9 +319,9 @@ def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
 
 
 def _raised(
-    problem: Problem, bench: Workbench, measured: list[OperatingPoint]
+    problem: Problem, bench: Workbench, measured: list[OperatingPoint], prices: dict[str, Prices]
 ) -> Steps[tuple[OperatingPoint, ...]]:
-    raised = raise_ef(problem, bench, measured)
+    raised = raise_ef(problem, bench, measured, prices)
     yield 1.0
     return tuple(raised)
 
@@ -334,11 +330,10 @@ def _timed(
     problem: Problem,
     bench: Workbench,
     measured: list[OperatingPoint],
-    yardstick: Yardstick,
     reference: Reference,
 ) -> Steps[Timed]:
     finalists = choose_finalists(measured, problem.max_memory_bytes())
-    timed = yield from time_finalists(problem, bench, finalists, yardstick, reference)
+    timed = yield from time_finalists(problem, bench, finalists, reference)
     return timed
 
 
