@@ -124,7 +124,7 @@ def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
 
 
 def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder]) -> dict[str, Reranking]:
-    """Return what each store costs, on top of a search of ``under`` that returns as many candidates."""
+    """Return what each store costs, on top of a search of ``under`` alone."""
     whole, kept = searcher(graph, under)
     refined = []
     for store in stores.values():
@@ -135,8 +135,8 @@ def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder
     seconds = np.zeros((1 + len(stores), len(RERANKED), ROUNDS))
     with one_core():
         for turn, queries in enumerate(graph.queries):
+            seconds[0, :, turn], _ = _one_by_one(whole, queries)
             for level, factor in enumerate(RERANKED):
-                seconds[0, level, turn], _ = _one_by_one(whole, queries, k=K * factor)
                 for number, (refine, *_parts) in enumerate(refined, start=1):
                     refine.k_factor = float(factor)
                     seconds[number, level, turn], _ = _one_by_one(refine, queries)

@@ -22,6 +22,8 @@ class Prices:
 
     Attributes:
         distance_s: a distance during the graph search.
+        distances: distances computed for one of the curve: RaBitQ of several bits computes a rough one
+            first and some of them again.
         hop_s: an expanded node: its list, the visited marks and the heap. There are about ef_search of
             them, so that few links a node cost time although they save distances.
         query_s: the call and the transforms, once a query.
@@ -34,6 +36,7 @@ class Prices:
     query_s: float
     rerank_s: dict[str, float]
     rerank_query_s: dict[str, float]
+    distances: float = 1.0
 
     def latency_s(self, ndis: float, ef_search: float, rerank: str | None, n_reranked: int) -> float:
         """Return the seconds of a query."""
@@ -104,7 +107,7 @@ def candidates(
                 rerank_factor=factor,
                 rerank_at=store_at if rerank else "memory",
             )
-            ndis = curve.ndis_at(ef)
+            ndis = prices.distances * curve.ndis_at(ef)
             latency = prices.latency_s(ndis, ef, rerank, k * factor)
             found.append(
                 Candidate(

@@ -27,15 +27,15 @@ from tuner.types import FloatArray, Latency
 Search = Callable[[FloatArray], object]
 """Searches queries (nq, d); one at a time when it is timed."""
 
-FEWEST_ROUNDS = 8
-MOST_ROUNDS = 16
+FEWEST_ROUNDS = 6
+MOST_ROUNDS = 9
 ALIKE = 0.03
 """The same index entered twice may differ by this share when rounds end."""
 BLOCK, WARM_UP = 128, 16
 """Queries that a contestant answers in one turn, a few ms, and others that it answers before, not timed."""
 WILD = 3.0
 """Blocks whose ratio is more standard deviations than this from the median are clipped to it."""
-SETTLED = 0.015
+SETTLED = 0.02
 """Rounds end when the standard error of every ratio is below this share."""
 
 
@@ -155,7 +155,7 @@ def interleave(
     rounds: list[NDArray[np.float64]] = []
     with one_core():
         for search in contestants:
-            search(queries)  # fetches every page that the rounds will touch
+            search(queries[:size])  # fetches most every page that the rounds will touch
         while len(rounds) < most:
             first = size * (len(rounds) % n_slices)
             rounds.append(_round(contestants, queries[first : first + size], rng))

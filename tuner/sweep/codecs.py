@@ -81,8 +81,8 @@ class Desk:
     fetch_s: float
     """Seconds that fetching adds to a candidate that is re-ranked."""
     full: FullSize
-    timed: dict[str, float] = field(default_factory=dict)
-    """Seconds a distance at full size, by encoder name, of codecs that were timed there."""
+    timed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Seconds a distance and distances at full size, by encoder name, of codecs that were timed there."""
     ceilings: list[Ceiling] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
@@ -165,7 +165,7 @@ def study_codecs(
         fetch_s=fetch_s,
         full=full,
     )
-    desk.timed[own_name] = full.own_s
+    desk.timed[own_name] = full.own_s, 1.0
     for name in {*ALWAYS_TRAINED, *stores}:
         encoder = stores.get(name) or train(
             quantizer(name, base.d), whole, None, base.metric, sample, options.seed
@@ -203,7 +203,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
     base, options = desk.problem.base, desk.problem.options
     name = encoder_name(codec.name, view.dims, view.cut)
-    _set_price(desk, name, desk.timed.get(name) or desk.full.guess_s(desk.kernels[name]))
+    _set_price(desk, name, *desk.timed.get(name, (desk.full.guess_s(desk.kernels[name]), 1.0)))
     unknown = Ceiling(
         codec=codec.name,
         dims=view.dims,
@@ -245,15 +245,15 @@ def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, cei
         base = desk.problem.base
         whole = codec.name == "fp32" and encoder.view.cut == "none"
         codes = exact_codes(encoder, desk.problem) if whole else Encoded(encoder, encode_rows(base, encoder))
-        desk.timed[name] = desk.full.distance_s(codes)
-        _set_price(desk, name, desk.timed[name])
+        desk.timed[name] = desk.full.time(codes)
+        _set_price(desk, name, *desk.timed[name])
         found = list(_candidates(desk, ceiling))
     return BEATEN if not exhaustive and _beaten(desk, codec, found) else ""
 
 
-def _set_price(desk: Desk, name: str, distance_s: float) -> None:
+def _set_price(desk: Desk, name: str, distance_s: float, distances: float) -> None:
     desk.prices[name] = prices_of(
-        desk.kernels[name], distance_s, desk.full.hop_s, desk.rerankings, desk.fetch_s
+        desk.kernels[name], distance_s, distances, desk.full.hop_s, desk.rerankings, desk.fetch_s
     )
 
 

@@ -20,7 +20,7 @@ SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
 TIMED_QUERIES = 512
-MOST_FINALISTS = 8
+MOST_FINALISTS = 6
 CLOSEST = 6
 MOST_RAISED = 4
 RESIDENT_SHARE = 1.5
@@ -32,13 +32,16 @@ class Timed:
     """Finalists with their latencies.
 
     Attributes:
-        noise_floor: largest deviation from 1 of the ratio between two entries of the same index.
+        noise_floor: deviation from 1 of the ratio between two entries of the same index.
         reference: latency of the float32 reference.
+        slower: what the clock shows over what was modelled, of all finalists together: the machine is
+            faster in one minute than in the next.
     """
 
     points: tuple[OperatingPoint, ...]
     noise_floor: float
     reference: Latency
+    slower: float = 1.0
 
 
 def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[OperatingPoint]:
@@ -101,7 +104,7 @@ def time_finalists(
         reference: the float32 index that people have today.
 
     Batches are as large as memory allows. The smallest index has its turn in all of them, so that they
-    can be compared, and has it twice: what it differs from itself by is the noise floor.
+    can be compared, and twice in the first: what it differs from itself by is the noise floor.
     """
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
@@ -120,12 +123,16 @@ def time_finalists(
     for batch in batched(sizes, limit):
         bench.keep_codecs(len(batch) + 1)
         servers = [_served(bench, *contestants[number]) for number in (smallest, *batch)]
-        searches = [_search_of(served, k) for served in (servers[0], *servers)]
-        timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=(0, 1))
-        noise = max(noise, abs(timings.ratio(1, 0) - 1))
+        searches = [_search_of(served, k) for served in servers]
+        if not latencies:
+            searches.append(searches[0])  # its own rival, once
+        last = len(searches) - 1
+        twins = None if latencies else (0, last)
+        timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
+        noise = noise if latencies else abs(timings.ratio(last, 0) - 1)
         first_s = first_s or timings.latency(0, 0).mean_s
         drift = first_s / timings.latency(0, 0).mean_s
-        for place, search in enumerate(searches[2:], start=2):
+        for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
             batch_rate = throughput(search, queries, problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
         del searches, servers, search
@@ -141,7 +148,9 @@ def time_finalists(
         )
         for point, latency in zip(finalists, latencies[:-1], strict=True)
     ]
-    return Timed(points=tuple(priced(points)), noise_floor=noise, reference=latencies[-1])
+    modelled_s = [p.modelled_latency_s for p in finalists]
+    slower = _typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
+    return Timed(tuple(priced(points)), noise, latencies[-1], slower)
 
 
 def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> bool:
@@ -160,16 +169,23 @@ def _served(bench: Workbench, configuration: Configuration, ef_search: int) -> S
 
 def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
     """Return timed points with modelled latencies at the one price that the clock shows for each codec."""
-    ratios: dict[tuple[str, str, int, str | None], list[float]] = {}
-    for p in points:
-        if p.latency is not None:
-            ratios.setdefault(_price_key(p), []).append(
-                float(np.log(p.latency.mean_s / p.modelled_latency_s))
-            )
-    factors = {key: float(np.exp(np.mean(mine))) for key, mine in ratios.items()}
-    return [
-        replace(p, modelled_latency_s=p.modelled_latency_s * factors.get(_price_key(p), 1.0)) for p in points
-    ]
+    of_codec: dict[tuple[str, str, int, str | None], list[OperatingPoint]] = {}
+    for point in points:
+        of_codec.setdefault(_price_key(point), []).append(point)
+    factors = {
+        key: _typical_ratio([_mean(p) for p in mine], [p.modelled_latency_s for p in mine])
+        for key, mine in of_codec.items()
+    }
+    return [replace(p, modelled_latency_s=p.modelled_latency_s * factors[_price_key(p)]) for p in points]
+
+
+def _typical_ratio(measured_s: list[float], modelled_s: list[float]) -> float:
+    """Return the geometric mean of the ratios."""
+    return float(np.exp(np.mean(np.log(measured_s) - np.log(modelled_s))))
+
+
+def _mean(point: OperatingPoint) -> float:
+    return point.latency.mean_s if point.latency is not None else point.modelled_latency_s
 
 
 def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:

@@ -29,8 +29,8 @@ from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
 SLACK = 0.06
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
-RERANKED_SLACK = -0.10
-"""The same with re-ranking, whose predictions were seen to err on the low side only: a gain is asked for."""
+RERANKED_SLACK = -0.05
+"""With re-ranking a gain is asked for: predictions were seen to err on the low side only."""
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
 MOST_POINTS = 12

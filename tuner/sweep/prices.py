@@ -25,6 +25,8 @@ from tuner.types import FloatArray
 
 TIMED_EF = (32, 96)
 TIMED_QUERIES = 768
+ROUNDS = 6
+"""Rounds of a codec's price: it decides what is measured, not what is reported."""
 MANY_LINKS = 16
 HOPS_A_DISTANCE = 0.1
 """In the small graph that kernels are timed through: 64 hops for about 600 distances."""
@@ -99,14 +101,13 @@ class FullSize:
         extra = max(0.0, self.own_s - self._alone(self.kernel))
         return self._alone(kernel) + extra * kernel.lines / self.kernel.lines
 
-    def distance_s(self, encoded: Encoded) -> float:
-        """Return seconds a distance of a codec, timed beside the codec that the graph was built on."""
-        if encoded is self.own:
-            return self.own_s
+    def time(self, encoded: Encoded) -> tuple[float, float]:
+        """Return seconds a distance, and distances for one of the codec that the graph was built on."""
         rival = self._contestant(encoded, min(self.problem.options.space.M), max(TIMED_EF))
         took = self._ratio(rival) * self.beside_s - self.call_s
         self.problem.base.release()
-        return max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
+        distance_s = max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
+        return distance_s, rival.ndis / self.beside.ndis
 
     def candidate_s(self, store: Encoded) -> float:
         """Return seconds that each candidate takes which is re-ranked with ``store``."""
@@ -117,10 +118,7 @@ class FullSize:
         refine = faiss.IndexRefine(outer, exact)
         refine.k_factor = float(FACTOR)
         ef = max(*TIMED_EF, FACTOR * k)
-        contestants = [
-            Contestant(outer, self.prepared, FACTOR * k, inner, ef),
-            Contestant(refine, self.prepared, k, inner, ef),
-        ]
+        contestants = [Contestant(index, self.prepared, k, inner, ef) for index in (outer, refine)]
         ratios = [self._ratio(each) * self.beside_s for each in contestants]
         self.problem.base.release()
         return max(0.0, ratios[1] - ratios[0]) / (FACTOR * k)
@@ -136,6 +134,8 @@ class FullSize:
             self.numbers,
             self.problem.options.seed,
             a_round=BLOCK,
+            fewest=ROUNDS,
+            most=ROUNDS,
         )
         return timings.ratio(1, 0)
 
@@ -146,7 +146,12 @@ class FullSize:
 
 
 def prices_of(
-    kernel: Kernel, distance_s: float, hop_s: float, rerankings: dict[str, Reranking], candidate_s: float
+    kernel: Kernel,
+    distance_s: float,
+    distances: float,
+    hop_s: float,
+    rerankings: dict[str, Reranking],
+    candidate_s: float,
 ) -> Prices:
     """Return what a codec costs at full size.
 
@@ -159,6 +164,7 @@ def prices_of(
         query_s=kernel.query_s,
         rerank_s={key: cost.candidate_s + candidate_s for key, cost in rerankings.items()},
         rerank_query_s={key: cost.query_s for key, cost in rerankings.items()},
+        distances=distances,
     )
 
 

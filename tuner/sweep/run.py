@@ -222,6 +222,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
             "quiet"
         )
         yield Warned(warnings[-1])
+    measured = [replace(p, modelled_latency_s=p.modelled_latency_s * timed.slower) for p in measured]
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     advice: list[str] = []
     peak = peak_rss_bytes()  # before a baseline that the user asked for takes memory of its own
