@@ -10,7 +10,7 @@ size.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
@@ -42,11 +42,13 @@ class Kernel:
         distance_s: seconds a distance through a graph that fits in the cache.
         query_s: seconds a query beside its distances: the call and the view's transforms.
         lines: cache lines of a code.
+        ndis: distances a query, which are more where rough ones are computed again.
     """
 
     distance_s: float
     query_s: float
     lines: int
+    ndis: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def time_kernels(
         anchor = anchor or timed[0].distance_s
         drift = anchor / timed[0].distance_s
         for key, kernel in zip(keys[start : start + BATCH], timed[1:], strict=True):
-            kernels[key] = Kernel(kernel.distance_s * drift, kernel.query_s * drift, kernel.lines)
+            kernels[key] = replace(
+                kernel, distance_s=kernel.distance_s * drift, query_s=kernel.query_s * drift
+            )
         yield min(1.0, (start + BATCH) / len(keys))
     return kernels
 
@@ -118,6 +122,7 @@ def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[Kernel]:
             distance_s=float(distance_s[number]),
             query_s=float(query_s[number]),
             lines=-(-encoder.codec.code_bytes // CACHE_LINE),
+            ndis=float(ndis[number].mean()),
         )
         for number, encoder in enumerate(batch)
     ]

@@ -37,10 +37,10 @@ ALWAYS_JUDGED = ("RaBitQ1", "RaBitQ2")
 """Judged even where they cannot win, to say what a re-ranking store on disk would save."""
 SLACK = 0.10
 """Share by which a predicted latency may be too high when a codec is left out because of it."""
-RERANKED_SLACK = -0.05
-"""The same with re-ranking, whose predictions were seen to err on the low side only."""
+RERANKED_SLACK = -0.15
+"""With re-ranking such a gain is asked for: predictions were seen to err on the low side only."""
 BEATEN = "another codec takes less memory and less time"
-TRAINED_SLACK = -0.10
+TRAINED_SLACK = -0.25
 """A codec that takes seconds to train must promise at least this gain."""
 MOST_LINKS = 1.0
 """Links on level 0 take at most this many times the bytes of the float32 vectors."""
@@ -75,7 +75,7 @@ class Desk:
     rotation: Rotation
     pool: Pool
     shallow: Pool
-    stores: dict[str, FloatArray]
+    stores: dict[str, Encoder]
     kernels: dict[str, Kernel]
     rerankings: dict[str, Reranking]
     fetch_s: float
@@ -83,6 +83,8 @@ class Desk:
     full: FullSize
     timed: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Seconds a distance and distances at full size, by encoder name, of codecs that were timed there."""
+    distances: dict[int, dict[str, FloatArray]] = field(default_factory=dict)
+    """What the re-ranking stores say of the pool, by its depth: a deep one is seldom needed."""
     ceilings: list[Ceiling] = field(default_factory=list)
     prices: dict[str, Prices] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
@@ -159,7 +161,7 @@ def study_codecs(
         rotation=rotation,
         pool=pool,
         shallow=_shallow(pool, options),
-        stores={name: store_distances(pool, base, name, encoder) for name, encoder in stores.items()},
+        stores=stores,
         kernels={name: kernels[timed_as[name]] for name in timed_as},
         rerankings=rerankings,
         fetch_s=fetch_s,
@@ -203,7 +205,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
     base, options = desk.problem.base, desk.problem.options
     name = encoder_name(codec.name, view.dims, view.cut)
-    _set_price(desk, name, *desk.timed.get(name, (desk.full.guess_s(desk.kernels[name]), 1.0)))
+    _set_price(desk, name, *_guess(desk, name, encoder_name(codec.name, desk.problem.base.d, "none")))
     unknown = Ceiling(
         codec=codec.name,
         dims=view.dims,
@@ -241,14 +243,32 @@ def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, cei
     if not found:
         return f"its exhaustive scan reaches {max(ceiling.recall_at.values()):.4f} at best"
     exhaustive = desk.problem.options.exhaustive
-    if (exhaustive or not _beaten(desk, codec, found)) and name not in desk.timed:
+    whole = encoder_name(codec.name, desk.problem.base.d, "none")
+    known = name in desk.timed or whole in desk.timed
+    if not known and (exhaustive or not _beaten(desk, codec, found)):
         base = desk.problem.base
-        whole = codec.name == "fp32" and encoder.view.cut == "none"
-        codes = exact_codes(encoder, desk.problem) if whole else Encoded(encoder, encode_rows(base, encoder))
+        exact = codec.name == "fp32" and encoder.view.cut == "none"
+        codes = exact_codes(encoder, desk.problem) if exact else Encoded(encoder, encode_rows(base, encoder))
         desk.timed[name] = desk.full.time(codes)
         _set_price(desk, name, *desk.timed[name])
         found = list(_candidates(desk, ceiling))
     return BEATEN if not exhaustive and _beaten(desk, codec, found) else ""
+
+
+def _guess(desk: Desk, name: str, whole: str) -> tuple[float, float]:
+    """Return seconds a distance and distances of a codec, timed at full size if it was, else guessed.
+
+    Args:
+        whole: name of the codec on all dimensions: what it is off by, its cuts are taken to be off by.
+    """
+    kernel = desk.kernels[name]
+    guess_s = desk.full.guess_s(kernel)
+    if name in desk.timed:
+        return desk.timed[name]
+    if whole not in desk.timed:
+        return guess_s, max(1.0, kernel.ndis / desk.full.kernel.ndis)
+    distance_s, distances = desk.timed[whole]
+    return guess_s * distance_s / desk.full.guess_s(desk.kernels[whole]), distances
 
 
 def _set_price(desk: Desk, name: str, distance_s: float, distances: float) -> None:
@@ -261,7 +281,11 @@ def _ceiling_on(desk: Desk, pool: Pool, encoder: Encoder, train_s: float) -> Cei
     base, factors = desk.problem.base, desk.problem.options.space.rerank_factors
     codes = encode_rows(base, encoder, pool.rows)
     base.release()
-    stores = {name: distances[:, : pool.depth] for name, distances in desk.stores.items()}
+    if pool.depth not in desk.distances:
+        desk.distances[pool.depth] = {
+            name: store_distances(pool, base, name, store) for name, store in desk.stores.items()
+        }
+    stores = desk.distances[pool.depth]
     return measure_ceiling(pool, encoder, codes, stores, factors, train_s)
 
 

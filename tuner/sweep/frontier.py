@@ -27,9 +27,9 @@ from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench, encoder_name
 from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
-SLACK = 0.06
+SLACK = 0.03
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
-RERANKED_SLACK = -0.05
+RERANKED_SLACK = -0.10
 """With re-ranking a gain is asked for: predictions were seen to err on the low side only."""
 SAME_CODES_SLACK = 0.03
 """The same between candidates of one codec: its price cancels out."""
