@@ -1,14 +1,16 @@
 """Curves interpolate what was measured, never the wrong way round, and say None beyond it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import faiss
 import numpy as np
 import pytest
 from conftest import M_MAX, K, World, finish
 
+from tuner import curves as module
 from tuner.backends.faiss_hnsw import Encoded
-from tuner.curves import Curve, curves_of, measure_curves, search_counted
+from tuner.curves import Curve, curves_of, ef_towards, measure_curves, search_counted
 from tuner.types import CurvePoint
 
 
@@ -113,18 +115,19 @@ def test_counting_is_per_query_and_from_zero() -> None:
         assert 20 <= hops <= 24
 
 
-@pytest.mark.parametrize("codec", ["fp32", "fp16"])
+@pytest.mark.parametrize("codec", ["fp32", "SQ8"])
 def test_measured_curves_are_real_and_bracket_the_target(
     world: Callable[..., World], encoded: Callable[..., Encoded], codec: str
 ) -> None:
     one = world("l2")
     Ms = (4, 8, M_MAX)
-    points = finish(
+    points, hits = finish(
         measure_curves(
             one.base,
             one.links,
             one.links_path,
             encoded("l2", codec),
+            ceiling=1.0,
             Ms=Ms,
             queries=one.queries,
             truth=one.truth,
@@ -138,32 +141,102 @@ def test_measured_curves_are_real_and_bracket_the_target(
         assert efs == sorted(set(efs))
         assert all(np.diff([point.ndis_per_query for point in mine]) > 0)
         assert max(point.recall for point in mine) >= 1 - 0.35 * 0.1 or efs[-1] == 400
-        assert min(point.recall for point in mine) < 0.9 or efs[0] == K
+        assert min(point.recall for point in mine) <= 0.9 or efs[0] == K
+        assert len(mine) <= 6
     curves = curves_of(points)
     needed = {M: curves[M].ndis_at(curves[M].ef_for(0.9) or 0) for M in Ms}
     assert needed[4] < 1.1 * needed[M_MAX]
-    flat = one.base.flat().search(one.queries, K)[1]
-    assert one.recall(flat) == 1.0
+    # the hits that tell the spread are those of a point near the target
+    assert hits.shape == (len(one.queries),)
+    nearest = min(abs(point.recall - 0.9) for point in points)
+    assert abs(hits.mean() / K - 0.9) == pytest.approx(nearest)
+    assert one.recall(one.base.flat().search(one.queries, K)[1]) == 1.0
+
+
+def _ladder_of(
+    world: World,
+    codec: Encoded,
+    monkeypatch: pytest.MonkeyPatch,
+    recall: Callable[[int], float],
+    **options: Any,
+) -> list[CurvePoint]:
+    """Return the points of one M whose recall at an ef_search is planted."""
+    seen: list[int] = []
+    search = module.search_counted
+
+    def spied(index: faiss.IndexHNSW, *rest: Any) -> Any:
+        seen.append(index.hnsw.efSearch)
+        return search(index, *rest)
+
+    monkeypatch.setattr(module, "search_counted", spied)
+    monkeypatch.setattr(
+        type(world.truth), "hits", lambda *_: np.full(60, round(1000 * recall(seen[-1])) / 100)
+    )
+    points, _ = finish(
+        measure_curves(
+            world.base,
+            world.links,
+            world.links_path,
+            codec,
+            Ms=(8,),
+            queries=world.queries,
+            truth=world.truth,
+            **{"ceiling": 1.0, "target": 0.95, "ef_max": 10**5, **options},
+        )
+    )
+    return list(points)
+
+
+@pytest.mark.parametrize("scale", [2.0, 8.0, 40.0])
+def test_few_points_below_near_and_above_the_target(
+    world: Callable[..., World],
+    encoded: Callable[..., Encoded],
+    monkeypatch: pytest.MonkeyPatch,
+    scale: float,
+) -> None:
+    """Misses in proportion to 1 / ef_search: recall .95 at 20 scale, and enough at 57 scale."""
+    points = _ladder_of(world("l2"), encoded("l2", "fp32"), monkeypatch, lambda ef: max(0.0, 1 - scale / ef))
+    recalls = [point.recall for point in points]
+    assert recalls == sorted(recalls)
+    assert recalls[0] <= 0.95
+    assert recalls[-1] >= 1 - 0.35 * 0.05
+    assert min(abs(np.log((1 - recall) / 0.05)) for recall in recalls) < 0.5
+    assert len(points) <= 6
 
 
 def test_a_plateau_ends_the_ladder(
     world: Callable[..., World], encoded: Callable[..., Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where recall stops growing below the target, the ladder does too."""
-    one = world("l2")
-    hits = iter([4, 6, 8, 9, 9, 9, 9, 9, 9])
-    monkeypatch.setattr(type(one.truth), "hits", lambda *_: np.full(60, next(hits)))
-    points = finish(
-        measure_curves(
-            one.base,
-            one.links,
-            one.links_path,
-            encoded("l2", "fp32"),
-            Ms=(8,),
-            queries=one.queries,
-            truth=one.truth,
-            target=0.99,
-            ef_max=10**6,
-        )
+    points = _ladder_of(world("l2"), encoded("l2", "fp32"), monkeypatch, lambda ef: min(0.9, ef / 100))
+    assert points[-1].recall == 0.9
+    assert 90 <= points[-1].ef_search < 1000
+
+
+def test_the_ladder_ends_at_the_largest_ef_search(
+    world: Callable[..., World], encoded: Callable[..., Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = _ladder_of(
+        world("l2"), encoded("l2", "fp32"), monkeypatch, lambda ef: 1 - 20 / (ef + 20), ef_max=130
     )
-    assert [point.recall for point in points] == [0.4, 0.6, 0.8, 0.9, 0.9, 0.9, 0.9]
+    assert points[-1].ef_search == 130
+
+
+def test_curves_are_divided_by_the_ceiling_of_the_codes(
+    world: Callable[..., World], encoded: Callable[..., Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes that lose a tenth at every ef_search stand for distances that lose nothing."""
+    points = _ladder_of(
+        world("l2"), encoded("l2", "fp32"), monkeypatch, lambda ef: 0.9 * (1 - 10 / ef), ceiling=0.9
+    )
+    assert [point.recall for point in points] == pytest.approx(
+        [1 - 10 / point.ef_search for point in points], abs=2e-3
+    )
+
+
+def test_the_next_ef_search_lies_on_the_line() -> None:
+    line = [(10, 1.0), (40, 3.0)]
+    assert ef_towards(line, 2.0) == pytest.approx(20)
+    assert ef_towards([*line, (1000, 99.0)], 2.0) == pytest.approx(20)  # the two nearest make it
+    assert ef_towards([(10, 1.0)], 2.0) == pytest.approx(10 * np.e)  # one point: slope 1
+    assert ef_towards([(10, 1.0), (20, 1.0)], 2.0) == pytest.approx(10 * np.exp(1 / 0.2))  # no slope: bounded

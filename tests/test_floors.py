@@ -12,6 +12,7 @@ FLOORS = {
     "tuner.types": 0,
     "tuner.errors": 0,
     "tuner.version": 0,
+    "tuner.steps": 0,
     "tuner.data": 1,
     "tuner.truth": 1,
     "tuner.recall": 1,
@@ -41,6 +42,7 @@ ARROWS = {
     ("tuner.graph", "tuner.quantizers"),  # a graph is built on codes
     ("tuner.backends", "tuner.quantizers"),  # an index is codes
     ("tuner.backends", "tuner.graph"),  # and a graph
+    ("tuner.steps", "tuner.types"),  # long work is a type
     ("tuner.kernels", "tuner.timing"),  # a codec's time per distance is measured on one core
     ("tuner.surface", "tuner.curves"),  # the surface is curves times ceilings
     ("tuner.api", "tuner.sweep"),  # the library's one call is the sweep, run to its end

@@ -74,7 +74,6 @@ SMALLEST = OperatingPoint(
     bytes_read_per_query=420552.0,
     memory=memory(5_328_000, 1_900_000),
     predicted_recall=0.953,
-    predicted_latency_s=6.4e-05,
     modelled_latency_s=6.25e-05,
     latency=latency(61.25, 92.5),
 )
@@ -87,7 +86,6 @@ BALANCED = OperatingPoint(
     bytes_read_per_query=495552.0,
     memory=memory(7_104_000, 3_800_000),
     predicted_recall=0.9549,
-    predicted_latency_s=5.9e-05,
     modelled_latency_s=5.8e-05,
     latency=latency(47.5, 66.25),
 )
@@ -102,7 +100,6 @@ RERANKED = OperatingPoint(
     bytes_read_per_query=151984.0,
     memory=memory(1_924_000, 4_900_000, rerank=14_208_000),
     predicted_recall=0.958,
-    predicted_latency_s=9.1e-05,
     modelled_latency_s=9.25e-05,
 )
 SHORT = OperatingPoint(
@@ -116,7 +113,6 @@ SHORT = OperatingPoint(
     bytes_read_per_query=787200.0,
     memory=memory(3_552_000, 2_500_000, disk=28_416_000),
     predicted_recall=None,
-    predicted_latency_s=None,
     modelled_latency_s=2.5e-04,
     reads_per_query=20.0,
     reaches_target=False,

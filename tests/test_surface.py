@@ -96,7 +96,6 @@ def test_recall_is_ceiling_times_graph_and_latency_a_sum() -> None:
     assert (best.ceiling, best.ef_search) == (1.0, 40)
     assert best.ndis == pytest.approx(400)
     assert best.latency_s == pytest.approx((5_000 + 400 * 100 + 40 * 300 + 3_000 + 40 * 200) * NANO)
-    assert best.predicted_s == best.latency_s
     assert best.configuration == Configuration(
         M=8, ef_construction=100, codec="SQ4", dims=64, cut="none", rerank="fp32", rerank_factor=4
     )

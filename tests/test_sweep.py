@@ -371,6 +371,7 @@ def test_a_finished_stage_is_not_done_again(
         "prepare",
         "truth",
         "pool",
+        "stand-in",
         "graph",
         "curves",
     }

@@ -40,6 +40,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     planted = Clock()
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: planted.now))
+    monkeypatch.setattr(module, "BLOCK", 32)
+    monkeypatch.setattr(module, "WARM_UP", 8)
     return planted
 
 
@@ -150,7 +152,7 @@ def test_one_wild_round_does_not_unsettle() -> None:
     assert planted([1.0] * 9, [1.0] * 8 + [50.0]).settled(0)
 
 
-def test_blocks_weigh_what_the_reference_takes_for_them() -> None:
+def test_blocks_weigh_what_the_reference_takes_for_them(clock: Clock) -> None:
     """A hard block of 32 queries and an easy one: the ratio is that of the means, not of the blocks."""
     seconds = np.empty((2, 3, 64))
     seconds[0, :, :32], seconds[0, :, 32:] = 3.0, 1.0

@@ -147,12 +147,8 @@ def study_codecs(
     }
     own_name = encoder_name(stand_in.encoder.codec.name, base.d, "none")
     full = FullSize(problem, links, graph, stand_in.encoded, kernels[own_name])
-    rerankings = time_rerankings(graph, fp32, stores)
-    fetch_s = 0.0
-    if rerankings:
-        store, cost = next(iter(rerankings.items()))
-        codes = exact_codes(fp32, problem) if store == "fp32" else stand_in.encoded
-        fetch_s = max(0.0, full.candidate_s(codes) - cost.candidate_s)
+    rerankings = time_rerankings(graph, fp32, {**stores, "fp32": fp32}) if stores else {}
+    fetch_s = full.fetch_s(exact_codes(fp32, problem), rerankings["fp32"]) if stores else 0.0
     desk = Desk(
         problem=problem,
         links=links,

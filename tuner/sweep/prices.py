@@ -109,8 +109,13 @@ class FullSize:
         distance_s = max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
         return distance_s, rival.ndis / self.beside.ndis
 
-    def candidate_s(self, store: Encoded) -> float:
-        """Return seconds that each candidate takes which is re-ranked with ``store``."""
+    def fetch_s(self, store: Encoded, small: Reranking) -> float:
+        """Return seconds that fetching adds to each candidate that is re-ranked.
+
+        Args:
+            store: float32, which is there without being encoded.
+            small: what it costs in the small graph.
+        """
         k = self.problem.options.k
         inner, chain = self.beside.hnsw, self.own.encoder.chain
         outer = behind(chain, inner) if chain else inner
@@ -121,7 +126,7 @@ class FullSize:
         contestants = [Contestant(index, self.prepared, k, inner, ef) for index in (outer, refine)]
         ratios = [self._ratio(each) * self.beside_s for each in contestants]
         self.problem.base.release()
-        return max(0.0, ratios[1] - ratios[0]) / (FACTOR * k)
+        return max(0.0, (ratios[1] - ratios[0]) / (FACTOR * k) - small.candidate_s)
 
     def _contestant(self, encoded: Encoded, M: int, ef: int) -> Contestant:
         encoder = encoded.encoder
@@ -151,18 +156,18 @@ def prices_of(
     distances: float,
     hop_s: float,
     rerankings: dict[str, Reranking],
-    candidate_s: float,
+    fetch_s: float,
 ) -> Prices:
     """Return what a codec costs at full size.
 
     Args:
-        candidate_s: what fetching adds to a candidate that is re-ranked.
+        fetch_s: what fetching adds to a candidate that is re-ranked.
     """
     return Prices(
         distance_s=distance_s,
         hop_s=hop_s,
         query_s=kernel.query_s,
-        rerank_s={key: cost.candidate_s + candidate_s for key, cost in rerankings.items()},
+        rerank_s={key: cost.candidate_s + fetch_s for key, cost in rerankings.items()},
         rerank_query_s={key: cost.query_s for key, cost in rerankings.items()},
         distances=distances,
     )
