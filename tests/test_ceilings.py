@@ -165,6 +165,7 @@ def _planted(
         queries=np.zeros((1, 2), dtype=np.float32),
         rows=np.arange(depth),
         positions=np.arange(depth)[None, :],
+        distances=np.arange(depth, dtype=np.float32)[None, :],
         right=np.arange(depth)[None, :] < K,
         k=K,
     )
@@ -210,6 +211,7 @@ def test_copies_beyond_k_do_not_make_more_than_all(
         queries=np.zeros((1, 2), dtype=np.float32),
         rows=np.arange(100),
         positions=np.arange(100)[None, :],
+        distances=np.arange(100, dtype=np.float32)[None, :],
         right=np.arange(100)[None, :] < 15,
         k=K,
     )

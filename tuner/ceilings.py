@@ -33,12 +33,14 @@ class Pool:
         queries: (nq, d) float32, prepared.
         rows: (m,) int64, ascending, every row in any query's pool.
         positions: (nq, depth) int64 into ``rows``, nearest first.
+        distances: (nq, depth) float32, exact.
         right: (nq, depth) whether the row is within the k-th exact distance.
     """
 
     queries: FloatArray
     rows: IdArray
     positions: IdArray
+    distances: FloatArray
     right: NDArray[np.bool_]
     k: int
 
@@ -54,6 +56,7 @@ class Pool:
             queries=self.queries,
             rows=self.rows[kept],
             positions=positions.reshape(len(self.positions), -1),
+            distances=self.distances[:, :depth],
             right=self.right[:, :depth],
             k=self.k,
         )
@@ -68,6 +71,7 @@ def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
         queries=queries,
         rows=rows,
         positions=positions.reshape(truth.ids.shape),
+        distances=distances,
         right=is_right(distances.astype(np.float64), truth.kth_distance),
         k=truth.k,
     )
@@ -186,5 +190,5 @@ def _recall(right: NDArray[np.bool_], k: int) -> float:
 def store_distances(pool: Pool, base: Base, store: str, encoder: Encoder | None) -> FloatArray:
     """Return the distances (nq, depth) that a re-ranking store gives."""
     if store == "fp32" or encoder is None:
-        return _exact(base, pool.queries, pool.rows[pool.positions])
+        return pool.distances
     return code_distances(pool, encoder, encode_rows(base, encoder, pool.rows))

@@ -132,6 +132,7 @@ def measure_curves(
 
         ladder = _ladder(at, min(start, ef_max), target, truth.k, ef_max)
         points += ladder
+        del at, index  # its links, before those of the next are made
         start = max(float(truth.k), ef_towards(_heights(ladder), float(misses(target))))
         base.release()
         yield (number + 1) / len(Ms)

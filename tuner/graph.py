@@ -220,6 +220,8 @@ def derive(links: Links, M: int, path: Path, hnsw: faiss.HNSW) -> None:
     levels = np.empty_like(links.levels)
     levels[links.order] = links.levels
     faiss.copy_array_to_vector(levels, hnsw.levels)
+    hnsw.neighbors.resize(links.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
+    hnsw.neighbors.resize(0)
     hnsw.prepare_level_tab(links.n, True)
     offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
     slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())

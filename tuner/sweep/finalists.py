@@ -23,7 +23,7 @@ TIMED_QUERIES = 512
 MOST_FINALISTS = 6
 CLOSEST = 6
 MOST_RAISED = 4
-RESIDENT_SHARE = 1.5
+RESIDENT_SHARE = 1.2
 """Finalists timed together take at most this many times the float32 base."""
 
 

@@ -78,8 +78,9 @@ class FullSize:
         self.call_s = call_overhead_s(own.encoder.codec.width)
         Ms = problem.options.space.M
         few, many = min(Ms), min(Ms, key=lambda M: abs(M - MANY_LINKS))
-        asked = [self._contestant(own, M, ef) for M in sorted({few, many}) for ef in TIMED_EF]
         k, queries = problem.options.k, own.encoder.transform(self.prepared)
+        graphs = [self._graph(own, M) for M in sorted({few, many})]
+        asked = [Contestant(index, queries, k, index, ef) for index in graphs for ef in TIMED_EF]
         bare = searcher(graph, own.encoder)[1][1]  # without the transforms in front of it
         small = Contestant(bare, queries, k, bare, bare.hnsw.efSearch)
         timings = interleave(
@@ -103,7 +104,9 @@ class FullSize:
 
     def time(self, encoded: Encoded) -> tuple[float, float]:
         """Return seconds a distance, and distances for one of the codec that the graph was built on."""
-        rival = self._contestant(encoded, min(self.problem.options.space.M), max(TIMED_EF))
+        index = self._graph(encoded, min(self.problem.options.space.M))
+        queries = encoded.encoder.transform(self.prepared)
+        rival = Contestant(index, queries, self.problem.options.k, index, max(TIMED_EF))
         took = self._ratio(rival) * self.beside_s - self.call_s
         self.problem.base.release()
         distance_s = max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
@@ -128,10 +131,9 @@ class FullSize:
         self.problem.base.release()
         return max(0.0, (ratios[1] - ratios[0]) / (FACTOR * k) - small.candidate_s)
 
-    def _contestant(self, encoded: Encoded, M: int, ef: int) -> Contestant:
-        encoder = encoded.encoder
-        index = transplant(self.links, M, self.problem.links_path, encoder.empty(M), encoded.codes)
-        return Contestant(index, encoder.transform(self.prepared), self.problem.options.k, index, ef)
+    def _graph(self, encoded: Encoded, M: int) -> faiss.IndexHNSW:
+        empty = encoded.encoder.empty(M)
+        return transplant(self.links, M, self.problem.links_path, empty, encoded.codes)
 
     def _ratio(self, rival: Contestant) -> float:
         timings = interleave(
