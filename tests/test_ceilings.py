@@ -164,7 +164,7 @@ def _planted(
     pool = Pool(
         queries=np.zeros((1, 2), dtype=np.float32),
         rows=np.arange(depth),
-        positions=np.arange(depth)[None, :],
+        positions=np.arange(depth, dtype=np.int32)[None, :],
         distances=np.arange(depth, dtype=np.float32)[None, :],
         right=np.arange(depth)[None, :] < K,
         k=K,
@@ -210,7 +210,7 @@ def test_copies_beyond_k_do_not_make_more_than_all(
     pool = Pool(
         queries=np.zeros((1, 2), dtype=np.float32),
         rows=np.arange(100),
-        positions=np.arange(100)[None, :],
+        positions=np.arange(100, dtype=np.int32)[None, :],
         distances=np.arange(100, dtype=np.float32)[None, :],
         right=np.arange(100)[None, :] < 15,
         k=K,

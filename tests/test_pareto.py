@@ -124,3 +124,54 @@ def test_smallest_and_fastest_without_a_tie_are_the_ends_of_the_front(seed: int)
     named = name_points(memory, latency, tie=0.0)
     assert (named["smallest"], named["fastest"]) == (best[0], best[-1])
     assert named["balanced"] in best
+
+
+# ---------------------------------------------------------------- names by a model, checked by a clock
+
+
+@pytest.mark.parametrize(
+    ("clock", "doubt", "expected"),
+    [
+        (None, 0.0, (0, 2, 1)),
+        ([20, 10, 7], 0.05, (0, 2, 1)),
+        # the clock shows the fastest 6 % above the second: no name for its latency
+        ([20, 10, 10.6], 0.05, (0, 1, 1)),
+        ([20, 10, 10.4], 0.05, (0, 2, 1)),
+        # and the product of the second 6.1 % above the third's
+        ([30, 10.4, 7], 0.05, (0, 2, 2)),
+        ([30, 10.4, 7], 0.07, (0, 2, 1)),
+        # the tie is the least of doubts
+        ([20, 10, 10.1], 0.0, (0, 2, 1)),
+        ([20, 10, 10.3], 0.0, (0, 1, 1)),
+    ],
+)
+def test_the_clock_only_takes_names_away(
+    clock: list[float] | None, doubt: float, expected: tuple[int, int, int]
+) -> None:
+    """Products 2,000, 1,500 and 1,470 where the clock agrees: within the tie of the second, which is smaller."""
+    named = name_points([100, 150, 210], [20, 10, 7], 0.021, clock=clock, doubt=doubt)
+    assert (named["smallest"], named["fastest"], named["balanced"]) == expected
+
+
+def test_the_clock_has_no_say_in_what_is_smallest() -> None:
+    assert name_points([100, 100, 200], [2, 1, 9], clock=[1, 100, 1], doubt=0.0)["smallest"] == 1
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_clock_that_agrees_with_the_model_changes_nothing(seed: int) -> None:
+    memory, latency = planted(seed)
+    assert name_points(memory, latency, clock=5 * latency, doubt=0.03) == name_points(memory, latency)
+
+
+@pytest.mark.parametrize("doubt", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("seed", range(40))
+def test_names_with_a_clock_equal_brute_force(seed: int, doubt: float) -> None:
+    memory, latency = planted(seed)
+    clock = latency * np.random.default_rng(seed).uniform(0.8, 1.2, len(latency))
+    named = name_points(memory, latency, clock=clock, doubt=doubt)
+    for name, value, shown in (("fastest", latency, clock), ("balanced", memory * latency, memory * clock)):
+        most = shown.min() * (1 + max(TIE, doubt))
+        allowed = [at for at in range(len(memory)) if shown[at] <= most]
+        least = min(value[at] for at in allowed)
+        close = [at for at in allowed if value[at] <= least * (1 + TIE)]
+        assert named[name] == min(close, key=lambda at: (memory[at], value[at]))

@@ -32,14 +32,14 @@ class Pool:
     Attributes:
         queries: (nq, d) float32, prepared.
         rows: (m,) int64, ascending, every row in any query's pool.
-        positions: (nq, depth) int64 into ``rows``, nearest first.
+        positions: (nq, depth) int32 into ``rows``, nearest first.
         distances: (nq, depth) float32, exact.
         right: (nq, depth) whether the row is within the k-th exact distance.
     """
 
     queries: FloatArray
     rows: IdArray
-    positions: IdArray
+    positions: NDArray[np.int32]
     distances: FloatArray
     right: NDArray[np.bool_]
     k: int
@@ -55,7 +55,7 @@ class Pool:
         return Pool(
             queries=self.queries,
             rows=self.rows[kept],
-            positions=positions.reshape(len(self.positions), -1),
+            positions=positions.reshape(len(self.positions), -1).astype(np.int32),
             distances=self.distances[:, :depth],
             right=self.right[:, :depth],
             k=self.k,
@@ -70,7 +70,7 @@ def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
     return Pool(
         queries=queries,
         rows=rows,
-        positions=positions.reshape(truth.ids.shape),
+        positions=positions.reshape(truth.ids.shape).astype(np.int32),
         distances=distances,
         right=is_right(distances.astype(np.float64), truth.kth_distance),
         k=truth.k,

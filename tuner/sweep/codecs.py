@@ -15,18 +15,18 @@ from tuner.ceilings import Pool, encode_rows, measure_ceiling, store_distances
 from tuner.curves import Curve
 from tuner.graph import Links
 from tuner.kernels import Kernel, Reranking, small_graph, time_kernels, time_rerankings
+from tuner.machine import return_freed_memory
 from tuner.pareto import dominated_by_more_than, front
 from tuner.quantizers import Encoder, Quantizer, Rotation, View, fit_rotation, quantizer, train
 from tuner.steps import scaled
 from tuner.surface import Candidate, Prices
 from tuner.sweep.candidates import rough_memory, surface_of
-from tuner.sweep.one_graph import StandInCodes
+from tuner.sweep.one_graph import TRAIN_SAMPLE, StandInCodes
 from tuner.sweep.prices import FullSize, exact_codes, prices_of
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import encoder_name
 from tuner.types import Ceiling, FloatArray, Options, Space, Steps
 
-TRAIN_SAMPLE = 10_000
 SHALLOW = 1.6
 """Depth of the pool that good codecs are judged on, as a multiple of the most candidates re-ranked."""
 TRUNCATION_LOSS = 0.005
@@ -164,6 +164,8 @@ def study_codecs(
         full=full,
     )
     desk.timed[own_name] = full.own_s, 1.0
+    del rough, graph, kernels
+    return_freed_memory()
     for name in {*ALWAYS_TRAINED, *stores}:
         encoder = stores.get(name) or train(
             quantizer(name, base.d), whole, None, base.metric, sample, options.seed

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served
+from tuner.backends.faiss_hnsw import Served, metric_transform
+from tuner.kernels import small_graph
+from tuner.machine import return_freed_memory
 from tuner.pareto import dominated_by_more_than
+from tuner.quantizers import behind
 from tuner.surface import Prices
 from tuner.sweep.baseline import Reference
 from tuner.sweep.measure import measure_at, operating_point
@@ -20,6 +23,7 @@ SLACK = 0.08
 """Quick latencies may be this far off: points inside it are timed again."""
 
 TIMED_QUERIES = 512
+ANCHOR_EF = 64
 MOST_FINALISTS = 6
 CLOSEST = 6
 MOST_RAISED = 4
@@ -103,33 +107,33 @@ def time_finalists(
     Args:
         reference: the float32 index that people have today.
 
-    Batches are as large as memory allows. The smallest index has its turn in all of them, so that they
-    can be compared, and twice in the first: what it differs from itself by is the noise floor.
+    Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
+    compared. The first finalist has two turns: what it differs from itself by is the noise floor.
     """
     k = problem.options.k
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     contestants = [(p.configuration, p.ef_search) for p in finalists]
     contestants.append((reference.configuration, reference.ef_search))
     memories = [bench.memory_of(configuration) for configuration, _ in contestants]
-    smallest = int(np.argmin([memory.resident_bytes for memory in memories]))
     # codes are shared by the finalists of a codec, which stand side by side
     sizes = [
         float(memory.resident_bytes - (memory.codes_bytes if _shares_codes(contestants, number) else 0))
         for number, memory in enumerate(memories)
     ]
-    limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d - memories[smallest].resident_bytes
+    limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
+    anchor = _anchor(problem)
     latencies: list[Latency] = []
     noise, first_s = 0.0, 0.0
     for batch in batched(sizes, limit):
-        bench.keep_codecs(len(batch) + 1)
-        servers = [_served(bench, *contestants[number]) for number in (smallest, *batch)]
-        searches = [_search_of(served, k) for served in servers]
+        bench.keep_codecs(len(batch))
+        servers = [_served(bench, *contestants[number]) for number in batch]
+        searches = [anchor, *(_search_of(served, k) for served in servers)]
+        twins = None
         if not latencies:
-            searches.append(searches[0])  # its own rival, once
-        last = len(searches) - 1
-        twins = None if latencies else (0, last)
+            twins = (1, len(searches))
+            searches.append(searches[1])
         timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
-        noise = noise if latencies else abs(timings.ratio(last, 0) - 1)
+        noise = noise if twins is None else abs(timings.ratio(twins[1], twins[0]) - 1)
         first_s = first_s or timings.latency(0, 0).mean_s
         drift = first_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
@@ -138,6 +142,7 @@ def time_finalists(
         del searches, servers, search
         bench.keep_codecs(1)
         problem.base.release()
+        return_freed_memory()
         yield len(latencies) / len(contestants)
     most_s = problem.options.max_latency_s
     points = [
@@ -151,6 +156,17 @@ def time_finalists(
     modelled_s = [p.modelled_latency_s for p in finalists]
     slower = _typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
     return Timed(tuple(priced(points)), noise, latencies[-1], slower)
+
+
+def _anchor(problem: Problem) -> Search:
+    """Return the search of a small float32 graph, which takes the user's raw queries."""
+    base, k = problem.base, problem.options.k
+    graph = small_graph(base, problem.queries[:1], problem.options.seed).index
+    graph.hnsw.efSearch = max(ANCHOR_EF, k)
+    step = metric_transform(base.metric, base.d - (base.metric == "ip"))
+    index = graph if step is None else behind([step], graph)
+    kept = (graph, step)
+    return lambda queries: (index.search(queries, k), kept)
 
 
 def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> bool:
