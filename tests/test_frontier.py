@@ -115,7 +115,9 @@ def test_plain_codecs_come_before_re_ranked_ones() -> None:
 
 @pytest.mark.parametrize(("reaches", "comes"), [(True, None), (False, "fp32@none64+None")])
 def test_only_a_point_that_reaches_the_target_strikes_out(reaches: bool, comes: str | None) -> None:
-    found = next_group([planned("fp32", 100, 10.0)], [measured(40, 8.0, reaches=reaches)], {"SQ8@none64+None"})
+    found = next_group(
+        [planned("fp32", 100, 10.0)], [measured(40, 8.0, reaches=reaches)], {"SQ8@none64+None"}
+    )
     assert (found.key if found else None) == comes
 
 
@@ -147,7 +149,9 @@ def test_among_re_ranked_candidates_the_faster_wins_without_slack() -> None:
 
 def test_a_group_holds_every_candidate_of_its_codec_that_stands() -> None:
     """M=24 buys time, M=8 memory; M=12 loses to M=8 by 4 % in the same codes, M=16 by 2 %."""
-    kept = [planned("SQ8", memory, at, M=M) for M, memory, at in ((8, 40, 8.0), (16, 45, 8.15), (24, 50, 6.0))]
+    kept = [
+        planned("SQ8", memory, at, M=M) for M, memory, at in ((8, 40, 8.0), (16, 45, 8.15), (24, 50, 6.0))
+    ]
     lost = planned("SQ8", 42, 8.33, M=12)
     other = planned("SQ4", 30, 20.0)
     found = next_group([kept[2], lost, other, kept[1], kept[0]], [], set())

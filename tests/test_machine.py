@@ -60,7 +60,7 @@ def test_on_other_systems_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(Path, "read_text", forbidden)
-    monkeypatch.setattr(machine.ctypes, "CDLL", forbidden)
+    monkeypatch.setattr("ctypes.CDLL", forbidden)
     place_arrays_like_an_index()
 
 
@@ -68,9 +68,7 @@ def test_on_other_systems_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3])
-def test_faiss_gets_the_threads_and_the_blas_of_numpy_one(
-    threads: Callable[[int], None], asked: int
-) -> None:
+def test_faiss_gets_the_threads_and_the_blas_of_numpy_one(threads: Callable[[int], None], asked: int) -> None:
     every = ThreadpoolController()
     # faiss's own follows OpenMP, numpy's has threads of its own
     numpys = [library["filepath"] for library in every.info() if "numpy" in library["filepath"]]
@@ -83,9 +81,7 @@ def test_faiss_gets_the_threads_and_the_blas_of_numpy_one(
     assert {library["num_threads"] for library in blas.info()} == {1}
 
 
-def test_no_threads_means_every_core(
-    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_threads_means_every_core(threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available_cores", lambda: 5)
     threads(0)
     assert faiss.omp_get_max_threads() == 5

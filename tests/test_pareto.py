@@ -148,7 +148,7 @@ def test_smallest_and_fastest_without_a_tie_are_the_ends_of_the_front(seed: int)
 def test_the_clock_only_takes_names_away(
     clock: list[float] | None, doubt: float, expected: tuple[int, int, int]
 ) -> None:
-    """Products 2,000, 1,500 and 1,470 where the clock agrees: within the tie of the second, which is smaller."""
+    """Products 2,000, 1,500 and 1,470 where the clock agrees: the last two tie, and the second is smaller."""
     named = name_points([100, 150, 210], [20, 10, 7], 0.021, clock=clock, doubt=doubt)
     assert (named["smallest"], named["fastest"], named["balanced"]) == expected
 

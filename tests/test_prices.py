@@ -103,7 +103,7 @@ def test_the_fit_finds_the_planted_distance_and_hop(
 
 
 @pytest.mark.parametrize(("k", "efs"), [(K, (32, 96)), (50, (50, 96))])
-def test_the_least_M_and_the_one_next_to_16_are_timed_at_two_ef_search(
+def test_the_fewest_links_and_about_16_are_timed_at_two_ef_search(
     full_size: Callable[..., FullSize], world: Callable[..., World], k: int, efs: tuple[int, int]
 ) -> None:
     machine = Machine()
@@ -118,14 +118,11 @@ def test_the_least_M_and_the_one_next_to_16_are_timed_at_two_ef_search(
     assert (full.beside.hnsw.hnsw.nb_neighbors(1), full.beside.ef_search) == (FEW, 96)
 
 
-def test_one_M_is_enough_for_the_fit(full_size: Callable[..., FullSize]) -> None:
+def test_one_number_of_links_is_enough_for_the_fit(full_size: Callable[..., FullSize]) -> None:
     machine = Machine(own_s=55 * NANO, hop_s=310 * NANO)
     full = full_size(machine, Ms=(12,))
     assert len(machine.asked[0]) == 3
-    assert (full.own_s, full.hop_s) == (
-        pytest.approx(55 * NANO, rel=1e-6),
-        pytest.approx(310 * NANO, rel=1e-6),
-    )
+    assert (full.own_s, full.hop_s) == pytest.approx((55 * NANO, 310 * NANO), rel=1e-6)
 
 
 def test_seconds_are_those_of_the_rounds_that_kernels_were_timed_in(
@@ -177,7 +174,9 @@ def test_a_rival_as_fast_as_its_hops_costs_nothing_and_not_less(
 
 
 @pytest.mark.parametrize("k", [K, 20])
-@pytest.mark.parametrize(("metric", "own"), [("cosine", "fp32"), ("l2", "SQ8"), ("ip", "SQ8"), ("ip", "fp32")])
+@pytest.mark.parametrize(
+    ("metric", "own"), [("cosine", "fp32"), ("l2", "SQ8"), ("ip", "SQ8"), ("ip", "fp32")]
+)
 def test_what_fetching_adds_to_a_candidate_is_found(
     full_size: Callable[..., FullSize], world: Callable[..., World], metric: Metric, own: str, k: int
 ) -> None:
@@ -233,12 +232,14 @@ def test_guesses_by_hand(own_s: float, kernel_s: float, lines: int, guess_s: flo
 
 def test_prices_by_hand() -> None:
     rerankings = {"fp32": Reranking(3e-6, 2e-7, 4), "SQ8": Reranking(4e-6, 5e-8, 1)}
+    # 2e-7 + 1e-7 and 5e-8 + 1e-7
+    rerank_s: Any = {"fp32": pytest.approx(3e-7), "SQ8": pytest.approx(1.5e-7)}
     found = prices_of(Kernel(1e-8, 9e-6, 2, 300), 7e-8, 1.25, 4e-7, rerankings, 1e-7)
     assert found == Prices(
         distance_s=7e-8,
         hop_s=4e-7,
         query_s=9e-6,
-        rerank_s={"fp32": pytest.approx(3e-7), "SQ8": pytest.approx(1.5e-7)},
+        rerank_s=rerank_s,
         rerank_query_s={"fp32": 3e-6, "SQ8": 4e-6},
         distances=1.25,
     )
@@ -269,13 +270,11 @@ def test_a_contestant_searches_its_own_queries_at_its_own_ef_search() -> None:
         return None, np.zeros((len(queries), k), dtype=np.int64)
 
     index: Any = SimpleNamespace(search=search)
-    first, second = (Contestant(index, rows, 10, graph, ef) for rows, ef in ((own, 32), (own + 100, 4)))
+    rows = np.arange(5, dtype=np.float32)[:, None]
+    first, second = Contestant(index, rows, 10, graph, 32), Contestant(index, rows + 100, 10, graph, 4)
     assert [entry[0] for entry in seen] == [32, 4]
     seen.clear()
     first.search(np.array([[3.0]], dtype=np.float32))
     second.search(np.array([[3.0], [4.0]], dtype=np.float32))
     first.search(np.array([[0.0], [1.0], [2.0]], dtype=np.float32))
     assert seen == [(32, [3.0], 10), (10, [103.0, 104.0], 10), (32, [0.0, 1.0, 2.0], 10)]
-
-
-own = np.arange(5, dtype=np.float32)[:, None]

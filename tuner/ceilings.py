@@ -8,6 +8,7 @@ that does not hold is not offered.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -31,14 +32,14 @@ class Pool:
 
     Attributes:
         queries: (nq, d) float32, prepared.
-        rows: (m,) int64, ascending, every row in any query's pool.
+        rows: (m,) int32, ascending, every row in any query's pool.
         positions: (nq, depth) int32 into ``rows``, nearest first.
         distances: (nq, depth) float32, exact.
         right: (nq, depth) whether the row is within the k-th exact distance.
     """
 
     queries: FloatArray
-    rows: IdArray
+    rows: NDArray[np.int32]
     positions: NDArray[np.int32]
     distances: FloatArray
     right: NDArray[np.bool_]
@@ -69,7 +70,7 @@ def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
     base.release()
     return Pool(
         queries=queries,
-        rows=rows,
+        rows=rows.astype(np.int32),
         positions=positions.reshape(truth.ids.shape).astype(np.int32),
         distances=distances,
         right=is_right(distances.astype(np.float64), truth.kth_distance),
@@ -88,7 +89,7 @@ def _exact(base: Base, queries: FloatArray, ids: IdArray) -> FloatArray:
     return out
 
 
-def encode_rows(base: Base, encoder: Encoder, rows: IdArray | None = None) -> Codes:
+def encode_rows(base: Base, encoder: Encoder, rows: NDArray[np.integer[Any]] | None = None) -> Codes:
     """Return the codes (m, code_bytes) of some rows of the base, or of all, block by block."""
     m = base.n if rows is None else len(rows)
     codes = np.empty((m, encoder.codec.code_bytes), dtype=np.uint8)

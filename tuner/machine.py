@@ -48,6 +48,8 @@ def available_cores() -> int:
 
 
 _CONTROLLER = ThreadpoolController()
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""mallopt(3)."""
 SET_THP_DISABLE = 41
 """prctl(2): no transparent huge pages for this process."""
 
@@ -67,10 +69,12 @@ def return_memory_promptly() -> None:
     """Have freed arrays given back to the system at once, where the C library is glibc.
 
     By default it keeps what was freed and hands out ever larger blocks from it, so that a peak of one
-    stage stays in the resident size of the next (mallopt(3), M_MMAP_THRESHOLD).
+    stage stays in the resident size of the next, and gives each thread such a store of its own.
     """
     if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(-3, 1 << 18)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 18)
+        library.mallopt(M_ARENA_MAX, 1)
 
 
 def place_arrays_like_an_index() -> None:

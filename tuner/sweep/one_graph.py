@@ -20,7 +20,7 @@ CODECS = ("SQ8", "fp16")
 LEAST_CEILING = 0.97
 """Measured: graphs built on codes of this ceiling are as good as those built on float32, and their curves
 over the ceiling are those of exact distances."""
-TRAIN_SAMPLE = 6_000
+TRAIN_SAMPLE = 5_000
 CURVE_QUERIES = 400
 
 

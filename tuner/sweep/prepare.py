@@ -20,7 +20,7 @@ from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, Quer
 PREPARED, LINKS = "base.f32", "links.i32"
 """Scratch files beside the journal."""
 POOL_QUERIES = 192
-POOL_DEPTH = 1000
+POOL_DEPTH = 800
 
 
 def split(
