@@ -8,7 +8,6 @@ import pytest
 from tuner.surface import Candidate
 from tuner.sweep.frontier import (
     RERANKED_SLACK,
-    SAME_CODES_SLACK,
     SLACK,
     Group,
     codec_key,
@@ -59,7 +58,7 @@ def measured(memory: int, latency: float, *, reaches: bool = True, **known: Any)
 # ---------------------------------------------------------------- unbeaten
 
 
-@pytest.mark.parametrize("slack", [SLACK, RERANKED_SLACK, SAME_CODES_SLACK, 0.0])
+@pytest.mark.parametrize("slack", [SLACK, RERANKED_SLACK, 0.0])
 @pytest.mark.parametrize("by_a_point", [True, False])
 def test_a_candidate_falls_to_what_beats_it_by_more_than_the_slack(slack: float, by_a_point: bool) -> None:
     limit = 10.0 / (1 - slack)  # what a rival of 10 just does not beat

@@ -57,8 +57,8 @@ SET_THP_DISABLE = 41
 def use_threads(threads: int) -> None:
     """Let faiss use that many threads from now on; 0 means all cores.
 
-    BLAS gets one: its calls here are many and small, and its threads burn the CPU time that they save
-    waiting for each other.
+    numpy's BLAS gets one: its calls here are many and small, and its threads burn the CPU time that they
+    save waiting for each other.
     """
     _CONTROLLER.limit(limits=1, user_api="blas")
     # after, not before: an OpenBLAS built on OpenMP sets OpenMP's threads along with its own

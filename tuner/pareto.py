@@ -47,42 +47,22 @@ def dominated_by_more_than(
     return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] < (1 - slack) * latency)
 
 
-def name_points(
-    memory: ArrayLike,
-    latency: ArrayLike,
-    tie: float = TIE,
-    *,
-    clock: ArrayLike | None = None,
-    doubt: float = 0.0,
-) -> dict[str, int]:
+def name_points(memory: ArrayLike, latency: ArrayLike, tie: float = TIE) -> dict[str, int]:
     """Return the positions of the ``smallest``, ``fastest`` and ``balanced`` point.
 
     ``balanced`` has the least product of memory and latency. Where latencies differ by less than
     ``tie`` they decide nothing: the point of less memory is taken.
-
-    Args:
-        latency: what decides.
-        clock: latencies as measured, where ``latency`` is a model of them; a point that they put more
-            than ``doubt`` above the best is not named for its latency.
     """
     memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
-    measured = latency if clock is None else np.asarray(clock, dtype=np.float64)
     if not len(memory):
         return {}
     return {
         "smallest": int(np.lexsort((latency, memory))[0]),
-        "fastest": _least_with_ties(latency, measured, memory, tie, doubt),
-        "balanced": _least_with_ties(memory * latency, memory * measured, memory, tie, doubt),
+        "fastest": _least_with_ties(latency, memory, tie),
+        "balanced": _least_with_ties(memory * latency, memory, tie),
     }
 
 
-def _least_with_ties(
-    value: NDArray[np.float64],
-    measured: NDArray[np.float64],
-    memory: NDArray[np.float64],
-    tie: float,
-    doubt: float,
-) -> int:
-    allowed = np.flatnonzero(measured <= measured.min() * (1 + max(tie, doubt)))
-    close = allowed[value[allowed] <= value[allowed].min() * (1 + tie)]
+def _least_with_ties(value: NDArray[np.float64], memory: NDArray[np.float64], tie: float) -> int:
+    close = np.flatnonzero(value <= value.min() * (1 + tie))
     return int(close[np.lexsort((value[close], memory[close]))[0]])

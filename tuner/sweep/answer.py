@@ -10,10 +10,13 @@ from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint, Recommendation
 
 TIE = 0.01
-"""Modelled latencies closer than this are the same."""
-NOISE = 0.03
+"""Products of memory and latency closer than this are the same: the smaller index is named."""
+GAIN = 0.03
+"""More memory must buy at least this share of the latency."""
+STRUCK = 0.10
+"""The clock strikes out what it shows to be slower by this share than something no larger."""
 MOST_NOISE = 0.05
-"""Measured latencies that differ by more than this are never called the same, however noisy the machine."""
+"""A noise floor above this is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +39,23 @@ def answer_of(
     """Return the answer: finalists that meet every constraint make the front.
 
     Points of one codec are compared by ndis and ef_search at the one price that the clock showed for
-    it, so that the same data give the same answer on a noisy machine too. The clock itself only strikes
-    out what it shows to be clearly slower.
+    it, so that the same data give the same answer on a noisy machine too. The clock of a single point
+    only strikes out what it shows to be clearly slower.
 
     Args:
         points: everything measured.
-        noise: the A/A noise floor; closer latencies are the same.
+        noise: the A/A noise floor.
     """
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
+    sizes = [p.memory.resident_bytes for p in good]
+    clock = [_seconds(p) for p in good]
+    slower = dominated_by_more_than(sizes, clock, sizes, clock, max(STRUCK, noise))
+    good = [point for point, struck in zip(good, slower, strict=True) if not struck]
     memory = [float(p.memory.resident_bytes) for p in good]
     modelled = [p.modelled_latency_s for p in good]
-    clock = [_seconds(p) for p in good]
-    doubt = min(max(NOISE, noise), MOST_NOISE)
-    slower = dominated_by_more_than(memory, clock, memory, clock, doubt)
-    on_front = [int(i) for i in front(memory, modelled, NOISE) if not slower[i]]
+    on_front = [int(i) for i in front(memory, modelled, GAIN)]
     chosen = [good[i] for i in on_front]
-    named = name_points(
-        [memory[i] for i in on_front],
-        [modelled[i] for i in on_front],
-        TIE,
-        clock=[clock[i] for i in on_front],
-        doubt=doubt,
-    )
+    named = name_points([memory[i] for i in on_front], [modelled[i] for i in on_front], TIE)
     timed = {(p.configuration, p.ef_search) for p in finalists}
     rest = [p for p in finalists if p not in chosen]
     rest += [p for p in points if (p.configuration, p.ef_search) not in timed]

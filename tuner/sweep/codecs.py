@@ -189,14 +189,18 @@ def _family(codec: str) -> str:
 
 
 def _order(options: Options, d: int) -> list[tuple[View, Quantizer]]:
-    """Return what to judge: whole views first, and finer codecs before coarser ones, which they bound."""
-    return [
+    """Return what to judge: whole views first, and finer codecs before coarser ones, which they bound.
+
+    Float32 comes first on every view: it says which of two cuts is worth anything.
+    """
+    found = [
         (view, codec)
         for view in views_of(options, d)
         for codec in sorted(
             codecs_at(options, view), key=lambda c: (FAMILIES.index(_family(c.name)), -c.code_bytes)
         )
     ]
+    return sorted(found, key=lambda each: (each[0].cut != "none", each[1].name != "fp32"))
 
 
 def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
@@ -307,7 +311,7 @@ def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
         if c.codec == "fp32" and c.dims == view.dims and c.cut not in ("none", view.cut) and c.recall_at
     ]
     for rival in rivals:
-        allowed = -TRUNCATION_LOSS if view.cut == "truncate" else TRUNCATION_LOSS
+        allowed = TRUNCATION_LOSS if view.cut == "truncate" else -TRUNCATION_LOSS
         if rival.recall_at[1] > on_view.recall_at[1] + allowed:
             return f"{rival.cut} to {view.dims} dimensions keeps more recall"
     return ""

@@ -31,8 +31,6 @@ SLACK = 0.03
 """Share by which a predicted latency may be too high: candidates inside it are measured."""
 RERANKED_SLACK = -0.10
 """With re-ranking a gain is asked for: predictions were seen to err on the low side only."""
-SAME_CODES_SLACK = 0.03
-"""The same between candidates of one codec: its price cancels out."""
 MOST_POINTS = 12
 """Points measured at full size at most."""
 FRONTIER_SHARE = 0.7
@@ -54,18 +52,9 @@ def codec_key(configuration: Configuration) -> str:
     return f"{configuration.codec}@{configuration.cut}{configuration.dims}+{configuration.rerank}"
 
 
-def _best_of_each_codec(open_: list[Candidate]) -> list[Candidate]:
-    """Return the candidates that no other of the same codec clearly beats: there the price cancels out."""
-    by_codec: dict[tuple[str, str, int], list[Candidate]] = {}
-    for candidate in open_:
-        what = candidate.configuration
-        by_codec.setdefault((what.codec, what.cut, what.dims), []).append(candidate)
-    return [kept for mine in by_codec.values() for kept in unbeaten(mine, mine, [], SAME_CODES_SLACK)]
-
-
 def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]) -> Group | None:
     """Return the most promising group that still has an unbeaten candidate, or None."""
-    open_ = _best_of_each_codec([c for c in remaining if codec_key(c.configuration) not in done])
+    open_ = [c for c in remaining if codec_key(c.configuration) not in done]
     plain = [c for c in open_ if c.configuration.rerank is None]
     reranked = [c for c in open_ if c.configuration.rerank is not None]
     open_ = [
@@ -167,7 +156,7 @@ def measure_group(
         recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
         price = prices[encoder_name(what.codec, what.dims, what.cut)]
         points.append(operating_point(problem, served, tuned, candidate.memory, recall, price))
-        keep = unbeaten(waiting, waiting, [*measured, *points], SAME_CODES_SLACK)
+        keep = unbeaten(waiting, waiting, [*measured, *points], SLACK)
         del served  # its links, before those of the next are made
         problem.base.release()
         kept = {c.configuration for c in keep}
