@@ -27,8 +27,10 @@ from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench, encoder_name
 from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
-SLACK = 0.03
-"""Share by which a predicted latency may be too high: candidates inside it are measured."""
+SAME_CODES_SLACK = 0.03
+"""Share by which a predicted latency may be too high, beside points of the same codec."""
+SLACK = 0.0
+"""The same beside other codecs: on the front, more memory must buy time."""
 RERANKED_SLACK = -0.10
 """With re-ranking a gain is asked for: predictions were seen to err on the low side only."""
 MOST_POINTS = 12
@@ -58,7 +60,7 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
     plain = [c for c in open_ if c.configuration.rerank is None]
     reranked = [c for c in open_ if c.configuration.rerank is not None]
     open_ = [
-        *unbeaten(plain, open_, measured, SLACK),
+        *standing(plain, measured),
         # among themselves they are equals; of what needs no re-ranking they must promise a gain
         *unbeaten(unbeaten(reranked, plain, measured, RERANKED_SLACK), reranked, [], 0.0),
     ]
@@ -75,6 +77,24 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
     )
     key = codec_key(best.configuration)
     return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
+
+
+def standing(asked: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
+    """Return the candidates that nothing measured and no other of them clearly beats, codec by codec."""
+    kept = []
+    for codes in dict.fromkeys(_codes_of(c.configuration) for c in asked):
+        mine = [c for c in asked if _codes_of(c.configuration) == codes]
+        others = [c for c in asked if _codes_of(c.configuration) != codes]
+        of_mine = [p for p in measured if _codes_of(p.configuration) == codes]
+        of_others = [p for p in measured if _codes_of(p.configuration) != codes]
+        mine = unbeaten(mine, mine, of_mine, SAME_CODES_SLACK)
+        kept += unbeaten(mine, others, of_others, SLACK)
+    return kept
+
+
+def _codes_of(configuration: Configuration) -> tuple[str, str, int]:
+    """Return what two configurations share whose distances cost the same."""
+    return configuration.codec, configuration.cut, configuration.dims
 
 
 def unbeaten(
@@ -153,16 +173,31 @@ def measure_group(
         guess = round(candidate.ef_search * shown)
         tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
         shown = tuned.ef_search / candidate.ef_search
-        recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
+        modelled = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
+        recall = min(1.0, modelled + shown_offset([*measured, *points]))
         price = prices[encoder_name(what.codec, what.dims, what.cut)]
         points.append(operating_point(problem, served, tuned, candidate.memory, recall, price))
-        keep = unbeaten(waiting, waiting, [*measured, *points], SLACK)
+        keep = standing(waiting, [*measured, *points])
         del served  # its links, before those of the next are made
         problem.base.release()
         kept = {c.configuration for c in keep}
         waiting = [c for c in waiting if c.configuration in kept]
         yield len(points) / (len(points) + len(waiting))
     return tuple(points)
+
+
+def shown_offset(measured: list[OperatingPoint]) -> float:
+    """Return by how much recall was above the model so far, on average.
+
+    Curves are measured on some of the tune queries, which may be easier or harder than all of them: the
+    next point is off by about as much. Each point's prediction held the offset of those before it.
+    """
+    offsets: list[float] = []
+    for point in measured:
+        if point.predicted_recall is not None:
+            before = float(np.mean(offsets)) if offsets else 0.0
+            offsets.append(point.recall.mean - point.predicted_recall + before)
+    return float(np.mean(offsets)) if offsets else 0.0
 
 
 def out_of_time(started: float, budget_s: float | None, share: float) -> bool:
