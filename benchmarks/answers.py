@@ -1,0 +1,111 @@
+"""What contestants are asked and what they answer, and both as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tuner.journal import write_atomically
+from tuner.types import Metric
+
+ANSWER, FAILURE, INDEX = "answer.json", "failure.json", "index.faiss"
+Engine = Literal["faiss", "hnswlib"]
+
+
+class CouldNotRun(Exception):
+    """A contestant cannot take part; the message says exactly why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every contestant gets: the same vectors, queries, target, threads and seed.
+
+    The queries that answers are scored on are not in it.
+
+    Attributes:
+        base: the vectors to index, a .npy file.
+        tuning: the queries to tune with, a .npy file.
+        data: digest of the rows, the tuning queries and the scoring queries.
+        versions: of what the figures depend on, so that answers of other versions are not taken for these.
+    """
+
+    name: str
+    base: str
+    tuning: str
+    n: int
+    d: int
+    metric: Metric
+    recall: float
+    k: int
+    confidence: float
+    seed: int
+    threads: int
+    data: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The index that a contestant delivers, and what finding it took.
+
+    Attributes:
+        label: in the style of a faiss factory string.
+        index: file of the index, relative to the contestant's folder. faiss files take raw queries.
+        memory_bytes: serialized, as the contestant says; the scorer looks for itself.
+        cpu_s: of the contestant's whole process and its children, all threads, imports and loading included.
+        peak_rss_bytes: largest resident memory of the process.
+        n_builds: graphs built from scratch.
+        reached: whether its own queries say that the target is met.
+        own_recall: what they say.
+        note: what a reader should know.
+        also: further indexes from the same run, such as the point that it calls fastest.
+    """
+
+    contestant: str
+    label: str
+    codec: str
+    M: int
+    ef_construction: int
+    ef_search: int
+    memory_bytes: int
+    cpu_s: float
+    wall_s: float
+    peak_rss_bytes: int
+    n_builds: int
+    index: str = INDEX
+    engine: Engine = "faiss"
+    reached: bool = True
+    own_recall: float | None = None
+    note: str = ""
+    also: tuple[Answer, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A contestant without an answer, and why."""
+
+    contestant: str
+    reason: str
+
+
+def write(what: Task | Answer | Failure, path: Path) -> None:
+    """Write ``what`` as JSON, whole or not at all."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(what)) + b"\n")
+
+
+def read_task(path: Path) -> Task:
+    """Return the task of a file."""
+    return msgspec.json.decode(path.read_bytes(), type=Task)
+
+
+def read_answer(path: Path) -> Answer | None:
+    """Return the answer of a file, or None where there is none yet."""
+    return msgspec.json.decode(path.read_bytes(), type=Answer) if path.exists() else None
+
+
+def read_failure(path: Path) -> Failure | None:
+    """Return the failure of a file, or None where there is none."""
+    return msgspec.json.decode(path.read_bytes(), type=Failure) if path.exists() else None

@@ -1,0 +1,103 @@
+"""autofaiss (criteo): its own choice of index at the memory that ours took, its search knob fitted to the target.
+
+autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow, fire<0.7 and embedding-reader<2, so it cannot be installed
+beside numpy 2. faiss-cpu 1.15.1 and what the tuner needs do install beside it, in an environment of its own::
+
+    pip install autofaiss faiss-cpu==1.15.1 click hnswlib msgspec platformdirs psutil pyyaml rich scipy threadpoolctl
+
+Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from pathlib import Path
+
+import faiss
+import numpy as np
+import psutil
+
+from benchmarks.answers import ANSWER, INDEX, Answer, CouldNotRun, Task, read_answer
+from benchmarks.contestants.native import careful_ef, pose, sweep_up
+from benchmarks.spending import spent
+from tuner.backends.faiss_hnsw import metric_transform, write
+from tuner.machine import use_threads
+from tuner.quantizers import behind
+from tuner.space import default_space
+from tuner.sweep.measure import Tuned, judged
+from tuner.types import Recall
+
+NEEDS = (
+    "autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2; with faiss-cpu 1.15.1 "
+    "it installs in an environment of its own: name its Python with --interpreter autofaiss=PATH"
+)
+WITHOUT_OURS = 0.5
+"""Of the float32 vectors' bytes, where ours has not answered."""
+
+
+def run(task: Task, out: Path) -> Answer:
+    """Return the index that autofaiss chooses; its nprobe or efSearch is fitted by the rule of all contestants."""
+    try:
+        build_index = import_module("autofaiss").build_index
+    except ModuleNotFoundError as error:
+        raise CouldNotRun(f"{error} with numpy {np.__version__}: {NEEDS}") from None
+    ours = read_answer(out.parent / "ours" / ANSWER)
+    limit = ours.memory_bytes if ours is not None else round(WITHOUT_OURS * 4 * task.n * task.d)
+    problem = pose(task, default_space(), out)
+    inner, _ = build_index(
+        np.array(problem.base.x),
+        save_on_disk=False,
+        max_index_memory_usage=f"{limit}B",
+        current_memory_available=f"{psutil.virtual_memory().available}B",
+        metric_type="l2",
+        nb_cores=task.threads,
+        verbose=logging.WARNING,
+    )
+    use_threads(task.threads)
+    step = metric_transform(problem.base.metric, problem.raw.shape[1])
+    index = inner if step is None else behind([step], inner)
+    knob, least = (
+        ("nprobe", 1)
+        if "IVF" in type(faiss.downcast_index(_innermost(inner))).__name__
+        else ("efSearch", task.k)
+    )
+    parameters = faiss.ParameterSpace()
+
+    def found(value: int, half: np.ndarray) -> np.ndarray:
+        parameters.set_index_parameter(inner, knob, value)
+        return problem.hits(index.search(problem.raw[half], task.k)[1], half)
+
+    def at(value: int) -> Tuned:
+        return judged(problem, value, found(value, problem.tune), 0.0, 0.0)
+
+    def check(value: int) -> Recall:
+        return problem.recall(found(value, problem.validate))
+
+    fitted = careful_ef(problem, at, check, least)
+    parameters.set_index_parameter(inner, knob, fitted.tuned.ef_search)
+    size = write(index, out / INDEX)
+    sweep_up(out)
+    cost = spent()
+    kind = type(faiss.downcast_index(_innermost(inner))).__name__
+    return Answer(
+        contestant="autofaiss",
+        label=kind,
+        codec=kind,
+        M=0,
+        ef_construction=0,
+        ef_search=fitted.tuned.ef_search,
+        memory_bytes=size,
+        cpu_s=cost.cpu_s,
+        wall_s=cost.wall_s,
+        peak_rss_bytes=cost.peak_rss_bytes,
+        n_builds=1,
+        reached=fitted.reached,
+        own_recall=fitted.validated.mean,
+        note=f"asked for {limit:,} bytes; the figure under ef is {knob}; numpy {np.__version__}",
+    )
+
+
+def _innermost(index: faiss.Index) -> faiss.Index:
+    index = faiss.downcast_index(index)
+    return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index

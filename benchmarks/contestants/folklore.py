@@ -1,0 +1,93 @@
+"""What people take without tuning: hnswlib's and faiss's usual parameters, ef_search fitted to the target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.answers import INDEX, Answer, Task
+from benchmarks.contestants.native import (
+    Careful,
+    Workshop,
+    answer_from,
+    careful_ef,
+    careful_ef_of,
+    pose,
+    sweep_up,
+    write_index,
+)
+from benchmarks.spending import spent
+from benchmarks.tasks import done
+from tuner.backends import hnsw_lib
+from tuner.space import default_space
+from tuner.sweep.measure import Tuned, judged
+from tuner.sweep.problem import Problem
+from tuner.types import Configuration, Recall
+
+FAISS_EF_CONSTRUCTION = 40
+"""faiss's own default for ``HNSW32``."""
+HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION = 16, 200
+"""hnswlib's own defaults."""
+HNSWLIB_INDEX = "index.hnswlib"
+
+
+def run(task: Task, out: Path, *, index: str) -> Answer:
+    """Return the answer of one of the usual indexes."""
+    problem = pose(task, default_space(), out)
+    answer = _hnswlib(task, problem, out) if index == "hnswlib16" else _faiss(index, problem, out)
+    sweep_up(out)
+    return answer
+
+
+def _faiss(name: str, problem: Problem, out: Path) -> Answer:
+    codec = "SQ8" if name.endswith("SQ8") else "fp32"
+    what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec=codec, dims=problem.base.d)
+    shop = Workshop(problem)
+    served, _ = shop.build(what)
+    found = careful_ef_of(problem, served)
+    size = write_index(problem, served, out / INDEX)
+    return answer_from(
+        name,
+        what,
+        found.tuned.ef_search,
+        memory_bytes=size,
+        n_builds=shop.n_builds,
+        own_recall=found.validated.mean,
+        reached=found.reached,
+        spending=spent(),
+        note=f"ef_construction={FAISS_EF_CONSTRUCTION}",
+    )
+
+
+def _hnswlib(task: Task, problem: Problem, out: Path) -> Answer:
+    """Return the answer of hnswlib; its file holds no ef_search and takes prepared queries."""
+    k, d = task.k, problem.base.d
+    built = done(hnsw_lib.build(problem.base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, problem.threads))
+
+    def at(ef: int) -> Tuned:
+        built.set_ef(ef)
+        hits = problem.hits(built.search(problem.queries[problem.tune], k), problem.tune)
+        return judged(problem, ef, hits, 0.0, 0.0)
+
+    def check(ef: int) -> Recall:
+        built.set_ef(ef)
+        hits = problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
+        return problem.recall(hits)
+
+    found: Careful = careful_ef(problem, at, check, k)
+    built.index.save_index(str(out / HNSWLIB_INDEX))
+    what = Configuration(M=HNSWLIB_M, ef_construction=HNSWLIB_EF_CONSTRUCTION, codec="fp32", dims=d)
+    answer = answer_from(
+        "hnswlib16",
+        what,
+        found.tuned.ef_search,
+        memory_bytes=(out / HNSWLIB_INDEX).stat().st_size,
+        n_builds=1,
+        own_recall=found.validated.mean,
+        reached=found.reached,
+        spending=spent(),
+        label=f"hnswlib M={HNSWLIB_M},fp32",
+        note=f"ef_construction={HNSWLIB_EF_CONSTRUCTION}",
+        index=HNSWLIB_INDEX,
+    )
+    return replace(answer, engine="hnswlib")

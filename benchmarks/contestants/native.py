@@ -1,0 +1,206 @@
+"""What contestants other than ours share: the problem posed as ours poses it, and natively built indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.answers import INDEX, Answer, Task
+from benchmarks.spending import Spending
+from benchmarks.tasks import done
+from tuner.backends.faiss_hnsw import Encoded, Served, delivered, memory_with, wrap, write
+from tuner.ceilings import encode_rows
+from tuner.data.base import prepare, prepared_queries
+from tuner.data.profile import scan
+from tuner.data.split import split_halves
+from tuner.data.vectors import open_vectors
+from tuner.graph import build_natively
+from tuner.quantizers import Cut, Encoder, Rotation, View, fit_rotation, quantizer, train
+from tuner.sweep.measure import Tuned, bisect, measure_at
+from tuner.sweep.one_graph import TRAIN_SAMPLE
+from tuner.sweep.problem import Problem
+from tuner.truth import search_exactly
+from tuner.types import Configuration, FloatArray, Memory, Options, Recall, Space
+
+GUESS = 64
+"""Where the search for ef_search begins."""
+MOST_RAISED = 4
+"""Times the ef_search of the tune half, where the held-out half does not agree with it."""
+
+
+def options_of(task: Task, space: Space, *, exhaustive: bool = False) -> Options:
+    """Return what the task asks for, as options of the tuner."""
+    return Options(
+        recall=task.recall,
+        k=task.k,
+        metric=task.metric,
+        confidence=task.confidence,
+        seed=task.seed,
+        threads=task.threads,
+        exhaustive=exhaustive,
+        space=space,
+    )
+
+
+def pose(task: Task, space: Space, folder: Path) -> Problem:
+    """Return the problem of a task: prepared base, exact neighbours, the two halves of the tuning queries."""
+    vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
+    profile = done(scan(vectors, task.metric, seed=task.seed))
+    everything = np.zeros(0, dtype=np.int64)
+    base = done(prepare(vectors, profile.metric, everything, profile.norm_max, folder / "base.f32"))
+    raw = asked.read(0, asked.n)
+    queries = prepared_queries(raw, profile.metric)
+    tune, validate = split_halves(len(raw), task.seed)
+    return Problem(
+        options=options_of(task, space),
+        base=base,
+        raw=raw,
+        queries=queries,
+        truth=done(search_exactly(base.x, queries, task.k, task.k)),
+        tune=tune,
+        validate=validate,
+        links_path=folder / "links.i32",
+        threads=task.threads,
+    )
+
+
+def sweep_up(folder: Path) -> None:
+    """Remove the scratch files of a problem."""
+    for name in ("base.f32", "links.i32"):
+        (folder / name).unlink(missing_ok=True)
+
+
+class Workshop:
+    """Builds indexes of one problem natively; codecs are trained once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.n_builds = 0
+        self._sample: FloatArray = problem.base.sample(TRAIN_SAMPLE, problem.options.seed)
+        self._rotation: Rotation | None = None
+        self._encoders: dict[tuple[str, Cut, int], Encoder] = {}
+        self._stores: dict[str, Encoded] = {}
+
+    def encoder(self, codec: str, cut: Cut, dims: int) -> Encoder:
+        """Return the trained encoder."""
+        key = (codec, cut, dims)
+        if key not in self._encoders:
+            metric, seed = self.problem.base.metric, self.problem.options.seed
+            if cut == "pca" and self._rotation is None:
+                self._rotation = fit_rotation(self._sample, metric)
+            view = View(cut, dims)
+            self._encoders[key] = train(
+                quantizer(codec, dims), view, self._rotation, metric, self._sample, seed
+            )
+        return self._encoders[key]
+
+    def build(self, what: Configuration) -> tuple[Served, Memory]:
+        """Return the natively built index and its bytes."""
+        base = self.problem.base
+        encoder = self.encoder(what.codec, what.cut, what.dims)
+        graph = build_natively(encoder, base, what.M, what.ef_construction)
+        self.n_builds += 1
+        store = None if what.rerank is None else self._store(what.rerank)
+        no_codes = np.zeros((0, encoder.codec.code_bytes), dtype=np.uint8)
+        served = wrap(what, graph, Encoded(encoder, no_codes), store, base)
+        stored = store.encoder if store is not None else None
+        memory = memory_with(what, encoder, stored, graph.hnsw.neighbors.size(), base)
+        base.release()
+        return served, memory
+
+    def _store(self, name: str) -> Encoded:
+        if name not in self._stores:
+            encoder = self.encoder(name, "none", self.problem.base.d)
+            self._stores = {name: Encoded(encoder, encode_rows(self.problem.base, encoder))}
+        return self._stores[name]
+
+
+@dataclass(frozen=True)
+class Careful:
+    """An ef_search that both halves of the tuning queries support, or the nearest to that."""
+
+    tuned: Tuned
+    validated: Recall
+    reached: bool
+
+
+def careful_ef(
+    problem: Problem, at: Callable[[int], Tuned], check: Callable[[int], Recall], least: int
+) -> Careful:
+    """Return the smallest ef_search by ours' rule: the tune half has a margin, the held-out half agrees.
+
+    Args:
+        at: what the tune half says of an ef_search.
+        check: what the held-out half says of it.
+        least: the smallest that makes sense.
+    """
+    most = problem.options.space.ef_search_max
+    tuned = first = bisect(at, least, max(least, GUESS), most)
+    validated = check(tuned.ef_search)
+    while tuned.passes and not problem.validated(validated):
+        ef = tuned.ef_search + max(1, tuned.ef_search // 12)
+        if ef > min(most, MOST_RAISED * first.ef_search):
+            break
+        tuned = at(ef)
+        validated = check(ef)
+    return Careful(tuned, validated, tuned.passes and problem.validated(validated))
+
+
+def careful_ef_of(problem: Problem, served: Served) -> Careful:
+    """Return the ef_search of a faiss index, which is set to it."""
+    k = problem.options.k
+
+    def check(ef_search: int) -> Recall:
+        served.set_ef(ef_search)
+        ids = served.index.search(problem.raw[problem.validate], k)[1]
+        return problem.recall(problem.hits(ids, problem.validate))
+
+    least = k * served.configuration.rerank_factor
+    found = careful_ef(problem, lambda ef: measure_at(problem, served, ef), check, least)
+    served.set_ef(found.tuned.ef_search)
+    return found
+
+
+def write_index(problem: Problem, served: Served, path: Path) -> int:
+    """Write the index as a user would get it; return its bytes."""
+    index, _, kept = delivered(served, problem.base)
+    size = write(index, path)
+    del kept
+    return size
+
+
+def answer_from(
+    name: str,
+    what: Configuration,
+    ef_search: int,
+    *,
+    memory_bytes: int,
+    n_builds: int,
+    own_recall: float,
+    reached: bool,
+    spending: Spending,
+    label: str | None = None,
+    note: str = "",
+    index: str = INDEX,
+) -> Answer:
+    """Return the answer that a configuration with its ef_search is."""
+    return Answer(
+        contestant=name,
+        label=label or what.label,
+        codec=what.codec,
+        M=what.M,
+        ef_construction=what.ef_construction,
+        ef_search=ef_search,
+        memory_bytes=memory_bytes,
+        cpu_s=spending.cpu_s,
+        wall_s=spending.wall_s,
+        peak_rss_bytes=spending.peak_rss_bytes,
+        n_builds=n_builds,
+        index=index,
+        reached=reached,
+        own_recall=own_recall,
+        note=note,
+    )

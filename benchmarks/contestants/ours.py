@@ -1,0 +1,99 @@
+"""Ours: ``tune`` as it is, with one of its ideas switched off, or exhaustive (the oracle)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import tuner.sweep.run as sweep_run
+from benchmarks.answers import INDEX, Answer, CouldNotRun, Task
+from benchmarks.contestants.ablations import switched_off
+from benchmarks.contestants.native import answer_from, options_of
+from benchmarks.spending import spent
+from benchmarks.tasks import done
+from tuner.data.vectors import open_vectors
+from tuner.space import default_space, load_space
+from tuner.sweep.deliver import deliver
+from tuner.sweep.workbench import Workbench
+from tuner.types import OperatingPoint, Options, Result
+
+ORACLE_SPACE = Path(__file__).parents[2] / "configs" / "oracle.yaml"
+NAMED = ("fastest", "smallest")
+"""Points that are scored too, beside the recommended one."""
+
+
+def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -> Answer:
+    """Return the answer of ``tune``, with its points called fastest and smallest beside it.
+
+    Args:
+        task: the task.
+        out: the contestant's folder.
+        without: an idea of ``benchmarks.contestants.ablations``, switched off.
+        exhaustive: build and measure every configuration natively.
+    """
+    name = "oracle" if exhaustive else "-".join(filter(None, ("ours", without)))
+    space = load_space(ORACLE_SPACE) if exhaustive else default_space()
+    options = options_of(task, space, exhaustive=exhaustive)
+    with switched_off(without) as builds, kept_benches() as benches:
+        result = sweep_once(task, options, out)
+        spending = spent()  # before the points that only the scorer asks for are delivered
+        if result.recommendation is None:
+            raise CouldNotRun("; ".join(("nothing that it measured reaches the target", *result.advice)))
+        spent_on = {"n_builds": len(builds) or result.cost.n_graph_builds, "spending": spending}
+        chosen = result.points[result.named[options.prefer]]
+        answer = _answer(name, chosen, INDEX, **spent_on)
+        also = []
+        for key in NAMED:
+            point = result.points[result.named[key]]
+            index = INDEX if point == chosen else f"{key}/{INDEX}"
+            if point != chosen:
+                _deliver_too(benches[0], point, out / key)
+            also.append(_answer(f"{name}: {key}", point, index, **spent_on))
+    sweep_run.finish(out / "work")
+    return replace(answer, also=tuple(also))
+
+
+def sweep_once(task: Task, options: Options, out: Path) -> Result:
+    """Return the result of a sweep; what it derived stays in ``out/work``."""
+    vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
+    result: Result = done(sweep_run.sweep(vectors, asked, options, out, out / "work"))
+    return result
+
+
+@contextmanager
+def kept_benches() -> Iterator[list[Workbench]]:
+    """Keep what the sweep makes its indexes with, so that more of them can be delivered."""
+    benches: list[Workbench] = []
+    original = sweep_run._deliver
+
+    def keep(bench: Workbench, chosen: OperatingPoint, out: Path) -> Any:
+        benches.append(bench)
+        return original(bench, chosen, out)
+
+    with patch.object(sweep_run, "_deliver", keep):
+        yield benches
+
+
+def _deliver_too(bench: Workbench, point: OperatingPoint, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    bench.keep_codecs(1)
+    served = bench.serve(point.configuration)
+    served.set_ef(point.ef_search)
+    deliver(bench.problem, served, folder)
+
+
+def _answer(name: str, point: OperatingPoint, index: str, **spent_on: Any) -> Answer:
+    return answer_from(
+        name,
+        point.configuration,
+        point.ef_search,
+        memory_bytes=point.memory.resident_bytes,
+        own_recall=(point.validated or point.recall).mean,
+        reached=point.reaches_target,
+        index=index,
+        **spent_on,
+    )

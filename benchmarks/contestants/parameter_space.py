@@ -1,0 +1,65 @@
+"""faiss's own tuner on the index that people start with: ``ParameterSpace.explore`` on HNSW32, float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from benchmarks.answers import INDEX, Answer, Task
+from benchmarks.contestants.folklore import FAISS_EF_CONSTRUCTION
+from benchmarks.contestants.native import Workshop, answer_from, pose, sweep_up, write_index
+from benchmarks.spending import spent
+from tuner.machine import use_threads
+from tuner.space import default_space
+from tuner.sweep.measure import measure_at
+from tuner.types import Configuration
+
+
+def run(task: Task, out: Path) -> Answer:
+    """Return the fastest operating point that passes by the rule that all contestants keep.
+
+    The criterion is the share of the true neighbours that are found (``IntersectionCriterion``). faiss
+    explores the search parameters of an index that is there: M and the codec stay as they are.
+    """
+    problem = pose(task, default_space(), out)
+    what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec="fp32", dims=problem.base.d)
+    shop = Workshop(problem)
+    served, memory = shop.build(what)
+    tune = problem.tune
+    criterion = faiss.IntersectionCriterion(len(tune), task.k)
+    criterion.set_groundtruth(None, np.ascontiguousarray(problem.truth.ids[tune, : task.k]))
+    space = faiss.ParameterSpace()
+    space.verbose = 0
+    space.initialize(served.index)
+    use_threads(1)  # its points are seconds of the batch: one thread, as everyone's latency
+    points = space.explore(served.index, np.ascontiguousarray(problem.raw[tune]), criterion).optimal_pts
+    use_threads(task.threads)
+    found = [points.at(number) for number in range(points.size())]
+    tried = [
+        (point.t, int(point.key.split("efSearch=")[1].split(",")[0])) for point in found if "=" in point.key
+    ]
+    best, recall, reached = max(ef for _, ef in tried), 0.0, False
+    for _, ef in sorted(tried):
+        if ef < task.k or not measure_at(problem, served, ef).passes:
+            continue
+        ids = served.index.search(problem.raw[problem.validate], task.k)[1]
+        validated = problem.recall(problem.hits(ids, problem.validate))
+        if problem.validated(validated):
+            best, recall, reached = ef, validated.mean, True
+            break
+    served.set_ef(best)
+    write_index(problem, served, out / INDEX)
+    sweep_up(out)
+    return answer_from(
+        "parameter-space",
+        what,
+        best,
+        memory_bytes=memory.resident_bytes,
+        n_builds=shop.n_builds,
+        own_recall=recall,
+        reached=reached,
+        spending=spent(),
+        note=f"explored ef_search of {', '.join(str(ef) for ef in sorted({ef for _, ef in tried}))}",
+    )

@@ -1,0 +1,38 @@
+"""Run one contestant in a process of its own, so that its CPU seconds and its memory are its own.
+
+python -m benchmarks.one NAME TASK.json FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.answers import ANSWER, FAILURE, CouldNotRun, Failure, read_task, write
+from benchmarks.contestants import contestant
+from tuner.errors import TunerError
+from tuner.machine import place_arrays_like_an_index, return_memory_promptly, use_threads
+
+
+def main(name: str, task_path: str, folder: str) -> int:
+    """Write ``answer.json`` and the index, or ``failure.json``, to ``folder``; return the exit status."""
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    task = read_task(Path(task_path))
+    use_threads(task.threads)
+    return_memory_promptly()
+    place_arrays_like_an_index()
+    try:
+        answer = contestant(name)(task, out)
+    except ModuleNotFoundError as error:
+        write(Failure(name, f"{error}: pip install 'vector-index-tuner[bench]'"), out / FAILURE)
+        return 1
+    except (CouldNotRun, TunerError) as error:
+        write(Failure(name, str(error)), out / FAILURE)
+        return 1
+    write(answer, out / ANSWER)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""The unit of cost: what a user would build without tuning, in a process of its own.
+
+python -m benchmarks.ordinary TASK.json ORDINARY.json
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from benchmarks.answers import read_task
+from benchmarks.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
+from benchmarks.launch import ROOT
+from benchmarks.spending import own_peak_bytes
+from benchmarks.tasks import TASK, done
+from tuner.backends import hnsw_lib
+from tuner.data.base import prepare
+from tuner.data.profile import scan
+from tuner.data.vectors import open_vectors
+from tuner.journal import write_atomically
+from tuner.machine import use_threads
+
+ORDINARY = "ordinary.json"
+
+
+@dataclass(frozen=True)
+class Ordinary:
+    """One ordinary build: hnswlib, M=16, ef_construction=200, float32, the task's threads.
+
+    Attributes:
+        cpu_s: CPU seconds of the build alone, all threads.
+        idle_bytes: resident memory of a process that has imported what contestants import, and done nothing.
+    """
+
+    cpu_s: float
+    idle_bytes: int
+
+
+def measure(task_path: Path) -> Ordinary:
+    """Build it and return what that took."""
+    idle = own_peak_bytes()
+    task = read_task(task_path)
+    use_threads(task.threads)
+    vectors = open_vectors(task.base, "base")
+    profile = done(scan(vectors, task.metric, seed=task.seed))
+    path = task_path.with_name("ordinary.f32")
+    nothing = np.zeros(0, dtype=np.int64)
+    base = done(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
+    built = done(hnsw_lib.build(base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, task.threads))
+    path.unlink()
+    return Ordinary(built.cpu_s, idle)
+
+
+def ordinary(work: Path) -> Ordinary:
+    """Return the ordinary build of the task in ``work``, measured once."""
+    path = work / ORDINARY
+    if not path.exists():
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.ordinary",
+            str((work / TASK).resolve()),
+            str(path.resolve()),
+        ]
+        subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own interpreter and module
+    return msgspec.json.decode(path.read_bytes(), type=Ordinary)
+
+
+if __name__ == "__main__":
+    write_atomically(Path(sys.argv[2]), msgspec.json.encode(measure(Path(sys.argv[1]))))

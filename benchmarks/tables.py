@@ -1,0 +1,172 @@
+"""``table.md`` and ``scores.json``: every figure with its command, versions, machine and date."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.answers import Failure, Task
+from benchmarks.ordinary import Ordinary
+from benchmarks.score import Scored
+from tuner.journal import write_atomically
+from tuner.machine import describe_machine
+from tuner.report.tables import optional, plain, table
+
+SCORES, TABLE = "scores.json", "table.md"
+HEAD = (
+    *(
+        "contestant",
+        "index",
+        "ef",
+        "recall",
+        "lower",
+        "target",
+        "B/vector",
+        "us/query",
+        "ndis",
+        "memory x latency",
+    ),
+    *("graphs built", "CPU s", "wall s", "ordinary builds", "peak MB"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One benchmark: what was asked, what each contestant answered, and where the figures come from.
+
+    Attributes:
+        base: file name of the vectors.
+        ordinary: the unit of cost.
+        noise_floor: what the first answer differed from itself by in the timed rounds.
+    """
+
+    name: str
+    base: str
+    n: int
+    d: int
+    metric: str
+    recall: float
+    k: int
+    seed: int
+    threads: int
+    n_scoring: int
+    ordinary: Ordinary
+    noise_floor: float
+    scored: tuple[Scored, ...]
+    failures: tuple[Failure, ...]
+    command: str
+    created: str
+    versions: dict[str, str]
+    machine: dict[str, Any]
+
+
+def gather(
+    task: Task, base: Path, ordinary: Ordinary, scored: list[Scored], failures: list[Failure], noise: float
+) -> Scores:
+    """Return the scores of a task with where they come from."""
+    return Scores(
+        name=task.name,
+        base=base.name,
+        n=task.n,
+        d=task.d,
+        metric=task.metric,
+        recall=task.recall,
+        k=task.k,
+        seed=task.seed,
+        threads=task.threads,
+        n_scoring=scored[0].recall.n_queries if scored else 0,
+        ordinary=ordinary,
+        noise_floor=noise,
+        scored=tuple(scored),
+        failures=tuple(failures),
+        command=shown_command(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        versions=task.versions,
+        machine=describe_machine(),
+    )
+
+
+def shown_command() -> str:
+    """Return the command that is running, without paths that name this machine."""
+    main = sys.modules["__main__"].__spec__
+    name = main.name.removesuffix(".__main__") if main is not None else Path(sys.argv[0]).name
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", name, *words])
+
+
+def write_scores(scores: Scores, out: Path) -> None:
+    """Write ``scores.json`` and ``table.md`` to ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / SCORES, msgspec.json.format(msgspec.json.encode(scores)) + b"\n")
+    write_atomically(out / TABLE, ("\n".join(table_lines(scores)) + "\n").encode())
+
+
+def read_scores(path: Path) -> Scores:
+    """Return the scores of a file."""
+    return msgspec.json.decode(path.read_bytes(), type=Scores)
+
+
+def table_lines(scores: Scores) -> Iterator[str]:
+    """Yield the lines of ``table.md``."""
+    yield f"# {scores.name}: {scores.n:,} x {scores.d}, {scores.metric}, recall@{scores.k} >= {scores.recall}"
+    yield ""
+    yield from table(HEAD, (_row(each, scores) for each in scores.scored))
+    yield ""
+    if scores.failures:
+        yield from table(
+            ("did not answer", "why"), ((each.contestant, plain(each.reason)) for each in scores.failures)
+        )
+        yield ""
+    yield from provenance(scores)
+    for each in scores.scored:
+        if each.answer.note:
+            yield f"- {each.answer.contestant}: {plain(each.answer.note)}."
+
+
+def _row(each: Scored, scores: Scores) -> tuple[str, ...]:
+    answer = each.answer
+    return (
+        answer.contestant,
+        f"`{answer.label}`",
+        str(answer.ef_search),
+        f"{each.recall.mean:.4f}",
+        f"{each.recall.lower:.4f}",
+        "met" if each.meets(scores.recall) else "missed",
+        f"{each.memory_bytes / scores.n:.0f}",
+        f"{1e6 * each.latency.mean_s:.0f}",
+        optional(each.ndis_per_query, ".0f"),
+        f"{each.product_ratio:.2f}",
+        str(answer.n_builds),
+        f"{answer.cpu_s:.1f}",
+        f"{answer.wall_s:.1f}",
+        f"{each.ordinary_builds:.1f}",
+        f"{answer.peak_rss_bytes / 1e6:.0f}",
+    )
+
+
+def provenance(scores: Scores) -> Iterator[str]:
+    """Yield what a reader needs to repeat and to doubt the figures."""
+    base_mb = 4e-6 * scores.n * scores.d
+    versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
+    yield f"- recall, its lower 95 % bound and ndis: {scores.n_scoring} queries that no contestant has seen."
+    yield (
+        f"- us/query: mean, one query at a time, one thread, all indexes interleaved; the first index differs from "
+        f"itself by {scores.noise_floor:.1%}. Memory x latency is relative to the first row."
+    )
+    yield (
+        f"- one ordinary build (hnswlib M=16 ef_construction=200 float32, {scores.threads} threads) takes "
+        f"{scores.ordinary.cpu_s:.1f} CPU s; a contestant's cost is its whole process, imports and loading included."
+    )
+    yield (
+        f"- peak MB includes {scores.ordinary.idle_bytes / 1e6:.0f} MB of a process that has done nothing; the base "
+        f"in float32 has {base_mb:.0f} MB."
+    )
+    yield f"- `{scores.command}` on {scores.base}, seed {scores.seed}, {scores.created}"
+    yield f"- {scores.machine['processor']}, {scores.machine['cores']} cores, {scores.machine['system']}; {versions}"

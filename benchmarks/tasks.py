@@ -1,0 +1,103 @@
+"""From the user's files to a task: some rows, the queries split into those to tune with and those to score on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from benchmarks.answers import Task, read_task, write
+from tuner.data.profile import scan
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+from tuner.machine import available_cores, describe_versions
+from tuner.types import FloatArray, IdArray, Metric
+
+T = TypeVar("T")
+
+TASK, BASE, TUNING, SCORING = "task.json", "base.npy", "tuning.npy", "scoring.npy"
+SCORING_SHARE = 1 / 3
+"""Of the queries, seen by no contestant."""
+ROWS_SEED = 0
+"""Which rows are taken does not depend on the seed of a run: that is for what contestants may vary."""
+
+
+def done(steps: Generator[Any, None, T]) -> T:
+    """Return the result of long work, whatever it yields on the way."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def split_for_scoring(nq: int, seed: int) -> tuple[IdArray, IdArray]:
+    """Return positions of the queries to tune with and of those to score on: random, disjoint, ascending."""
+    order = np.random.default_rng([seed, 2]).permutation(nq).astype(np.int64)
+    n_scoring = round(SCORING_SHARE * nq)
+    return np.sort(order[n_scoring:]), np.sort(order[:n_scoring])
+
+
+def make_task(
+    base: Path,
+    queries: Path,
+    work: Path,
+    *,
+    name: str,
+    rows: int | None = None,
+    recall: float = 0.95,
+    k: int = 10,
+    seed: int = 0,
+    threads: int = 0,
+) -> Task:
+    """Write the task, its queries and, if it has only some rows, its base to ``work``; return it.
+
+    Raises:
+        InputError: ``work`` holds another task, or the data cannot be used.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    (work / ".gitignore").write_text("*\n", encoding="ascii")
+    vectors, asked = open_vectors(base, "base"), open_vectors(queries, "queries")
+    if rows is not None and rows < vectors.n:
+        chosen = np.sort(np.random.default_rng(ROWS_SEED).choice(vectors.n, rows, replace=False))
+        base = work / BASE
+        _write_rows(vectors.rows(chosen), base)
+        vectors = open_vectors(base, "base")
+    tuning, scoring = (asked.rows(half) for half in split_for_scoring(asked.n, seed))
+    _write_rows(tuning, work / TUNING)
+    _write_rows(scoring, work / SCORING)
+    metric: Metric = done(scan(vectors, "auto", seed=seed)).metric
+    digest = hashlib.blake2b(vectors.fingerprint.encode(), digest_size=16)
+    for part in (tuning, scoring):
+        digest.update(part.tobytes())
+    task = Task(
+        name=name,
+        base=str(base.resolve()),
+        tuning=str((work / TUNING).resolve()),
+        n=vectors.n,
+        d=vectors.d,
+        metric=metric,
+        recall=recall,
+        k=k,
+        confidence=0.95,
+        seed=seed,
+        threads=threads or available_cores(),
+        data=digest.hexdigest(),
+        versions=describe_versions(),
+    )
+    path = work / TASK
+    if path.exists() and read_task(path) != task:
+        raise InputError(f"{work}: holds the answers to another task: choose another --out or remove it")
+    write(task, path)
+    return task
+
+
+def _write_rows(rows: FloatArray, path: Path) -> None:
+    """Write float32 rows, unless the file already holds them: contestants may have it mapped."""
+    if path.exists() and np.array_equal(np.load(path, mmap_mode="r"), rows):
+        return
+    np.save(path, rows)
