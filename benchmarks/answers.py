@@ -15,7 +15,7 @@ ANSWER, FAILURE, INDEX = "answer.json", "failure.json", "index.faiss"
 Engine = Literal["faiss", "hnswlib"]
 
 
-class CouldNotRun(Exception):
+class NoAnswerError(Exception):
     """A contestant cannot take part; the message says exactly why."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.answers import ANSWER, FAILURE, CouldNotRun, Failure, read_task, write
+from benchmarks.answers import ANSWER, FAILURE, NoAnswerError, Failure, read_task, write
 from benchmarks.contestants import contestant
 from tuner.errors import TunerError
 from tuner.machine import place_arrays_like_an_index, return_memory_promptly, use_threads
@@ -27,7 +27,7 @@ def main(name: str, task_path: str, folder: str) -> int:
     except ModuleNotFoundError as error:
         write(Failure(name, f"{error}: pip install 'vector-index-tuner[bench]'"), out / FAILURE)
         return 1
-    except (CouldNotRun, TunerError) as error:
+    except (NoAnswerError, TunerError) as error:
         write(Failure(name, str(error)), out / FAILURE)
         return 1
     write(answer, out / ANSWER)

@@ -83,9 +83,10 @@ def _point(axes: Axes, x: float, y: float, each: Scored, target: float) -> None:
 
 def _source(scores: Scores) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
+    where = f"{scores.machine['processor']}, {scores.machine['cores']} cores"
     return (
         f"filled: the scorer's recall meets {scores.recall}; hollow: it does not\n"
-        f"{scores.command}\n{scores.created}, {scores.machine['processor']}, {scores.machine['cores']} cores; {versions}"
+        f"{scores.command}\n{scores.created}, {where}; {versions}"
     )
 
 

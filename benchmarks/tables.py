@@ -157,16 +157,17 @@ def provenance(scores: Scores) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     yield f"- recall, its lower 95 % bound and ndis: {scores.n_scoring} queries that no contestant has seen."
     yield (
-        f"- us/query: mean, one query at a time, one thread, all indexes interleaved; the first index differs from "
-        f"itself by {scores.noise_floor:.1%}. Memory x latency is relative to the first row."
+        "- us/query: mean, one query at a time, one thread, all indexes interleaved; the first index differs "
+        f"from itself by {scores.noise_floor:.1%}. Memory x latency is relative to the first row."
     )
     yield (
         f"- one ordinary build (hnswlib M=16 ef_construction=200 float32, {scores.threads} threads) takes "
-        f"{scores.ordinary.cpu_s:.1f} CPU s; a contestant's cost is its whole process, imports and loading included."
+        f"{scores.ordinary.cpu_s:.1f} CPU s; a contestant's cost is its whole process, imports included."
     )
     yield (
-        f"- peak MB includes {scores.ordinary.idle_bytes / 1e6:.0f} MB of a process that has done nothing; the base "
-        f"in float32 has {base_mb:.0f} MB."
+        f"- peak MB includes {scores.ordinary.idle_bytes / 1e6:.0f} MB of a process that has done nothing; "
+        f"the base in float32 has {base_mb:.0f} MB."
     )
     yield f"- `{scores.command}` on {scores.base}, seed {scores.seed}, {scores.created}"
-    yield f"- {scores.machine['processor']}, {scores.machine['cores']} cores, {scores.machine['system']}; {versions}"
+    machine = scores.machine
+    yield f"- {machine['processor']}, {machine['cores']} cores, {machine['system']}; {versions}"

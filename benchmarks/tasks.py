@@ -1,4 +1,4 @@
-"""From the user's files to a task: some rows, the queries split into those to tune with and those to score on."""
+"""From the user's files to a task: some rows, queries to tune with, queries to score on."""
 
 from __future__ import annotations
 

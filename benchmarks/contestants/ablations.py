@@ -1,11 +1,10 @@
 """Our ideas, each switched off by replacing one function of the tuner while a context lasts.
 
-| without | instead | what the difference shows |
-|---|---|---|
-| fp32-builder | the graph is built on float32, not on SQ8 codes | what building on codes saves |
-| native-codecs | each codec and M that is measured gets a graph built by faiss on its own codes | one graph for all codecs |
-| native-M | each M gets a graph built with that M, on the same codes, and its own links | smaller M derived from larger |
-| no-ceilings | each codec counts as lossless, so that all go to the front | codecs judged before an index is built |
+- ``fp32-builder``: the graph is built on float32, not on SQ8 codes.
+- ``native-codecs``: what is measured gets a graph built by faiss on its own codes and with its own M, in place
+  of links transplanted from the one graph.
+- ``native-M``: each M gets a graph that was built with it, on the same codes, in place of a derived one.
+- ``no-ceilings``: each codec counts as lossless, so that all go to the front and fail there.
 
 Subsampling is a contestant of its own (``subsample.py``): it replaces the whole method.
 """
@@ -106,7 +105,7 @@ def _check_ids(delivery: Delivery, chosen: OperatingPoint) -> None:
 
 
 @contextmanager
-def _native_M() -> Iterator[Builds]:
+def _native_graphs() -> Iterator[Builds]:
     builds: Builds = []
     graphs: dict[int, tuple[Links, Path]] = {}
 
@@ -183,6 +182,6 @@ IDEAS: dict[str, Callable[[], AbstractContextManager[Builds]]] = {
     "": _as_it_is,
     "fp32-builder": _fp32_builder,
     "native-codecs": _native_codecs,
-    "native-M": _native_M,
+    "native-M": _native_graphs,
     "no-ceilings": _no_ceilings,
 }

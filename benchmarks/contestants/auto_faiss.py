@@ -1,11 +1,12 @@
-"""autofaiss (criteo): its own choice of index at the memory that ours took, its search knob fitted to the target.
+"""autofaiss (criteo): its own choice of index at the memory that ours took.
 
 autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow, fire<0.7 and embedding-reader<2, so it cannot be installed
 beside numpy 2. faiss-cpu 1.15.1 and what the tuner needs do install beside it, in an environment of its own::
 
-    pip install autofaiss faiss-cpu==1.15.1 click hnswlib msgspec platformdirs psutil pyyaml rich scipy threadpoolctl
+    pip install autofaiss faiss-cpu==1.15.1 vector-index-tuner
 
-Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same.
+Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss has
+no recall target: the one search knob of its index is fitted to it afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import faiss
 import numpy as np
 import psutil
 
-from benchmarks.answers import ANSWER, INDEX, Answer, CouldNotRun, Task, read_answer
+from benchmarks.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
 from benchmarks.contestants.native import careful_ef, pose, sweep_up
 from benchmarks.spending import spent
 from tuner.backends.faiss_hnsw import metric_transform, write
@@ -29,19 +30,19 @@ from tuner.sweep.measure import Tuned, judged
 from tuner.types import Recall
 
 NEEDS = (
-    "autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2; with faiss-cpu 1.15.1 "
-    "it installs in an environment of its own: name its Python with --interpreter autofaiss=PATH"
+    "autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2; with faiss-cpu "
+    "1.15.1 it installs in an environment of its own: name its Python with --interpreter autofaiss=PATH"
 )
 WITHOUT_OURS = 0.5
 """Of the float32 vectors' bytes, where ours has not answered."""
 
 
 def run(task: Task, out: Path) -> Answer:
-    """Return the index that autofaiss chooses; its nprobe or efSearch is fitted by the rule of all contestants."""
+    """Return the index that autofaiss chooses; nprobe or efSearch is fitted as everyone's."""
     try:
         build_index = import_module("autofaiss").build_index
     except ModuleNotFoundError as error:
-        raise CouldNotRun(f"{error} with numpy {np.__version__}: {NEEDS}") from None
+        raise NoAnswerError(f"{error} with numpy {np.__version__}: {NEEDS}") from None
     ours = read_answer(out.parent / "ours" / ANSWER)
     limit = ours.memory_bytes if ours is not None else round(WITHOUT_OURS * 4 * task.n * task.d)
     problem = pose(task, default_space(), out)
@@ -57,11 +58,8 @@ def run(task: Task, out: Path) -> Answer:
     use_threads(task.threads)
     step = metric_transform(problem.base.metric, problem.raw.shape[1])
     index = inner if step is None else behind([step], inner)
-    knob, least = (
-        ("nprobe", 1)
-        if "IVF" in type(faiss.downcast_index(_innermost(inner))).__name__
-        else ("efSearch", task.k)
-    )
+    kind = type(_innermost(inner)).__name__
+    knob, least = ("nprobe", 1) if "IVF" in kind else ("efSearch", task.k)
     parameters = faiss.ParameterSpace()
 
     def found(value: int, half: np.ndarray) -> np.ndarray:
@@ -79,7 +77,6 @@ def run(task: Task, out: Path) -> Answer:
     size = write(index, out / INDEX)
     sweep_up(out)
     cost = spent()
-    kind = type(faiss.downcast_index(_innermost(inner))).__name__
     return Answer(
         contestant="autofaiss",
         label=kind,

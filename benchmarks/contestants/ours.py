@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import tuner.sweep.run as sweep_run
-from benchmarks.answers import INDEX, Answer, CouldNotRun, Task
+from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.ablations import switched_off
 from benchmarks.contestants.native import answer_from, options_of
 from benchmarks.spending import spent
@@ -42,7 +42,7 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
         result = sweep_once(task, options, out)
         spending = spent()  # before the points that only the scorer asks for are delivered
         if result.recommendation is None:
-            raise CouldNotRun("; ".join(("nothing that it measured reaches the target", *result.advice)))
+            raise NoAnswerError("; ".join(("nothing that it measured reaches the target", *result.advice)))
         spent_on = {"n_builds": len(builds) or result.cost.n_graph_builds, "spending": spending}
         chosen = result.points[result.named[options.prefer]]
         answer = _answer(name, chosen, INDEX, **spent_on)

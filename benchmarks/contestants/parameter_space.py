@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import faiss
@@ -15,6 +16,8 @@ from tuner.machine import use_threads
 from tuner.space import default_space
 from tuner.sweep.measure import measure_at
 from tuner.types import Configuration
+
+EF_SEARCH = re.compile(r"efSearch=(\d+)")
 
 
 def run(task: Task, out: Path) -> Answer:
@@ -34,12 +37,11 @@ def run(task: Task, out: Path) -> Answer:
     space.verbose = 0
     space.initialize(served.index)
     use_threads(1)  # its points are seconds of the batch: one thread, as everyone's latency
-    points = space.explore(served.index, np.ascontiguousarray(problem.raw[tune]), criterion).optimal_pts
+    explored = space.explore(served.index, np.ascontiguousarray(problem.raw[tune]), criterion)
     use_threads(task.threads)
-    found = [points.at(number) for number in range(points.size())]
-    tried = [
-        (point.t, int(point.key.split("efSearch=")[1].split(",")[0])) for point in found if "=" in point.key
-    ]
+    points = explored.optimal_pts
+    found = [(point.t, EF_SEARCH.search(point.key)) for point in map(points.at, range(points.size()))]
+    tried = [(seconds, int(match[1])) for seconds, match in found if match is not None]
     best, recall, reached = max(ef for _, ef in tried), 0.0, False
     for _, ef in sorted(tried):
         if ef < task.k or not measure_at(problem, served, ef).passes:

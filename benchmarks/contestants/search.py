@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from benchmarks.answers import INDEX, Answer, CouldNotRun, Task
+from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.native import (
     Workshop,
     answer_from,
@@ -53,7 +53,7 @@ class Outcome:
     """What a trial found, as it is kept with the trial.
 
     Attributes:
-        misses: by how much each half of the tuning queries misses what it needs; both <= 0 where the target is met.
+        misses: by how much each half of the tuning queries misses what it needs, <= 0 if it does not.
     """
 
     configuration: Configuration
@@ -94,8 +94,13 @@ def run(task: Task, out: Path, *, sampler: str, n_trials: int) -> Answer:
 def _study(task: Task, out: Path, sampler: str) -> optuna.Study:
     """Return the study in its journal; a resumed one draws other numbers than its beginning did."""
     storage = JournalStorage(JournalFileBackend(str(out / TRIALS)))
-    directions = ["minimize", "minimize"] if sampler == "nsga" else ["minimize"]
-    study = optuna.create_study(storage=storage, study_name=STUDY, directions=directions, load_if_exists=True)
+    n_objectives = 2 if sampler == "nsga" else 1
+    study = optuna.create_study(
+        storage=storage,
+        study_name=STUDY,
+        directions=[optuna.study.StudyDirection.MINIMIZE] * n_objectives,
+        load_if_exists=True,
+    )
     seed = task.seed + 1000 * len(study.trials)
     samplers: dict[str, Any] = {
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constraints_func=_constraints),
@@ -173,7 +178,7 @@ class Search:
         best, trial = ranked[0]
         written = self.out / _file_of(trial.number)
         if not written.exists():
-            raise CouldNotRun(
+            raise NoAnswerError(
                 f"the index of trial {trial.number} is gone: remove the folder and run it again"
             )
         written.replace(self.out / INDEX)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.answers import INDEX, Answer, CouldNotRun, Task
+from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.native import (
     Workshop,
     answer_from,
@@ -40,7 +40,7 @@ def run(task: Task, out: Path) -> Answer:
     finish(out / "work")
     part.unlink()
     if found is None:
-        raise CouldNotRun("nothing that it measured on the subsample reaches the target")
+        raise NoAnswerError("nothing that it measured on the subsample reaches the target")
     point = result.points[result.named["balanced"]]
     what: Configuration = point.configuration
     problem = pose(task, space, out)
