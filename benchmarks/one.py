@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.answers import ANSWER, FAILURE, NoAnswerError, Failure, read_task, write
+from benchmarks.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
 from benchmarks.contestants import contestant
 from tuner.errors import TunerError
 from tuner.machine import place_arrays_like_an_index, return_memory_promptly, use_threads

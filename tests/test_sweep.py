@@ -317,9 +317,21 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("stage", ["prepare", "graph", "ceilings", "frontier-*", "timing"])
-def test_a_run_killed_at_a_stage_resumes_to_the_same_answer(
-    stage: str, data: tuple[np.ndarray, np.ndarray, Path], result: tuple[Result, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("file", "later_s"),
+    [
+        *((f"{stage}.stage", 0.0) for stage in ("prepare", "graph", "ceilings", "frontier-*", "timing")),
+        ("links.shuffled.partial", 0.0),  # in the middle of the graph
+        ("curves.stage", 0.2),  # in the middle of the ceilings
+        ("reference.stage", 0.05),  # in the middle of the front
+    ],
+)
+def test_a_run_killed_at_any_stage_resumes_to_the_same_answer(
+    file: str,
+    later_s: float,
+    data: tuple[np.ndarray, np.ndarray, Path],
+    result: tuple[Result, Path],
+    tmp_path: Path,
 ) -> None:
     folder = data[2]
     out = tmp_path / "out"
@@ -327,8 +339,9 @@ def test_a_run_killed_at_a_stage_resumes_to_the_same_answer(
     running = subprocess.Popen(
         command(folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
-    while running.poll() is None and not list((out / "work").glob(f"{stage}.stage")):
-        time.sleep(0.005)
+    while running.poll() is None and not list((out / "work").glob(file)):
+        time.sleep(0.002)
+    time.sleep(later_s)
     running.send_signal(signal.SIGKILL)
     running.wait()
     before = {path.name: path.stat().st_mtime_ns for path in (out / "work").glob("*.stage")}

@@ -1,8 +1,8 @@
 """Our ideas, each switched off by replacing one function of the tuner while a context lasts.
 
 - ``fp32-builder``: the graph is built on float32, not on SQ8 codes.
-- ``native-codecs``: what is measured gets a graph built by faiss on its own codes and with its own M, in place
-  of links transplanted from the one graph.
+- ``native-codecs``: what is measured gets a graph built by faiss on its own codes and with its own M, in
+  place of links transplanted from the one graph.
 - ``native-M``: each M gets a graph that was built with it, on the same codes, in place of a derived one.
 - ``no-ceilings``: each codec counts as lossless, so that all go to the front and fail there.
 

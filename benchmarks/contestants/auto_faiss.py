@@ -5,8 +5,8 @@ beside numpy 2. faiss-cpu 1.15.1 and what the tuner needs do install beside it, 
 
     pip install autofaiss faiss-cpu==1.15.1 vector-index-tuner
 
-Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss has
-no recall target: the one search knob of its index is fitted to it afterwards.
+Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss
+has no recall target: the one search knob of its index is fitted to it afterwards.
 """
 
 from __future__ import annotations

@@ -63,5 +63,5 @@ def run(task: Task, out: Path) -> Answer:
         own_recall=recall,
         reached=reached,
         spending=spent(),
-        note=f"explored ef_search of {', '.join(str(ef) for ef in sorted({ef for _, ef in tried}))}",
+        note=f"points that it kept: ef_search {', '.join(str(ef) for ef in sorted({ef for _, ef in tried}))}",
     )
