@@ -2,7 +2,7 @@ PYTHON ?= python
 BIN := .venv/bin
 DATA := datasets/docs-minilm-384
 
-.PHONY: setup fix check test bench
+.PHONY: setup fix check test report bench bench-quick
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -20,5 +20,11 @@ check:
 test:
 	$(BIN)/python -m pytest
 
+bench-quick:
+	$(BIN)/python -m benchmarks.quick
+
 bench:
+	$(BIN)/python -m benchmarks $(DATA)/base.npy $(DATA)/queries.npy --name docs-minilm-384 --out reports/benchmarks/docs-minilm-384
+
+report:
 	$(BIN)/tune --recall 0.95 --baseline hnswlib --queries $(DATA)/queries.npy --out reports/docs-minilm-384 $(DATA)/base.npy

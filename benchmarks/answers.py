@@ -61,6 +61,7 @@ class Answer:
         reached: whether its own queries say that the target is met.
         own_recall: what they say.
         note: what a reader should know.
+        load: average of the machine in the minute before it started.
         also: further indexes from the same run, such as the point that it calls fastest.
     """
 
@@ -80,6 +81,7 @@ class Answer:
     reached: bool = True
     own_recall: float | None = None
     note: str = ""
+    load: float = 0.0
     also: tuple[Answer, ...] = field(default_factory=tuple)
 
 

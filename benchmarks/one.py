@@ -5,7 +5,9 @@ python -m benchmarks.one NAME TASK.json FOLDER
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
@@ -18,6 +20,7 @@ def main(name: str, task_path: str, folder: str) -> int:
     """Write ``answer.json`` and the index, or ``failure.json``, to ``folder``; return the exit status."""
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[0]
     task = read_task(Path(task_path))
     use_threads(task.threads)
     return_memory_promptly()
@@ -30,7 +33,7 @@ def main(name: str, task_path: str, folder: str) -> int:
     except (NoAnswerError, TunerError) as error:
         write(Failure(name, str(error)), out / FAILURE)
         return 1
-    write(answer, out / ANSWER)
+    write(replace(answer, load=load), out / ANSWER)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ HEAD = (
     ),
     *("graphs built", "CPU s", "wall s", "ordinary builds", "peak MB"),
 )
+
+ABSOLUTE = re.compile(r"(^|=)/.*/")
+"""Folders in an argument, alone or as in ``NAME=PATH``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,7 @@ def shown_command() -> str:
     """Return the command that is running, without paths that name this machine."""
     main = sys.modules["__main__"].__spec__
     name = main.name.removesuffix(".__main__") if main is not None else Path(sys.argv[0]).name
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    words = [ABSOLUTE.sub(r"\1", word) for word in sys.argv[1:]]
     return shlex.join(["python", "-m", name, *words])
 
 
@@ -167,6 +171,11 @@ def provenance(scores: Scores) -> Iterator[str]:
     yield (
         f"- peak MB includes {scores.ordinary.idle_bytes / 1e6:.0f} MB of a process that has done nothing; "
         f"the base in float32 has {base_mb:.0f} MB."
+    )
+    load = max((each.answer.load for each in scores.scored), default=0.0)
+    yield (
+        f"- before a contestant started, the machine's load was at most {load:.1f}: above the cores that are "
+        "left, CPU seconds and times are higher than they would be alone."
     )
     yield f"- `{scores.command}` on {scores.base}, seed {scores.seed}, {scores.created}"
     machine = scores.machine

@@ -50,8 +50,6 @@ class Bench:
     def serve(self, what: Configuration) -> Any:
         return SimpleNamespace(index=SimpleNamespace(name=what.codec), set_ef=lambda _: None)
 
-    memory_of = staticmethod(memory_of)
-
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
@@ -83,7 +81,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
             base=SimpleNamespace(n=n, d=8, release=lambda: None),
             threads=1,
         )
-        reference = Reference(configuration("fp32"), 50, RECALL, 100)
+        reference = Reference(configuration("fp32"), 50, RECALL, memory_of(configuration("fp32")))
         bench: Any = Bench()
         points = [finalist(name) for name in seconds if name not in ("anchor", "fp32")]
         return finish(module.time_finalists(problem, bench, points, reference))

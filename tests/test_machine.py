@@ -30,6 +30,7 @@ def read_text(path, encoding=None):
     return said
 
 state = ctypes.CDLL(None).prctl
+state(41, 0, 0, 0, 0)  # a parent that switched them off leaves them off
 before = state(42, 0, 0, 0, 0)
 pathlib.Path.read_text = read_text
 place_arrays_like_an_index()

@@ -187,7 +187,7 @@ def test_what_fetching_adds_to_a_candidate_is_found(
     assert full.own.encoder.codec.width == (base.d if own == "fp32" else 32) >= base.d
     fp32 = train(quantizer("fp32", base.d), View("none", base.d), None, metric, base.sample(500, 0), 0)
     store = exact_codes(fp32, full.problem)
-    small = Reranking(query_s=0.0, candidate_s=60 * NANO, lines=2)
+    small = Reranking(query_s=0.0, candidate_s=60 * NANO)
     assert full.fetch_s(store, small) == pytest.approx(140 * NANO, rel=1e-6)
     (beside, outer), (again, refined) = machine.asked[1:]
     assert beside is again is full.beside
@@ -203,7 +203,7 @@ def test_fetching_that_costs_less_than_in_the_small_graph_adds_nothing(
     full = full_size(Machine(candidate_s=200 * NANO))
     base = world("cosine").base
     fp32 = train(quantizer("fp32", base.d), View("none", base.d), None, "cosine", base.sample(500, 0), 0)
-    small = Reranking(query_s=0.0, candidate_s=300 * NANO, lines=2)
+    small = Reranking(query_s=0.0, candidate_s=300 * NANO)
     assert full.fetch_s(exact_codes(fp32, full.problem), small) == 0.0
 
 
@@ -231,7 +231,7 @@ def test_guesses_by_hand(own_s: float, kernel_s: float, lines: int, guess_s: flo
 
 
 def test_prices_by_hand() -> None:
-    rerankings = {"fp32": Reranking(3e-6, 2e-7, 4), "SQ8": Reranking(4e-6, 5e-8, 1)}
+    rerankings = {"fp32": Reranking(3e-6, 2e-7), "SQ8": Reranking(4e-6, 5e-8)}
     # 2e-7 + 1e-7 and 5e-8 + 1e-7
     rerank_s: Any = {"fp32": pytest.approx(3e-7), "SQ8": pytest.approx(1.5e-7)}
     found = prices_of(Kernel(1e-8, 9e-6, 2, 300), 7e-8, 1.25, 4e-7, rerankings, 1e-7)

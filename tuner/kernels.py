@@ -3,8 +3,7 @@
 Each codec is searched through the same small graph, one query at a time, interleaved, and never the same
 query twice: a repeated query finds its codes in the cache and its branches predicted, which flatters some
 codecs by half. What is still missing are cache misses: a small index fits in the cache, a large one does
-not. They are added in proportion to the cache lines of a code, from float32 timed both small and at full
-size.
+not. What they add is known only at full size (``tuner.sweep.prices``).
 """
 
 from __future__ import annotations
@@ -57,7 +56,6 @@ class Reranking:
 
     query_s: float
     candidate_s: float
-    lines: int
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,11 @@ def time_rerankings(graph: SmallGraph, under: Encoder, stores: dict[str, Encoder
     del kept
     extra = np.median(seconds[1:] - seconds[:1], axis=2)
     costs = {}
-    for (name, store), (few, many) in zip(stores.items(), extra, strict=True):
+    for name, (few, many) in zip(stores, extra, strict=True):
         candidate_s = max(0.0, float(many - few)) / (K * (RERANKED[1] - RERANKED[0]))
         costs[name] = Reranking(
             query_s=max(0.0, float(few) - K * RERANKED[0] * candidate_s),
             candidate_s=candidate_s,
-            lines=-(-store.codec.code_bytes // CACHE_LINE),
         )
     return costs
 

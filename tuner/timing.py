@@ -3,10 +3,10 @@
 Absolute latency on a shared machine is not repeatable, ratios from the same moment are. So a round
 goes through the queries in small blocks, every contestant takes its turn at each block, in random
 order, and what is compared are ratios to a reference that has its turn too. Measured: the same index
-entered twice differs by 3 % after 12 blocks and by 1.4 % after 20. Smaller blocks settle sooner, but
-contestants take each other's place in the shared cache: an index that was 1.9 times as fast as a larger
-one alone was 1.4 times as fast beside it in blocks of 32 queries, 1.75 in blocks of 128 after a few
-queries that are not timed.
+entered twice differs by 5 % after 6 blocks, 3 % after 12 and 1.4 % after 20. Smaller blocks settle
+sooner, but contestants take each other's place in the shared cache: an index that was 1.9 times as fast
+as a larger one alone was 1.4 times as fast beside it in blocks of 32 queries, 1.75 in blocks of 128
+after a few queries that are not timed.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Timings:
 
     def settled(self, reference: int) -> bool:
         """Return whether every ratio's standard error is small."""
-        return all(self._error(number, reference) < SETTLED for number in range(len(self.seconds)))
+        return all(self.error(number, reference) < SETTLED for number in range(len(self.seconds)))
 
-    def _error(self, contestant: int, reference: int) -> float:
+    def error(self, contestant: int, reference: int) -> float:
         """Return the relative standard error of a ratio, from its spread over blocks and rounds."""
         ratios, weights = self._ratios(contestant, reference)
         return float(_spread(ratios) * np.linalg.norm(weights) / (ratios @ weights))
@@ -155,7 +155,7 @@ def interleave(
     rounds: list[NDArray[np.float64]] = []
     with one_core():
         for search in contestants:
-            search(queries[:size])  # fetches most every page that the rounds will touch
+            search(queries[:size])  # fetches most pages that the rounds will touch
         while len(rounds) < most:
             first = size * (len(rounds) % n_slices)
             rounds.append(_round(contestants, queries[first : first + size], rng))

@@ -283,12 +283,12 @@ class OperatingPoint:
 
     Attributes:
         recall: on the tune half, which chose ``ef_search``.
-        validated: on the held-out half; None when the point was not a finalist.
+        validated: on the held-out half, which chose nothing.
         predicted_recall: by the model, at the ``ef_search`` that was found.
         modelled_latency_s: by its ndis and ef_search, at prices that are the same for all points of a codec;
             for finalists the price is what the clock showed in the last rounds.
         reads_per_query: random reads of the re-ranking store on disk.
-        reaches_target: the lower bounds meet the target on every half measured.
+        reaches_target: both halves support the target, and for finalists p95 is within the limit.
     """
 
     configuration: Configuration
@@ -341,7 +341,7 @@ class Baseline:
 
     Attributes:
         memory_ratio: its bytes over the recommendation's.
-        latency_ratio: its mean latency over the recommendation's, from the same rounds.
+        latency_ratio: its mean latency over the recommendation's, on the clock of the same index.
         build_cpu_s: CPU seconds of its build, when it was really built (hnswlib).
     """
 

@@ -37,7 +37,7 @@ from tuner.types import Ceiling, Configuration, FloatArray, Memory, OperatingPoi
 
 Builds = list[str]
 """One entry for each graph that was built, where an idea changes their number."""
-MOST_POINTS = 100
+MOST_POINTS = 60
 """Without ceilings the first dozen points are hopeless ones: so many may be measured."""
 
 

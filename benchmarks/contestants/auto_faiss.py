@@ -1,9 +1,10 @@
 """autofaiss (criteo): its own choice of index at the memory that ours took.
 
-autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow, fire<0.7 and embedding-reader<2, so it cannot be installed
-beside numpy 2. faiss-cpu 1.15.1 and what the tuner needs do install beside it, in an environment of its own::
+autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2, so it cannot be
+installed beside numpy 2. It allows any faiss-cpu below 2: 1.15.1 installs with it in an environment of its
+own, with a pyarrow that still runs on numpy 1 (pyarrow 26 does not, although pip takes it)::
 
-    pip install autofaiss faiss-cpu==1.15.1 vector-index-tuner
+    pip install autofaiss 'pyarrow<20' faiss-cpu==1.15.1 vector-index-tuner
 
 Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss
 has no recall target: the one search knob of its index is fitted to it afterwards.
@@ -31,7 +32,8 @@ from tuner.types import Recall
 
 NEEDS = (
     "autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2; with faiss-cpu "
-    "1.15.1 it installs in an environment of its own: name its Python with --interpreter autofaiss=PATH"
+    "1.15.1, numpy 1.26 and pyarrow<20 it installs in an environment of its own: name its Python with "
+    "--interpreter autofaiss=PATH"
 )
 WITHOUT_OURS = 0.5
 """Of the float32 vectors' bytes, where ours has not answered."""
@@ -41,7 +43,7 @@ def run(task: Task, out: Path) -> Answer:
     """Return the index that autofaiss chooses; nprobe or efSearch is fitted as everyone's."""
     try:
         build_index = import_module("autofaiss").build_index
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise NoAnswerError(f"{error} with numpy {np.__version__}: {NEEDS}") from None
     ours = read_answer(out.parent / "ours" / ANSWER)
     limit = ours.memory_bytes if ours is not None else round(WITHOUT_OURS * 4 * task.n * task.d)

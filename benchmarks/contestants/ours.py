@@ -13,8 +13,9 @@ import tuner.sweep.run as sweep_run
 from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.ablations import switched_off
 from benchmarks.contestants.native import answer_from, options_of
-from benchmarks.spending import spent
+from benchmarks.spending import Spending, spent
 from benchmarks.tasks import done
+from tuner.cli.folders import has_journal
 from tuner.data.vectors import open_vectors
 from tuner.space import default_space, load_space
 from tuner.sweep.deliver import deliver
@@ -39,8 +40,11 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
     space = load_space(ORACLE_SPACE) if exhaustive else default_space()
     options = options_of(task, space, exhaustive=exhaustive)
     with switched_off(without) as builds, kept_benches() as benches:
-        result = sweep_once(task, options, out)
-        spending = spent()  # before the points that only the scorer asks for are delivered
+        resume = exhaustive and has_journal(out / "work")  # hours: it goes on where it was
+        result = sweep_once(task, options, out, resume=resume)
+        spending = (
+            _whole(result) if resume else spent()
+        )  # before the points that only the scorer asks for are delivered
         if result.recommendation is None:
             raise NoAnswerError("; ".join(("nothing that it measured reaches the target", *result.advice)))
         spent_on = {"n_builds": len(builds) or result.cost.n_graph_builds, "spending": spending}
@@ -57,11 +61,18 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
     return replace(answer, also=tuple(also))
 
 
-def sweep_once(task: Task, options: Options, out: Path) -> Result:
+def sweep_once(task: Task, options: Options, out: Path, *, resume: bool = False) -> Result:
     """Return the result of a sweep; what it derived stays in ``out/work``."""
     vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
-    result: Result = done(sweep_run.sweep(vectors, asked, options, out, out / "work"))
+    result: Result = done(sweep_run.sweep(vectors, asked, options, out, out / "work", resume=resume))
     return result
+
+
+def _whole(result: Result) -> Spending:
+    """Return what this process and the stages of interrupted ones took; their imports are not in it."""
+    now = spent()
+    peak = max(now.peak_rss_bytes, result.cost.peak_rss_bytes)
+    return Spending(max(now.cpu_s, result.cost.cpu_s), max(now.wall_s, result.cost.wall_s), peak)
 
 
 @contextmanager

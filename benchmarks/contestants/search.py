@@ -43,6 +43,8 @@ RERANKINGS = ("none", "SQ8x2", "SQ8x4", "fp16x2", "fp16x4")
 TRIALS, STUDY = "trials.journal", "search"
 POPULATION = 20
 """Of NSGA-II: its own default of 50 would leave two generations of 100 trials."""
+STARTUP = 10
+"""Random trials that TPE begins with, at most a third of all: its default, which would be all of tpe8."""
 TIMED_QUERIES = 384
 ROUNDS = 3
 """A trial's latency is three blocks of queries, one query at a time on one thread."""
@@ -79,7 +81,7 @@ def run(task: Task, out: Path, *, sampler: str, n_trials: int) -> Answer:
     """Return the feasible trial of the least memory x latency."""
     before = read_spending(out)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _study(task, out, sampler)
+    study = _study(task, out, sampler, n_trials)
     search = Search(task, out)
     while len(finished := study.get_trials(states=(TrialState.COMPLETE,))) < n_trials:
         trial = study.ask()
@@ -91,7 +93,7 @@ def run(task: Task, out: Path, *, sampler: str, n_trials: int) -> Answer:
     return search.answer(f"{sampler}{n_trials}", study.trials, before)
 
 
-def _study(task: Task, out: Path, sampler: str) -> optuna.Study:
+def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.Study:
     """Return the study in its journal; a resumed one draws other numbers than its beginning did."""
     storage = JournalStorage(JournalFileBackend(str(out / TRIALS)))
     n_objectives = 2 if sampler == "nsga" else 1
@@ -103,7 +105,9 @@ def _study(task: Task, out: Path, sampler: str) -> optuna.Study:
     )
     seed = task.seed + 1000 * len(study.trials)
     samplers: dict[str, Any] = {
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constraints_func=_constraints),
+        "tpe": lambda: optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=min(STARTUP, n_trials // 3), constraints_func=_constraints
+        ),
         "nsga": lambda: optuna.samplers.NSGAIISampler(
             seed=seed, population_size=POPULATION, constraints_func=_constraints
         ),

@@ -20,14 +20,15 @@ def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
 
 
 def split_halves(nq: int, seed: int) -> tuple[IdArray, IdArray]:
-    """Return positions of the queries to tune on and to validate on: random, disjoint, complete, ascending.
+    """Return positions of the queries to tune on and to validate on: random, disjoint, complete.
 
-    The tune half has the odd one.
+    The tune half has the odd one. Both are in random order, so that the first few of a half are a sample
+    of it also where the file is sorted by topic.
     """
     # another stream than hold_out's, so that the halves do not depend on how rows were drawn
     order = np.random.default_rng([seed, 1]).permutation(nq).astype(np.int64)
     middle = (nq + 1) // 2
-    return np.sort(order[:middle]), np.sort(order[middle:])
+    return order[:middle], order[middle:]
 
 
 def count_in_base(base: Vectors, queries: FloatArray, held_out: IdArray) -> int:

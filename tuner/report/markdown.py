@@ -148,10 +148,12 @@ def _method(result: Result) -> Iterator[str]:
         yield "Nothing was measured: exact search has recall 1 by definition."
         return
     queries = result.queries
+    fell = sum(p.validated is not None and p.validated.lower < result.options.recall for p in result.points)
     rounds = max((point.latency.n_rounds for point in result.points if point.latency is not None), default=0)
     yield (
-        f"- Choice and report are kept apart: {queries.n_tune:,} queries chose every parameter, "
-        f"{queries.n_validate:,} others, not looked at before, gave the recall reported."
+        f"- Choice and report are kept apart: {queries.n_tune:,} queries chose every parameter; "
+        f"{queries.n_validate:,} others gave the recall reported, and could only strike a point out"
+        + (f": {fell} of {len(result.points)} measured points fell there." if fell else ".")
     )
     yield (
         "- A returned vector counts if its exact distance is within that of the exact k-th neighbour, so "
@@ -160,8 +162,9 @@ def _method(result: Result) -> Iterator[str]:
     )
     if rounds:
         yield (
-            f"- Latency: one thread, one query at a time, all finalists in turn in each of {rounds} rounds "
-            "in random order; ratios come from the same rounds."
+            f"- Latency: one thread, one query at a time, finalists in turn in up to {rounds} rounds in "
+            "random order; where memory holds not all of them at once, a small index has its turn in each batch and "
+            "puts them on one clock."
         )
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):

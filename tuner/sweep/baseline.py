@@ -12,7 +12,7 @@ from tuner.sweep.measure import Tuned, bisect, judged, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import Workbench
 from tuner.timing import BLOCK, interleave
-from tuner.types import Baseline, Configuration, FloatArray, Latency, OperatingPoint, Recall, Steps
+from tuner.types import Baseline, Configuration, FloatArray, Latency, Memory, OperatingPoint, Recall, Steps
 
 USUAL_M = 16
 USUAL_EF_CONSTRUCTION = 200
@@ -26,7 +26,7 @@ class Reference:
     configuration: Configuration
     ef_search: int
     validated: Recall
-    memory_bytes: int
+    memory: Memory
 
 
 def reference_configuration(problem: Problem) -> Configuration:
@@ -56,20 +56,23 @@ def tune_reference(problem: Problem, bench: Workbench, guess: int) -> Steps[Refe
         configuration=configuration,
         ef_search=tuned.ef_search,
         validated=problem.recall(hits),
-        memory_bytes=bench.memory_of(configuration).resident_bytes,
+        memory=bench.memory_of(configuration),
     )
 
 
-def graph_baseline(reference: Reference, latency: Latency, recommended: OperatingPoint) -> Baseline:
-    """Return the baseline measured on the graph that is there anyway."""
+def graph_baseline(
+    reference: Reference, latency: Latency, recommended: OperatingPoint, *, native: bool
+) -> Baseline:
+    """Return the baseline measured on the graph that is there anyway, or that was built for it natively."""
     what = reference.configuration
+    graph = "built for it" if native else "same graph"
     return Baseline(
-        name=f"float32 HNSW M={what.M} (faiss, same graph, ef tuned to the same recall)",
+        name=f"float32 HNSW M={what.M} (faiss, {graph}, ef tuned to the same recall)",
         ef_search=reference.ef_search,
         recall=reference.validated,
-        memory_bytes=reference.memory_bytes,
+        memory_bytes=reference.memory.resident_bytes,
         latency=latency,
-        memory_ratio=reference.memory_bytes / recommended.memory.resident_bytes,
+        memory_ratio=reference.memory.resident_bytes / recommended.memory.resident_bytes,
         latency_ratio=latency.mean_s / _mean(recommended),
     )
 

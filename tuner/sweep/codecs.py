@@ -323,7 +323,7 @@ def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
     hope, with_store = _hope(desk, unknown)
     hoped = list(_candidates(desk, replace(unknown, recall_at=hope, recall_with=with_store)))
     if not hoped:
-        return "no graph of the space reaches the target with it"
+        return "its own loss leaves a graph more to find than the curves were followed for"
     return f"even without any loss of its own {BEATEN}" if _beaten(desk, codec, hoped) else ""
 
 

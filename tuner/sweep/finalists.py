@@ -1,4 +1,4 @@
-"""The last round: the few points that could be the answer, timed together until their order is settled."""
+"""The last rounds: the few points that could be the answer, timed in turns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuner.timing import BLOCK, Search, interleave, throughput
 from tuner.types import Configuration, Latency, OperatingPoint, Recall, Steps
 
 SLACK = 0.08
-"""Quick latencies may be this far off: points inside it are timed again."""
+"""Modelled latencies may be this far off: points inside it are timed."""
 
 TIMED_QUERIES = 512
 ANCHOR_EF = 64
@@ -36,7 +36,8 @@ class Timed:
     """Finalists with their latencies.
 
     Attributes:
-        noise_floor: deviation from 1 of the ratio between two entries of the same index.
+        noise_floor: deviation from 1 of the ratio between two entries of the same index, or the standard
+            error of that ratio where it is more.
         reference: latency of the float32 reference.
         slower: what the clock shows over what was modelled, of all finalists together: the machine is
             faster in one minute than in the next.
@@ -92,6 +93,7 @@ def raise_ef(
                 break
             if ef > MOST_RAISED * point.ef_search:
                 break
+        del served  # before the next is made
     return raised
 
 
@@ -114,7 +116,7 @@ def time_finalists(
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     contestants = [(p.configuration, p.ef_search) for p in finalists]
     contestants.append((reference.configuration, reference.ef_search))
-    memories = [bench.memory_of(configuration) for configuration, _ in contestants]
+    memories = [*(p.memory for p in finalists), reference.memory]
     # codes are shared by the finalists of a codec, which stand side by side
     sizes = [
         float(memory.resident_bytes - (memory.codes_bytes if _shares_codes(contestants, number) else 0))
@@ -133,7 +135,8 @@ def time_finalists(
             twins = (1, len(searches))
             searches.append(searches[1])
         timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
-        noise = noise if twins is None else abs(timings.ratio(twins[1], twins[0]) - 1)
+        if twins is not None:  # one draw can be small by luck: it is never less than its own error
+            noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
         first_s = first_s or timings.latency(0, 0).mean_s
         drift = first_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):

@@ -1,14 +1,12 @@
 """Really measure what could be on the front, and nothing else.
 
-The surface is a prediction. Candidates are measured codec by codec, the most promising first, and a
-candidate that a measured point beats by more than the prediction can be wrong is left out. Points are
-compared by their own ndis and ef_search at prices that were timed side by side: no clock runs here, so
-that a moment in which the machine is slow decides nothing.
+The surface is a prediction. Candidates are measured codec by codec, the most promising first; one that
+promises neither less memory nor less time than what is measured is left out. Points are compared by
+their own ndis and ef_search at prices that were timed side by side before: no clock runs here.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,7 +114,6 @@ def measure_frontier(
     bench: Workbench,
     curves: dict[int, Curve],
     study: Study,
-    started: float,
     warnings: list[str],
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return what was measured of the surface, codec by codec."""
@@ -125,15 +122,18 @@ def measure_frontier(
     for aim in (problem.aim, problem.options.recall, best_reachable(curves, study.ceilings)):
         found = found or whole_surface(problem, curves, study.ceilings, study.prices, bench.links, aim=aim)
     surface = [replace(c, memory=bench.memory_of(c.configuration)) for c in found]
-    # beside the limit, nothing much larger than the index that most people have is worth a measurement
-    usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
-    limit = min(problem.max_memory_bytes(), usual)
+    # nothing larger than the index that most people have is worth a measurement, unless only time counts
+    limit = problem.max_memory_bytes()
+    if problem.options.prefer != "fastest":
+        usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
+        limit = min(limit, usual)
     fitting = [c for c in surface if c.memory.resident_bytes <= limit]
     remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
     measured: list[OperatingPoint] = []
     done: set[str] = set()
     while len(measured) < MOST_POINTS:
-        if measured and out_of_time(started, problem.options.time_budget_s, FRONTIER_SHARE):
+        spent_s = sum(cost.wall_s for cost in journal.costs)  # of a resumed run too
+        if measured and out_of_time(spent_s, problem.options.time_budget_s, FRONTIER_SHARE):
             warnings.append("the time budget ended the measurements early: the front may lack a point")
             yield Warned(warnings[-1])
             break
@@ -173,8 +173,7 @@ def measure_group(
         guess = round(candidate.ef_search * shown)
         tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
         shown = tuned.ef_search / candidate.ef_search
-        modelled = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
-        recall = min(1.0, modelled + shown_offset([*measured, *points]))
+        recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
         price = prices[encoder_name(what.codec, what.dims, what.cut)]
         points.append(operating_point(problem, served, tuned, candidate.memory, recall, price))
         keep = standing(waiting, [*measured, *points])
@@ -186,23 +185,9 @@ def measure_group(
     return tuple(points)
 
 
-def shown_offset(measured: list[OperatingPoint]) -> float:
-    """Return by how much recall was above the model so far, on average.
-
-    Curves are measured on some of the tune queries, which may be easier or harder than all of them: the
-    next point is off by about as much. Each point's prediction held the offset of those before it.
-    """
-    offsets: list[float] = []
-    for point in measured:
-        if point.predicted_recall is not None:
-            before = float(np.mean(offsets)) if offsets else 0.0
-            offsets.append(point.recall.mean - point.predicted_recall + before)
-    return float(np.mean(offsets)) if offsets else 0.0
-
-
-def out_of_time(started: float, budget_s: float | None, share: float) -> bool:
+def out_of_time(spent_s: float, budget_s: float | None, share: float) -> bool:
     """Return whether that share of the time budget is spent."""
-    return budget_s is not None and time.perf_counter() - started > share * budget_s
+    return budget_s is not None and spent_s > share * budget_s
 
 
 def prediction_error(points: list[OperatingPoint]) -> float | None:

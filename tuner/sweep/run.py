@@ -181,7 +181,8 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(study_codecs, problem, pool, links, curves, stand_in),
     )
     del pool, stand_in  # and the codes with it
-    bench = Workbench(problem, links, study.trained)
+    make_bench = NativeBench if options.exhaustive else Workbench
+    bench = make_bench(problem, links, study.trained)
     reference = yield from journal.stage(
         "reference",
         "tune the float32 reference",
@@ -189,11 +190,10 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(tune_reference, problem, bench, _first_guess(curves, problem)),
     )
     bench.keep_codecs(1)
-    if options.exhaustive:
-        bench = NativeBench(problem, links, study.trained)
+    if isinstance(bench, NativeBench):
         measured = yield from measure_everything(journal, problem, bench, curves, study)
     else:
-        measured = yield from measure_frontier(journal, problem, bench, curves, study, started, warnings)
+        measured = yield from measure_frontier(journal, problem, bench, curves, study, warnings)
     raised: tuple[OperatingPoint, ...] = ()
     if measured and not any(p.reaches_target for p in measured) and problem.best_bound >= options.recall:
         raised = yield from journal.stage(
@@ -231,7 +231,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     ordinary: float | None = None
     if answer.found:
         chosen = answer.points[answer.named[options.prefer]]
-        baseline = graph_baseline(reference, timed.reference, chosen)
+        baseline = graph_baseline(reference, timed.reference, chosen, native=options.exhaustive)
         if options.baseline == "hnswlib":
             baseline = yield from journal.stage(
                 "baseline",
