@@ -163,7 +163,7 @@ def _planted(
     distances[0, places] = np.arange(depth)
     pool = Pool(
         queries=np.zeros((1, 2), dtype=np.float32),
-        rows=np.arange(depth),
+        rows=np.arange(depth, dtype=np.int32),
         positions=np.arange(depth, dtype=np.int32)[None, :],
         distances=np.arange(depth, dtype=np.float32)[None, :],
         right=np.arange(depth)[None, :] < K,
@@ -209,7 +209,7 @@ def test_copies_beyond_k_do_not_make_more_than_all(
 ) -> None:
     pool = Pool(
         queries=np.zeros((1, 2), dtype=np.float32),
-        rows=np.arange(100),
+        rows=np.arange(100, dtype=np.int32),
         positions=np.arange(100, dtype=np.int32)[None, :],
         distances=np.arange(100, dtype=np.float32)[None, :],
         right=np.arange(100)[None, :] < 15,

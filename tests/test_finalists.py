@@ -127,4 +127,5 @@ def test_without_finalists_the_reference_is_still_timed(timed: Callable[..., mod
     found = timed({"anchor": 1.0, "fp32": 4.0}, 1.02, n=10_000)
     assert found.points == ()
     assert found.reference.mean_s == pytest.approx(4.0)
-    assert (found.noise_floor, found.slower) == (pytest.approx(0.02), 1.0)
+    assert found.noise_floor == pytest.approx(0.02)
+    assert found.slower == 1.0

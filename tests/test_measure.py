@@ -202,7 +202,7 @@ def test_a_curve_like_a_graphs_takes_few_searches(smallest: int, off: float) -> 
 
     def at(ef_search: int) -> Tuned:
         tried.append(ef_search)
-        return Tuned(ef_search, np.zeros(2), 1.0, 1.0, recall(ef_search), recall(smallest))
+        return Tuned(ef_search, np.zeros(2, dtype=np.int64), 1.0, 1.0, recall(ef_search), recall(smallest))
 
     found = bisect(at, 10, max(10, round(off * smallest)), 4096)
     assert smallest <= found.ef_search <= smallest + max(1, found.ef_search // FINENESS)

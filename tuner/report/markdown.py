@@ -163,8 +163,8 @@ def _method(result: Result) -> Iterator[str]:
     if rounds:
         yield (
             f"- Latency: one thread, one query at a time, finalists in turn in up to {rounds} rounds in "
-            "random order; where memory holds not all of them at once, a small index has its turn in each batch and "
-            "puts them on one clock."
+            "random order; where memory holds not all of them at once, a small index has its turn in each "
+            "batch and puts them on one clock."
         )
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):
