@@ -47,6 +47,12 @@ def _nothing() -> None:
     pass
 
 
+def _long_row() -> None:
+    x = GOOD.copy()
+    x[7] *= 1e3
+    np.save("x.npy", x)
+
+
 def _with(row: int | list[int], value: float) -> np.ndarray:
     x = GOOD.copy()
     x[row, 3 if value else slice(None)] = value
@@ -152,6 +158,10 @@ CASES = [
     Case("confidence 1", IN + "--confidence 1 base.npy", ("confidence is 1", "(0.5, 1)")),
     Case("confidence .4", IN + "--confidence .4 base.npy", ("confidence is 0.4",)),
     Case("seed negative", IN + "--seed=-1 base.npy", ("seed is -1",)),
+    Case("one long row under ip", "--recall .5 --metric ip x.npy", ("the longest row has norm", "scale them down"),
+         _long_row),
+    Case("seed of 64 bits", IN + "--seed 9223372036854775808 base.npy", ("seed is 9223372036854775808", "at most")),
+    Case("threads without end", IN + "--threads 99999 base.npy", ("threads is 99999", "cores")),
     Case("threads negative", IN + "--threads=-2 base.npy", ("threads is -2",)),
     Case("memory without unit", IN + "--max-memory 600 base.npy", ("'--max-memory'", "write 600MB")),
     Case("memory 0", IN + "--max-memory 0GB base.npy", ("'--max-memory'", "above 0")),

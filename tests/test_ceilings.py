@@ -220,3 +220,23 @@ def test_copies_beyond_k_do_not_make_more_than_all(
     codec = encoded("l2", "SQ8")
     ceiling = measure_ceiling(pool, codec.encoder, codec.codes, {"fp32": exact}, (1, 2), 0.0)
     assert ceiling.recall_at == {1: 1.0, 2: 1.0}
+
+
+def test_codes_that_are_all_alike_find_nothing(
+    monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., Encoded]
+) -> None:
+    """The pool stands nearest first: an order among ties that is the pool's own would look like recall 1."""
+    depth = 400
+    places = np.tile(np.arange(depth), (50, 1))
+    pool = Pool(
+        queries=np.zeros((50, 2), dtype=np.float32),
+        rows=np.arange(depth, dtype=np.int32),
+        positions=places.astype(np.int32),
+        distances=places.astype(np.float32),
+        right=places < K,
+        k=K,
+    )
+    monkeypatch.setattr(module, "code_distances", lambda *_: np.ones(places.shape, dtype=np.float32))
+    codec = encoded("l2", "SQ8")
+    ceiling = measure_ceiling(pool, codec.encoder, codec.codes, {}, (1,), 0.0)
+    assert ceiling.recall_at[1] < 0.2

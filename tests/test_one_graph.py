@@ -101,9 +101,9 @@ def test_the_cheapest_codec_whose_ceiling_is_high_enough(
     assert (found.codec, found.ceiling) == (codec, ceiling)
     tried = {"SQ8": ["SQ8"], "fp16": ["SQ8", "fp16"], "fp32": ["SQ8", "fp16"]}[codec]
     assert [name for name, *_ in asked] == tried
-    # judged on twice as many rows as are asked for, and only those are encoded
-    shallow = pool.shallow(2 * K)
-    assert {depth for _, depth, _ in asked} == {2 * K}
+    # judged on twenty times as many rows as are asked for, and only those are encoded
+    shallow = pool.shallow(20 * K)
+    assert {depth for _, depth, _ in asked} == {20 * K}
     assert {shape[0] for *_, shape in asked} == {len(shallow.rows)}
     encoder = StandInCodes(one.base, found).encoder
     assert (encoder.codec.name, encoder.view.dims) == (codec, one.base.d)

@@ -153,11 +153,14 @@ def measure_ceiling(
         stores: distances (nq, depth) of each re-ranking store.
         factors: multiples of k.
     """
-    distances = code_distances(pool, encoder, codes)
+    # the pool stands nearest first: codes that tie must not keep that order
+    shuffled = np.random.default_rng(0).permutation(pool.depth)
+    distances = code_distances(pool, encoder, codes)[:, shuffled]
     k = pool.k
     deepest = min(pool.depth, k * max(factors))
     best = np.argpartition(distances, deepest - 1, axis=1)[:, :deepest]
     best = np.take_along_axis(best, np.argsort(np.take_along_axis(distances, best, axis=1), axis=1), axis=1)
+    best = shuffled[best]
     right = np.take_along_axis(pool.right, best, axis=1)
     recall_at = {1: _recall(right[:, :k], k)}
     recall_with: dict[str, dict[int, float]] = {store: {} for store in stores}

@@ -124,7 +124,10 @@ def _several(value: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise ValueError(f"{value!r} is not a list: write [{value}]")
     if not value:
-        raise ValueError("the list is empty: give at least one value, or leave the key out")
+        raise ValueError(
+            "the list is empty: give at least one value (rerank_factors: [1] is no re-ranking), "
+            "or leave the key out for its default"
+        )
     items = tuple(read(item) for item in value)
     for item in items:
         if items.count(item) > 1:

@@ -10,8 +10,13 @@ from tuner.data.profile import check_queries
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
+from tuner.machine import available_cores
 from tuner.types import PREFERENCES, Metric, Options, StoreAt
 
+MOST_SEED = 2**62
+"""faiss's generators take 63 bits."""
+MOST_THREADS = 16
+"""Times the cores: more threads only wait for each other."""
 FEWEST_QUERIES = 20
 """Ten to tune on and ten to validate on: fewer bound nothing."""
 
@@ -51,7 +56,7 @@ def check_options(options: Options) -> None:
     _check_names(options)
     recall = options.recall
     if not 0 < recall <= 1:
-        hint = f"{recall / 100:g} for {recall:g} %" if 1 < recall <= 100 else "a share such as 0.95"
+        hint = f"{recall / 100:g} for {recall:g} %" if 2 <= recall <= 100 else "a share such as 0.95"
         raise InputError(f"recall is {recall:g}, but a target lies in (0, 1]: give {hint}")
     if not 0.5 < options.confidence < 1:
         raise InputError(f"confidence is {options.confidence:g}, but it lies in (0.5, 1): give 0.95, say")
@@ -71,6 +76,12 @@ def check_options(options: Options) -> None:
     ):
         if value < least:
             raise InputError(f"{name} is {value}, but it is at least {least}: give a larger one")
+    if options.seed > MOST_SEED:
+        raise InputError(f"seed is {options.seed}, but it is at most {MOST_SEED}: give a smaller one")
+    if options.threads > MOST_THREADS * available_cores():
+        raise InputError(
+            f"threads is {options.threads}, but there are {available_cores()} cores: give that many, or 0"
+        )
     if options.k > options.space.ef_search_max:
         raise InputError(
             f"k is {options.k}, above the space's ef_search_max of {options.space.ef_search_max}: "

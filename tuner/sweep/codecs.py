@@ -27,8 +27,10 @@ from tuner.sweep.problem import Problem
 from tuner.sweep.workbench import encoder_name
 from tuner.types import Ceiling, FloatArray, Options, Space, Steps
 
-SHALLOW = 1.6
-"""Depth of the pool that good codecs are judged on, as a multiple of the most candidates re-ranked."""
+SHALLOW, LEAST_SHALLOW = 1.6, 20
+"""Depth of the pool that good codecs are judged on: multiples of the most candidates re-ranked, and of k."""
+SURE = 0.5
+"""A codec that finds fewer of the nearest in the shallow pool would be flattered by its few rivals there."""
 TRUNCATION_LOSS = 0.005
 """Truncation needs no matrix, so it is preferred to PCA unless it loses more recall than this."""
 ALWAYS_TRAINED = ("fp32",)
@@ -180,7 +182,7 @@ def study_codecs(
 
 
 def _shallow(pool: Pool, options: Options) -> Pool:
-    depth = round(SHALLOW * options.k * max(options.space.rerank_factors))
+    depth = round(options.k * max(LEAST_SHALLOW, SHALLOW * max(options.space.rerank_factors)))
     return pool.shallow(depth) if 2 * depth <= pool.depth else pool
 
 
@@ -226,7 +228,8 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     encoder = train(codec, view, desk.rotation, base.metric, desk.sample, options.seed)
     spent = time.process_time() - start
     ceiling = _ceiling_on(desk, desk.shallow, encoder, spent)
-    if desk.shallow is not desk.pool and set(options.space.rerank_factors) - ceiling.recall_at.keys():
+    missing = {1, *options.space.rerank_factors} - ceiling.recall_at.keys()
+    if desk.shallow is not desk.pool and (missing or ceiling.recall_at[1] < SURE):
         ceiling = _ceiling_on(desk, desk.pool, encoder, spent)
     if not reason:
         reason = _not_worth_it(desk, name, codec, encoder, ceiling)

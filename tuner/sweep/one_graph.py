@@ -20,7 +20,8 @@ CODECS = ("SQ8", "fp16")
 LEAST_CEILING = 0.97
 """Measured: graphs built on codes of this ceiling are as good as those built on float32, and their curves
 over the ceiling are those of exact distances."""
-TRAIN_SAMPLE = 5_000
+SHALLOW = 20
+TRAIN_SAMPLE = 4_000
 CURVE_QUERIES = 400
 
 
@@ -74,7 +75,7 @@ def choose_stand_in(problem: Problem, pool: Pool) -> Steps[StandIn]:
     """Return the cheapest codec whose ceiling is high enough, or float32."""
     base = problem.base
     sample = base.sample(TRAIN_SAMPLE, problem.options.seed)
-    shallow = pool.shallow(2 * pool.k)
+    shallow = pool.shallow(SHALLOW * pool.k)
     for name in CODECS:
         encoder = train(quantizer(name, base.d), View("none", base.d), None, base.metric, sample, 0)
         codes = encode_rows(base, encoder, shallow.rows)

@@ -20,7 +20,8 @@ from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, Quer
 PREPARED, LINKS = "base.f32", "links.i32"
 """Scratch files beside the journal."""
 POOL_QUERIES = 192
-POOL_DEPTH = 800
+POOL_DEPTH_K, DEEPER = 80, 5
+"""Depth of the pool, as multiples of k and of the most candidates re-ranked."""
 
 
 def split(
@@ -102,7 +103,7 @@ def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps
     """Yield the share done; return the pool that ceilings are measured on."""
     options = problem.options
     queries = problem.queries[problem.tune[:POOL_QUERIES]]
-    depth = max(POOL_DEPTH, 2 * options.k * max(options.space.rerank_factors))
+    depth = options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
     key = _truth_key(profile, query_set, "pool")
     truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)
     return make_pool(problem.base, queries, truth)

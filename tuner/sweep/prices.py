@@ -17,6 +17,7 @@ from tuner.backends.faiss_hnsw import Encoded
 from tuner.curves import search_counted
 from tuner.graph import Links, transplant
 from tuner.kernels import Kernel, Reranking, SmallGraph, searcher
+from tuner.machine import return_freed_memory
 from tuner.quantizers import Encoder, behind
 from tuner.surface import Prices
 from tuner.sweep.problem import Problem
@@ -132,6 +133,7 @@ class FullSize:
         return max(0.0, (ratios[1] - ratios[0]) / (FACTOR * k) - small.candidate_s)
 
     def _graph(self, encoded: Encoded, M: int) -> faiss.IndexHNSW:
+        return_freed_memory()  # what training left behind, before links and codes come
         empty = encoded.encoder.empty(M)
         return transplant(self.links, M, self.problem.links_path, empty, encoded.codes)
 

@@ -81,6 +81,9 @@ from tuner.types import (
 SHORTEST = 1e-12
 """Squared distances of shorter rows are lost in float32."""
 REFERENCE_GUESS = 64
+MOST_NORM = 60.0
+"""Inner product becomes L2 with a column of the size of the longest row; measured: at 100 times the mean,
+rounding in that column makes wrong neighbours count as right."""
 
 
 def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after the other
@@ -104,7 +107,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     options = replace(options, space=sensible(options.space, base.d))
     if asked != options.space.M:
         left_out = ", ".join(str(M) for M in asked if M not in options.space.M)
-        yield Note(f"M {left_out} left out: its links would take more bytes than the vectors in float32")
+        yield Note(f"M {left_out} left out: their links would take more bytes than the vectors in float32")
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     use_threads(options.threads)
@@ -123,6 +126,12 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         raise InputError(
             f"{base.source}: the longest row has norm {profile.norm_max:.3g}, too short to be squared "
             "in float32: multiply base and queries by a constant"
+        )
+    if profile.metric == "ip" and profile.norm_max > MOST_NORM * profile.norm_mean:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, {MOST_NORM:g} times the mean "
+            f"of {profile.norm_mean:.3g} or more: beside it the inner products of the others cannot be told "
+            "apart in float32; take such rows out or scale them down"
         )
     warnings: list[str] = []
     raw, query_set, halves = split(base, queries, profile, options)
