@@ -9,8 +9,9 @@ from tuner.surface import Candidate
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint, Recommendation
 
-TIE = 0.01
-"""Products of memory and latency closer than this are the same: the smaller index is named."""
+TIE = 0.04
+"""Products of memory and latency closer than this are the same: the smaller index is named. Along M the
+product is flat near its best, and prices are measured to a few percent."""
 GAIN = 0.03
 """More memory must buy at least this share of the latency."""
 STRUCK = 0.10
