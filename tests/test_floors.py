@@ -39,6 +39,7 @@ ARROWS = {
     ("tuner.truth", "tuner.recall"),  # truth counts hits as recall defines them
     ("tuner.data", "tuner.recall"),  # both read the mapped base block by block and give its pages back
     ("tuner.journal", "tuner.machine"),  # a stage's cost is what the machine says
+    ("tuner.data", "tuner.machine"),  # threads are checked against the cores there are
     ("tuner.graph", "tuner.quantizers"),  # a graph is built on codes
     ("tuner.backends", "tuner.quantizers"),  # an index is codes
     ("tuner.backends", "tuner.graph"),  # and a graph
