@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tuner.pareto import TIE, dominated_by_more_than, front, name_points
+from tuner.pareto import dominated_by_more_than, front, name_points
+
+TIE = 0.02
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -82,7 +84,7 @@ def test_without_rivals_nothing_is_dominated() -> None:
 
 def test_names_by_hand() -> None:
     """Products 400, 300, 240, 500: the third is balanced."""
-    assert name_points([100, 150, 240, 500], [4, 2, 1, 1.0 - 2 * TIE]) == {
+    assert name_points([100, 150, 240, 500], [4, 2, 1, 1.0 - 2 * TIE], TIE) == {
         "smallest": 0,
         "fastest": 3,
         "balanced": 2,
@@ -90,27 +92,27 @@ def test_names_by_hand() -> None:
 
 
 def test_nothing_has_no_names_and_one_point_has_all() -> None:
-    assert name_points([], []) == {}
-    assert name_points([7], [3]) == {"smallest": 0, "fastest": 0, "balanced": 0}
+    assert name_points([], [], TIE) == {}
+    assert name_points([7], [3], TIE) == {"smallest": 0, "fastest": 0, "balanced": 0}
 
 
 @pytest.mark.parametrize(("advantage", "fastest"), [(0.0, 0), (0.9, 0), (1.1, 1)])
 def test_clock_times_within_the_tie_decide_nothing(advantage: float, fastest: int) -> None:
     """The second point is faster by a little more than memory grows: within the tie, less memory wins."""
     latency = [1.0, 1 / (1 + advantage * TIE)]
-    assert name_points([100, 200], latency)["fastest"] == fastest
-    assert name_points([100, 100.001], latency)["balanced"] == fastest
+    assert name_points([100, 200], latency, TIE)["fastest"] == fastest
+    assert name_points([100, 100.001], latency, TIE)["balanced"] == fastest
 
 
 def test_among_ties_of_equal_memory_the_faster_is_taken() -> None:
-    assert name_points([100, 100], [1.01, 1.0]) == {"smallest": 1, "fastest": 1, "balanced": 1}
+    assert name_points([100, 100], [1.01, 1.0], TIE) == {"smallest": 1, "fastest": 1, "balanced": 1}
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_names_equal_brute_force(seed: int) -> None:
     memory, latency = planted(seed)
     points = range(len(memory))
-    named = name_points(memory, latency)
+    named = name_points(memory, latency, TIE)
     assert named["smallest"] == min(points, key=lambda at: (memory[at], latency[at]))
     for name, value in (("fastest", latency), ("balanced", memory * latency)):
         close = [at for at in points if value[at] <= value.min() * (1 + TIE)]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-TIE = 0.02
-"""Products of memory and latency closer than this are the same: less memory decides."""
-
 
 def front(memory: ArrayLike, latency: ArrayLike, tie: float = 0.0) -> NDArray[np.int64]:
     """Return the positions of the Pareto front, by ascending memory.
@@ -47,7 +44,7 @@ def dominated_by_more_than(
     return (fits >= 0) & (rival_latency[np.maximum(fits, 0)] < (1 - slack) * latency)
 
 
-def name_points(memory: ArrayLike, latency: ArrayLike, tie: float = TIE) -> dict[str, int]:
+def name_points(memory: ArrayLike, latency: ArrayLike, tie: float) -> dict[str, int]:
     """Return the positions of the ``smallest``, ``fastest`` and ``balanced`` point.
 
     ``balanced`` has the least product of memory and latency. Where latencies differ by less than

@@ -3,7 +3,7 @@
 Absolute latency on a shared machine is not repeatable, ratios from the same moment are. So a round
 goes through the queries in small blocks, every contestant takes its turn at each block, in random
 order, and what is compared are ratios to a reference that has its turn too. Measured: the same index
-entered twice differs by 5 % after 6 blocks, 3 % after 12 and 1.4 % after 20. Smaller blocks settle
+entered twice differs by 4 % after 6 blocks, 3 % after 12 and 1.4 % after 20. Smaller blocks settle
 sooner, but contestants take each other's place in the shared cache: an index that was 1.9 times as fast
 as a larger one alone was 1.4 times as fast beside it in blocks of 32 queries, 1.75 in blocks of 128
 after a few queries that are not timed.

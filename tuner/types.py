@@ -304,6 +304,11 @@ class OperatingPoint:
     validated: Recall | None = None
     reaches_target: bool = True
 
+    @property
+    def seconds(self) -> float:
+        """Mean seconds a query: measured where it was timed, else modelled."""
+        return self.modelled_latency_s if self.latency is None else self.latency.mean_s
+
 
 # ---------------------------------------------------------------- the answer
 

@@ -49,7 +49,7 @@ def answer_of(
     """
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
     sizes = [p.memory.resident_bytes for p in good]
-    clock = [_seconds(p) for p in good]
+    clock = [p.seconds for p in good]
     slower = dominated_by_more_than(sizes, clock, sizes, clock, max(STRUCK, noise))
     good = [point for point, struck in zip(good, slower, strict=True) if not struck]
     memory = [float(p.memory.resident_bytes) for p in good]
@@ -62,10 +62,6 @@ def answer_of(
     rest += [p for p in points if (p.configuration, p.ef_search) not in timed]
     rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration.label))
     return Answer(points=(*chosen, *rest), front=tuple(range(len(chosen))), named=named)
-
-
-def _seconds(point: OperatingPoint) -> float:
-    return point.latency.mean_s if point.latency is not None else point.modelled_latency_s
 
 
 def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Recommendation:

@@ -73,7 +73,7 @@ def graph_baseline(
         memory_bytes=reference.memory.resident_bytes,
         latency=latency,
         memory_ratio=reference.memory.resident_bytes / recommended.memory.resident_bytes,
-        latency_ratio=latency.mean_s / _mean(recommended),
+        latency_ratio=latency.mean_s / recommended.seconds,
     )
 
 
@@ -111,7 +111,7 @@ def hnswlib_baseline(
         options.seed,
         a_round=BLOCK,
     )
-    latency = timings.latency(1, 0).scaled(_mean(recommended) / timings.latency(0, 0).mean_s)
+    latency = timings.latency(1, 0).scaled(recommended.seconds / timings.latency(0, 0).mean_s)
     memory = built.serialized_bytes()
     return Baseline(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",
@@ -120,10 +120,6 @@ def hnswlib_baseline(
         memory_bytes=memory,
         latency=latency,
         memory_ratio=memory / recommended.memory.resident_bytes,
-        latency_ratio=latency.mean_s / _mean(recommended),
+        latency_ratio=latency.mean_s / recommended.seconds,
         build_cpu_s=built.cpu_s,
     )
-
-
-def _mean(point: OperatingPoint) -> float:
-    return point.latency.mean_s if point.latency is not None else point.modelled_latency_s

@@ -192,7 +192,7 @@ def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
     for point in points:
         of_codec.setdefault(_price_key(point), []).append(point)
     factors = {
-        key: _typical_ratio([_mean(p) for p in mine], [p.modelled_latency_s for p in mine])
+        key: _typical_ratio([p.seconds for p in mine], [p.modelled_latency_s for p in mine])
         for key, mine in of_codec.items()
     }
     return [replace(p, modelled_latency_s=p.modelled_latency_s * factors[_price_key(p)]) for p in points]
@@ -201,10 +201,6 @@ def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
 def _typical_ratio(measured_s: list[float], modelled_s: list[float]) -> float:
     """Return the geometric mean of the ratios."""
     return float(np.exp(np.mean(np.log(measured_s) - np.log(modelled_s))))
-
-
-def _mean(point: OperatingPoint) -> float:
-    return point.latency.mean_s if point.latency is not None else point.modelled_latency_s
 
 
 def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
