@@ -242,6 +242,16 @@ def test_an_interrupted_search_goes_on_after_its_last_trial(
     assert (out / INDEX).stat().st_size == answer.memory_bytes
     assert list(out.glob("trial-*")) == []
 
+    write(answer, out / ANSWER)
+    longer = tmp_path / "random5"
+    longer.mkdir()
+    more = search.run(task, longer, sampler="random", n_trials=5)
+    assert len(built) == 4 + 2
+    assert more.n_builds == 5
+    assert more.cpu_s > read_spending(out).cpu_s
+    assert (longer / INDEX).stat().st_size == more.memory_bytes
+    assert (out / INDEX).exists()
+
 
 def test_answers_survive_json(tmp_path: Path) -> None:
     answer = planted_answer("a", also=(planted_answer("a: fastest", index="fastest/index.faiss"),))

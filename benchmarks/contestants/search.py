@@ -3,11 +3,13 @@
 As cuVS-Bench's tune mode and the Redis optimizer do it, but not handicapped: ef_search is bisected on each
 built index by the rule that ours keeps, so that a trial chooses only what needs a build; codecs are trained
 once; a configuration that comes again is not built again. Trials are journaled: a search that was
-interrupted goes on after the last one.
+interrupted goes on after the last one, and tpe100 goes on where tpe25 ended and counts what that has spent.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
+from benchmarks.answers import ANSWER, INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.native import (
     Workshop,
     answer_from,
@@ -29,7 +31,7 @@ from benchmarks.contestants.native import (
     sweep_up,
     write_index,
 )
-from benchmarks.spending import Spending, keep_spending, read_spending, spent
+from benchmarks.spending import SPENT, Spending, keep_spending, read_spending, spent
 from tuner.quantizers import Cut, quantizer
 from tuner.space import default_space
 from tuner.sweep.codecs import sensible
@@ -79,8 +81,9 @@ class Outcome:
 
 def run(task: Task, out: Path, *, sampler: str, n_trials: int) -> Answer:
     """Return the feasible trial of the least memory x latency."""
-    before = read_spending(out)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    continue_shorter(out, sampler, n_trials)
+    before = read_spending(out)
     study = _study(task, out, sampler, n_trials)
     search = Search(task, out)
     while len(finished := study.get_trials(states=(TrialState.COMPLETE,))) < n_trials:
@@ -93,12 +96,33 @@ def run(task: Task, out: Path, *, sampler: str, n_trials: int) -> Answer:
     return search.answer(f"{sampler}{n_trials}", study.trials, before)
 
 
+def continue_shorter(out: Path, sampler: str, n_trials: int) -> None:
+    """Begin with the trials and the spending of the longest shorter search of this task that has ended."""
+    if (out / TRIALS).exists():
+        return
+    shorter = {
+        int(match[1]): folder
+        for folder in out.parent.iterdir()
+        if (match := re.fullmatch(rf"{sampler}(\d+)", folder.name)) and (folder / ANSWER).exists()
+    }
+    lengths = [length for length in shorter if length < n_trials]
+    if not lengths:
+        return
+    folder = shorter[max(lengths)]
+    shutil.copy(folder / SPENT, out / SPENT)
+    shutil.copy(folder / INDEX, out / _file_of(_best(_journal(folder).get_all_trials(0))[1].number))
+    shutil.copy(folder / TRIALS, out / TRIALS)
+
+
+def _journal(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / TRIALS)))
+
+
 def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.Study:
     """Return the study in its journal; a resumed one draws other numbers than its beginning did."""
-    storage = JournalStorage(JournalFileBackend(str(out / TRIALS)))
     n_objectives = 2 if sampler == "nsga" else 1
     study = optuna.create_study(
-        storage=storage,
+        storage=_journal(out),
         study_name=STUDY,
         directions=[optuna.study.StudyDirection.MINIMIZE] * n_objectives,
         load_if_exists=True,
@@ -174,12 +198,8 @@ class Search:
 
     def answer(self, name: str, trials: list[FrozenTrial], before: Spending) -> Answer:
         """Return the best trial; its index was written when it became the best."""
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        outcomes = [_outcome(trial) for trial in complete]
-        ranked = sorted(
-            zip(outcomes, complete, strict=True), key=lambda pair: (_rank(pair[0]), pair[1].number)
-        )
-        best, trial = ranked[0]
+        outcomes = [_outcome(trial) for trial in trials if trial.state == TrialState.COMPLETE]
+        best, trial = _best(trials)
         written = self.out / _file_of(trial.number)
         if not written.exists():
             raise NoAnswerError(
@@ -232,6 +252,12 @@ def suggested(trial: Trial, space: Space, d: int) -> Configuration:
 def _rank(outcome: Outcome) -> tuple[bool, float, float]:
     """Return what trials are compared by: those that meet the target first, then the least product."""
     return not outcome.feasible, 0.0 if outcome.feasible else max(outcome.misses), outcome.product
+
+
+def _best(trials: Sequence[FrozenTrial]) -> tuple[Outcome, FrozenTrial]:
+    """Return the best finished trial, the first of those that are equal."""
+    complete = [(_outcome(trial), trial) for trial in trials if trial.state == TrialState.COMPLETE]
+    return min(complete, key=lambda pair: (_rank(pair[0]), pair[1].number))
 
 
 def _file_of(number: int) -> str:
