@@ -19,6 +19,7 @@ FLOORS = {
     "tuner.journal": 1,
     "tuner.machine": 1,
     "tuner.space": 1,
+    "tuner.byte_codes": 2,
     "tuner.graph": 2,
     "tuner.quantizers": 2,
     "tuner.backends": 2,
@@ -41,6 +42,7 @@ ARROWS = {
     ("tuner.journal", "tuner.machine"),  # a stage's cost is what the machine says
     ("tuner.data", "tuner.machine"),  # threads are checked against the cores there are
     ("tuner.graph", "tuner.quantizers"),  # a graph is built on codes
+    ("tuner.byte_codes", "tuner.quantizers"),  # they are an encoder
     ("tuner.backends", "tuner.quantizers"),  # an index is codes
     ("tuner.backends", "tuner.graph"),  # and a graph
     ("tuner.steps", "tuner.types"),  # long work is a type

@@ -70,11 +70,12 @@ def test_real_ceilings_choose_the_stand_in(
 
 
 @pytest.mark.parametrize(
-    ("ceilings", "codec", "ceiling"),
+    ("ceilings", "codec", "ceiling", "builder"),
     [
-        ({"SQ8": 0.97, "fp16": 1.0}, "SQ8", 0.97),
-        ({"SQ8": 0.9699, "fp16": 0.97}, "fp16", 0.97),
-        ({"SQ8": 0.5, "fp16": 0.9699}, "fp32", 1.0),
+        ({"SQ8": 0.97, "fp16": 1.0, "bytes": 0.97}, "SQ8", 0.97, "bytes"),
+        ({"SQ8": 0.98, "fp16": 1.0, "bytes": 0.9699}, "SQ8", 0.98, "SQ8"),
+        ({"SQ8": 0.9699, "fp16": 0.97, "bytes": 0.9}, "fp16", 0.97, "fp16"),
+        ({"SQ8": 0.5, "fp16": 0.9699, "bytes": 0.99}, "fp32", 1.0, "fp32"),
     ],
 )
 def test_the_cheapest_codec_whose_ceiling_is_high_enough(
@@ -83,6 +84,7 @@ def test_the_cheapest_codec_whose_ceiling_is_high_enough(
     ceilings: dict[str, float],
     codec: str,
     ceiling: float,
+    builder: str,
 ) -> None:
     asked: list[tuple[str, int, tuple[int, ...]]] = []
 
@@ -99,14 +101,15 @@ def test_the_cheapest_codec_whose_ceiling_is_high_enough(
     pool = pool_of(one)
     found = finish(choose_stand_in(problem_of(one), pool))
     assert (found.codec, found.ceiling) == (codec, ceiling)
-    tried = {"SQ8": ["SQ8"], "fp16": ["SQ8", "fp16"], "fp32": ["SQ8", "fp16"]}[codec]
+    tried = {"SQ8": ["SQ8", "bytes"], "fp16": ["SQ8", "fp16", "bytes"], "fp32": ["SQ8", "fp16"]}[codec]
     assert [name for name, *_ in asked] == tried
     # judged on twenty times as many rows as are asked for, and only those are encoded
     shallow = pool.shallow(20 * K)
     assert {depth for _, depth, _ in asked} == {20 * K}
     assert {shape[0] for *_, shape in asked} == {len(shallow.rows)}
-    encoder = StandInCodes(one.base, found).encoder
-    assert (encoder.codec.name, encoder.view.dims) == (codec, one.base.d)
+    codes = StandInCodes(one.base, found)
+    assert (codes.encoder.codec.name, codes.encoder.view.dims) == (codec, one.base.d)
+    assert codes.builder.codec.name == builder
 
 
 @pytest.mark.parametrize("metric", ["cosine", "ip"])

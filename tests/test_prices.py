@@ -218,9 +218,9 @@ def planted_guess(own_s: float, hop_s: float, kernel: Kernel) -> FullSize:
     [
         # own: 60 in the small graph, 50 without hops, 90 at full size: 40 for 4 lines
         (90, 60, 4, 90),
-        (90, 35, 1, 25 + 10),
-        (90, 35, 8, 25 + 80),
-        (90, 12, 1, 3.6 + 10),  # at least .3 of a kernel are distances
+        (90, 35, 1, 25 + 25),  # the first line half of it, and a quarter of the rest
+        (90, 35, 8, 25 + 40),  # lines beyond the fourth come free
+        (90, 12, 1, 3.6 + 25),  # at least .3 of a kernel are distances
         (45, 35, 1, 25),  # full size was not slower: nothing to add
     ],
 )

@@ -116,7 +116,7 @@ def measure_curves(
     points: list[CurvePoint] = []
     typical: HitArray = np.zeros(len(queries), dtype=np.int64)
     seen = encoded.encoder.transform(queries)
-    start = 4.0 * truth.k
+    start, reach = 4.0 * truth.k, FARTHEST
     for number, M in enumerate(sorted(Ms, reverse=True)):
         index = transplant(links, M, path, encoded.encoder.empty(M), encoded.codes)
 
@@ -130,10 +130,12 @@ def measure_curves(
             recall = min(1.0, float(hits.mean() / truth.k) / ceiling)
             return CurvePoint(M=M, ef_search=int(ef), recall=recall, ndis_per_query=ndis)
 
-        ladder = _ladder(at, min(start, ef_max), target, truth.k, ef_max)
+        ladder = _ladder(at, min(start, ef_max), target, truth.k, ef_max, reach)
         points += ladder
         del at, index  # its links, before those of the next are made
+        # what this M needs, the next is expected to need
         start = max(float(truth.k), ef_towards(_heights(ladder), float(misses(target))))
+        reach = max(FARTHEST, 1.05 * ef_towards(_heights(ladder), _enough(target)) / start)
         base.release()
         yield (number + 1) / len(Ms)
     return tuple(points), typical
@@ -143,20 +145,28 @@ def _heights(ladder: list[CurvePoint]) -> list[tuple[int, float]]:
     return [(point.ef_search, float(misses(point.recall))) for point in ladder]
 
 
+def _enough(target: float) -> float:
+    return float(misses(1 - (1 - target) * ENOUGH))
+
+
 def _ladder(
-    at: Callable[[float], CurvePoint], start: float, target: float, least: int, most: int
+    at: Callable[[float], CurvePoint], start: float, target: float, least: int, most: int, reach: float
 ) -> list[CurvePoint]:
-    """Return points by ascending ef_search: one well above the target, one below, one near."""
+    """Return points by ascending ef_search: one well above the target, one below, one near.
+
+    Args:
+        reach: times the start that the first step up may go.
+    """
     ladder = [at(start)]
-    enough, near = float(misses(1 - (1 - target) * ENOUGH)), float(misses(target))
+    enough, near = _enough(target), float(misses(target))
     while misses((top := ladder[-1]).recall) < enough and top.ef_search < most:
         half = [point for point in ladder if 2 * point.ef_search <= top.ef_search]
         if half and top.recall > 0.5 and top.recall - half[-1].recall < PLATEAU:
             break
-        ef = 1.03 * ef_towards(_heights(ladder), enough)
-        ladder.append(
-            at(min(most, max(top.ef_search + 1, ef, 1.2 * top.ef_search), FARTHEST * top.ef_search))
-        )
+        first = len(ladder) == 1
+        ef = reach * start if first else 1.03 * ef_towards(_heights(ladder), enough)
+        farthest = (reach if first else FARTHEST) * top.ef_search
+        ladder.append(at(min(most, max(top.ef_search + 1, ef, 1.2 * top.ef_search), farthest)))
     while (bottom := ladder[0]).recall > target and bottom.ef_search > least:
         ef = 0.9 * ef_towards(_heights(ladder), near)
         ladder.insert(0, at(max(least, min(bottom.ef_search - 1, ef))))

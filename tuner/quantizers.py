@@ -60,9 +60,9 @@ class Quantizer:
     code_bytes: int
 
     @property
-    def needs_training(self) -> bool:
-        """Whether training runs k-means, which takes seconds."""
-        return self.kind in ("pq", "opq")
+    def is_slow(self) -> bool:
+        """Whether training runs k-means, which takes seconds, or encoding searches for each row's scale."""
+        return self.kind in ("pq", "opq") or (self.kind == "rabitq" and self.bits > 1)
 
 
 @lru_cache(maxsize=4096)

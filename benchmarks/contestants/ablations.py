@@ -116,7 +116,7 @@ def _native_graphs() -> Iterator[Builds]:
             path = problem.links_path
             path = path if max(space.M) == M else path.with_name(f"links-{M}.partial")
             steps = build(
-                problem.base, stand_in.encoder, M, space.ef_construction, problem.options.seed, path
+                problem.base, stand_in.builder, M, space.ef_construction, problem.options.seed, path
             )
             graphs[M] = (yield from scaled(steps, number * share, (number + 1) * share)), path
             builds.append(f"M={M}")

@@ -42,12 +42,14 @@ SLACK = 0.10
 RERANKED_SLACK = -0.15
 """With re-ranking such a gain is asked for: predictions were seen to err on the low side only."""
 BEATEN = "another codec takes less memory and less time"
-TRAINED_SLACK = -0.25
-"""A codec that takes seconds to train must promise at least this gain."""
+SLOW_SLACK = -0.25
+"""A codec that takes seconds to train or to encode must promise at least this gain."""
 MOST_LINKS = 1.0
 """Links on level 0 take at most this many times the bytes of the float32 vectors."""
 HALF_THE_BYTES_LOSS = 0.02
 """A codec of at most half the bytes of one that misses the aim by this much is not hoped to reach it."""
+LEFT_BY_ROTATION = 0.7
+"""Share of a product codec's misses that are surely left when vectors are rotated for it."""
 FAMILIES = ("fp32", "SQ", "RaBitQ", "tqmse", "PQ", "OPQ", "bf16", "fp16")
 
 
@@ -249,7 +251,7 @@ def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, cei
         return f"its exhaustive scan reaches {max(ceiling.recall_at.values()):.4f} at best"
     exhaustive = desk.problem.options.exhaustive
     whole = encoder_name(codec.name, desk.problem.base.d, "none")
-    known = name in desk.timed or whole in desk.timed
+    known = desk.timed.keys() & {name, whole, _unrotated(name)}
     if not known and (exhaustive or not _beaten(desk, codec, found)):
         base = desk.problem.base
         exact = codec.name == "fp32" and encoder.view.cut == "none"
@@ -268,12 +270,18 @@ def _guess(desk: Desk, name: str, whole: str) -> tuple[float, float]:
     """
     kernel = desk.kernels[name]
     guess_s = desk.full.guess_s(kernel)
-    if name in desk.timed:
-        return desk.timed[name]
+    for same in (name, _unrotated(name)):
+        if same in desk.timed:
+            return desk.timed[same]
     if whole not in desk.timed:
         return guess_s, max(1.0, kernel.ndis / desk.full.kernel.ndis)
     distance_s, distances = desk.timed[whole]
     return guess_s * distance_s / desk.full.guess_s(desk.kernels[whole]), distances
+
+
+def _unrotated(name: str) -> str:
+    """Return the encoder whose distances cost the same: a rotation costs a query, not a distance."""
+    return name.removeprefix("O")
 
 
 def _set_price(desk: Desk, name: str, distance_s: float, distances: float) -> None:
@@ -334,8 +342,8 @@ def _beaten(desk: Desk, codec: Quantizer, found: list[Candidate]) -> bool:
     """Return whether what is known beats all of a codec's candidates."""
     if not desk.known:
         return False
-    if codec.needs_training:
-        slacks = [TRAINED_SLACK] * len(found)
+    if codec.is_slow:
+        slacks = [SLOW_SLACK] * len(found)
     else:
         slacks = [RERANKED_SLACK if c.configuration.rerank else SLACK for c in found]
     for slack in set(slacks):
@@ -355,8 +363,9 @@ def _beaten(desk: Desk, codec: Quantizer, found: list[Candidate]) -> bool:
 def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
     """Return the best ceilings to hope for, by factor and by store and factor.
 
-    No codec keeps more than float32 on the same view, nor more than a finer codec of its family. And
-    one of at most half the bytes of a codec that clearly misses the aim without re-ranking misses it too.
+    No codec keeps more than float32 on the same view, nor more than a finer codec of its family; a
+    rotated product codec is hoped to lose 0.7 of what the plain one does. And one of at most half the
+    bytes of a codec that clearly misses the aim without re-ranking misses it too.
     """
     factors = (1, *(factor for factor in desk.problem.options.space.rerank_factors if factor > 1))
     hope = dict.fromkeys(factors, 1.0)
@@ -370,6 +379,9 @@ def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dic
             for store, recalls in known.recall_with.items():
                 for factor, recall in recalls.items():
                     with_store[store][factor] = min(with_store[store][factor], recall)
+        if known.codec == _unrotated(unknown.codec) != unknown.codec:
+            for factor, recall in known.recall_at.items():
+                hope[factor] = min(hope[factor], 1 - LEFT_BY_ROTATION * (1 - recall))
         clearly_misses = known.recall_at[1] < desk.problem.aim - HALF_THE_BYTES_LOSS
         if clearly_misses and 2 * unknown.code_bytes <= known.code_bytes:
             hope[1] = 0.0

@@ -29,6 +29,8 @@ CLOSEST = 6
 MOST_RAISED = 4
 RESIDENT_SHARE = 1.2
 """Finalists timed together take at most this many times the float32 base."""
+BATCH_S = 0.2
+"""Seconds of queries that throughput is measured with."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ def time_finalists(
         first_s = first_s or timings.latency(0, 0).mean_s
         drift = first_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
-            batch_rate = throughput(search, queries, problem.threads)
+            alone_s = timings.latency(place, 0).mean_s
+            few = max(BLOCK, round(BATCH_S * problem.threads / alone_s))
+            batch_rate = throughput(search, queries[:few], problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
         del searches, servers, search
         bench.keep_codecs(1)

@@ -171,7 +171,7 @@ def measure_group(
         what = candidate.configuration
         served = bench.serve(what)
         guess = round(candidate.ef_search * shown)
-        tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
+        tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max, candidate.ceiling)
         shown = tuned.ef_search / candidate.ef_search
         recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
         price = prices[encoder_name(what.codec, what.dims, what.cut)]

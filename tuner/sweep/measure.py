@@ -15,7 +15,12 @@ from tuner.sweep.problem import Problem
 from tuner.types import Memory, OperatingPoint
 
 PLATEAU = 0.0005
-FINENESS = 50
+FINENESS = 33
+"""An ef_search is searched for to 1 / FINENESS: 1,000 queries do not tell finer steps apart."""
+NEAR_ENOUGH = 1.15
+"""Points at most this far apart in ef_search make a line that is believed between them."""
+HEADROOM = 0.2
+"""Share of the misses that are taken to be left above what was seen, whatever the ceiling was measured as."""
 FAR_ABOVE = 8
 """Times the first guess: below it, a plateau is not believed to be the end."""
 
@@ -42,21 +47,21 @@ class Tuned:
         """Whether the tune half is good enough to choose it."""
         return self.recall >= self.needed
 
-    @property
-    def lead(self) -> float:
-        """How far it lies above what is needed, in -log(1 - recall)."""
-        return float(misses(self.recall) - misses(self.needed))
+    def lead(self, ceiling: float) -> float:
+        """Return how far it lies above what is needed, in -log(1 - recall / ceiling)."""
+        return float(misses(self.recall / ceiling) - misses(self.needed / ceiling))
 
 
-def tune_ef(problem: Problem, served: Served, guess: int, ef_max: int) -> Tuned:
-    """Return the smallest ef_search (within 2 % above 100) whose tune half passes, or the best found.
+def tune_ef(problem: Problem, served: Served, guess: int, ef_max: int, ceiling: float = 1.0) -> Tuned:
+    """Return the smallest ef_search (within 3 %) whose tune half passes, or the best found.
 
     Args:
         guess: where to look first.
+        ceiling: recall that no ef_search exceeds.
     """
     least = problem.options.k * served.configuration.rerank_factor
     guess = max(least, min(guess, ef_max))
-    return bisect(lambda ef: measure_at(problem, served, ef), least, guess, max(least, ef_max))
+    return bisect(lambda ef: measure_at(problem, served, ef), least, guess, max(least, ef_max), ceiling)
 
 
 def measure_at(problem: Problem, served: Served, ef_search: int) -> Tuned:
@@ -72,14 +77,18 @@ def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: floa
     return Tuned(ef_search, hits, ndis, hops, recall, problem.needed(hits))
 
 
-def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int) -> Tuned:
+def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int, ceiling: float = 1.0) -> Tuned:
     """Return the result of the smallest ef in [least, most] that passes, starting from ``guess``.
 
-    Exact below 2 x FINENESS, above that no more than 1 / FINENESS too large. Each step goes where the
-    line through the last ones meets what is needed (regula falsi), so that three or four do.
+    No more than 1 / FINENESS too large, or than 1, by what was tried or by the line through the last two;
+    each step goes where that line meets what is needed (regula falsi), so that two or three do.
 
     Recall is taken to grow with ef. Where it stops growing before it passes, the last one tried is
     returned.
+
+    Args:
+        at: what the tune half says of an ef_search.
+        ceiling: recall that no ef_search exceeds: above it, curves are straight.
     """
     tried: list[Tuned] = []
     low, best, ef = least - 1, None, guess
@@ -90,24 +99,31 @@ def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int) -> Tun
             best = last
         else:
             low = last.ef_search
+        line = _line(tried, ceiling)
         if best is None:
             if low >= most or _is_flat(tried, guess):
                 return last
             step = _step(low, len(tried))
-            ef = min(most, _between(_line(tried) * (1 + 1 / FINENESS), low + step, FARTHEST * low))
+            ef = min(most, _between(line * (1 + 1 / FINENESS), low + step, FARTHEST * low))
             continue
         width = max(1, best.ef_search // FINENESS)
         if best.ef_search - low <= width:
             return best
+        known = any(
+            1 / NEAR_ENOUGH <= best.ef_search / t.ef_search <= NEAR_ENOUGH for t in tried if t is not best
+        )
+        near = width if known else width / 2  # one point alone does not know its slope
+        if (known or low < least) and best.recall < 1 and best.ef_search - line < near:
+            return best
         if low < least:
-            step = _step(best.ef_search, len(tried))
+            step = 1 if known else _step(best.ef_search, len(tried))
             lowest = best.ef_search / FARTHEST
-            ef = max(least, _between(_line(tried) * (1 - 1 / FINENESS), lowest, best.ef_search - step))
+            ef = max(least, _between(line + width / 2, lowest, best.ef_search - step))
             continue
         n_inside += 1
         # now and then the middle, so that a crooked line cannot make it crawl
-        line = _line(tried) + width / 2 if n_inside % 3 else (low * best.ef_search) ** 0.5
-        ef = max(low + 1, _between(line, low + width, best.ef_search - width))
+        towards = line + width / 2 if n_inside % 3 else (low * best.ef_search) ** 0.5
+        ef = max(low + 1, _between(towards, low + width, best.ef_search - width))
 
 
 def _step(ef_search: int, n_tried: int) -> int:
@@ -115,8 +131,11 @@ def _step(ef_search: int, n_tried: int) -> int:
     return max(1, ef_search // FINENESS) << (n_tried - 1)
 
 
-def _line(tried: list[Tuned]) -> float:
-    return ef_towards([(each.ef_search, each.lead) for each in tried], 0.0)
+def _line(tried: list[Tuned], ceiling: float) -> float:
+    """Return the ef_search where the line through the two that are nearest to what is needed meets it."""
+    seen = max(max(each.recall, each.needed) for each in tried)
+    ceiling = max(ceiling, seen + HEADROOM * (1 - seen))
+    return ef_towards([(each.ef_search, each.lead(ceiling)) for each in tried], 0.0)
 
 
 def _between(value: float, low: float, high: float) -> int:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tuner.backends.faiss_hnsw import Encoded
+from tuner.byte_codes import ByteEncoder, DistinctBytes, Scale, scale_of
 from tuner.ceilings import Pool, encode_rows, measure_ceiling
 from tuner.curves import measure_curves
 from tuner.data.base import Base
@@ -32,11 +33,13 @@ class StandIn:
     Attributes:
         ceiling: its recall in an exhaustive scan.
         trained: the serialized encoder.
+        scale: of the bytes that the graph is built on, where they stand for exact distances too.
     """
 
     codec: str
     ceiling: float
     trained: bytes
+    scale: Scale | None = None
 
 
 class StandInCodes:
@@ -48,6 +51,8 @@ class StandInCodes:
         self.encoder: Encoder = from_bytes(
             quantizer(stand_in.codec, base.d), View("none", base.d), stand_in.trained
         )
+        scale = stand_in.scale
+        self.builder: Encoder = self.encoder if scale is None else DistinctBytes(scale, base.d)
 
     @cached_property
     def encoded(self) -> Encoded:
@@ -72,16 +77,21 @@ class Curves:
 
 
 def choose_stand_in(problem: Problem, pool: Pool) -> Steps[StandIn]:
-    """Return the cheapest codec whose ceiling is high enough, or float32."""
+    """Return the cheapest codec whose ceiling is high enough, or float32; bytes to build on beside it."""
     base = problem.base
     sample = base.sample(TRAIN_SAMPLE, problem.options.seed)
     shallow = pool.shallow(SHALLOW * pool.k)
+
+    def ceiling_of(encoder: Encoder) -> float:
+        codes = encode_rows(base, encoder, shallow.rows)
+        return measure_ceiling(shallow, encoder, codes, {}, (1,), 0.0).recall_at[1]
+
     for name in CODECS:
         encoder = train(quantizer(name, base.d), View("none", base.d), None, base.metric, sample, 0)
-        codes = encode_rows(base, encoder, shallow.rows)
-        ceiling = measure_ceiling(shallow, encoder, codes, {}, (1,), 0.0).recall_at[1]
-        if ceiling >= LEAST_CEILING:
-            return StandIn(name, ceiling, encoder.to_bytes())
+        if (ceiling := ceiling_of(encoder)) >= LEAST_CEILING:
+            scale = scale_of(sample)
+            enough = ceiling_of(ByteEncoder(scale, base.d)) >= LEAST_CEILING
+            return StandIn(name, ceiling, encoder.to_bytes(), scale if enough else None)
     yield 1.0
     fp32 = train(quantizer("fp32", base.d), View("none", base.d), None, base.metric, sample[:1], 0)
     return StandIn("fp32", 1.0, fp32.to_bytes())
@@ -92,7 +102,7 @@ def build_graph(problem: Problem, stand_in: StandInCodes) -> Steps[Links]:
     space, seed = problem.options.space, problem.options.seed
     return (
         yield from build(
-            problem.base, stand_in.encoder, max(space.M), space.ef_construction, seed, problem.links_path
+            problem.base, stand_in.builder, max(space.M), space.ef_construction, seed, problem.links_path
         )
     )
 

@@ -169,7 +169,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     stand_in = StandInCodes(prepared, chosen_codec)
     links = yield from journal.stage(
         "graph",
-        f"build the one graph (M={max(options.space.M)}, on {stand_in.encoder.codec.name})",
+        f"build the one graph (M={max(options.space.M)}, on {stand_in.builder.codec.name})",
         Links,
         partial(build_graph, problem, stand_in),
         needed.estimate_s / 2,
