@@ -288,6 +288,8 @@ class OperatingPoint:
         modelled_latency_s: by its ndis and ef_search, at prices that are the same for all points of a codec;
             for finalists the price is what the clock showed in the last rounds.
         reads_per_query: random reads of the re-ranking store on disk.
+        validated_hits: right answers of each query of the held-out half.
+        validated_ndis: distance computations a query of that half.
         reaches_target: both halves support the target, and for finalists p95 is within the limit.
     """
 
@@ -302,6 +304,8 @@ class OperatingPoint:
     reads_per_query: float = 0.0
     latency: Latency | None = None
     validated: Recall | None = None
+    validated_hits: tuple[int, ...] = ()
+    validated_ndis: float | None = None
     reaches_target: bool = True
 
     @property

@@ -15,6 +15,7 @@ import click
 import hnswlib  # noqa: F401
 import scipy  # noqa: F401
 
+from tuner.cli.check import baseline, check_command
 from tuner.cli.run import run
 from tuner.errors import TunerError
 from tuner.machine import describe_versions
@@ -68,7 +69,8 @@ def tune(ctx: click.Context) -> int:
     return 0
 
 
-tune.add_command(run)
+for _job in (run, baseline, check_command):
+    tune.add_command(_job)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

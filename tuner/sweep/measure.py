@@ -162,8 +162,9 @@ def operating_point(
     k = problem.options.k
     configuration = served.configuration
     served.set_ef(tuned.ef_search)
-    ids, _, _ = search_counted(served.index, problem.raw[problem.validate], k)
-    validated = problem.recall(problem.hits(ids, problem.validate))
+    ids, validated_ndis, _ = search_counted(served.index, problem.raw[problem.validate], k)
+    hits = problem.hits(ids, problem.validate)
+    validated = problem.recall(hits)
     reads = k * configuration.rerank_factor if configuration.rerank else 0
     links = tuned.hops * 2 * configuration.M * 4
     store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n
@@ -180,5 +181,7 @@ def operating_point(
         ),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
         validated=validated,
+        validated_hits=tuple(hits.tolist()),
+        validated_ndis=validated_ndis,
         reaches_target=tuned.passes and problem.validated(validated),
     )

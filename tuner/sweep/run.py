@@ -199,7 +199,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(tune_reference, problem, bench, _first_guess(curves, problem)),
     )
     bench.keep_codecs(1)
-    if isinstance(bench, NativeBench):
+    if options.exhaustive and isinstance(bench, NativeBench):
         measured = yield from measure_everything(journal, problem, bench, curves, study)
     else:
         measured = yield from measure_frontier(journal, problem, bench, curves, study, warnings)

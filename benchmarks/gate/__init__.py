@@ -1,0 +1,1 @@
+"""Trials of the recall gate: false alarms, drops of a known size, and planted faults."""

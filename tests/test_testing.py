@@ -1,0 +1,189 @@
+"""Recall in the tests of others: any callable, and the fixture of the pytest plugin."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from conftest import planted_rows
+from numpy.typing import NDArray
+
+import tuner
+from tuner.check import freeze, write_frozen
+from tuner.errors import InputError
+from tuner.testing import Search, assert_recall
+from tuner.types import FloatArray, Space
+
+pytest_plugins = ["pytester"]
+ROOT = Path(__file__).parents[1]
+N, NQ, D, K = 2000, 200, 24, 10
+X = planted_rows(N + NQ, D, 12)
+BASE, QUERIES = X[:N], X[N:]
+
+
+def exactly(queries: FloatArray, k: int) -> NDArray[np.int64]:
+    """Cosine, by brute force."""
+    unit = BASE / np.linalg.norm(BASE, axis=1, keepdims=True)
+    return np.argsort(-queries @ unit.T, axis=1)[:, :k]
+
+
+def forgetful(share: float) -> Search:
+    """Exact search that loses its last answer for so many of the queries."""
+
+    def search(queries: FloatArray, k: int) -> NDArray[np.int64]:
+        ids = exactly(queries, k)
+        ids[: round(share * len(ids)), -1] = -1
+        return ids
+
+    return search
+
+
+def test_a_search_that_finds_everything_passes() -> None:
+    found = assert_recall(exactly, QUERIES, BASE, at_least=1.0, k=K, metric="cosine")
+    assert found.mean == 1.0
+    assert found.n_queries == NQ
+
+
+def test_recall_is_counted_by_the_query() -> None:
+    found = assert_recall(forgetful(0.5), QUERIES, BASE, at_least=0.9, k=K, metric="cosine")
+    assert found.mean == pytest.approx(0.95)
+
+
+def test_what_is_surely_below_fails_and_what_may_be_chance_does_not() -> None:
+    # .95, with 95 % surely at most .956
+    assert_recall(forgetful(0.5), QUERIES, BASE, at_least=0.954, k=K, metric="cosine")
+    with pytest.raises(AssertionError, match=r"recall@10 is 0\.9500 .* surely below 0\.96") as failure:
+        assert_recall(forgetful(0.5), QUERIES, BASE, at_least=0.96, k=K, metric="cosine")
+    assert "of 10, query 0 finds 9" in str(failure.value)
+    assert "could be seen" in str(failure.value)
+
+
+def test_ties_count_whichever_row_is_returned() -> None:
+    twice = np.concatenate([BASE, BASE])
+    other_copy = lambda queries, k: exactly(queries, k) + N  # noqa: E731
+    both = lambda queries, k: np.sort(np.hstack([exactly(queries, 5), exactly(queries, 5) + N]))  # noqa: E731
+    assert assert_recall(both, QUERIES, twice, at_least=1.0, k=K, metric="cosine").mean == 1.0
+    assert assert_recall(other_copy, QUERIES, twice, at_least=0.4, k=K, metric="cosine").mean == 0.5
+
+
+def test_a_real_index_and_a_file(tmp_path: Path) -> None:
+    index = faiss.IndexHNSWFlat(D, 16)
+    index.add(BASE)
+    np.save(tmp_path / "base.npy", BASE)
+    search = lambda queries, k: index.search(queries, k)[1]  # noqa: E731
+    assert_recall(search, QUERIES, tmp_path / "base.npy", at_least=0.9, k=K, metric="l2")
+    with pytest.raises(AssertionError, match="surely below"):
+        assert_recall(search, QUERIES, tmp_path / "base.npy", at_least=0.9, k=K, metric="ip")
+
+
+def test_a_starved_search_that_finds_as_much_was_not_used() -> None:
+    assert_recall(
+        exactly,
+        QUERIES,
+        BASE,
+        at_least=0.9,
+        k=K,
+        metric="cosine",
+        starved=forgetful(1.0),
+    )
+    with pytest.raises(AssertionError, match="the index was not used"):
+        assert_recall(exactly, QUERIES, BASE, at_least=0.9, k=K, metric="cosine", starved=exactly)
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        (lambda q, k: exactly(q, k)[:-1], "search returned int64 of shape"),
+        (lambda q, k: exactly(q, k).astype(float), "search returned float64"),
+        (lambda q, k: exactly(q, k) + N, "and the base has 2000"),
+        (lambda q, k: [[1]] * 3, "of shape"),
+    ],
+)
+def test_what_search_may_not_return(search: object, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        assert_recall(search, QUERIES, BASE, at_least=0.9, k=K)  # type: ignore[arg-type]
+
+
+def test_fewer_answers_than_k_are_misses() -> None:
+    found = assert_recall(
+        lambda queries, k: exactly(queries, 5), QUERIES, BASE, at_least=0.4, k=K, metric="cosine"
+    )
+    assert found.mean == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"at_least": 95}, "recall lies in"),
+        ({"k": N}, "use a k from 1"),
+        ({"queries": QUERIES[:5]}, "at least 20"),
+        ({"queries": QUERIES[:, :-1]}, "23 dimensions"),
+    ],
+)
+def test_what_does_not_fit_is_said(changes: dict[str, object], sentence: str) -> None:
+    given = {"queries": QUERIES, "at_least": 0.9, "k": K} | changes
+    with pytest.raises(InputError, match=sentence):
+        assert_recall(exactly, base=BASE, **given)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- the plugin
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    np.save(folder / "base.npy", BASE)
+    np.save(folder / "queries.npy", QUERIES)
+    space = Space(M=(8,), codecs=("SQ8",), cuts=(1.0,), rerank_factors=(1,), ef_construction=40)
+    result = tuner.tune(BASE, recall=0.7, queries=QUERIES, out=folder, space=space, threads=1)
+    write_frozen(freeze(result), folder / "baseline.yaml")
+    return folder
+
+
+def test_the_fixture_gates(pytester: pytest.Pytester, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makepyfile(
+        f"""
+        import faiss, pytest
+
+        FOLDER = {str(project)!r}
+
+        def gate(recall_gate, index):
+            return recall_gate(
+                f"{{FOLDER}}/baseline.yaml", f"{{FOLDER}}/base.npy", queries=f"{{FOLDER}}/queries.npy",
+                index=index, threads=1,
+            )
+
+        def test_passes(recall_gate):
+            assert gate(recall_gate, f"{{FOLDER}}/index.faiss").drop.mean == 0
+
+        def test_fails(recall_gate, tmp_path):
+            index = faiss.read_index(f"{{FOLDER}}/index.faiss")
+            inner = faiss.downcast_index(index)
+            while hasattr(inner, "index"):
+                inner = faiss.downcast_index(inner.index)
+            inner.hnsw.efSearch = 1
+            faiss.write_index(index, str(tmp_path / "starved.faiss"))
+            gate(recall_gate, tmp_path / "starved.faiss")
+        """
+    )
+    # whether or not the package is installed, and so announced, it is loaded once
+    plugin = ("-p", "no:vector_index_tuner", "-p", "tuner.pytest_plugin")
+    found = pytester.runpytest_subprocess(*plugin)
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["*regression: HNSW8,SQ8*", "*fail: recall: *"])
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    """Every pytest run in the environment imports it."""
+    program = (
+        "import sys, tuner.pytest_plugin; sys.exit(bool({'faiss', 'numpy', 'scipy'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_plugin_is_announced() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert '[project.entry-points.pytest11]\nvector_index_tuner = "tuner.pytest_plugin"' in text

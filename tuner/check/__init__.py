@@ -1,0 +1,18 @@
+"""The recall gate: a decision frozen in a small file, and later measurements judged against it."""
+
+from tuner.check.frozen import Frozen, freeze, now, read_frozen, write_frozen
+from tuner.check.run import CheckOptions, check
+from tuner.check.verdict import CheckResult, Limits, Line
+
+__all__ = [
+    "CheckOptions",
+    "CheckResult",
+    "Frozen",
+    "Limits",
+    "Line",
+    "check",
+    "freeze",
+    "now",
+    "read_frozen",
+    "write_frozen",
+]

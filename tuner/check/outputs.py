@@ -1,0 +1,78 @@
+"""A check for other programs: JSON, JUnit XML, Markdown for a pull request, annotations of GitHub."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import msgspec
+
+from tuner.check.verdict import CheckResult, Line
+
+SIGNS = {"pass": "ok", "fail": "**FAIL**", "info": "-", "warn": "warning"}
+SUITE = "tune check"
+
+
+def headline(result: CheckResult) -> str:
+    """Return the decision in one line."""
+    failed = [line.name for line in result.lines if line.status == "fail"]
+    recall = f"recall {result.recall.mean:.4f} (at least {result.recall.lower:.4f})"
+    if not failed:
+        return f"passed: {result.label}, {recall}"
+    return f"regression: {result.label}, {recall}: {', '.join(failed)}"
+
+
+def to_json(result: CheckResult) -> bytes:
+    """Return the check as JSON, ending in a newline; the updated baseline is not in it."""
+    tree: dict[str, Any] = msgspec.to_builtins(result)
+    for key in ("updated", "hits"):
+        tree.pop(key)
+    whole = {"passed": result.passed, "headline": headline(result), **tree}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+
+
+def to_markdown(result: CheckResult) -> str:
+    """Return the check as a table for a comment on a pull request."""
+    lines = [f"### {SUITE}: {headline(result)}", "", "| what | decision | |", "|---|---|---|"]
+    lines += [f"| {line.name} | {SIGNS[line.status]} | {_cell(line.text)} |" for line in result.lines]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def to_junit(result: CheckResult) -> bytes:
+    """Return the check as JUnit XML: a test case for each line that decides."""
+    cases = [line for line in result.lines if line.status in ("pass", "fail")]
+    failed = sum(line.status == "fail" for line in cases)
+    suite = ET.Element("testsuite", name=SUITE, tests=str(len(cases)), failures=str(failed), errors="0")
+    for line in cases:
+        case = ET.SubElement(suite, "testcase", classname=SUITE.replace(" ", "."), name=line.name)
+        if line.status == "fail":
+            ET.SubElement(case, "failure", message=line.text).text = line.text
+        else:
+            ET.SubElement(case, "system-out").text = line.text
+    told = "\n".join(f"{line.name}: {line.text}" for line in result.lines if line not in cases)
+    ET.SubElement(suite, "system-out").text = told
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def to_annotations(result: CheckResult, file: str) -> list[str]:
+    """Return GitHub's workflow commands: an error a failure, a warning a doubt, on the baseline's file."""
+    level = {"fail": "error", "warn": "warning"}
+    return [_annotation(level[line.status], file, line) for line in result.lines if line.status in level]
+
+
+def _annotation(level: str, file: str, line: Line) -> str:
+    title = _escaped(f"{SUITE}: {line.name}").replace(":", "%3A").replace(",", "%2C")
+    where = _escaped(file).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} file={where},title={title}::{_escaped(line.text)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,108 @@
+"""The frozen configuration built again: what a pipeline that tunes once does every night."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+
+from tuner.ceilings import Pool
+from tuner.check.frozen import Frozen
+from tuner.check.subject import Subject, served_subject
+from tuner.data.base import Base
+from tuner.errors import InputError
+from tuner.graph import Links
+from tuner.journal import Journal
+from tuner.quantizers import View, fit_rotation, quantizer, train
+from tuner.sweep.one_graph import TRAIN_SAMPLE, StandIn, StandInCodes, build_graph, choose_stand_in
+from tuner.sweep.prepare import truth_pool
+from tuner.sweep.problem import Problem
+from tuner.sweep.workbench import Workbench, encoder_name
+from tuner.types import Configuration, Event, Options, Profile, QuerySet, Space, Steps
+
+
+def options_of(frozen: Frozen, threads: int) -> Options:
+    """Return the options that the frozen decision was made under, as far as a build needs them."""
+    return Options(
+        recall=frozen.recall,
+        k=frozen.k,
+        metric=frozen.data.metric,
+        confidence=frozen.confidence,
+        seed=frozen.seed,
+        threads=threads,
+        n_queries=frozen.queries.n if frozen.queries.held_out else None,
+        space=Space(
+            M=(frozen.graph_M,),
+            ef_construction=frozen.configuration.ef_construction,
+            codecs=(frozen.configuration.codec,),
+            rerank_factors=(1, frozen.configuration.rerank_factor),
+        ),
+    )
+
+
+def rebuilt(
+    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, frozen: Frozen
+) -> Generator[Event, None, Subject]:
+    """Yield events; return the frozen configuration, built on this base."""
+    what = _fitting(frozen, problem.base)
+    pool = yield from journal.stage(
+        "pool", "exact neighbours, deep", Pool, partial(truth_pool, problem, profile, queries)
+    )
+    chosen = yield from journal.stage(
+        "stand-in", "choose codes to build on", StandIn, partial(choose_stand_in, problem, pool)
+    )
+    links = yield from journal.stage(
+        "graph",
+        f"build the graph (M={frozen.graph_M})",
+        Links,
+        partial(build_graph, problem, StandInCodes(problem.base, chosen)),
+    )
+    trained = yield from journal.stage(
+        "codecs", "train the codec", dict[str, bytes], partial(_trained, problem, what)
+    )
+    bench = Workbench(problem, links, trained)
+    served = bench.serve(what)
+    served.set_ef(frozen.ef_search)
+    return served_subject(served, problem.base, bench.memory_of(what).resident_bytes)
+
+
+def _fitting(frozen: Frozen, base: Base) -> Configuration:
+    """Return the configuration for this base, whose vectors may have other columns than the frozen ones."""
+    what = frozen.configuration
+    extra = frozen.data.metric == "ip"
+    if base.d == frozen.data.d + extra:
+        return what
+    if what.cut != "none":
+        raise InputError(
+            f"{frozen.label} cuts {frozen.data.d} dimensions to {what.dims} and these vectors have "
+            f"{base.d - extra}: run tune on them and freeze what it says"
+        )
+    return Configuration(
+        M=what.M,
+        ef_construction=what.ef_construction,
+        codec=what.codec,
+        dims=base.d,
+        rerank=what.rerank,
+        rerank_factor=what.rerank_factor,
+        rerank_at=what.rerank_at,
+    )
+
+
+def _trained(problem: Problem, what: Configuration) -> Steps[dict[str, bytes]]:
+    base, seed = problem.base, problem.options.seed
+    sample = base.sample(TRAIN_SAMPLE, seed)
+    rotation = fit_rotation(sample, base.metric) if what.cut == "pca" else None
+    whole = View("none", base.d)
+    wanted = [(what.codec, View(what.cut, what.dims))]
+    wanted += [(what.rerank, whole)] if what.rerank else []
+    trained = {}
+    for name, view in wanted:
+        encoder = train(quantizer(name, view.dims), view, rotation, base.metric, sample, seed)
+        trained[encoder_name(name, view.dims, view.cut)] = encoder.to_bytes()
+        yield len(trained) / len(wanted)
+    return trained
+
+
+def links_path(work: Path) -> Path:
+    """Return where the level 0 lists of the graph lie."""
+    return work / "links.i32"

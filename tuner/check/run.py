@@ -1,0 +1,376 @@
+"""A check from end to end: the data looked at, the index opened or built, measured, and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of, now
+from tuner.check.rebuild import links_path, options_of, rebuilt
+from tuner.check.subject import (
+    Subject,
+    changed_share,
+    layers_of,
+    links_of_level_0,
+    open_subject,
+)
+from tuner.check.verdict import (
+    CheckResult,
+    Limits,
+    Line,
+    Use,
+    growth_line,
+    power_line,
+    recall_line,
+    target_line,
+    use_line,
+)
+from tuner.data.checks import check_inputs
+from tuner.data.profile import check_queries, scan
+from tuner.data.vectors import Vectors
+from tuner.errors import InputError
+from tuner.journal import Journal
+from tuner.machine import (
+    describe_machine,
+    describe_versions,
+    place_arrays_like_an_index,
+    return_memory_promptly,
+    use_threads,
+)
+from tuner.paired import Power, drop_between, upper_bound, variance_per_drop
+from tuner.recall import exact_distances, is_right, summarize
+from tuner.sweep.prepare import pose, prepared_base, split
+from tuner.sweep.problem import Problem
+from tuner.timing import BLOCK, interleave
+from tuner.types import Event, Note, Profile, QuerySet
+
+LOWERED = (2 / 3, 0.4, 0.2)
+"""Shares of ef_search at which lost hits are looked at, until there are some."""
+USUAL_SPREAD = 2.0
+"""Variance a drop, in units of one hit, where nothing could be made to be lost."""
+EMPTY_NODES = 0.001
+"""Share of nodes without a link that is taken for damage."""
+STALE = 0.01
+TIMED_QUERIES = 256
+ROUNDS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """What the user asked for.
+
+    Attributes:
+        index: a faiss index file; None builds the frozen configuration again.
+        ef_search: instead of what the index file or the baseline says.
+        new_data: the vectors changed on purpose: other fingerprints are no mistake.
+        threads: to build and to find exact neighbours with; 0 means all cores.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    index: Path | None = None
+    ef_search: int | None = None
+    new_data: bool = False
+    threads: int = 0
+
+
+def check(
+    frozen: Frozen, base: Vectors, queries: Vectors | None, asked: CheckOptions, work: Path
+) -> Generator[Event, None, CheckResult]:
+    """Yield events; return what was found. Scratch files go to ``work``, which the caller removes.
+
+    Raises:
+        InputError: this cannot be judged: other data, other queries, no index.
+        ResourceError: too little memory or disk.
+    """
+    options = options_of(frozen, asked.threads)
+    _check_query_source(frozen, queries)
+    check_inputs(base, queries, options)
+    use_threads(options.threads)
+    return_memory_promptly()
+    place_arrays_like_an_index()
+    journal = Journal(work, {}, resume=False)
+    profile = yield from journal.stage(
+        "profile", "read the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
+    )
+    if queries is not None:
+        check_queries(base, queries, profile.metric)
+    raw, query_set, halves = split(base, queries, profile, options)
+    changed = _changes(frozen, profile, query_set, asked)
+    lines = [
+        Line("data", "info" if changed else "pass", changed or "the vectors and queries of the baseline")
+    ]
+    for line in lines:
+        yield Note(line.text)
+    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
+    prepared = yield from prepared_base(journal, base, profile, held_out, work)
+    problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
+    problem = replace(problem, links_path=links_path(work))
+    if asked.index is None:
+        subject = yield from rebuilt(journal, problem, profile, query_set, frozen)
+    else:
+        what = frozen.configuration
+        subject = open_subject(
+            asked.index, prepared, base.d, what.rerank_factor, on_disk=what.rerank_at == "disk"
+        )
+    if asked.ef_search is not None:
+        subject.set_ef(asked.ef_search)
+    if subject.from_file:
+        lines += _inspected(subject, frozen, problem)
+    yield Note(f"measure it on {len(problem.validate):,} held-out queries")
+    return _judged(problem, subject, frozen, asked.limits, lines, profile, query_set)
+
+
+def _check_query_source(frozen: Frozen, queries: Vectors | None) -> None:
+    if frozen.queries.held_out and queries is not None:
+        raise InputError(
+            "the baseline's queries were rows of the base, and hits are compared query by query: "
+            "leave --queries out"
+        )
+    if not frozen.queries.held_out and queries is None:
+        raise InputError("the baseline was frozen with a query file: give the same one with --queries")
+
+
+def _changes(frozen: Frozen, profile: Profile, queries: QuerySet, asked: CheckOptions) -> str:
+    """Return what differs from the frozen data, empty if nothing does.
+
+    Raises:
+        InputError: it differs and that was not said to be on purpose, or queries cannot be paired.
+    """
+    n = queries.n_tune + queries.n_validate
+    if n != frozen.queries.n or queries.n_validate != frozen.queries.n_validate:
+        raise InputError(
+            f"{queries.source}: {n:,} queries, the baseline has {frozen.queries.n:,}, and they are compared "
+            "one by one: give the same queries in the same order"
+        )
+    if frozen.queries.held_out and profile.n != frozen.data.n:
+        raise InputError(
+            f"{profile.source}: {profile.n:,} rows, the baseline has {frozen.data.n:,}, and its queries were "
+            "rows drawn from them: freeze a baseline with a query file, or tune again"
+        )
+    other = []
+    if profile.fingerprint != frozen.data.fingerprint:
+        was, is_now = f"{frozen.data.n:,} x {frozen.data.d}", f"{profile.n:,} x {profile.d}"
+        other.append("other vectors" if was == is_now else f"other vectors ({is_now}, they were {was})")
+    if not frozen.queries.held_out and queries.fingerprint != frozen.queries.fingerprint:
+        other.append("other queries")
+    if not other:
+        return ""
+    if not asked.new_data:
+        raise InputError(
+            f"{profile.source}: {' and '.join(other)} than the baseline's: give the data that it was frozen "
+            "on, or --new-data if the documents were embedded again on purpose"
+        )
+    return (
+        f"{' and '.join(other)} than the baseline's: exact neighbours were found anew, and queries are "
+        "compared by their position"
+    )
+
+
+# ---------------------------------------------------------------- an index file, looked into
+
+
+def _inspected(subject: Subject, frozen: Frozen, problem: Problem) -> list[Line]:
+    """Return what an index file says of itself, against what was frozen."""
+    graph = subject.graph
+    if graph is None:
+        return []
+    other = _differences(subject, frozen, problem)
+    lines = [
+        Line("configuration", "fail", "; ".join(other))
+        if other
+        else Line("configuration", "pass", f"{frozen.label} with ef_search={subject.ef_search}, as frozen")
+    ]
+    empty = float((links_of_level_0(graph) == 0).mean()) if graph.ntotal else 1.0
+    lines.append(
+        Line("graph", "fail" if empty > EMPTY_NODES else "pass", f"{empty:.2%} of the nodes have no link")
+    )
+    changed = changed_share(subject, problem.options.seed)
+    if changed is not None:
+        text = f"{changed:.1%} of the vectors that were looked at are not those of the base"
+        lines.append(Line("content", "fail" if changed > STALE else "pass", text))
+    return lines
+
+
+def _differences(subject: Subject, frozen: Frozen, problem: Problem) -> list[str]:
+    """Return in words how an HNSW index differs from the frozen configuration."""
+    graph, what = subject.graph, frozen.configuration
+    assert graph is not None  # noqa: S101 - the caller looked
+    found = [
+        ("vectors", graph.ntotal, problem.base.n),
+        ("links a node (M)", graph.hnsw.nb_neighbors(1), what.M),
+        ("ef_search", subject.ef_search, frozen.ef_search),
+        ("bytes a code", graph.storage.sa_code_size(), frozen.code_bytes),
+        ("metric", _metric_name(graph.metric_type), "L2"),
+    ]
+    layers = layers_of(subject.index)
+    factors = [round(each.k_factor) for each in layers if hasattr(each, "k_factor")]
+    found.append(("re-ranking factor", factors[0] if factors else 1, what.rerank_factor))
+    return [f"{name} {now}, {before} was frozen" for name, now, before in found if now != before]
+
+
+def _metric_name(metric_type: int) -> str:
+    return {0: "inner product", 1: "L2"}.get(metric_type, str(metric_type))
+
+
+# ---------------------------------------------------------------- measured and judged
+
+
+def _judged(
+    problem: Problem,
+    subject: Subject,
+    frozen: Frozen,
+    limits: Limits,
+    lines: list[Line],
+    profile: Profile,
+    query_set: QuerySet,
+) -> CheckResult:
+    hits, ndis, use = _measured(problem, subject)
+    k, confidence = frozen.k, frozen.confidence
+    recall = summarize(hits, k, confidence)
+    drop = drop_between(frozen.hit_array, hits, k, confidence)
+    power = Power(
+        n_queries=len(hits),
+        allowed=limits.recall,
+        confidence=confidence,
+        churn=drop.variance,
+        per_drop=_variance_per_drop(problem, subject, hits),
+    )
+    latency_s, latency_line = _timed(problem, subject, frozen)
+    lines = [
+        *lines,
+        use_line(use),
+        recall_line(drop, recall, frozen, limits.recall),
+        target_line(upper_bound(hits, k, confidence), recall, frozen),
+        growth_line("ndis", ndis, frozen.ndis_per_query, limits.ndis, "distances a query"),
+        _memory_line(problem, subject, frozen, profile, limits),
+        latency_line,
+        power_line(power),
+    ]
+    updated = replace(
+        frozen,
+        created=now(),
+        ef_search=subject.ef_search,
+        data=FrozenData(
+            fingerprint=profile.fingerprint,
+            n=profile.n,
+            d=profile.d,
+            dtype=profile.dtype,
+            metric=profile.metric,
+        ),
+        queries=FrozenQueries(
+            fingerprint=query_set.fingerprint,
+            n=query_set.n_tune + query_set.n_validate,
+            n_validate=query_set.n_validate,
+            held_out=bool(query_set.held_out_rows),
+        ),
+        measured_recall=recall.mean,
+        measured_lower=recall.lower,
+        ndis_per_query=ndis,
+        bytes={**frozen.bytes, "total": subject.index_bytes},
+        latency_s=latency_s,
+        machine=machine_of(describe_machine()),
+        versions=describe_versions(),
+        hits=tuple(int(count) for count in hits),
+    )
+    return CheckResult(
+        lines=tuple(lines),
+        label=frozen.label,
+        recall=recall,
+        drop=drop,
+        ndis_per_query=ndis,
+        index_bytes=subject.index_bytes,
+        visible_drop=power.visible(),
+        hits=updated.hits,
+        updated=updated,
+        latency_s=latency_s,
+        machine=updated.machine,
+        versions=updated.versions,
+    )
+
+
+def _memory_line(
+    problem: Problem, subject: Subject, frozen: Frozen, profile: Profile, limits: Limits
+) -> Line:
+    """Judge the bytes of the index: each vector's, because their number may have changed on purpose."""
+    if profile.d != frozen.data.d:
+        text = f"{subject.index_bytes:,} bytes; not compared, the vectors have other columns"
+        return Line("memory", "info", text)
+    before = frozen.bytes["total"] * problem.base.n / frozen.n_indexed
+    return growth_line("memory", subject.index_bytes, before, limits.memory, "bytes")
+
+
+def _measured(problem: Problem, subject: Subject) -> tuple[NDArray[np.int64], float, Use]:
+    """Return hits of the held-out queries, distance computations a query, and the proof of use."""
+    half, k = problem.validate, problem.options.k
+    raw = problem.raw[half]
+    ids, ndis = subject.search(raw, k)
+    hits = problem.hits(ids, half)
+    ef_search = subject.ef_search
+    subject.set_ef(1)
+    first, starved_ndis = subject.search(raw, 1)
+    subject.set_ef(ef_search)
+    nearest = _nearest(problem)
+    use = Use(
+        n=problem.base.n,
+        ndis=ndis,
+        starved_ndis=starved_ndis,
+        nearest=float(_finds(problem, ids[:, :1], nearest).mean()),
+        starved_nearest=float(_finds(problem, first, nearest).mean()),
+        kind="" if subject.graph is not None else type(layers_of(subject.index)[-1]).__name__,
+    )
+    return hits, ndis, use
+
+
+def _nearest(problem: Problem) -> NDArray[np.float64]:
+    """Return the exact distance (nq,) of each held-out query's nearest row."""
+    truth = problem.truth.part(problem.validate)
+    near = truth.ids[:, : truth.right.shape[1]]
+    distances = exact_distances(problem.base.x, problem.queries[problem.validate], near)
+    nearest: NDArray[np.float64] = distances.min(axis=1)
+    return nearest
+
+
+def _finds(problem: Problem, ids: NDArray[np.int64], nearest: NDArray[np.float64]) -> NDArray[np.bool_]:
+    distances = exact_distances(problem.base.x, problem.queries[problem.validate], ids)
+    return is_right(distances, nearest)[:, 0]
+
+
+def _variance_per_drop(problem: Problem, subject: Subject, hits: NDArray[np.int64]) -> float:
+    """Return the variance that a drop brings with it, from hits that a lower ef_search really loses."""
+    half, k = problem.validate, problem.options.k
+    ef_search = subject.ef_search
+    found = None
+    for share in LOWERED:
+        if found is None:
+            subject.set_ef(max(1, round(share * ef_search)))
+            ids, _ = subject.search(problem.raw[half], k)
+            found = variance_per_drop(hits, problem.hits(ids, half), k)
+    subject.set_ef(ef_search)
+    return found if found is not None else USUAL_SPREAD / k
+
+
+def _timed(problem: Problem, subject: Subject, frozen: Frozen) -> tuple[float, Line]:
+    """Return seconds a query, and what they say beside the frozen ones: advice, never a failure."""
+    queries = problem.raw[problem.validate[:TIMED_QUERIES]]
+    k = problem.options.k
+
+    def search(q: NDArray[np.float32]) -> object:
+        return subject.index.search(q, k)
+
+    timings = interleave(
+        [search, search], queries, problem.options.seed, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS
+    )
+    mean_s = timings.latency(0, 0).mean_s
+    noise = max(abs(timings.ratio(1, 0) - 1), timings.error(1, 0))
+    text = f"{1e6 * mean_s:.0f} us a query, the same index twice differs by {noise:.0%}"
+    here = machine_of(describe_machine())
+    if frozen.latency_s is None or frozen.machine != here:
+        return mean_s, Line("latency", "info", f"{text}; not compared, the baseline is of another machine")
+    change = mean_s / frozen.latency_s - 1
+    return mean_s, Line(
+        "latency", "info", f"{text}; {change:+.0%} against the baseline's, which judges nothing"
+    )

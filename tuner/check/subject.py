@@ -1,0 +1,195 @@
+"""What is checked: an index file as it will be served, or the frozen configuration built again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.backends.faiss_hnsw import Served
+from tuner.curves import search_counted
+from tuner.data.base import Base
+from tuner.errors import InputError
+from tuner.types import FloatArray, IdArray
+
+STORE_NAME = "rerank.faiss"
+SAMPLE = 1_000
+CHANGED = 0.02
+"""Of a vector's length: codes that decode farther apart than this are of another vector."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A searchable index.
+
+    Attributes:
+        index: takes raw queries.
+        graph: the HNSW index inside, None if there is none.
+        rows: (n,) int64 row of the user's file of each answer; None where it answers with rows already.
+        base: the prepared rows that hits are judged on.
+        from_file: it was loaded, so that what it holds must be looked at.
+        index_bytes: serialized.
+        kept: what the index points into.
+    """
+
+    index: faiss.Index
+    graph: faiss.IndexHNSW | None
+    rows: IdArray | None
+    base: Base
+    from_file: bool
+    index_bytes: int
+    kept: tuple[Any, ...] = ()
+
+    @property
+    def ef_search(self) -> int:
+        """ef_search that is set."""
+        return 0 if self.graph is None else int(self.graph.hnsw.efSearch)
+
+    def set_ef(self, ef_search: int) -> None:
+        """Search with this ef_search from now on."""
+        if self.graph is not None:
+            self.graph.hnsw.efSearch = ef_search
+
+    def search(self, queries: FloatArray, k: int) -> tuple[IdArray, float]:
+        """Return rows (nq, k) of the prepared base, -1 for nothing, and distance computations a query."""
+        ids, ndis, _ = search_counted(self.index, queries, k)
+        return self._prepared_rows(ids), ndis
+
+    def rows_at(self, positions: IdArray) -> IdArray:
+        """Return the prepared rows that stand at these positions of the index, -1 for foreign ones."""
+        maps = (
+            faiss.vector_to_array(each.id_map) for each in layers_of(self.index) if hasattr(each, "id_map")
+        )
+        ids = next(maps, None)
+        return self._prepared_rows(positions if ids is None else ids[positions])
+
+    def _prepared_rows(self, ids: IdArray) -> IdArray:
+        if self.rows is not None:  # without a map it answers with positions
+            ids = np.where(ids < len(self.rows), self.rows[np.minimum(ids, len(self.rows) - 1)], -1)
+        own = self.base.rows
+        if own is None or not self.from_file:
+            return np.where(ids < self.base.n, ids, -1)
+        place = np.minimum(np.searchsorted(own, ids), len(own) - 1)
+        return np.where(own[place] == ids, place, -1)
+
+
+def served_subject(served: Served, base: Base, index_bytes: int) -> Subject:
+    """Return a configuration that was built again."""
+    return Subject(
+        index=served.index,
+        graph=served.hnsw,
+        rows=None,
+        base=base,
+        from_file=False,
+        index_bytes=index_bytes,
+        kept=(served,),
+    )
+
+
+def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) -> Subject:
+    """Return the index of a file.
+
+    Args:
+        d: columns of the user's vectors.
+        factor: candidates re-ranked as a multiple of k, where the store lies beside the index.
+        on_disk: the frozen configuration re-ranks from a store on disk.
+
+    Raises:
+        InputError: there is no faiss index of such vectors.
+    """
+    index = _read(path)
+    if index.d != d:
+        raise InputError(f"{path}: takes vectors of {index.d} columns, the base has {d}: name its own index")
+    size = path.stat().st_size
+    kept: tuple[Any, ...] = (index,)
+    rows = None
+    if on_disk:
+        store = _read(path.with_name(STORE_NAME))
+        refine = faiss.IndexRefine(index, store)
+        refine.k_factor = float(factor)
+        kept = (index, store)
+        index, rows = refine, base.rows
+    return Subject(
+        index=index, graph=graph_of(index), rows=rows, base=base, from_file=True, index_bytes=size, kept=kept
+    )
+
+
+def _read(path: Path) -> faiss.Index:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: name a faiss index")
+    try:
+        return faiss.read_index(str(path))
+    except (RuntimeError, MemoryError) as error:
+        first = next(iter(str(error).splitlines()), "") or "it ends early"
+        said = first.split(":")[-1].strip()
+        raise InputError(f"{path}: faiss cannot read it ({said}): write the index again") from None
+
+
+def layers_of(index: faiss.Index) -> list[faiss.Index]:
+    """Return an index and what it wraps, from the outside in."""
+    layers = [faiss.downcast_index(index)]
+    while True:
+        outer = layers[-1]
+        inner = next((getattr(outer, name) for name in ("index", "base_index") if hasattr(outer, name)), None)
+        if inner is None:
+            return layers
+        layers.append(faiss.downcast_index(inner))
+
+
+def graph_of(index: faiss.Index) -> faiss.IndexHNSW | None:
+    """Return the HNSW index inside, or None."""
+    innermost = layers_of(index)[-1]
+    return innermost if isinstance(innermost, faiss.IndexHNSW) else None
+
+
+def links_of_level_0(graph: faiss.IndexHNSW) -> NDArray[np.int64]:
+    """Return the number of links (n,) that each node has on level 0."""
+    hnsw = graph.hnsw
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    width = hnsw.nb_neighbors(0)
+    counts = np.zeros(graph.ntotal, dtype=np.int64)
+    step = 1 << 14
+    for start in range(0, graph.ntotal, step):
+        block = slots[offsets[start : min(graph.ntotal, start + step), None] + np.arange(width)]
+        counts[start : start + step] = (block >= 0).sum(axis=1)
+    return counts
+
+
+def changed_share(subject: Subject, seed: int) -> float | None:
+    """Return the share of sampled vectors in the index that are not those of the base, or None.
+
+    The rows are encoded again as the index would, and both codes are decoded and compared. None where the
+    index cannot decode.
+    """
+    graph = subject.graph
+    if graph is None:
+        return None
+    positions = np.sort(np.random.default_rng(seed).choice(graph.ntotal, min(graph.ntotal, SAMPLE), False))
+    rows = subject.rows_at(positions)
+    known = rows >= 0
+    storage = faiss.downcast_index(graph.storage)
+    try:
+        held = np.stack([storage.reconstruct(int(position)) for position in positions[known]])
+        again = storage.sa_decode(storage.sa_encode(_as_stored(subject, rows[known])))
+    except (RuntimeError, AttributeError, ValueError):
+        return None
+    length = np.linalg.norm(again, axis=1) + np.finfo(np.float32).tiny
+    differs = np.linalg.norm(held - again, axis=1) > CHANGED * length
+    return float((differs.sum() + (~known).sum()) / len(positions))
+
+
+def _as_stored(subject: Subject, rows: IdArray) -> FloatArray:
+    """Return prepared rows as the graph's storage sees them."""
+    seen = np.array(subject.base.x[rows])
+    chains = [each.chain for each in layers_of(subject.index) if isinstance(each, faiss.IndexPreTransform)]
+    steps = [chain.at(number) for chain in chains for number in range(chain.size())]
+    if subject.base.metric == "ip" and steps:
+        steps = steps[1:]  # it adds the column that prepared rows have
+    for step in steps:
+        seen = step.apply(seen)
+    return np.ascontiguousarray(seen, dtype=np.float32)

@@ -1,0 +1,178 @@
+"""Recall in your own tests, for any engine: a callable that searches, judged against exact neighbours.
+
+from tuner.testing import assert_recall
+
+def test_search(client):
+    assert_recall(lambda queries, k: client.search(queries, k), queries, base, at_least=0.95, k=10)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.check import CheckOptions, CheckResult, Limits, check, read_frozen
+from tuner.check.outputs import headline
+from tuner.check.verdict import points
+from tuner.data.base import prepare, prepared_queries
+from tuner.data.checks import FEWEST_QUERIES
+from tuner.data.profile import check_queries, scan
+from tuner.data.vectors import Vectors, open_vectors
+from tuner.errors import InputError
+from tuner.paired import Power, upper_bound
+from tuner.recall import summarize
+from tuner.truth import cached
+from tuner.types import FloatArray, Recall
+
+Search = Callable[[FloatArray, int], Any]
+"""Queries (nq, d) float32 and k -> row numbers of the base, (nq, k), nearest first; -1 for nothing."""
+SPREAD = 2.0
+"""Variance of one query's lost hits over their number: of searches whose ef_search was lowered."""
+
+
+def assert_recall(
+    search: Search,
+    queries: NDArray[Any] | str | Path,
+    base: NDArray[Any] | str | Path,
+    *,
+    at_least: float,
+    k: int = 10,
+    metric: Literal["auto", "cosine", "ip", "l2"] = "auto",
+    confidence: float = 0.95,
+    starved: Search | None = None,
+) -> Recall:
+    """Assert that ``search`` finds at least that share of the true neighbours; return what it finds.
+
+    It fails only where recall is *surely* below ``at_least``, by the upper confidence bound over queries: a
+    mean that lies on the threshold by chance does not make a test flake. Recall is tie-aware: a row counts if
+    it is as near as the k-th true neighbour. Exact neighbours are cached by content.
+
+    Args:
+        search: called once with all queries.
+        queries: (nq, d), an array or a .npy file; at least 20.
+        base: (n, d) likewise, in the order of the row numbers that ``search`` returns.
+        at_least: recall@k in (0, 1].
+        metric: ``auto`` is cosine where all vectors have the same length, and l2 elsewhere.
+        confidence: of the bounds.
+        starved: the same search with next to no effort (ef_search = 1): if it finds as much, the index was
+            not used, and the test fails.
+
+    Raises:
+        AssertionError: recall is too low, or starving the search changes nothing.
+        InputError: the arrays do not fit each other or what ``search`` returns.
+    """
+    if not 0 < at_least <= 1:
+        raise InputError(f"at_least is {at_least:g}, but recall lies in (0, 1]: give a share such as 0.95")
+    judge = _Judge(open_vectors(base, "base"), open_vectors(queries, "queries"), k, metric)
+    hits = judge.hits(search)
+    recall = summarize(hits, k, confidence)
+    upper = upper_bound(hits, k, confidence)
+    seen = Power(
+        n_queries=len(hits), allowed=0.0, confidence=confidence, churn=0.0, per_drop=SPREAD / k
+    ).visible()
+    said = f"recall@{k} is {recall.mean:.4f} ({recall.lower:.4f} to {upper:.4f}, {confidence:.0%} each)"
+    if upper < at_least:
+        raise AssertionError(
+            f"{said}, surely below {at_least:g}; {judge.worst(hits)}; with {len(hits):,} queries a drop of "
+            f"about {points(seen)} points on the same queries could be seen"
+        )
+    if starved is not None and judge.hits(starved).mean() >= hits.mean():
+        raise AssertionError(f"{said}, and the starved search finds as much: the index was not used")
+    return recall
+
+
+class _Judge:
+    """Exact neighbours of one query set, and what a search finds of them."""
+
+    def __init__(self, base: Vectors, queries: Vectors, k: int, metric: Any) -> None:
+        if queries.n < FEWEST_QUERIES:
+            raise InputError(
+                f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES}: "
+                "give more"
+            )
+        if not 1 <= k < base.n:
+            raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
+        profile = _end(scan(base, metric, seed=0))
+        check_queries(base, queries, profile.metric)
+        self.raw, self.k = queries.read(0, queries.n), k
+        self.queries = prepared_queries(self.raw, profile.metric)
+        self.n = base.n
+        with tempfile.TemporaryDirectory(prefix="assert-recall-") as folder:
+            nothing = np.zeros(0, dtype=np.int64)
+            path = Path(folder, "base.f32")
+            prepared = _end(prepare(base, profile.metric, nothing, profile.norm_max, path))
+            key = ("testing", profile.fingerprint, profile.metric)
+            self.truth = _end(cached(key, prepared.x, self.queries, k, k))[0]
+            self.x = prepared.x  # the mapping outlives the file's name
+
+    def hits(self, search: Search) -> NDArray[np.int64]:
+        found = np.asarray(search(self.raw.copy(), self.k))
+        if found.ndim != 2 or len(found) != len(self.raw) or not np.issubdtype(found.dtype, np.integer):
+            raise InputError(
+                f"search returned {found.dtype} of shape {found.shape}: return row numbers as integers "
+                f"of shape ({len(self.raw)}, {self.k}), -1 for nothing"
+            )
+        ids = np.full((len(found), self.k), -1, dtype=np.int64)
+        width = min(self.k, found.shape[1])
+        ids[:, :width] = found[:, :width]
+        if ids.max() >= self.n:
+            raise InputError(
+                f"search returned row {ids.max()}, and the base has {self.n}: return row numbers"
+            )
+        hits: NDArray[np.int64] = self.truth.hits(self.x, self.queries, np.maximum(ids, -1))
+        return hits
+
+    def worst(self, hits: NDArray[np.int64]) -> str:
+        """Return in words where most is missing."""
+        order = np.argsort(hits, kind="stable")[:3]
+        named = ", ".join(f"query {number} finds {hits[number]}" for number in order)
+        return f"of {self.k}, {named}"
+
+
+def gate(
+    baseline: str | Path,
+    base: NDArray[Any] | str | Path,
+    *,
+    queries: NDArray[Any] | str | Path | None = None,
+    index: str | Path | None = None,
+    limits: Limits | None = None,
+    new_data: bool = False,
+    threads: int = 0,
+) -> CheckResult:
+    """Return what ``tune check`` finds; raise AssertionError if that is a regression.
+
+    Args:
+        baseline: the file that ``tune baseline`` wrote.
+        base: the vectors, an array or a .npy file.
+        queries: the queries of the baseline, None if it held some rows out.
+        index: a faiss index to check; None builds the frozen configuration again.
+        limits: what may change.
+        new_data: the documents were embedded again.
+    """
+    asked = CheckOptions(
+        limits=limits or Limits(),
+        index=None if index is None else Path(index),
+        new_data=new_data,
+        threads=threads,
+    )
+    given = None if queries is None else open_vectors(queries, "queries")
+    frozen = read_frozen(Path(baseline))
+    with tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
+        result: CheckResult = _end(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
+    if not result.passed:
+        told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
+        raise AssertionError(f"{headline(result)}\n{told}")
+    return result
+
+
+def _end(steps: Any) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
