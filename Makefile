@@ -2,7 +2,7 @@ PYTHON ?= python
 BIN := .venv/bin
 DATA := datasets/docs-minilm-384
 
-.PHONY: setup fix check test report bench bench-quick
+.PHONY: setup fix check test report bench bench-gate bench-quick
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ bench-quick:
 
 bench:
 	$(BIN)/python -m benchmarks $(DATA)/base.npy $(DATA)/queries.npy --name docs-minilm-384 --out reports/benchmarks/docs-minilm-384
+
+bench-gate:
+	$(BIN)/python -m benchmarks.gate $(DATA)/base.npy --rows 12000 --population 5000 --out reports/gate
 
 report:
 	$(BIN)/tune --recall 0.95 --baseline hnswlib --queries $(DATA)/queries.npy --out reports/docs-minilm-384 $(DATA)/base.npy

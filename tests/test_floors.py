@@ -52,6 +52,7 @@ ARROWS = {
     ("tuner.steps", "tuner.types"),  # long work is a type
     ("tuner.kernels", "tuner.timing"),  # a codec's time per distance is measured on one core
     ("tuner.surface", "tuner.curves"),  # the surface is curves times ceilings
+    ("tuner.testing", "tuner.check"),  # the gate in a test is the gate
     ("tuner.api", "tuner.sweep"),  # the library's one call is the sweep, run to its end
 }
 LOUD_ROOM = "tuner.cli"

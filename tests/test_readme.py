@@ -139,10 +139,15 @@ def test_every_file_that_the_readme_names_is_there() -> None:
 
 
 def test_every_option_that_the_readme_names_is_one() -> None:
-    done = python(["-c", TUNE, "run", "--help"], ROOT)
-    assert done.returncode == 0, done.stderr
-    known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--version", "--help"}
-    fenced = "\n".join(re.findall(r"^tune .*$", README, flags=re.MULTILINE))
-    used = set(re.findall(r"(?<![\w-])--[a-z-]+", fenced))
-    assert {"--recall", "--max-memory", "--rerank-store", "--resume"} <= used
-    assert used - known == set()
+    fenced = re.findall(r"^tune (.*)$", README, flags=re.MULTILINE)
+    used: dict[str, set[str]] = {"run": set(), "check": set(), "baseline": set()}
+    for line in fenced:
+        job = line.split()[0] if line.split()[0] in used else "run"
+        used[job] |= set(re.findall(r"(?<![\w-])--[a-z-]+", line))
+    assert {"--recall", "--max-memory", "--rerank-store", "--resume"} <= used["run"]
+    assert {"--queries", "--index"} <= used["check"]
+    for job, options in used.items():
+        done = python(["-c", TUNE, job, "--help"], ROOT)
+        assert done.returncode == 0, done.stderr
+        known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--version", "--help"}
+        assert options - known == set()
