@@ -125,7 +125,7 @@ def test_a_single_bad_query_more_is_no_regression(gate: Gate) -> None:
 
 
 CAUGHT_BY = {
-    "ef lowered by a third": {"configuration", "recall"},
+    "ef lowered by a third": {"ef_search", "recall"},
     "a codec with fewer bits": {"configuration"},
     "2 % of the vectors missing": {"configuration", "recall"},
     "links of 3 % of the nodes cut": {"graph"},

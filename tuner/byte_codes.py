@@ -76,7 +76,8 @@ class DistinctBytes(ByteEncoder):
         super().__init__(scale, d)
         self._rng = np.random.default_rng(0)
         self._weights = self._rng.integers(1, 1 << 62, self.codec.width)
-        self._seen = np.zeros(0, dtype=np.int64)
+        self._runs: list[NDArray[np.int64]] = []
+        """Sorted keys of earlier rows, each run less than half as long as the one before it."""
 
     def transform(self, x: FloatArray) -> FloatArray:
         """Return the next rows (m, d) as whole numbers from 0 to 255, (m, width) float32."""
@@ -90,8 +91,14 @@ class DistinctBytes(ByteEncoder):
     def _is_repeated(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows had their key before, in this block or an earlier one."""
         found, first = np.unique(keys, return_index=True)
-        fresh = ~np.isin(found, self._seen, assume_unique=True)
-        self._seen = np.concatenate([self._seen, found[fresh]])
+        fresh = np.ones(len(found), dtype=bool)
+        for run in self._runs:
+            place = np.minimum(np.searchsorted(run, found), len(run) - 1)
+            fresh &= run[place] != found
+        if fresh.any():
+            self._runs.append(found[fresh])
+        while len(self._runs) > 1 and 2 * len(self._runs[-1]) > len(self._runs[-2]):
+            self._runs[-2:] = [np.sort(np.concatenate(self._runs[-2:]))]
         repeated = np.ones(len(keys), dtype=bool)
         repeated[first[fresh]] = False
         return repeated

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,19 @@ def use_threads(threads: int) -> None:
     _CONTROLLER.limit(limits=1, user_api="blas")
     # after, not before: an OpenBLAS built on OpenMP sets OpenMP's threads along with its own
     faiss.omp_set_num_threads(threads or available_cores())
+
+
+@contextmanager
+def kept_threads() -> Iterator[None]:
+    """Give faiss and BLAS back the threads that they had: in a process that is not ours."""
+    of_faiss = faiss.omp_get_max_threads()
+    of_blas = [(each, each.get_num_threads()) for each in _CONTROLLER.lib_controllers]
+    try:
+        yield
+    finally:
+        for library, threads in of_blas:
+            library.set_num_threads(threads)
+        faiss.omp_set_num_threads(of_faiss)
 
 
 def return_memory_promptly() -> None:

@@ -7,7 +7,7 @@ recall vary, so their difference says far more than two means do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,14 @@ def drop_between(before: HitArray, after: HitArray, k: int, confidence: float) -
         n_changed=int(np.count_nonzero(lost)),
         n_queries=len(lost),
     )
+
+
+def visible_shortfall(hits: HitArray, k: int, confidence: float, power: float = POWER) -> float:
+    """Return how far mean recall must lie below a threshold to be called below it with that chance."""
+    freedom = len(hits) - 1
+    errors = float(t.ppf(confidence, freedom) + t.ppf(power, freedom))
+    spread = float((hits / k).std(ddof=1))
+    return errors * spread / sqrt(len(hits))
 
 
 def upper_bound(hits: HitArray, k: int, confidence: float) -> float:
@@ -115,6 +123,11 @@ class Power:
         errors = float(norm.ppf(self.confidence) + norm.ppf(power))
         variance = self.churn + self.per_drop * drop
         return max(2, ceil(variance * (errors / (drop - self.allowed)) ** 2))
+
+
+def churn_beside(drop: Drop, per_drop: float) -> float:
+    """Return the variance of a query's difference that is there without the drop itself."""
+    return max(0.0, drop.variance - per_drop * max(drop.mean, 0.0))
 
 
 def variance_per_drop(before: HitArray, after: HitArray, k: int) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,14 @@ from tuner.data.checks import FEWEST_QUERIES
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
-from tuner.paired import Power, upper_bound
+from tuner.machine import kept_threads
+from tuner.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall import summarize
 from tuner.truth import cached
-from tuner.types import FloatArray, Recall
+from tuner.types import FloatArray, Metric, Recall
 
 Search = Callable[[FloatArray, int], Any]
 """Queries (nq, d) float32 and k -> row numbers of the base, (nq, k), nearest first; -1 for nothing."""
-SPREAD = 2.0
-"""Variance of one query's lost hits over their number: of searches whose ef_search was lowered."""
 
 
 def assert_recall(
@@ -57,7 +56,8 @@ def assert_recall(
         queries: (nq, d), an array or a .npy file; at least 20.
         base: (n, d) likewise, in the order of the row numbers that ``search`` returns.
         at_least: recall@k in (0, 1].
-        metric: ``auto`` is cosine where all vectors have the same length, and l2 elsewhere.
+        metric: ``auto`` decides from the vectors as ``tune`` does, mostly for cosine; say what the engine
+            ranks by.
         confidence: of the bounds.
         starved: the same search with next to no effort (ef_search = 1): if it finds as much, the index was
             not used, and the test fails.
@@ -68,18 +68,23 @@ def assert_recall(
     """
     if not 0 < at_least <= 1:
         raise InputError(f"at_least is {at_least:g}, but recall lies in (0, 1]: give a share such as 0.95")
+    if not 0.5 < confidence < 1:
+        raise InputError(f"confidence is {confidence:g}, but it lies in (0.5, 1): give 0.95, say")
+    if metric not in ("auto", *get_args(Metric)):
+        raise InputError(f"metric is {metric!r}, but it is auto, cosine, ip or l2: give one of them")
     judge = _Judge(open_vectors(base, "base"), open_vectors(queries, "queries"), k, metric)
     hits = judge.hits(search)
     recall = summarize(hits, k, confidence)
     upper = upper_bound(hits, k, confidence)
-    seen = Power(
-        n_queries=len(hits), allowed=0.0, confidence=confidence, churn=0.0, per_drop=SPREAD / k
-    ).visible()
-    said = f"recall@{k} is {recall.mean:.4f} ({recall.lower:.4f} to {upper:.4f}, {confidence:.0%} each)"
+    said = (
+        f"recall@{k} by {judge.metric} is {recall.mean:.4f} ({recall.lower:.4f} to {upper:.4f}, "
+        f"{confidence:.0%} each)"
+    )
     if upper < at_least:
         raise AssertionError(
-            f"{said}, surely below {at_least:g}; {judge.worst(hits)}; with {len(hits):,} queries a drop of "
-            f"about {points(seen)} points on the same queries could be seen"
+            f"{said}, surely below {at_least:g}; {judge.worst(hits)}; with {len(hits):,} queries, recall "
+            f"{points(visible_shortfall(hits, k, confidence))} points below it is noticed with {POWER:.0%} "
+            "power"
         )
     if starved is not None and judge.hits(starved).mean() >= hits.mean():
         raise AssertionError(f"{said}, and the starved search finds as much: the index was not used")
@@ -99,7 +104,7 @@ class _Judge:
             raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
         profile = _end(scan(base, metric, seed=0))
         check_queries(base, queries, profile.metric)
-        self.raw, self.k = queries.read(0, queries.n), k
+        self.raw, self.k, self.metric = queries.read(0, queries.n), k, profile.metric
         self.queries = prepared_queries(self.raw, profile.metric)
         self.n = base.n
         with tempfile.TemporaryDirectory(prefix="assert-recall-") as folder:
@@ -111,7 +116,14 @@ class _Judge:
             self.x = prepared.x  # the mapping outlives the file's name
 
     def hits(self, search: Search) -> NDArray[np.int64]:
-        found = np.asarray(search(self.raw.copy(), self.k))
+        try:
+            found = np.asarray(search(self.raw.copy(), self.k))
+        except ValueError as error:
+            if "inhomogeneous" not in str(error):
+                raise
+            raise InputError(
+                "search returned rows of different lengths: fill them up to k with -1, which is nothing"
+            ) from None
         if found.ndim != 2 or len(found) != len(self.raw) or not np.issubdtype(found.dtype, np.integer):
             raise InputError(
                 f"search returned {found.dtype} of shape {found.shape}: return row numbers as integers "
@@ -162,7 +174,7 @@ def gate(
     )
     given = None if queries is None else open_vectors(queries, "queries")
     frozen = read_frozen(Path(baseline))
-    with tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
+    with kept_threads(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
         result: CheckResult = _end(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
     if not result.passed:
         told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)

@@ -127,6 +127,7 @@ class QuerySet:
     Attributes:
         held_out_rows: rows of the base file that became queries; empty when a query file was given.
         n_in_base: queries that equal a row of the base bit for bit.
+        split: digest of the held-out rows and of the positions of the validation half.
     """
 
     source: str
@@ -135,6 +136,7 @@ class QuerySet:
     n_validate: int
     held_out_rows: tuple[int, ...] = ()
     n_in_base: int = 0
+    split: str = ""
 
 
 # ---------------------------------------------------------------- a configuration and what it does

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -26,14 +27,14 @@ from tuner.data.base import Base
 from tuner.data.vectors import open_vectors
 from tuner.journal import write_atomically
 from tuner.machine import describe_machine, describe_versions, use_threads
-from tuner.paired import HitArray, Power, drop_between, variance_per_drop
+from tuner.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
 from tuner.truth import Truth, search_exactly
 from tuner.types import FloatArray, IdArray
 
 K, RECALL, CONFIDENCE = 10, 0.95, 0.95
 DRAWN, TUNED = 1_000, 2_000
 FALSE_ALARMS, POWER_TRIALS = 400, 200
-BUILDS, BUILD_THREADS = 20, 16
+BUILDS, BUILD_THREADS, CHECKS = 20, 16, 10
 LIMITS = Limits()
 HEAD = "| trial | drop planted, points | trials | called a regression | promised by the power line |"
 
@@ -81,32 +82,57 @@ def population(source: Path, n: int, n_queries: int) -> Population:
     return Population(base, queries, done(search_exactly(base, queries, K, K)))
 
 
+def called(before: HitArray, after: HitArray) -> bool:
+    """Return whether the gate's paired comparison calls it a regression."""
+    return drop_between(before, after, K, CONFIDENCE).lower > LIMITS.recall
+
+
 def alarms(before: HitArray, after: HitArray, n_trials: int, rng: np.random.Generator) -> int:
     """Return how many of so many resampled query sets call a regression."""
-    called = 0
-    for _ in range(n_trials):
-        drawn = rng.choice(len(before), DRAWN)
-        called += drop_between(before[drawn], after[drawn], K, CONFIDENCE).lower > LIMITS.recall
-    return called
+    draws = (rng.choice(len(before), min(DRAWN, len(before))) for _ in range(n_trials))
+    return sum(called(before[drawn], after[drawn]) for drawn in draws)
 
 
 def false_alarms(people: Population, index: faiss.Index, ef_search: int) -> list[Row]:
     """Return the alarms of an unchanged index, and of builds that differ by the order of threads alone."""
     rng = np.random.default_rng(1)
     hits = people.searched(index, ef_search)
-    called = alarms(hits, hits, FALSE_ALARMS, rng)
-    rows = [Row("unchanged index", 0.0, FALSE_ALARMS, called / FALSE_ALARMS, None)]
+    n_alarms = 0
+    for _ in range(FALSE_ALARMS):  # really searched again, in another order and company
+        drawn = rng.choice(len(hits), DRAWN)
+        ids = index.search(people.queries[drawn], K)[1]
+        again = people.truth.part(drawn).hits(people.base, people.queries[drawn], ids)
+        n_alarms += called(hits[drawn], again)
+    rows = [Row("unchanged index, searched again", 0.0, FALSE_ALARMS, n_alarms / FALSE_ALARMS, None)]
     for name, builds in (
         ("faiss", [_faiss_hits(people, index, ef_search) for _ in range(BUILDS + 1)]),
         ("hnswlib", _hnswlib_hits(people)),
     ):
         a_build = FALSE_ALARMS // BUILDS
-        called = sum(alarms(builds[0], each, a_build, rng) for each in builds[1:])
+        n_alarms = sum(alarms(*pair, a_build, rng) for pair in pairwise(builds))
         means = [float(each.mean()) / K for each in builds]
         how = f"built again by {BUILD_THREADS} threads"
         told = f"{name}, {how} (recall {min(means):.4f} to {max(means):.4f})"
-        rows.append(Row(told, 0.0, a_build * BUILDS, called / (a_build * BUILDS), None))
+        rows.append(Row(told, 0.0, a_build * BUILDS, n_alarms / (a_build * BUILDS), None))
     return rows
+
+
+def whole_checks(frozen: Frozen, rebuilt_check: Callable[[], CheckResult]) -> list[Row]:
+    """Return the alarms of the whole command, which builds the frozen configuration again each time."""
+    rng = np.random.default_rng(3)
+    found = [rebuilt_check() for _ in range(CHECKS)]
+    n_failed = sum(not each.passed for each in found)
+    means = [each.recall.mean for each in found]
+    told = (
+        f"`tune check` without --index, {BUILD_THREADS} threads (recall {min(means):.4f} to {max(means):.4f})"
+    )
+    resampled = sum(
+        alarms(frozen.hit_array, np.array(each.hits), FALSE_ALARMS // CHECKS, rng) for each in found
+    )
+    return [
+        Row(told, 0.0, CHECKS, n_failed / CHECKS, None),
+        Row("the same, queries resampled", 0.0, FALSE_ALARMS, resampled / FALSE_ALARMS, None),
+    ]
 
 
 def _faiss_hits(people: Population, index: faiss.Index, ef_search: int) -> HitArray:
@@ -129,25 +155,54 @@ def _hnswlib_hits(people: Population) -> list[HitArray]:
 
 def power_trials(people: Population, index: faiss.Index, ef_search: int) -> list[Row]:
     """Return how often real drops, made by a lower ef_search, are called, and how often that was promised."""
-    rng = np.random.default_rng(2)
     before = people.searched(index, ef_search)
-    tried = {ef: people.searched(index, ef) for ef in range(max(1, ef_search // 4), ef_search + 1)}
     other = people.searched(index, round(ef_search * 2 / 3))
     rows = []
     for wanted in (0.005, 0.0075, 0.01, 0.015):
-        ef, after = min(tried.items(), key=lambda each: abs((before - each[1]).mean() / K - wanted))
-        called, promised = [], []
-        drop = float((before - after).mean()) / K
-        for _ in range(POWER_TRIALS):
-            drawn = rng.choice(len(before), DRAWN, replace=False)
-            found = drop_between(before[drawn], after[drawn], K, CONFIDENCE)
-            called.append(found.lower > LIMITS.recall)
-            spread = variance_per_drop(before[drawn], other[drawn], K) or 0.0
-            power = Power(DRAWN, LIMITS.recall, CONFIDENCE, churn=0.0, per_drop=spread)
-            promised.append(power.chance(drop))
-        told = f"ef_search {ef_search} to {ef}"
-        rows.append(Row(told, drop, POWER_TRIALS, float(np.mean(called)), float(np.mean(promised))))
-    return rows
+        ef = _ef_that_loses(people, index, before, ef_search, wanted)
+        after = people.searched(index, ef)
+        rows.append(_power(f"ef_search {ef_search} to {ef}", before, after, other))
+    use_threads(BUILD_THREADS)
+    fresh = rebuilt(index, people.base)
+    use_threads(0)
+    again = people.searched(fresh, ef_search)
+    ef = _ef_that_loses(people, fresh, before, ef_search, 0.01)
+    after = people.searched(fresh, ef)
+    other = people.searched(fresh, round(ef * 2 / 3))
+    gained = float((again - before).mean()) / K
+    told = f"built natively ({100 * gained:+.2f} points) and ef_search {ef_search} to {ef}"
+    return [*rows, _power(told, before, after, other)]
+
+
+def _ef_that_loses(
+    people: Population, index: faiss.Index, before: HitArray, ef_search: int, wanted: float
+) -> int:
+    """Return the ef_search whose drop is nearest to the one wanted, by halving."""
+    low, high = 1, 2 * ef_search
+    while high - low > 1:
+        middle = (low + high) // 2
+        lost = float((before - people.searched(index, middle)).mean()) / K
+        low, high = (middle, high) if lost > wanted else (low, middle)
+    return high
+
+
+def _power(trial: str, before: HitArray, after: HitArray, other: HitArray) -> Row:
+    """Return how often a drop is called in trials, and how often each trial's own power line promised.
+
+    Args:
+        other: hits of the index that is checked, at a lower ef_search.
+    """
+    rng = np.random.default_rng(2)
+    drop = float((before - after).mean()) / K
+    n_called, promised = 0, []
+    for _ in range(POWER_TRIALS):
+        drawn = rng.choice(len(before), DRAWN)
+        found = drop_between(before[drawn], after[drawn], K, CONFIDENCE)
+        n_called += found.lower > LIMITS.recall
+        per_drop = variance_per_drop(after[drawn], other[drawn], K) or 0.0
+        churn = churn_beside(found, per_drop)
+        promised.append(Power(DRAWN, LIMITS.recall, CONFIDENCE, churn, per_drop).chance(drop))
+    return Row(trial, drop, POWER_TRIALS, n_called / POWER_TRIALS, float(np.mean(promised)))
 
 
 def planted_faults(
@@ -182,21 +237,27 @@ def main(base: Path, rows: int, n_queries: int, out: Path) -> None:
         frozen = freeze(result)
         index = faiss.read_index(str(folder / "index.faiss"))
 
-        def checked(path: Path) -> CheckResult:
+        def checked(path: Path | None, threads: int = 0) -> CheckResult:
             vectors = open_vectors(folder / "base.npy", "base")
             queries = open_vectors(folder / "queries.npy", "queries")
-            return done(check(frozen, vectors, queries, CheckOptions(index=path), folder / "work"))
+            asked = CheckOptions(index=path, threads=threads)
+            return done(check(frozen, vectors, queries, asked, folder / "work"))
 
         faults = planted_faults(people, frozen, folder, checked)
-        ef_search = frozen.ef_search
-        trials = [*false_alarms(people, index, ef_search), *power_trials(people, index, ef_search)]
-    text = _written(base, people, frozen, trials, faults)
+        trials = whole_checks(frozen, lambda: checked(None, BUILD_THREADS))
+        use_threads(0)
+        for kind in (false_alarms, power_trials):
+            trials += kind(people, index, frozen.ef_search)
+    arguments = f"{base.name} --rows {rows} --population {n_queries} --out {out.name}"
+    text = _written(arguments, base, people, frozen, trials, faults)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "trials.md", text.encode())
     click.echo(text)
 
 
-def _written(source: Path, people: Population, frozen: Frozen, trials: list[Row], faults: list[str]) -> str:
+def _written(
+    arguments: str, source: Path, people: Population, frozen: Frozen, trials: list[Row], faults: list[str]
+) -> str:
     n, d = people.base.shape
     machine, versions = describe_machine(), describe_versions()
     lines = [
@@ -221,7 +282,7 @@ def _written(source: Path, people: Population, frozen: Frozen, trials: list[Row]
         "|---|---|---|---|",
         *faults,
         "",
-        f"`python -m benchmarks.gate {source.name} --out reports/gate`, {now()}, {machine['processor']}, "
+        f"`python -m benchmarks.gate {arguments}`, {now()}, {machine['processor']}, "
         f"{machine['cores']} cores; " + ", ".join(f"{name} {found}" for name, found in versions.items()),
         "",
     ]

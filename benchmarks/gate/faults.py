@@ -17,6 +17,15 @@ from tuner.types import FloatArray, IdArray
 
 Fault = Callable[[Path, FloatArray, Path], None]
 """Index file, the base's rows as the index was given them, where to write the damaged index."""
+_SQ = faiss.ScalarQuantizer
+COARSEST = _SQ.QT_4bit
+COARSER = {
+    _SQ.QT_fp16: _SQ.QT_8bit,
+    _SQ.QT_bf16: _SQ.QT_8bit,
+    _SQ.QT_8bit: _SQ.QT_6bit,
+    _SQ.QT_6bit: _SQ.QT_4bit,
+}
+"""faiss has no codec of 7 or 5 bits: one step coarser is two bits less."""
 MISSING, CUT, STALE = 0.02, 0.03, 0.10
 """Shares of the vectors: not in the index, without links, of last week."""
 
@@ -75,8 +84,8 @@ def wrong_metric(source: Path, x: FloatArray, out: Path) -> None:
     lengths = np.random.default_rng(3).lognormal(0, 0.5, (len(x), 1)).astype(np.float32)
     index = faiss.read_index(str(source))
     fresh = _like(inner(index))
-    rows = np.ascontiguousarray(x * lengths)
-    fresh.train(rows)
+    rows = np.ascontiguousarray(_as_stored(index, x) * lengths)
+    fresh.storage.train(rows)
     fresh.add(rows)
     faiss.write_index(fresh, str(out))
 

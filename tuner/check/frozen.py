@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.journal import write_atomically
-from tuner.types import Configuration, Metric, OperatingPoint, Preference, Recall, Result
+from tuner.types import Configuration, Metric, OperatingPoint, Preference, Profile, QuerySet, Recall, Result
 
 SCHEMA_VERSION = 1
 HITS_A_LINE = 25
@@ -37,6 +38,17 @@ class FrozenData:
     dtype: str
     metric: Metric
 
+    @classmethod
+    def of(cls, profile: Profile) -> FrozenData:
+        """Return what is frozen of the vectors of a run."""
+        return cls(
+            fingerprint=profile.fingerprint,
+            n=profile.n,
+            d=profile.d,
+            dtype=profile.dtype,
+            metric=profile.metric,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenQueries:
@@ -46,12 +58,25 @@ class FrozenQueries:
         n: of all, both halves.
         n_validate: of the half that ``hits`` are of.
         held_out: they are rows of the base, left out of the index.
+        split: digest of which rows and positions they are.
     """
 
     fingerprint: str
     n: int
     n_validate: int
     held_out: bool
+    split: str = ""
+
+    @classmethod
+    def of(cls, queries: QuerySet) -> FrozenQueries:
+        """Return what is frozen of the queries of a run."""
+        return cls(
+            fingerprint=queries.fingerprint,
+            n=queries.n_tune + queries.n_validate,
+            n_validate=queries.n_validate,
+            held_out=bool(queries.held_out_rows),
+            split=queries.split,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +155,7 @@ def freeze(result: Result, name: Preference | None = None) -> Frozen:
 
 
 def _frozen(result: Result, point: OperatingPoint, validated: Recall, ndis: float) -> Frozen:
-    options, profile, queries = result.options, result.profile, result.queries
+    options = result.options
     parts = {key.removesuffix("_bytes"): size for key, size in msgspec.to_builtins(point.memory).items()}
     return Frozen(
         created=now(),
@@ -142,19 +167,8 @@ def _frozen(result: Result, point: OperatingPoint, validated: Recall, ndis: floa
         configuration=point.configuration,
         ef_search=point.ef_search,
         graph_M=max(options.space.M),
-        data=FrozenData(
-            fingerprint=profile.fingerprint,
-            n=profile.n,
-            d=profile.d,
-            dtype=profile.dtype,
-            metric=profile.metric,
-        ),
-        queries=FrozenQueries(
-            fingerprint=queries.fingerprint,
-            n=queries.n_tune + queries.n_validate,
-            n_validate=queries.n_validate,
-            held_out=bool(queries.held_out_rows),
-        ),
+        data=FrozenData.of(result.profile),
+        queries=FrozenQueries.of(result.queries),
         measured_recall=validated.mean,
         measured_lower=validated.lower,
         ndis_per_query=ndis,
@@ -227,11 +241,14 @@ def _mapping(path: Path) -> dict[Any, Any]:
 
 def _check_hits(frozen: Frozen, path: Path) -> None:
     hits, n = frozen.hits, frozen.queries.n_validate
+    figures = (frozen.ndis_per_query, frozen.bytes.get("total", 0), frozen.n_indexed, frozen.ef_search)
+    if not all(isfinite(figure) and figure > 0 for figure in figures):
+        raise InputError(f"{path}: is damaged, a count or a size in it is not above 0: {MAKE_ANOTHER}")
     restore = f"restore it from version control, or {MAKE_ANOTHER}"
     if frozen.k < 1 or not 0 < frozen.recall <= 1 or not 0.5 < frozen.confidence < 1:
         raise InputError(f"{path}: k, recall or confidence is out of range: {restore}")
     if len(hits) != n or n < 2:
         raise InputError(f"{path}: is truncated, it holds hits of {len(hits)} of {n} queries: {restore}")
     mean = sum(hits) / (n * frozen.k)
-    if min(hits) < 0 or max(hits) > frozen.k or abs(mean - frozen.measured_recall) > ROUNDING:
+    if min(hits) < 0 or max(hits) > frozen.k or not abs(mean - frozen.measured_recall) <= ROUNDING:
         raise InputError(f"{path}: is damaged, its hits do not give its measured_recall: {restore}")

@@ -55,11 +55,28 @@ def to_junit(result: CheckResult) -> bytes:
             ET.SubElement(case, "system-out").text = line.text
     told = "\n".join(f"{line.name}: {line.text}" for line in result.lines if line not in cases)
     ET.SubElement(suite, "system-out").text = told
+    return _written(suite)
+
+
+def _written(suite: ET.Element) -> bytes:
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
+
+
+def error_junit(sentence: str) -> bytes:
+    """Return JUnit XML of a check that could not be judged."""
+    suite = ET.Element("testsuite", name=SUITE, tests="1", failures="0", errors="1")
+    case = ET.SubElement(suite, "testcase", classname=SUITE.replace(" ", "."), name="judged")
+    ET.SubElement(case, "error", message=sentence).text = sentence
+    return _written(suite)
+
+
+def error_annotation(sentence: str, file: str) -> str:
+    """Return GitHub's workflow command for a check that could not be judged."""
+    return _annotation("error", file, Line("not judged", "fail", sentence))
 
 
 def to_annotations(result: CheckResult, file: str) -> list[str]:

@@ -44,7 +44,7 @@ def rebuilt(
     journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, frozen: Frozen
 ) -> Generator[Event, None, Subject]:
     """Yield events; return the frozen configuration, built on this base."""
-    what = _fitting(frozen, problem.base)
+    what = fitting(frozen, problem.base)
     pool = yield from journal.stage(
         "pool", "exact neighbours, deep", Pool, partial(truth_pool, problem, profile, queries)
     )
@@ -66,7 +66,7 @@ def rebuilt(
     return served_subject(served, problem.base, bench.memory_of(what).resident_bytes)
 
 
-def _fitting(frozen: Frozen, base: Base) -> Configuration:
+def fitting(frozen: Frozen, base: Base) -> Configuration:
     """Return the configuration for this base, whose vectors may have other columns than the frozen ones."""
     what = frozen.configuration
     extra = frozen.data.metric == "ip"

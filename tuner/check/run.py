@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of, now
-from tuner.check.rebuild import links_path, options_of, rebuilt
+from tuner.check.rebuild import fitting, links_path, options_of, rebuilt
 from tuner.check.subject import (
     Subject,
     changed_share,
@@ -37,11 +37,9 @@ from tuner.journal import Journal
 from tuner.machine import (
     describe_machine,
     describe_versions,
-    place_arrays_like_an_index,
-    return_memory_promptly,
     use_threads,
 )
-from tuner.paired import Power, drop_between, upper_bound, variance_per_drop
+from tuner.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
 from tuner.recall import exact_distances, is_right, summarize
 from tuner.sweep.prepare import pose, prepared_base, split
 from tuner.sweep.problem import Problem
@@ -52,8 +50,10 @@ LOWERED = (2 / 3, 0.4, 0.2)
 """Shares of ef_search at which lost hits are looked at, until there are some."""
 USUAL_SPREAD = 2.0
 """Variance a drop, in units of one hit, where nothing could be made to be lost."""
-EMPTY_NODES = 0.001
-"""Share of nodes without a link that is taken for damage."""
+FEW_EMPTY, EMPTY_NODES = 3, 0.001
+"""Nodes without a link, in number and as a share, that are not taken for damage."""
+SLOWER = 0.10
+"""Beyond what the same index differs from itself by, so much more time is worth a warning."""
 STALE = 0.01
 TIMED_QUERIES = 256
 ROUNDS = 6
@@ -90,8 +90,6 @@ def check(
     _check_query_source(frozen, queries)
     check_inputs(base, queries, options)
     use_threads(options.threads)
-    return_memory_promptly()
-    place_arrays_like_an_index()
     journal = Journal(work, {}, resume=False)
     profile = yield from journal.stage(
         "profile", "read the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
@@ -151,6 +149,11 @@ def _changes(frozen: Frozen, profile: Profile, queries: QuerySet, asked: CheckOp
             f"{profile.source}: {profile.n:,} rows, the baseline has {frozen.data.n:,}, and its queries were "
             "rows drawn from them: freeze a baseline with a query file, or tune again"
         )
+    if frozen.queries.split and queries.split != frozen.queries.split:
+        raise InputError(
+            "the queries are drawn or split otherwise than when the baseline was frozen (another version of "
+            "numpy or of this tool): make another with tune baseline report.json"
+        )
     other = []
     if profile.fingerprint != frozen.data.fingerprint:
         was, is_now = f"{frozen.data.n:,} x {frozen.data.d}", f"{profile.n:,} x {profile.d}"
@@ -180,16 +183,18 @@ def _inspected(subject: Subject, frozen: Frozen, problem: Problem) -> list[Line]
         return []
     other = _differences(subject, frozen, problem)
     lines = [
-        Line("configuration", "fail", "; ".join(other))
-        if other
-        else Line("configuration", "pass", f"{frozen.label} with ef_search={subject.ef_search}, as frozen")
+        Line("configuration", "fail" if other else "pass", "; ".join(other) or f"{frozen.label}, as frozen")
     ]
-    empty = float((links_of_level_0(graph) == 0).mean()) if graph.ntotal else 1.0
-    lines.append(
-        Line("graph", "fail" if empty > EMPTY_NODES else "pass", f"{empty:.2%} of the nodes have no link")
-    )
+    same = subject.ef_search == frozen.ef_search
+    asked = f"{subject.ef_search}, {frozen.ef_search} was frozen"
+    lines.append(Line("ef_search", "pass" if same else "fail", asked))
+    n_empty = int((links_of_level_0(graph) == 0).sum())
+    cut = n_empty > max(FEW_EMPTY, EMPTY_NODES * graph.ntotal)
+    lines.append(Line("graph", "fail" if cut else "pass", f"{n_empty:,} nodes have no link"))
     changed = changed_share(subject, problem.options.seed)
-    if changed is not None:
+    if changed is None:
+        lines.append(Line("content", "info", "not looked at: this index does not give its vectors back"))
+    else:
         text = f"{changed:.1%} of the vectors that were looked at are not those of the base"
         lines.append(Line("content", "fail" if changed > STALE else "pass", text))
     return lines
@@ -202,8 +207,7 @@ def _differences(subject: Subject, frozen: Frozen, problem: Problem) -> list[str
     found = [
         ("vectors", graph.ntotal, problem.base.n),
         ("links a node (M)", graph.hnsw.nb_neighbors(1), what.M),
-        ("ef_search", subject.ef_search, frozen.ef_search),
-        ("bytes a code", graph.storage.sa_code_size(), frozen.code_bytes),
+        ("bytes a code", subject.code_bytes, frozen.code_bytes),
         ("metric", _metric_name(graph.metric_type), "L2"),
     ]
     layers = layers_of(subject.index)
@@ -232,12 +236,13 @@ def _judged(
     k, confidence = frozen.k, frozen.confidence
     recall = summarize(hits, k, confidence)
     drop = drop_between(frozen.hit_array, hits, k, confidence)
+    per_drop = _variance_per_drop(problem, subject, hits)
     power = Power(
         n_queries=len(hits),
         allowed=limits.recall,
         confidence=confidence,
-        churn=drop.variance,
-        per_drop=_variance_per_drop(problem, subject, hits),
+        churn=churn_beside(drop, per_drop),
+        per_drop=per_drop,
     )
     latency_s, latency_line = _timed(problem, subject, frozen)
     lines = [
@@ -250,27 +255,19 @@ def _judged(
         latency_line,
         power_line(power),
     ]
+    what = fitting(frozen, problem.base)
     updated = replace(
         frozen,
         created=now(),
+        label=what.label,
+        configuration=what,
         ef_search=subject.ef_search,
-        data=FrozenData(
-            fingerprint=profile.fingerprint,
-            n=profile.n,
-            d=profile.d,
-            dtype=profile.dtype,
-            metric=profile.metric,
-        ),
-        queries=FrozenQueries(
-            fingerprint=query_set.fingerprint,
-            n=query_set.n_tune + query_set.n_validate,
-            n_validate=query_set.n_validate,
-            held_out=bool(query_set.held_out_rows),
-        ),
+        data=FrozenData.of(profile),
+        queries=FrozenQueries.of(query_set),
         measured_recall=recall.mean,
         measured_lower=recall.lower,
         ndis_per_query=ndis,
-        bytes={**frozen.bytes, "total": subject.index_bytes},
+        bytes={"total": subject.index_bytes, "codes": subject.code_bytes * problem.base.n},
         latency_s=latency_s,
         machine=machine_of(describe_machine()),
         versions=describe_versions(),
@@ -371,6 +368,6 @@ def _timed(problem: Problem, subject: Subject, frozen: Frozen) -> tuple[float, L
     if frozen.latency_s is None or frozen.machine != here:
         return mean_s, Line("latency", "info", f"{text}; not compared, the baseline is of another machine")
     change = mean_s / frozen.latency_s - 1
-    return mean_s, Line(
-        "latency", "info", f"{text}; {change:+.0%} against the baseline's, which judges nothing"
-    )
+    slower = change > noise + SLOWER
+    told = f"{text}; {change:+.0%} on the baseline, which judges nothing"
+    return mean_s, Line("latency", "warn" if slower else "info", told)

@@ -49,6 +49,11 @@ class Subject:
         """ef_search that is set."""
         return 0 if self.graph is None else int(self.graph.hnsw.efSearch)
 
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one vector's code, 0 without a graph."""
+        return 0 if self.graph is None else int(self.graph.storage.sa_code_size())
+
     def set_ef(self, ef_search: int) -> None:
         """Search with this ef_search from now on."""
         if self.graph is not None:
@@ -69,7 +74,8 @@ class Subject:
 
     def _prepared_rows(self, ids: IdArray) -> IdArray:
         if self.rows is not None:  # without a map it answers with positions
-            ids = np.where(ids < len(self.rows), self.rows[np.minimum(ids, len(self.rows) - 1)], -1)
+            known = (ids >= 0) & (ids < len(self.rows))
+            ids = np.where(known, self.rows[np.where(known, ids, 0)], -1)
         own = self.base.rows
         if own is None or not self.from_file:
             return np.where(ids < self.base.n, ids, -1)
@@ -109,6 +115,11 @@ def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) 
     rows = None
     if on_disk:
         store = _read(path.with_name(STORE_NAME))
+        if (store.d, store.ntotal) != (index.d, index.ntotal):
+            raise InputError(
+                f"{path.with_name(STORE_NAME)}: holds {store.ntotal:,} x {store.d} and {path.name} "
+                f"{index.ntotal:,} x {index.d}: they are not of one run, deliver both again"
+            )
         refine = faiss.IndexRefine(index, store)
         refine.k_factor = float(factor)
         kept = (index, store)
@@ -172,12 +183,14 @@ def changed_share(subject: Subject, seed: int) -> float | None:
     positions = np.sort(np.random.default_rng(seed).choice(graph.ntotal, min(graph.ntotal, SAMPLE), False))
     rows = subject.rows_at(positions)
     known = rows >= 0
+    if not known.any():
+        return 1.0
     storage = faiss.downcast_index(graph.storage)
     try:
         held = np.stack([storage.reconstruct(int(position)) for position in positions[known]])
         again = storage.sa_decode(storage.sa_encode(_as_stored(subject, rows[known])))
-    except (RuntimeError, AttributeError, ValueError):
-        return None
+    except (RuntimeError, AttributeError, AssertionError):
+        return None  # it cannot decode, or its vectors come about in a way that is not known here
     length = np.linalg.norm(again, axis=1) + np.finfo(np.float32).tiny
     differs = np.linalg.norm(held - again, axis=1) > CHANGED * length
     return float((differs.sum() + (~known).sum()) / len(positions))
@@ -188,7 +201,8 @@ def _as_stored(subject: Subject, rows: IdArray) -> FloatArray:
     seen = np.array(subject.base.x[rows])
     chains = [each.chain for each in layers_of(subject.index) if isinstance(each, faiss.IndexPreTransform)]
     steps = [chain.at(number) for chain in chains for number in range(chain.size())]
-    if subject.base.metric == "ip" and steps:
+    widens = bool(steps) and steps[0].d_in + 1 == steps[0].d_out == subject.base.d
+    if subject.base.metric == "ip" and widens:
         steps = steps[1:]  # it adds the column that prepared rows have
     for step in steps:
         seen = step.apply(seen)

@@ -10,6 +10,8 @@ from tuner.check.frozen import Frozen
 from tuner.paired import POWER, Drop, Power
 from tuner.types import Recall
 
+STRUCTURE = ("configuration", "graph", "content", "index used")
+"""Lines that judge the index itself, not its figures."""
 Status = Literal["pass", "fail", "info", "warn"]
 
 
@@ -60,6 +62,12 @@ class CheckResult:
     latency_s: float | None = None
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> str:
+        """What is wrong with the index itself, so that its figures are no baseline; empty if nothing."""
+        wrong = (f"{line.name}: {line.text}" for line in self.lines if line.status == "fail")
+        return next((text for text in wrong if text.split(":")[0] in STRUCTURE), "")
 
     @property
     def passed(self) -> bool:

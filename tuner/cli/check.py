@@ -21,11 +21,20 @@ from tuner.check import (
     read_frozen,
     write_frozen,
 )
-from tuner.check.outputs import headline, to_annotations, to_json, to_junit, to_markdown
+from tuner.check.outputs import (
+    error_annotation,
+    error_junit,
+    headline,
+    to_annotations,
+    to_json,
+    to_junit,
+    to_markdown,
+)
 from tuner.cli.draw import Screen, follow
 from tuner.data.vectors import open_vectors
-from tuner.errors import InputError
+from tuner.errors import InputError, TunerError
 from tuner.journal import write_atomically
+from tuner.machine import place_arrays_like_an_index, return_memory_promptly
 from tuner.report import result_from_json
 from tuner.types import Preference
 
@@ -75,10 +84,7 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="To build with; 0 is all cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to stderr.")
 @click.option("--quiet", is_flag=True, help="Print the decision alone.")
-@click.pass_context
 def check_command(
-    ctx: click.Context,
-    /,
     *,
     baseline_file: Path,
     file: str,
@@ -99,26 +105,44 @@ def check_command(
 
     The exit code is 0 if nothing regressed, 1 if something did, 2 if that could not be judged.
     """
-    frozen = read_frozen(baseline_file)
-    asked = CheckOptions(
-        limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
-    )
-    base = open_vectors(file, "base")
-    given = open_vectors(queries, "queries") if queries else None
-    screen = Screen(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
-        result = follow(check(frozen, base, given, asked, Path(work)), screen, quiet=quiet)
+    annotate = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        asked = CheckOptions(
+            limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
+        )
+        result = _checked(baseline_file, file, queries, asked, quiet=quiet)
+        if update and result.broken:
+            raise InputError(
+                f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
+            )
+    except TunerError as error:
+        if junit:
+            _write(junit, error_junit(str(error)))
+        if annotate:
+            click.echo(error_annotation(str(error), baseline_file.as_posix()), err=as_json)
+        raise
     if junit:
         _write(junit, to_junit(result))
     if markdown:
         _write(markdown, to_markdown(result).encode())
+    _show(result, baseline_file, as_json=as_json, quiet=quiet, annotate=annotate)
     if update:
         write_frozen(result.updated, baseline_file)
-    _show(result, baseline_file, as_json=as_json, quiet=quiet, annotate=annotations or _on_github())
-    if update:
         click.echo(f"{baseline_file}: updated; review the difference", err=as_json)
         return 0
     return 0 if result.passed else REGRESSION
+
+
+def _checked(
+    baseline_file: Path, file: str, queries: str | None, asked: CheckOptions, *, quiet: bool
+) -> CheckResult:
+    frozen = read_frozen(baseline_file)
+    base = open_vectors(file, "base")
+    given = open_vectors(queries, "queries") if queries else None
+    return_memory_promptly()
+    place_arrays_like_an_index()
+    with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
+        return follow(check(frozen, base, given, asked, Path(work)), Screen(stderr=True), quiet=quiet)
 
 
 def parse_limits(texts: tuple[str, ...]) -> Limits:
@@ -133,19 +157,20 @@ def parse_limits(texts: tuple[str, ...]) -> Limits:
         if match is None or match[1] not in LIMITS:
             raise InputError(f"--fail-on {text!r} is no limit: write recall:0.01, ndis:10% or memory:2%")
         limit = float(match[2]) / (100 if match[3] else 1)
-        if match[1] == "recall" and limit >= 1:
-            raise InputError(f"--fail-on {text!r} allows all recall to be lost: 1 point is recall:0.01")
+        if limit >= 1 and not (match[3] and match[1] != "recall"):
+            raise InputError(
+                f"--fail-on {text!r} allows {limit:.0%}: 10 % is {match[1]}:10% or {match[1]}:0.10"
+            )
         limits = replace(limits, **{match[1]: limit})
     return limits
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, data)
-
-
-def _on_github() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
 
 
 def _show(result: CheckResult, file: Path, *, as_json: bool, quiet: bool, annotate: bool) -> None:

@@ -85,14 +85,16 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     except TunerError as error:
         return _fail(str(error))
     except click.ClickException as error:
-        return _fail(f"{error.format_message().rstrip('.')}; see tune run --help")
+        context = getattr(error, "ctx", None)
+        asked = context.command_path if context is not None else "tune run"
+        return _fail(f"{error.format_message().rstrip('.')}; see {asked} --help")
     except click.Abort:
         click.echo("tune: stopped", err=True)
         return STOPPED
     except OSError as error:
         if error.errno not in OS_LIMITS:
             raise
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free it or choose another --out")
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free it or choose another place")
 
 
 def _fail(sentence: str) -> int:

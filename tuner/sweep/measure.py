@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int, ceilin
             best = last
         else:
             low = last.ef_search
-        line = _line(tried, ceiling)
+        line = _line(tried, ceiling, best or last)
         if best is None:
             if low >= most or _is_flat(tried, guess):
                 return last
@@ -109,11 +110,10 @@ def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int, ceilin
         width = max(1, best.ef_search // FINENESS)
         if best.ef_search - low <= width:
             return best
-        known = any(
-            1 / NEAR_ENOUGH <= best.ef_search / t.ef_search <= NEAR_ENOUGH for t in tried if t is not best
-        )
+        pair = _pair(tried, ceiling, best)
+        known = len(pair) > 1 and abs(log(pair[0].ef_search / pair[1].ef_search)) <= log(NEAR_ENOUGH)
         near = width if known else width / 2  # one point alone does not know its slope
-        if (known or low < least) and best.recall < 1 and best.ef_search - line < near:
+        if (known or len(tried) == 1) and best.recall < 1 and best.ef_search - line < near:
             return best
         if low < least:
             step = 1 if known else _step(best.ef_search, len(tried))
@@ -131,11 +131,24 @@ def _step(ef_search: int, n_tried: int) -> int:
     return max(1, ef_search // FINENESS) << (n_tried - 1)
 
 
-def _line(tried: list[Tuned], ceiling: float) -> float:
-    """Return the ef_search where the line through the two that are nearest to what is needed meets it."""
+def _line(tried: list[Tuned], ceiling: float, around: Tuned) -> float:
+    """Return the ef_search where the line through a pair meets what is needed."""
+    pair = _pair(tried, ceiling, around)
+    return ef_towards([(each.ef_search, each.lead(_above(tried, ceiling))) for each in pair], 0.0)
+
+
+def _pair(tried: list[Tuned], ceiling: float, around: Tuned) -> list[Tuned]:
+    """Return the two that are nearest to what is needed; of equals, those nearest in ef_search."""
+    top = _above(tried, ceiling)
+    return sorted(
+        tried, key=lambda t: (abs(t.lead(top)), abs(log(t.ef_search / around.ef_search)), t.ef_search)
+    )[:2]
+
+
+def _above(tried: list[Tuned], ceiling: float) -> float:
+    """Return a ceiling that lies above all that was seen."""
     seen = max(max(each.recall, each.needed) for each in tried)
-    ceiling = max(ceiling, seen + HEADROOM * (1 - seen))
-    return ef_towards([(each.ef_search, each.lead(ceiling)) for each in tried], 0.0)
+    return max(ceiling, seen + HEADROOM * (1 - seen))
 
 
 def _between(value: float, low: float, high: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def split(
         rows = np.zeros(0, dtype=np.int64)
         raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
     tune, validate = split_halves(len(raw), options.seed)
+    drawn = hashlib.blake2b(rows.tobytes() + validate.tobytes(), digest_size=8).hexdigest()
     query_set = QuerySet(
         source=source,
         fingerprint=fingerprint,
@@ -42,6 +44,7 @@ def split(
         n_validate=len(validate),
         held_out_rows=tuple(int(row) for row in rows),
         n_in_base=count_in_base(base, raw, rows),
+        split=drawn,
     )
     return raw, query_set, (tune, validate)
 
