@@ -167,7 +167,8 @@ def test_what_costs_more_fails_by_the_limits(gate: Gate) -> None:
     ("use", "status"),
     [
         (Use(1000, 100.0, 20.0, 0.9, 0.3, ""), "pass"),
-        (Use(1000, 1000.0, 20.0, 1.0, 0.3, ""), "fail"),  # everything was looked at
+        (Use(1000, 1000.0, 1000.0, 1.0, 0.9, ""), "fail"),  # everything was looked at, always
+        (Use(1000, 950.0, 20.0, 1.0, 0.3, ""), "warn"),  # a graph that is not worth having
         (Use(1000, 0.0, 0.0, 1.0, 0.3, ""), "fail"),  # nothing was
         (Use(1000, 100.0, 100.0, 0.9, 0.9, ""), "fail"),  # ef_search is ignored
         (Use(1000, 100.0, 50.0, 0.9, 0.9, ""), "pass"),  # so easy that starving costs nothing
@@ -291,7 +292,9 @@ def test_a_truncated_index_and_one_of_other_columns(gate: Gate, tmp_path: Path, 
         assert sentence in said
 
 
-@pytest.mark.parametrize("limit", ["recall", "recall:", "recall:x", "speed:3", "recall:100%", "ndis:-1%"])
+@pytest.mark.parametrize(
+    "limit", ["recall", "recall:", "recall:x", "speed:3", "recall:100%", "ndis:-1%", "ndis:10", "memory:2"]
+)
 def test_a_limit_that_is_none(gate: Gate, limit: str, run: Run) -> None:
     code, _, said = run("check", str(gate.folder / "baseline.yaml"), *gate.files, "--fail-on", limit)
     assert code == 2
@@ -402,3 +405,139 @@ def test_held_out_rows_are_held_out_again(tmp_path: Path, run: Run) -> None:
     code, _, said = run(*arguments, "--queries", str(tmp_path / "base.npy"))
     assert code == 2
     assert "leave --queries out" in said
+
+
+# ---------------------------------------------------------------- every shape that an index can have
+
+
+def gate_of(folder: Path, x: FloatArray, queries: FloatArray | None, **asked: Any) -> Gate:
+    np.save(folder / "base.npy", x)
+    if queries is not None:
+        np.save(folder / "queries.npy", queries)
+    result = tuner.tune(x, recall=0.7, queries=queries, out=folder, threads=1, **asked)
+    assert result.status == "reached"
+    write_frozen(freeze(result), folder / "baseline.yaml")
+    return Gate(folder, x, read_frozen(folder / "baseline.yaml"))
+
+
+PCA = replace(SPACE, cuts=(0.5,), cut_kinds=("pca",), rerank_stores=("fp16",), rerank_factors=(1, 4))
+COARSE = replace(SPACE, codecs=("SQ4",), rerank_stores=("fp16",), rerank_factors=(4,))
+SHAPES = {
+    "cosine": {"metric": "cosine", "space": SPACE},
+    "ip": {"metric": "ip", "space": SPACE},
+    "l2": {"metric": "l2", "space": SPACE},
+    "float32": {"metric": "l2", "space": replace(SPACE, codecs=("fp32",))},
+    "PQ": {"metric": "l2", "space": replace(SPACE, codecs=("PQ16x8",), rerank_factors=(1, 4))},
+    "RaBitQ": {"metric": "cosine", "space": replace(SPACE, codecs=("RaBitQ4",))},
+    "PCA": {"metric": "cosine", "space": PCA},
+    "re-ranked": {"metric": "ip", "space": COARSE},
+    "re-ranked from disk": {"metric": "l2", "space": COARSE, "rerank_store": "disk"},
+}
+
+
+@pytest.mark.parametrize("held_out", [False, True], ids=["queries", "held out"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_unchanged_index_of_every_shape_passes(tmp_path: Path, shape: str, held_out: bool) -> None:
+    x = planted_rows(2400, D, 21)
+    base, queries = (x, None) if held_out else (x[:2100], x[2100:])
+    one = gate_of(tmp_path, base, queries, **SHAPES[shape])
+    found: CheckResult = _end(
+        check(
+            one.frozen,
+            open_vectors(tmp_path / "base.npy", "base"),
+            None if held_out else open_vectors(tmp_path / "queries.npy", "queries"),
+            CheckOptions(index=one.index, threads=1),
+            tmp_path / "check-work",
+        )
+    )
+    assert found.passed, [f"{line.name}: {line.text}" for line in found.lines]
+    assert found.hits == one.frozen.hits
+    assert found.index_bytes == one.frozen.bytes["total"]
+    assert {"configuration", "ef_search", "graph", "index used"} <= statuses(found).keys()
+    other = np.load(one.index.with_name("base.npy"))[::-1].copy()
+    np.save(tmp_path / "base.npy", other)
+    stale: CheckResult = _end(
+        check(
+            one.frozen,
+            open_vectors(tmp_path / "base.npy", "base"),
+            None if held_out else open_vectors(tmp_path / "queries.npy", "queries"),
+            CheckOptions(index=one.index, threads=1, new_data=True),
+            tmp_path / "check-work",
+        )
+    )
+    failed = {name for name, status in statuses(stale).items() if status == "fail"}
+    assert {"content", "recall"} <= failed, [f"{line.name}: {line.text}" for line in stale.lines]
+
+
+def test_an_update_on_other_data_is_a_baseline_that_passes(gate: Gate, tmp_path: Path, run: Run) -> None:
+    """More rows, and other columns: what was frozen of the old ones must not stay."""
+    rng = np.random.default_rng(7)
+    rotation = np.linalg.qr(rng.normal(size=(48, D)))[0].astype(np.float32)
+    queries = np.load(gate.folder / "queries.npy")
+    more = np.concatenate([gate.x, planted_rows(100, D, 8)])
+    for name, base, asked in (("more", more, queries), ("wider", gate.x @ rotation.T, queries @ rotation.T)):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_frozen(gate.frozen, folder / "baseline.yaml")
+        np.save(folder / "base.npy", base)
+        np.save(folder / "queries.npy", asked)
+        files = [str(folder / name) for name in ("baseline.yaml", "base.npy", "queries.npy")]
+        arguments = ["check", *files[:2], "--queries", files[2], "--threads", "1"]
+        code, out, said = run(*arguments, "--new-data", "--update")
+        assert code == 0, out + said
+        code, out, said = run(*arguments)
+        assert code == 0, out + said
+        frozen = read_frozen(folder / "baseline.yaml")
+        assert frozen.data.n == len(base)
+        assert frozen.configuration.dims == base.shape[1]
+        assert frozen.code_bytes == base.shape[1]
+
+
+@pytest.mark.parametrize("fault", ["brute force", "a codec with fewer bits", "a stale index"])
+def test_an_update_takes_no_other_index(gate: Gate, tmp_path: Path, fault: str, run: Run) -> None:
+    damaged = tmp_path / "damaged.faiss"
+    FAULTS[fault](gate.index, gate.x, damaged)
+    write_frozen(gate.frozen, tmp_path / "baseline.yaml")
+    before = (tmp_path / "baseline.yaml").read_bytes()
+    arguments = ("check", str(tmp_path / "baseline.yaml"), *gate.files, "--index", str(damaged), "--update")
+    code, _, said = run(*arguments)
+    assert code == 2
+    assert "--update accepts figures, not another index" in said
+    assert (tmp_path / "baseline.yaml").read_bytes() == before
+
+
+def test_what_could_not_be_judged_is_written_for_others_too(gate: Gate, tmp_path: Path, run: Run) -> None:
+    junit = tmp_path / "deep" / "junit.xml"
+    arguments = ("check", str(tmp_path / "none.yaml"), *gate.files, "--junit", str(junit), "--annotations")
+    code, out, said = run(*arguments)
+    assert code == 2
+    suite = ET.parse(junit).getroot().find("testsuite")  # noqa: S314 - our own
+    assert suite is not None
+    assert suite.get("errors") == "1"
+    assert "::error file=" in out
+    assert "cannot be read" in said
+    (tmp_path / "folder").mkdir()
+    code, _, said = run(
+        "check", str(gate.folder / "baseline.yaml"), *gate.files, "--junit", str(tmp_path / "folder")
+    )
+    assert code == 2
+    assert "cannot be written" in said
+
+
+@pytest.mark.parametrize(
+    "figure", ["ndis_per_query: .nan", "ndis_per_query: 0", "ef_search: 0", "measured_recall: .nan"]
+)
+def test_figures_that_are_none_are_refused(gate: Gate, tmp_path: Path, figure: str, run: Run) -> None:
+    name = figure.split(":", maxsplit=1)[0]
+    lines = (gate.folder / "baseline.yaml").read_text().splitlines(keepends=True)
+    text = "".join(f"{figure}\n" if line.startswith(f"{name}:") else line for line in lines)
+    (tmp_path / "baseline.yaml").write_text(text)
+    code, _, said = run("check", str(tmp_path / "baseline.yaml"), *gate.files)
+    assert code == 2
+    assert "damaged" in said
+
+
+def test_queries_that_are_split_otherwise_are_refused(gate: Gate) -> None:
+    queries = replace(gate.frozen.queries, split="0123456789abcdef")
+    with pytest.raises(InputError, match="drawn or split otherwise"):
+        gate.check(replace(gate.frozen, queries=queries))

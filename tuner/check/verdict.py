@@ -151,8 +151,10 @@ class Use:
     kind: str
 
 
-MOST_SEARCHED = 0.9
-"""Share of the base that an index may look at for a query before it is brute force by another name."""
+STARVED = 0.9
+"""Share of its distances that a search needs when it is starved, if ef_search steers it at all."""
+WELL_BELOW = 0.5
+"""Share of the base that a graph looks at where it is worth having."""
 
 
 def use_line(use: Use) -> Line:
@@ -161,11 +163,12 @@ def use_line(use: Use) -> Line:
         return Line("index used", "fail", f"no HNSW graph answers here: the index is {use.kind}")
     share = use.ndis / use.n
     looked = f"{use.ndis:,.0f} of {use.n:,} distances a query ({share:.1%})"
-    if use.ndis <= 0 or share > MOST_SEARCHED:
+    if use.ndis <= 0:
         return Line("index used", "fail", f"{looked}: that is no search through a graph")
     starved = f"starved, it finds the nearest of {use.starved_nearest:.1%}, else of {use.nearest:.1%}"
-    if use.starved_nearest >= use.nearest and use.starved_ndis > MOST_SEARCHED * use.ndis:
-        return Line(
-            "index used", "fail", f"{looked}, but starving it of ef_search changes nothing: {starved}"
-        )
+    unmoved = use.starved_ndis > STARVED * use.ndis
+    if unmoved and (use.starved_nearest >= use.nearest or share > WELL_BELOW):
+        return Line("index used", "fail", f"{looked}, but starving it changes nothing: {starved}")
+    if share > WELL_BELOW:
+        return Line("index used", "warn", f"{looked}: exact search would take as long; {starved}")
     return Line("index used", "pass", f"{looked}; {starved}")
