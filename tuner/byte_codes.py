@@ -17,6 +17,8 @@ from tuner.quantizers import Encoder, Quantizer, View
 from tuner.types import FloatArray
 
 LEVELS = 255
+HASHED = 256
+"""Rows whose keys are computed at once: as whole numbers they take twice the memory."""
 STEP = 16
 """faiss's integer kernel wants a width that is a multiple of this."""
 
@@ -82,7 +84,8 @@ class DistinctBytes(ByteEncoder):
     def transform(self, x: FloatArray) -> FloatArray:
         """Return the next rows (m, d) as whole numbers from 0 to 255, (m, width) float32."""
         levels = super().transform(x)
-        again = self._is_repeated(levels.astype(np.int64) @ self._weights)
+        parts = (levels[start : start + HASHED] for start in range(0, len(levels), HASHED))
+        again = self._is_repeated(np.concatenate([part.astype(np.int64) @ self._weights for part in parts]))
         if again.any():
             jitter = self._rng.uniform(-self.scale.level, self.scale.level, (int(again.sum()), x.shape[1]))
             levels[again] = super().transform(x[again] + jitter.astype(np.float32))

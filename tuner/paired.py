@@ -12,7 +12,6 @@ from math import ceil, inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import nct, norm, t, ttest_1samp
 
 POWER = 0.95
 """How surely a drop must be seen to be called visible."""
@@ -44,6 +43,8 @@ def drop_between(before: HitArray, after: HitArray, k: int, confidence: float) -
 
     Student's t on the differences; where all are the same there is nothing to doubt.
     """
+    from scipy.stats import ttest_1samp  # noqa: PLC0415 - 25 MB that only a check needs
+
     lost = (before - after) / k
     mean = float(lost.mean())
     if np.ptp(lost) == 0:
@@ -63,6 +64,8 @@ def drop_between(before: HitArray, after: HitArray, k: int, confidence: float) -
 
 def visible_shortfall(hits: HitArray, k: int, confidence: float, power: float = POWER) -> float:
     """Return how far mean recall must lie below a threshold to be called below it with that chance."""
+    from scipy.stats import t  # noqa: PLC0415
+
     freedom = len(hits) - 1
     errors = float(t.ppf(confidence, freedom) + t.ppf(power, freedom))
     spread = float((hits / k).std(ddof=1))
@@ -71,6 +74,8 @@ def visible_shortfall(hits: HitArray, k: int, confidence: float, power: float = 
 
 def upper_bound(hits: HitArray, k: int, confidence: float) -> float:
     """Return the one-sided upper confidence bound on mean recall."""
+    from scipy.stats import ttest_1samp  # noqa: PLC0415
+
     share = hits / k
     if np.ptp(share) == 0:
         return float(share.mean())
@@ -99,6 +104,8 @@ class Power:
 
     def chance(self, drop: float) -> float:
         """Return the chance that a true drop is called one (noncentral t)."""
+        from scipy.stats import nct, t  # noqa: PLC0415
+
         error = ((self.churn + self.per_drop * max(drop, 0.0)) / self.n_queries) ** 0.5
         if error == 0:
             return float(drop > self.allowed)
@@ -118,6 +125,8 @@ class Power:
 
     def queries_for(self, drop: float, power: float = POWER) -> int:
         """Return how many queries would see ``drop`` with that chance (normal approximation)."""
+        from scipy.stats import norm  # noqa: PLC0415
+
         if drop <= self.allowed:
             raise ValueError(f"a drop of {drop} is allowed, no number of queries calls it one")
         errors = float(norm.ppf(self.confidence) + norm.ppf(power))
