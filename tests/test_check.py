@@ -14,7 +14,7 @@ import yaml
 from conftest import planted_rows
 
 import tuner
-from benchmarks.gate.faults import FAULTS
+from benchmarks.gate.faults import FAULTS, inner
 from tuner.check import CheckOptions, CheckResult, Frozen, Limits, check, freeze, read_frozen, write_frozen
 from tuner.check.outputs import headline, to_annotations, to_json, to_junit, to_markdown
 from tuner.check.verdict import Use, growth_line, power_line, use_line
@@ -292,6 +292,20 @@ def test_a_truncated_index_and_one_of_other_columns(gate: Gate, tmp_path: Path, 
         assert sentence in said
 
 
+@pytest.mark.parametrize("what", ["entry_point", "max_level", "efSearch"])
+def test_a_graph_that_leads_out_of_the_index_is_refused(
+    gate: Gate, tmp_path: Path, what: str, run: Run
+) -> None:
+    """Searched, it would run for hours or read beyond its memory."""
+    index = faiss.read_index(str(gate.index))
+    setattr(inner(index).hnsw, what, 2**31 - 1)
+    faiss.write_index(index, str(tmp_path / "damaged.faiss"))
+    arguments = ("check", str(gate.folder / "baseline.yaml"), *gate.files)
+    code, _, said = run(*arguments, "--index", str(tmp_path / "damaged.faiss"))
+    assert code == 2
+    assert "its graph is damaged" in said or "faiss cannot read it" in said
+
+
 @pytest.mark.parametrize(
     "limit", ["recall", "recall:", "recall:x", "speed:3", "recall:100%", "ndis:-1%", "ndis:10", "memory:2"]
 )
@@ -525,7 +539,20 @@ def test_what_could_not_be_judged_is_written_for_others_too(gate: Gate, tmp_path
 
 
 @pytest.mark.parametrize(
-    "figure", ["ndis_per_query: .nan", "ndis_per_query: 0", "ef_search: 0", "measured_recall: .nan"]
+    "figure",
+    [
+        *("ndis_per_query: .nan", "ndis_per_query: 0", "ndis_per_query: .inf", "measured_recall: .nan"),
+        *("ef_search: 0", "ef_search: 99999999999", "graph_M: -1", "graph_M: 99999999999999999999"),
+        *(
+            "latency_s: 0",
+            "  M: 0",
+            "  dims: 0",
+            "  ef_construction: -1",
+            "  codec: XX9",
+            "  n: 0",
+            "  d: -1",
+        ),
+    ],
 )
 def test_figures_that_are_none_are_refused(gate: Gate, tmp_path: Path, figure: str, run: Run) -> None:
     name = figure.split(":", maxsplit=1)[0]

@@ -100,7 +100,7 @@ class _Judge:
                 f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES}: "
                 "give more"
             )
-        if not 1 <= k < base.n:
+        if not isinstance(k, int) or not 1 <= k < base.n:
             raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
         profile = _end(scan(base, metric, seed=0))
         check_queries(base, queries, profile.metric)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.journal import write_atomically
+from tuner.space import RERANK_STORES, is_codec
 from tuner.types import Configuration, Metric, OperatingPoint, Preference, Profile, QuerySet, Recall, Result
 
 SCHEMA_VERSION = 1
 HITS_A_LINE = 25
+MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
+"""Rows, columns, links a node and ef_search beyond which a figure is damage."""
 ROUNDING = 1e-5
 """Reports keep six digits."""
 HEAD = """\
@@ -225,6 +227,26 @@ def read_frozen(path: Path) -> Frozen:
     return frozen
 
 
+def _figures(frozen: Frozen) -> dict[str, tuple[float, float]]:
+    """Return figures by name, each with the most that it can be; none is 0 or less."""
+    what = frozen.configuration
+    return {
+        "data.n": (frozen.data.n, MOST),
+        "queries.n": (frozen.queries.n, MOST),
+        "the number of indexed vectors": (frozen.n_indexed, MOST),
+        "data.d": (frozen.data.d, MOST_WIDE),
+        "configuration.dims": (what.dims, frozen.data.d + 1),
+        "configuration.M": (what.M, frozen.graph_M),
+        "graph_M": (frozen.graph_M, MOST_LINKS),
+        "configuration.ef_construction": (what.ef_construction, MOST_EF),
+        "configuration.rerank_factor": (what.rerank_factor, MOST_EF),
+        "ef_search": (frozen.ef_search, MOST_EF),
+        "ndis_per_query": (frozen.ndis_per_query, MOST),
+        "bytes.total": (frozen.bytes.get("total", 0), MOST * MOST_WIDE),
+        "latency_s": (1.0 if frozen.latency_s is None else frozen.latency_s, MOST),
+    }
+
+
 def _mapping(path: Path) -> dict[Any, Any]:
     try:
         found = yaml.safe_load(path.read_bytes().decode("utf-8"))
@@ -241,9 +263,12 @@ def _mapping(path: Path) -> dict[Any, Any]:
 
 def _check_hits(frozen: Frozen, path: Path) -> None:
     hits, n = frozen.hits, frozen.queries.n_validate
-    figures = (frozen.ndis_per_query, frozen.bytes.get("total", 0), frozen.n_indexed, frozen.ef_search)
-    if not all(isfinite(figure) and figure > 0 for figure in figures):
-        raise InputError(f"{path}: is damaged, a count or a size in it is not above 0: {MAKE_ANOTHER}")
+    wrong = [name for name, (figure, most) in _figures(frozen).items() if not 0 < figure <= most]
+    if wrong:
+        raise InputError(f"{path}: is damaged, {wrong[0]} is out of range: {MAKE_ANOTHER}")
+    what = frozen.configuration
+    if not is_codec(what.codec) or what.rerank not in (None, *RERANK_STORES):
+        raise InputError(f"{path}: is damaged, it names an unknown codec: {MAKE_ANOTHER}")
     restore = f"restore it from version control, or {MAKE_ANOTHER}"
     if frozen.k < 1 or not 0 < frozen.recall <= 1 or not 0.5 < frozen.confidence < 1:
         raise InputError(f"{path}: k, recall or confidence is out of range: {restore}")

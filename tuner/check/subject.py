@@ -17,6 +17,7 @@ from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray
 
 STORE_NAME = "rerank.faiss"
+MOST_EF = 10**6
 SAMPLE = 1_000
 CHANGED = 0.02
 """Of a vector's length: codes that decode farther apart than this are of another vector."""
@@ -110,6 +111,9 @@ def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) 
     index = _read(path)
     if index.d != d:
         raise InputError(f"{path}: takes vectors of {index.d} columns, the base has {d}: name its own index")
+    found = graph_of(index)
+    if found is not None and found.ntotal and not is_sound(found):
+        raise InputError(f"{path}: its graph is damaged, it leads out of the index: write it again")
     size = path.stat().st_size
     kept: tuple[Any, ...] = (index,)
     rows = None
@@ -155,6 +159,20 @@ def graph_of(index: faiss.Index) -> faiss.IndexHNSW | None:
     """Return the HNSW index inside, or None."""
     innermost = layers_of(index)[-1]
     return innermost if isinstance(innermost, faiss.IndexHNSW) else None
+
+
+def is_sound(graph: faiss.IndexHNSW) -> bool:
+    """Return whether a graph that was read leads nowhere but to its own nodes: faiss does not look."""
+    hnsw, n = graph.hnsw, graph.ntotal
+    levels = faiss.vector_to_array(hnsw.levels)
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    if len(levels) != n or len(offsets) != n + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        return False
+    if offsets[-1] != hnsw.neighbors.size() or hnsw.max_level != levels.max() - 1:
+        return False
+    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    inside = len(slots) == 0 or (slots.min() >= -1 and slots.max() < n)
+    return bool(inside and 0 <= hnsw.entry_point < n and 0 < hnsw.efSearch <= MOST_EF)
 
 
 def links_of_level_0(graph: faiss.IndexHNSW) -> NDArray[np.int64]:

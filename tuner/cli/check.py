@@ -73,7 +73,7 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
 @click.option("--queries", metavar="FILE", help="The queries of the baseline as .npy.")
 @click.option("--index", type=click.Path(path_type=Path), metavar="FILE",
               help="The faiss index to check.  [default: build it again]")  # fmt: skip
-@click.option("--ef-search", type=click.IntRange(min=1), help="Search the index with this one.")
+@click.option("--ef-search", type=click.IntRange(1, 10**6), help="Search the index with this one.")
 @click.option("--fail-on", multiple=True, metavar="NAME:LIMIT",
               help="recall:0.005 (share lost), ndis:20%, memory:5% (rise).")  # fmt: skip
 @click.option("--new-data", is_flag=True, help="The documents were embedded again: other vectors are meant.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,8 +76,14 @@ for _job in (run, baseline, check_command):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 the honest no, 2 bad input, 130 stopped."""
-    sys.exit(_exit_code(argv))
+    """Run the command line and exit: 0 done, 1 the honest no, 2 bad input or a defect, 130 stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that scratch files are removed then too
+    try:
+        code = _exit_code(argv)
+    except Exception:  # noqa: BLE001 - a defect must not look like the honest no, whose code Python gives it
+        traceback.print_exc()
+        code = BAD_INPUT
+    sys.exit(code)
 
 
 def _exit_code(argv: Sequence[str] | None) -> int:
