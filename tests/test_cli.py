@@ -235,13 +235,17 @@ def test_a_full_disk_is_no_traceback(
     assert capsys.readouterr().err.startswith("tune: ")
 
 
-def test_a_defect_keeps_its_traceback(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_keeps_its_traceback_and_is_no_honest_no(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(*_: Any) -> None:
         raise FileNotFoundError(2, "No such file")
 
     monkeypatch.setattr("tuner.cli.run.write_report", broken)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SystemExit) as ended:
         cli.main(["--recall", ".9", "base.npy"])
+    assert ended.value.code == 2
+    assert "FileNotFoundError: [Errno 2] No such file" in capsys.readouterr().err
 
 
 def test_a_reader_that_went_away_ends_it_quietly() -> None:
