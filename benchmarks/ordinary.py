@@ -17,13 +17,14 @@ from benchmarks.answers import read_task
 from benchmarks.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
 from benchmarks.launch import ROOT
 from benchmarks.spending import own_peak_bytes
-from benchmarks.tasks import TASK, done
+from benchmarks.tasks import TASK
 from tuner.backends import hnsw_lib
 from tuner.data.base import prepare
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.journal import write_atomically
 from tuner.machine import use_threads
+from tuner.steps import result_of
 
 ORDINARY = "ordinary.json"
 
@@ -47,11 +48,11 @@ def measure(task_path: Path) -> Ordinary:
     task = read_task(task_path)
     use_threads(task.threads)
     vectors = open_vectors(task.base, "base")
-    profile = done(scan(vectors, task.metric, seed=task.seed))
+    profile = result_of(scan(vectors, task.metric, seed=task.seed))
     path = task_path.with_name("ordinary.f32")
     nothing = np.zeros(0, dtype=np.int64)
-    base = done(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
-    built = done(hnsw_lib.build(base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, task.threads))
+    base = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
+    built = result_of(hnsw_lib.build(base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, task.threads))
     path.unlink()
     return Ordinary(built.cpu_s, idle)
 

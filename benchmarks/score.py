@@ -12,13 +12,14 @@ import numpy as np
 import psutil
 
 from benchmarks.answers import Answer, Task
-from benchmarks.tasks import SCORING, done
+from benchmarks.tasks import SCORING
 from tuner.curves import search_counted
 from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.machine import place_arrays_like_an_index, use_threads
 from tuner.recall import summarize
+from tuner.steps import result_of
 from tuner.sweep.finalists import batched
 from tuner.timing import BLOCK, interleave
 from tuner.truth import Truth, search_exactly
@@ -79,11 +80,11 @@ def ask(task: Task, work: Path) -> Asked:
     use_threads(task.threads)
     vectors = open_vectors(task.base, "base")
     raw = open_vectors(work / SCORING, "queries")
-    profile = done(scan(vectors, task.metric, seed=task.seed))
+    profile = result_of(scan(vectors, task.metric, seed=task.seed))
     nothing = np.zeros(0, dtype=np.int64)
-    base = done(prepare(vectors, profile.metric, nothing, profile.norm_max, work / "scoring.f32"))
+    base = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, work / "scoring.f32"))
     queries = prepared_queries(raw.read(0, raw.n), profile.metric)
-    return Asked(base, queries, done(search_exactly(base.x, queries, task.k, task.k)))
+    return Asked(base, queries, result_of(search_exactly(base.x, queries, task.k, task.k)))
 
 
 def load(answer: Answer, folder: Path, asked: Asked, k: int) -> tuple[Searching, faiss.Index | None]:

@@ -13,13 +13,14 @@ import faiss
 import numpy as np
 
 import tuner
-from benchmarks.tasks import done, split_for_scoring
+from benchmarks.tasks import split_for_scoring
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.journal import write_atomically
 from tuner.machine import use_threads
 from tuner.recall import summarize
+from tuner.steps import result_of
 from tuner.truth import search_exactly
 
 K, CONFIDENCE = 10, 0.95
@@ -35,15 +36,15 @@ def main(base: Path, queries: Path, recall: float, runs: int, out: Path) -> None
     """Tune BASE with two thirds of QUERIES under many seeds; score each answer on the others."""
     vectors, asked = open_vectors(base, "base"), open_vectors(queries, "queries")
     tuning, scoring = split_for_scoring(asked.n, 0)
-    profile = done(scan(vectors, "auto", seed=0))
+    profile = result_of(scan(vectors, "auto", seed=0))
     raw = asked.rows(scoring)
     lines, met = [], 0
     with tempfile.TemporaryDirectory(prefix="seeds-") as temporary:
         nothing = np.zeros(0, dtype=np.int64)
         path = Path(temporary, "base.f32")
-        prepared = done(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
+        prepared = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
         seen = prepared_queries(raw, profile.metric)
-        truth = done(search_exactly(prepared.x, seen, K, K))
+        truth = result_of(search_exactly(prepared.x, seen, K, K))
         for seed in range(runs):
             found = tuner.tune(base, recall=recall, queries=asked.rows(tuning), seed=seed, out=temporary)
             if found.recommendation is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.machine import available_cores, describe_versions
+from tuner.steps import result_of
 from tuner.types import FloatArray, IdArray, Metric
 
 T = TypeVar("T")
@@ -23,16 +23,6 @@ SCORING_SHARE = 1 / 3
 """Of the queries, seen by no contestant."""
 ROWS_SEED = 0
 """Which rows are taken does not depend on the seed of a run: that is for what contestants may vary."""
-
-
-def done(steps: Generator[Any, None, T]) -> T:
-    """Return the result of long work, whatever it yields on the way."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
 
 def split_for_scoring(nq: int, seed: int) -> tuple[IdArray, IdArray]:
@@ -70,7 +60,7 @@ def make_task(
     tuning, scoring = (asked.rows(half) for half in split_for_scoring(asked.n, seed))
     _write_rows(tuning, work / TUNING)
     _write_rows(scoring, work / SCORING)
-    metric: Metric = done(scan(vectors, "auto", seed=seed)).metric
+    metric: Metric = result_of(scan(vectors, "auto", seed=seed)).metric
     digest = hashlib.blake2b(vectors.fingerprint.encode(), digest_size=16)
     for part in (tuning, scoring):
         digest.update(part.tobytes())

@@ -23,7 +23,7 @@ from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.paired import Power
 from tuner.report import result_to_json
-from tuner.testing import _end
+from tuner.steps import result_of
 from tuner.types import FloatArray, Space
 
 N, NQ, D, K = 5000, 800, 32, 10
@@ -47,7 +47,7 @@ class Gate:
         return [str(self.folder / "base.npy"), "--queries", str(self.folder / "queries.npy")]
 
     def check(self, frozen: Frozen | None = None, **asked: Any) -> CheckResult:
-        found: CheckResult = _end(
+        found = result_of(
             check(
                 frozen or self.frozen,
                 open_vectors(self.folder / "base.npy", "base"),
@@ -455,7 +455,7 @@ def test_an_unchanged_index_of_every_shape_passes(tmp_path: Path, shape: str, he
     x = planted_rows(2400, D, 21)
     base, queries = (x, None) if held_out else (x[:2100], x[2100:])
     one = gate_of(tmp_path, base, queries, **SHAPES[shape])
-    found: CheckResult = _end(
+    found = result_of(
         check(
             one.frozen,
             open_vectors(tmp_path / "base.npy", "base"),
@@ -470,7 +470,7 @@ def test_an_unchanged_index_of_every_shape_passes(tmp_path: Path, shape: str, he
     assert {"configuration", "ef_search", "graph", "index used"} <= statuses(found).keys()
     other = np.load(one.index.with_name("base.npy"))[::-1].copy()
     np.save(tmp_path / "base.npy", other)
-    stale: CheckResult = _end(
+    stale = result_of(
         check(
             one.frozen,
             open_vectors(tmp_path / "base.npy", "base"),

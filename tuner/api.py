@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tuner.data.vectors import open_vectors
 from tuner.space import default_space, load_space
+from tuner.steps import result_of
 from tuner.sweep.run import finish, sweep
 from tuner.types import Options, Result, Space
 
@@ -46,14 +47,9 @@ def tune(
         folder = Path(scratch) if out is None else Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(scratch, "work")
-        steps = sweep(vectors, given, asked, folder, work)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                finish(work)
-                return result
+        result = result_of(sweep(vectors, given, asked, folder, work))
+        finish(work)
+        return result
 
 
 def _openable(source: Any) -> NDArray[Any] | str | Path:

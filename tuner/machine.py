@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def describe_versions() -> dict[str, str]:
         "hnswlib": version("hnswlib"),
         "scipy": version("scipy"),
     }
+
+
+def now() -> str:
+    """Return the time as reports and baselines write it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def available_cores() -> int:

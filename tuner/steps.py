@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Generator
+from typing import Any, TypeVar
 
 from tuner.types import Steps
 
 T = TypeVar("T")
+
+
+def result_of(steps: Generator[Any, None, T]) -> T:
+    """Return the result of long work, whatever it yields on the way."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
 
 
 def scaled(steps: Steps[T], low: float, high: float) -> Steps[T]:

@@ -27,6 +27,7 @@ from tuner.errors import InputError
 from tuner.machine import kept_threads
 from tuner.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall import summarize
+from tuner.steps import result_of
 from tuner.truth import cached
 from tuner.types import FloatArray, Metric, Recall
 
@@ -102,7 +103,7 @@ class _Judge:
             )
         if not isinstance(k, int) or not 1 <= k < base.n:
             raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
-        profile = _end(scan(base, metric, seed=0))
+        profile = result_of(scan(base, metric, seed=0))
         check_queries(base, queries, profile.metric)
         self.raw, self.k, self.metric = queries.read(0, queries.n), k, profile.metric
         self.queries = prepared_queries(self.raw, profile.metric)
@@ -110,9 +111,9 @@ class _Judge:
         with tempfile.TemporaryDirectory(prefix="assert-recall-") as folder:
             nothing = np.zeros(0, dtype=np.int64)
             path = Path(folder, "base.f32")
-            prepared = _end(prepare(base, profile.metric, nothing, profile.norm_max, path))
+            prepared = result_of(prepare(base, profile.metric, nothing, profile.norm_max, path))
             key = ("testing", profile.fingerprint, profile.metric)
-            self.truth = _end(cached(key, prepared.x, self.queries, k, k))[0]
+            self.truth = result_of(cached(key, prepared.x, self.queries, k, k))[0]
             self.x = prepared.x  # the mapping outlives the file's name
 
     def hits(self, search: Search) -> NDArray[np.int64]:
@@ -175,16 +176,8 @@ def gate(
     given = None if queries is None else open_vectors(queries, "queries")
     frozen = read_frozen(Path(baseline))
     with kept_threads(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
-        result: CheckResult = _end(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
+        result = result_of(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
     if not result.passed:
         told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
         raise AssertionError(f"{headline(result)}\n{told}")
     return result
-
-
-def _end(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

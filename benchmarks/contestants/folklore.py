@@ -17,9 +17,9 @@ from benchmarks.contestants.native import (
     write_index,
 )
 from benchmarks.spending import spent
-from benchmarks.tasks import done
 from tuner.backends import hnsw_lib
 from tuner.space import default_space
+from tuner.steps import result_of
 from tuner.sweep.measure import Tuned, judged
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Recall
@@ -62,7 +62,9 @@ def _faiss(name: str, problem: Problem, out: Path) -> Answer:
 def _hnswlib(task: Task, problem: Problem, out: Path) -> Answer:
     """Return the answer of hnswlib; its file holds no ef_search and takes prepared queries."""
     k, d = task.k, problem.base.d
-    built = done(hnsw_lib.build(problem.base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, problem.threads))
+    built = result_of(
+        hnsw_lib.build(problem.base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, problem.threads)
+    )
 
     def at(ef: int) -> Tuned:
         built.set_ef(ef)

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.answers import INDEX, Answer, Task
 from benchmarks.spending import Spending
-from benchmarks.tasks import done
 from tuner.backends.faiss_hnsw import Encoded, Served, delivered, memory_with, wrap, write
 from tuner.ceilings import encode_rows
 from tuner.data.base import prepare, prepared_queries
@@ -19,6 +18,7 @@ from tuner.data.split import split_halves
 from tuner.data.vectors import open_vectors
 from tuner.graph import build_natively
 from tuner.quantizers import Cut, Encoder, Rotation, View, fit_rotation, quantizer, train
+from tuner.steps import result_of
 from tuner.sweep.measure import Tuned, bisect, measure_at
 from tuner.sweep.one_graph import TRAIN_SAMPLE
 from tuner.sweep.problem import Problem
@@ -48,9 +48,9 @@ def options_of(task: Task, space: Space, *, exhaustive: bool = False) -> Options
 def pose(task: Task, space: Space, folder: Path) -> Problem:
     """Return the problem of a task: prepared base, exact neighbours, the two halves of the tuning queries."""
     vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
-    profile = done(scan(vectors, task.metric, seed=task.seed))
+    profile = result_of(scan(vectors, task.metric, seed=task.seed))
     everything = np.zeros(0, dtype=np.int64)
-    base = done(prepare(vectors, profile.metric, everything, profile.norm_max, folder / "base.f32"))
+    base = result_of(prepare(vectors, profile.metric, everything, profile.norm_max, folder / "base.f32"))
     raw = asked.read(0, asked.n)
     queries = prepared_queries(raw, profile.metric)
     tune, validate = split_halves(len(raw), task.seed)
@@ -59,7 +59,7 @@ def pose(task: Task, space: Space, folder: Path) -> Problem:
         base=base,
         raw=raw,
         queries=queries,
-        truth=done(search_exactly(base.x, queries, task.k, task.k)),
+        truth=result_of(search_exactly(base.x, queries, task.k, task.k)),
         tune=tune,
         validate=validate,
         links_path=folder / "links.i32",

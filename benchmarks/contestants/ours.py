@@ -14,10 +14,10 @@ from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.contestants.ablations import switched_off
 from benchmarks.contestants.native import answer_from, options_of
 from benchmarks.spending import Spending, spent
-from benchmarks.tasks import done
 from tuner.cli.folders import has_journal
 from tuner.data.vectors import open_vectors
 from tuner.space import default_space, load_space
+from tuner.steps import result_of
 from tuner.sweep.deliver import deliver
 from tuner.sweep.workbench import Workbench
 from tuner.types import OperatingPoint, Options, Result
@@ -64,7 +64,7 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
 def sweep_once(task: Task, options: Options, out: Path, *, resume: bool = False) -> Result:
     """Return the result of a sweep; what it derived stays in ``out/work``."""
     vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
-    result: Result = done(sweep_run.sweep(vectors, asked, options, out, out / "work", resume=resume))
+    result: Result = result_of(sweep_run.sweep(vectors, asked, options, out, out / "work", resume=resume))
     return result
 
 

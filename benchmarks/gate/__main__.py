@@ -20,14 +20,14 @@ import numpy as np
 
 import tuner
 from benchmarks.gate.faults import FAULTS, inner, rebuilt
-from benchmarks.tasks import done
 from tuner.backends import hnsw_lib
-from tuner.check import CheckOptions, CheckResult, Frozen, Limits, check, freeze, now
+from tuner.check import CheckOptions, CheckResult, Frozen, Limits, check, freeze
 from tuner.data.base import Base
 from tuner.data.vectors import open_vectors
 from tuner.journal import write_atomically
-from tuner.machine import describe_machine, describe_versions, use_threads
+from tuner.machine import describe_machine, describe_versions, now, use_threads
 from tuner.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
+from tuner.steps import result_of
 from tuner.truth import Truth, search_exactly
 from tuner.types import FloatArray, IdArray
 
@@ -79,7 +79,7 @@ def population(source: Path, n: int, n_queries: int) -> Population:
     x = x[np.sort(np.unique(x, axis=0, return_index=True)[1])]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     base, queries = np.ascontiguousarray(x[:n]), np.ascontiguousarray(x[n : n + n_queries])
-    return Population(base, queries, done(search_exactly(base, queries, K, K)))
+    return Population(base, queries, result_of(search_exactly(base, queries, K, K)))
 
 
 def called(before: HitArray, after: HitArray) -> bool:
@@ -147,7 +147,7 @@ def _hnswlib_hits(people: Population) -> list[HitArray]:
     base = Base(people.base, None, "l2", 0.0)
     found = []
     for _ in range(BUILDS + 1):
-        built = done(hnsw_lib.build(base, 16, 200, 0, BUILD_THREADS))
+        built = result_of(hnsw_lib.build(base, 16, 200, 0, BUILD_THREADS))
         built.set_ef(40)
         found.append(people.hits(built.search(people.queries, K)))
     return found
@@ -241,7 +241,7 @@ def main(base: Path, rows: int, n_queries: int, out: Path) -> None:
             vectors = open_vectors(folder / "base.npy", "base")
             queries = open_vectors(folder / "queries.npy", "queries")
             asked = CheckOptions(index=path, threads=threads)
-            return done(check(frozen, vectors, queries, asked, folder / "work"))
+            return result_of(check(frozen, vectors, queries, asked, folder / "work"))
 
         faults = planted_faults(people, frozen, folder, checked)
         trials = whole_checks(frozen, lambda: checked(None, BUILD_THREADS))

@@ -1,6 +1,6 @@
 """The recall gate: a decision frozen in a small file, and later measurements judged against it."""
 
-from tuner.check.frozen import Frozen, freeze, now, read_frozen, write_frozen
+from tuner.check.frozen import Frozen, freeze, read_frozen, write_frozen
 from tuner.check.run import CheckOptions, check
 from tuner.check.verdict import CheckResult, Limits, Line
 
@@ -12,7 +12,6 @@ __all__ = [
     "Line",
     "check",
     "freeze",
-    "now",
     "read_frozen",
     "write_frozen",
 ]

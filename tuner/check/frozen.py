@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.journal import write_atomically
+from tuner.machine import now
 from tuner.space import RERANK_STORES, is_codec
 from tuner.types import Configuration, Metric, OperatingPoint, Preference, Profile, QuerySet, Recall, Result
 
@@ -180,11 +180,6 @@ def _frozen(result: Result, point: OperatingPoint, validated: Recall, ndis: floa
         versions=result.versions,
         hits=point.validated_hits,
     )
-
-
-def now() -> str:
-    """Return the time as baselines and reports write it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def machine_of(described: dict[str, Any]) -> dict[str, Any]:

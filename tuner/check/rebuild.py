@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from tuner.ceilings import Pool
 from tuner.check.frozen import Frozen
@@ -77,15 +77,7 @@ def fitting(frozen: Frozen, base: Base) -> Configuration:
             f"{frozen.label} cuts {frozen.data.d} dimensions to {what.dims} and these vectors have "
             f"{base.d - extra}: run tune on them and freeze what it says"
         )
-    return Configuration(
-        M=what.M,
-        ef_construction=what.ef_construction,
-        codec=what.codec,
-        dims=base.d,
-        rerank=what.rerank,
-        rerank_factor=what.rerank_factor,
-        rerank_at=what.rerank_at,
-    )
+    return replace(what, dims=base.d)
 
 
 def _trained(problem: Problem, what: Configuration) -> Steps[dict[str, bytes]]:
@@ -101,8 +93,3 @@ def _trained(problem: Problem, what: Configuration) -> Steps[dict[str, bytes]]:
         trained[encoder_name(name, view.dims, view.cut)] = encoder.to_bytes()
         yield len(trained) / len(wanted)
     return trained
-
-
-def links_path(work: Path) -> Path:
-    """Return where the level 0 lists of the graph lie."""
-    return work / "links.i32"

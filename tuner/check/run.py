@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of, now
-from tuner.check.rebuild import fitting, links_path, options_of, rebuilt
+from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of
+from tuner.check.rebuild import fitting, options_of, rebuilt
 from tuner.check.subject import (
     Subject,
     changed_share,
@@ -37,6 +37,7 @@ from tuner.journal import Journal
 from tuner.machine import (
     describe_machine,
     describe_versions,
+    now,
     use_threads,
 )
 from tuner.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
@@ -106,7 +107,6 @@ def check(
     held_out = np.array(query_set.held_out_rows, dtype=np.int64)
     prepared = yield from prepared_base(journal, base, profile, held_out, work)
     problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
-    problem = replace(problem, links_path=links_path(work))
     if asked.index is None:
         subject = yield from rebuilt(journal, problem, profile, query_set, frozen)
     else:

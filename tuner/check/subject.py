@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.backends.faiss_hnsw import Served
+from tuner.check.frozen import MOST_EF
 from tuner.curves import search_counted
 from tuner.data.base import Base
 from tuner.errors import InputError
+from tuner.sweep.deliver import STORE_NAME
 from tuner.types import FloatArray, IdArray
 
-STORE_NAME = "rerank.faiss"
-MOST_EF = 10**6
 SAMPLE = 1_000
 CHANGED = 0.02
 """Of a vector's length: codes that decode farther apart than this are of another vector."""

@@ -66,8 +66,8 @@ class CheckResult:
     @property
     def broken(self) -> str:
         """What is wrong with the index itself, so that its figures are no baseline; empty if nothing."""
-        wrong = (f"{line.name}: {line.text}" for line in self.lines if line.status == "fail")
-        return next((text for text in wrong if text.split(":")[0] in STRUCTURE), "")
+        wrong = (line for line in self.lines if line.status == "fail" and line.name in STRUCTURE)
+        return next((f"{line.name}: {line.text}" for line in wrong), "")
 
     @property
     def passed(self) -> bool:

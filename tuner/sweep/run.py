@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tuner.journal import Journal, peak_rss_bytes
 from tuner.machine import (
     describe_machine,
     describe_versions,
+    now,
     place_arrays_like_an_index,
     return_memory_promptly,
     use_threads,
@@ -284,7 +284,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         versions=describe_versions(),
         warnings=tuple(warnings),
         advice=tuple(advice),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
     )
     yield Finished(result)
     return result
