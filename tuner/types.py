@@ -69,6 +69,9 @@ class Options:
         threads: for building and for exact truth; 0 means all cores.
         time_budget_s: wall seconds for the whole run, or None.
         n_queries: held-out queries when no query file is given; None chooses.
+        exhaustive: build and measure every configuration natively.
+        native: measure these codecs alone, with graphs that faiss builds, as other engines do; empty derives
+            graphs and measures whatever could win.
     """
 
     recall: float
@@ -86,6 +89,7 @@ class Options:
     rerank_store: StoreAt = "memory"
     baseline: Literal["graph", "hnswlib"] = "graph"
     exhaustive: bool = False
+    native: tuple[str, ...] = ()
     space: Space = field(default_factory=Space)
 
 
@@ -433,6 +437,21 @@ class Result:
     advice: tuple[str, ...] = ()
     created: str = ""
     schema_version: int = SCHEMA_VERSION
+
+
+# ---------------------------------------------------------------- a verdict, line by line
+
+
+Status: TypeAlias = Literal["pass", "fail", "info", "warn"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at; only ``fail`` makes the whole fail."""
+
+    name: str
+    status: Status
+    text: str
 
 
 # ---------------------------------------------------------------- events of a running sweep

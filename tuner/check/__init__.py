@@ -2,7 +2,8 @@
 
 from tuner.check.frozen import Frozen, freeze, read_frozen, write_frozen
 from tuner.check.run import CheckOptions, check
-from tuner.check.verdict import CheckResult, Limits, Line
+from tuner.check.verdict import CheckResult, Limits
+from tuner.types import Line
 
 __all__ = [
     "CheckOptions",

@@ -21,7 +21,6 @@ from tuner.check.subject import (
 from tuner.check.verdict import (
     CheckResult,
     Limits,
-    Line,
     Use,
     growth_line,
     power_line,
@@ -45,7 +44,7 @@ from tuner.recall import exact_distances, is_right, summarize
 from tuner.sweep.prepare import pose, prepared_base, split
 from tuner.sweep.problem import Problem
 from tuner.timing import BLOCK, interleave
-from tuner.types import Event, Note, Profile, QuerySet
+from tuner.types import Event, Line, Note, Profile, QuerySet
 
 LOWERED = (2 / 3, 0.4, 0.2)
 """Shares of ef_search at which lost hits are looked at, until there are some."""

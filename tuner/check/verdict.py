@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isinf
-from typing import Any, Literal
+from typing import Any
 
 from tuner.check.frozen import Frozen
 from tuner.paired import POWER, Drop, Power
-from tuner.types import Recall
+from tuner.types import Line, Recall
 
 STRUCTURE = ("configuration", "graph", "content", "index used")
 """Lines that judge the index itself, not its figures."""
-Status = Literal["pass", "fail", "info", "warn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +27,6 @@ class Limits:
     recall: float = 0.005
     ndis: float = 0.20
     memory: float = 0.05
-
-
-@dataclass(frozen=True)
-class Line:
-    """One thing that was looked at; only ``fail`` makes the check fail."""
-
-    name: str
-    status: Status
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

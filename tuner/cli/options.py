@@ -40,6 +40,8 @@ OPTIONS = (
     _path("--space", metavar="YAML", help="What to sweep, as in configs/quick.yaml.  [default: everything]"),
     _value("--rerank-store", type=_stores, default="memory", help="Where re-ranking vectors live."),
     _value("--baseline", type=_baselines, default="graph", help="What the gain is measured against."),
+    click.option("--target", metavar="ENGINE", help="Tune for this engine, and in it where it runs."),
+    _path("--sweep", "earlier", metavar="REPORT", help="With --target: take M from this report.json."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),
     _value("--seed", type=int, default=0, help="Of everything that is drawn."),
     _value("--threads", type=int, default=0, help="To build with; 0 is all cores. Latency is always of one."),

@@ -10,8 +10,10 @@ import click
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
+from tuner.cli.target import refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors, open_vectors
+from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
 from tuner.sweep import plan, sweep
@@ -37,6 +39,8 @@ def run(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    target: str | None,
+    earlier: Path | None,
     **chosen: Any,
 ) -> int:
     """Find M, efConstruction, efSearch, quantizer, dimension cut and re-ranking for the vectors in FILE.
@@ -46,11 +50,20 @@ def run(
     """
     options = to_options(**chosen)
     refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
+    as_default = out is None
     out = out or Path("tune-out", Path(file).stem)
     work = work or out / "work"
     base = open_vectors(file, "base")
     asked = open_vectors(queries, "queries") if queries else None
     check_inputs(base, asked, options)
+    if target is not None:
+        refuse_with_target(resume=resume, dry_run=dry_run, exhaustive=options.exhaustive)
+        out = out / target if as_default else out
+        return run_target(
+            find_engine(target), base, asked, options, out, earlier=earlier, as_json=as_json, quiet=quiet
+        )
+    if earlier is not None:
+        raise InputError("--sweep is for --target: name an engine, or leave it out")
     if dry_run:
         click.echo("\n".join(plan(base, asked, options, work).lines))
         return 0

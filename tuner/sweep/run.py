@@ -65,6 +65,7 @@ from tuner.sweep.workbench import Workbench
 from tuner.timing import call_overhead_s
 from tuner.types import (
     Baseline,
+    Ceiling,
     Cost,
     Event,
     Finished,
@@ -190,7 +191,8 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(study_codecs, problem, pool, links, curves, stand_in),
     )
     del pool, stand_in  # and the codes with it
-    make_bench = NativeBench if options.exhaustive else Workbench
+    native = options.exhaustive or bool(options.native)
+    make_bench = NativeBench if native else Workbench
     bench = make_bench(problem, links, study.trained)
     reference = yield from journal.stage(
         "reference",
@@ -202,7 +204,8 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     if options.exhaustive and isinstance(bench, NativeBench):
         measured = yield from measure_everything(journal, problem, bench, curves, study)
     else:
-        measured = yield from measure_frontier(journal, problem, bench, curves, study, warnings)
+        asked_for = replace(study, ceilings=_of_codecs(study.ceilings, options.native))
+        measured = yield from measure_frontier(journal, problem, bench, curves, asked_for, warnings)
     raised: tuple[OperatingPoint, ...] = ()
     if measured and not any(p.reaches_target for p in measured) and problem.best_bound >= options.recall:
         raised = yield from journal.stage(
@@ -240,7 +243,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     ordinary: float | None = None
     if answer.found:
         chosen = answer.points[answer.named[options.prefer]]
-        baseline = graph_baseline(reference, timed.reference, chosen, native=options.exhaustive)
+        baseline = graph_baseline(reference, timed.reference, chosen, native=native)
         if options.baseline == "hnswlib":
             baseline = yield from journal.stage(
                 "baseline",
@@ -308,6 +311,10 @@ def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[
         "options": msgspec.json.encode(settings).decode(),
         "versions": msgspec.json.encode(describe_versions()).decode(),
     }
+
+
+def _of_codecs(ceilings: tuple[Ceiling, ...], codecs: tuple[str, ...]) -> tuple[Ceiling, ...]:
+    return tuple(ceiling for ceiling in ceilings if not codecs or ceiling.codec in codecs)
 
 
 def _tell_profile(profile: Profile) -> Generator[Event, None, None]:
@@ -391,7 +398,7 @@ def cost_of(
         wall_s=sum(cost.wall_s for cost in counted),
         cpu_s=cpu,
         peak_rss_bytes=peak_bytes,
-        n_graph_builds=1 + (_native_builds(measured) if options.exhaustive else 0),
+        n_graph_builds=1 + (_native_builds(measured) if options.exhaustive or options.native else 0),
         n_indexes_measured=len(measured),
         stages=tuple(journal.costs),
         ordinary_build_cpu_s=ordinary_cpu_s,

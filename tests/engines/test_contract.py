@@ -1,0 +1,139 @@
+"""What every engine that runs must keep: rows in, right neighbours out, truth told, nothing left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import finish, scores
+from installed import needs
+
+from tuner.data.vectors import open_vectors
+from tuner.engines import Apart, Engine, Place, Settings, find_engine, problems
+from tuner.engines.registry import OURS
+from tuner.types import FloatArray, Metric
+
+RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
+N, NQ, D, K = 2_000, 60, 64, 10
+
+
+def test_eleven_engines_run_here() -> None:
+    assert len(RUNNABLE) == 11
+
+
+def world(metric: Metric) -> tuple[FloatArray, FloatArray, Any]:
+    """Clustered rows of very different lengths, so that a swapped metric or a lost normalisation shows."""
+    rng = np.random.default_rng(7)
+    centres = rng.standard_normal((40, D))
+    x = centres[rng.integers(40, size=N)] + 0.7 * rng.standard_normal((N, D))
+    x *= rng.uniform(0.4, 2.5, (N, 1))
+    queries = centres[rng.integers(40, size=NQ)] + 0.7 * rng.standard_normal((NQ, D))
+    rows, asked = np.asarray(x, dtype=np.float32), np.asarray(queries, dtype=np.float32)
+    return rows, asked, np.argsort(-scores(metric, rows, asked), axis=1)[:, :K]
+
+
+def settings(
+    engine: Engine, codec: str, metric: Metric, *, ef_search: int, oversampling: int = 1
+) -> Settings:
+    return Settings(
+        engine=engine.name,
+        codec=codec,
+        d=D,
+        metric=metric,
+        k=K,
+        M=16,
+        ef_construction=100,
+        ef_search=ef_search,
+        oversampling=oversampling,
+    )
+
+
+def recall(ids: Any, truth: Any) -> float:
+    return (
+        float(np.mean([len(set(a) & set(b)) for a, b in zip(ids.tolist(), truth.tolist(), strict=True)])) / K
+    )
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_float32_finds_the_neighbours_in_every_metric_it_has(
+    name: str, metric: Metric, tmp_path: Path
+) -> None:
+    needs(name)
+    engine = find_engine(name)
+    what = settings(engine, engine.capabilities.codecs[0].name, metric, ef_search=150)
+    if metric not in engine.capabilities.metrics:
+        assert problems(engine, what)
+        return
+    x, queries, truth = world(metric)
+    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+        finish(apart.load(open_vectors(x, "base"), None))
+        assert recall(apart.search(queries, K).ids, truth) > 0.97
+        applied = apart.applied()
+        assert applied.n_indexed in (N, None)
+        assert applied.metric in (metric, None)
+        assert applied.M in (16, None)
+        assert applied.ef_construction in (100, None)
+        assert apart.index_bytes() > 4 * D * N
+        assert applied.index_used in (True, None)
+    assert [path.name for path in tmp_path.iterdir() if path.is_socket()] == []
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_ef_takes_effect_and_can_be_starved(name: str, tmp_path: Path) -> None:
+    needs(name)
+    engine = find_engine(name)
+    metric = engine.capabilities.metrics[0]
+    x, queries, truth = world(metric)
+    what = replace(
+        settings(engine, engine.capabilities.codecs[0].name, metric, ef_search=150), M=4, ef_construction=16
+    )
+    what = replace(what, M=max(4, engine.capabilities.M[0]))
+    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+        finish(apart.load(open_vectors(x, "base"), None))
+        found = []
+        for ef_search in (150, engine.capabilities.starved_ef):
+            apart.set_search(ef_search, 1)
+            found.append((apart.search(queries, 1).ids == truth[:, :1]).mean())
+    assert found[1] < found[0] - 0.05
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
+    needs(name)
+    engine = find_engine(name)
+    can = engine.capabilities
+    sizes = {}
+    for number, codec in enumerate(can.codecs):
+        metric = codec.metrics[0] if codec.metrics[0] in can.metrics else can.metrics[0]
+        over = min(4, can.oversampling[1]) if codec.oversampling else 1
+        what = settings(engine, codec.name, metric, ef_search=150, oversampling=over)
+        if problems(engine, what):
+            continue
+        x, queries, truth = world(metric)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Apart(what, Place(folder=folder, n=N)) as apart:
+            finish(apart.load(open_vectors(x, "base"), None))
+            applied = apart.applied()
+            assert applied.codec in (codec.name, None)
+            sizes[codec.name] = apart.index_bytes()
+            fine = recall(apart.search(queries, K).ids, truth)
+            assert fine > (0.9 if codec.bits >= 8 else 0.4 if codec.oversampling else 0.2)
+            told = applied.codec is not None
+        smaller = codec.bits <= 8 and sizes[codec.name] < 0.75 * sizes[can.codecs[0].name]
+        assert told or smaller or codec.bits > 8, f"{codec.name}: neither said nor seen"
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_an_engine_file_imports_nothing_of_the_engine_before_it_is_opened(name: str) -> None:
+    modules = [
+        module for module in find_engine(name).capabilities.modules if module not in ("faiss", "hnswlib")
+    ]
+    code = f"import sys, tuner.engines.{name}; sys.exit(any(m in sys.modules for m in {modules!r}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

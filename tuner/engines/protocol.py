@@ -1,0 +1,264 @@
+"""The contract between the tuner and a vector engine. An engine is one file with one ``ENGINE``.
+
+What an engine file promises:
+
+- ``ENGINE.capabilities`` is data: what the engine can express, its bounds, its silent fallbacks. Nothing in
+  the file imports the engine's packages until ``check`` or ``open`` is called.
+- ``ENGINE.body(settings)`` renders the whole configuration in the engine's own language: a dict that becomes
+  JSON, or text of SQL or Python. It is a pure function of ``settings``, complete (ef and oversampling always
+  as numbers, never left to a default), and the same strings are what ``open`` sends to the engine.
+- ``ENGINE.check(settings)`` asks the vendor's own client or schema, offline, and raises ``InputError`` for
+what
+  it refuses. Bounds in ``capabilities`` are checked before, for every engine alike: vendors' models let
+  ``m = -5`` pass.
+- ``ENGINE.open(settings, place)`` starts or joins the engine and returns a ``Running`` index, still empty.
+  None for engines that cannot run on a development machine.
+
+What a ``Running`` promises: vectors as the user has them come in blocks through ``add`` with ids 0..n-1, then
+``build`` once; ``search`` answers one query at a time as the engine's users do it; ``applied`` reads back
+what *the engine* says it did and never repeats what it was asked to do; a fact that the engine does not tell
+is None. ``index_bytes`` is a reading too. ``close`` removes everything that was made, also after a failure
+half-way and when called twice. It runs in a process of its own (``tuner.engines.apart``), with one CPU
+thread for searching. Servers listen on loopback or a unix socket only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.types import FloatArray, IdArray, Metric
+
+Language: TypeAlias = Literal["json", "sql", "python", "java", "vespa"]
+ALL_METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
+NO_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineCodec:
+    """One way in which an engine stores vectors in its index.
+
+    Attributes:
+        name: the engine's own.
+        nearest: faiss's codec that predicts it best, in ``tuner.space``'s spelling; what the sweep models it
+            by.
+        bits: a dimension takes so many in the index.
+        oversampling: whether the engine fetches more candidates and re-scores them on exact vectors.
+        metrics: that it works for.
+        multiple_of: d must be a multiple of it.
+        least_d, most_d: bounds of d with this codec.
+        note: how it differs from ``nearest``, or what must be known.
+    """
+
+    name: str
+    nearest: str
+    bits: float
+    oversampling: bool = False
+    metrics: tuple[Metric, ...] = ALL_METRICS
+    multiple_of: int = 1
+    least_d: int = 1
+    most_d: int = 65_535
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What the engine takes when the user says nothing: the index that most of its users have."""
+
+    codec: str
+    M: int
+    ef_construction: int
+    ef_search: int
+    oversampling: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What an engine can express, as data.
+
+    Attributes:
+        name: on the command line, and of the extra that brings it.
+        title: for people.
+        language: of an exported file.
+        codecs: the first one keeps float32.
+        M, ef_construction, ef_search, oversampling: smallest and largest value, inclusive.
+        ef_construction_per_M: ``ef_construction`` is at least this many times M.
+        most_candidates: limit on ``k * oversampling``, or None.
+        ef_covers_candidates: whether ``ef_search`` must be at least ``k * oversampling``.
+        starved_ef: smallest ef_search that a search for one neighbour may have.
+        packages: requirement strings that ``pip install`` needs, to run it or else to validate with.
+        modules: import names that show that they are there.
+        runs: how it runs on a development machine.
+        tested: what was really run or read, with versions; it stands in exported files.
+        M_means: where it is not what hnswlib means (level 0 holds 2M links).
+        counts_oversampling: what the engine's number means.
+        fallbacks: where it silently does something else.
+        bytes_are: what ``index_bytes`` reads.
+        licence: of what ``packages`` install, where it is not a permissive one.
+        takes_address: option that names the user's own server, empty if there is none.
+    """
+
+    name: str
+    title: str
+    language: Language
+    codecs: tuple[EngineCodec, ...]
+    defaults: Defaults
+    tested: str
+    runs: Literal["library", "embedded", "server", "no"]
+    packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ALL_METRICS
+    M: tuple[int, int] = (2, 128)
+    ef_construction: tuple[int, int] = (4, NO_LIMIT)
+    ef_construction_per_M: float = 0.0
+    ef_search: tuple[int, int] = (1, NO_LIMIT)
+    oversampling: tuple[int, int] = (1, 100)
+    most_candidates: int | None = None
+    ef_covers_candidates: bool = False
+    starved_ef: int = 1
+    most_dims: int = 65_535
+    M_means: str = ""
+    counts_oversampling: str = "it has none"
+    fallbacks: tuple[str, ...] = ()
+    bytes_are: str = ""
+    licence: str = ""
+    takes_address: Literal["", "dsn", "url"] = ""
+
+    def codec(self, name: str) -> EngineCodec | None:
+        """Return the codec of that name, or None."""
+        return next((codec for codec in self.codecs if codec.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One index in one engine, with everything that a search needs.
+
+    Attributes:
+        codec: the engine's own name of it.
+        oversampling: candidates re-scored on exact vectors, as a multiple of k; 1 re-scores nothing.
+        variant: the engine's version line where its language differs between them ("2.19", "3.6"), else
+            empty.
+    """
+
+    engine: str
+    codec: str
+    d: int
+    metric: Metric
+    k: int
+    M: int
+    ef_construction: int
+    ef_search: int
+    oversampling: int = 1
+    variant: str = ""
+
+    @property
+    def candidates(self) -> int:
+        """Neighbours fetched before re-scoring."""
+        return self.k * self.oversampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What the engine itself says of an index that was built; None where it does not tell.
+
+    Attributes:
+        n_indexed: vectors that the index answers from (the engine's "indexed" reading, not rows in a table).
+        version: of the engine.
+        index_used: whether the engine's plan of a search names the index.
+    """
+
+    version: str
+    n_indexed: int | None = None
+    codec: str | None = None
+    metric: Metric | None = None
+    M: int | None = None
+    ef_construction: int | None = None
+    ef_search: int | None = None
+    index_used: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a batch of searches gave.
+
+    Attributes:
+        ids: (nq, k) int64, -1 where fewer were returned.
+        seconds: (nq,) float64 of each search, the client's call included.
+    """
+
+    ids: IdArray
+    seconds: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an index is made.
+
+    Attributes:
+        folder: an empty folder for the engine's files, removed by the caller afterwards.
+        address: of the user's own server (a DSN or URL), or None to start one.
+        name: of the table, collection or index.
+        replace: whether one of that name may be dropped.
+        threads: to build with.
+        n: vectors that will come.
+    """
+
+    folder: Path
+    name: str = "tune_items"
+    address: str | None = field(default=None, repr=False)
+    replace: bool = False
+    threads: int = 1
+    n: int = 0
+
+
+@runtime_checkable
+class Running(Protocol):
+    """One index in a running engine; see the module for what it promises."""
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Load rows (m, d) float32 as the user has them, with ids ``first``, ``first + 1`` and so on."""
+
+    def build(self) -> None:
+        """Make the index, and return when the engine says that it is complete."""
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Search with these from now on."""
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Return up to k ids for one query (d,), nearest first."""
+        raise NotImplementedError
+
+    def applied(self) -> Applied:
+        """Return what the engine says it did."""
+        raise NotImplementedError
+
+    def index_bytes(self) -> int:
+        """Return the bytes of the index as ``Capabilities.bytes_are`` says."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Remove what was made, stop what was started. May be called twice, and after a failure."""
+
+
+def no_check(settings: Settings) -> None:
+    """Accept: the bounds of ``Capabilities`` are all there is to check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """An engine file's one public object."""
+
+    capabilities: Capabilities
+    body: Callable[[Settings], dict[str, Any] | str]
+    check: Callable[[Settings], None] = no_check
+    open: Callable[[Settings, Place], Running] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name on the command line."""
+        return self.capabilities.name
