@@ -17,10 +17,13 @@ from typing import Any
 import click
 
 from benchmarks.launch import ROOT
-from tuner.engines import engine_names, find_engine, missing_modules
+from tuner.engines import Settings, engine_names, find_engine, missing_modules
 from tuner.engines.files import suffix
 from tuner.journal import write_atomically
+from tuner.live.target import predicted
 from tuner.machine import describe_machine, describe_versions, now
+from tuner.report import result_from_json
+from tuner.types import Result
 
 TUNE = "from tuner.cli.main import main; main()"
 HEAD = r"""| engine | chosen in the engine | predicted by faiss's nearest codec | measured | verified again |
@@ -56,8 +59,9 @@ def main(base: Path, queries: Path, out: Path, names: str, recall: float, rows: 
             click.echo(
                 f"{name}: {found['status']}, {found['verify'].get('headline', found.get('error', ''))}"
             )
+    plain = _plain(base, queries, recall, out / "work" / "plain")
     found = {name: json.loads(path.read_text()) for name in chosen if (path := out / f"{name}.json").exists()}
-    write_atomically(out / "table.md", table(found, base, queries, recall).encode())
+    write_atomically(out / "table.md", table(found, base, queries, plain).encode())
     click.echo(f"{out / 'table.md'}")
 
 
@@ -100,11 +104,27 @@ def _tune(arguments: list[str], *, out_only: bool = False) -> tuple[int, str]:
     return done.returncode, done.stdout if out_only else done.stderr.strip() or done.stdout
 
 
-def table(found: dict[str, dict[str, Any]], base: Path, queries: Path, recall: float) -> str:
+def _plain(base: Path, queries: Path, recall: float, folder: Path) -> Result:
+    """Return the report of a sweep of everything, whose ceilings and curves predict any engine's settings."""
+    report = folder / "report.json"
+    if not report.exists():
+        code, said = _tune(
+            ["--recall", str(recall), "--queries", str(queries), "--out", str(folder), "--quiet", str(base)]
+        )
+        if code != 0:
+            raise SystemExit(said)
+    return result_from_json(report.read_bytes())
+
+
+def table(found: dict[str, dict[str, Any]], base: Path, queries: Path, plain: Result) -> str:
     """Return all answers as Markdown."""
     machine, versions = describe_machine(), describe_versions()
+    for answer in found.values():
+        for point in [*answer.get("points", []), *([answer["chosen"]] if answer.get("chosen") else [])]:
+            _predict(answer["engine"], point, plain)
     rows = [_row(answer) for answer in found.values()]
     codecs = [line for answer in found.values() for line in _codec_rows(answer)]
+    recall = plain.options.recall
     return (
         f"# Every engine on {base.parent.name}/{base.name}, target {recall:g}\n\n"
         f"`python -m benchmarks.engines {base.name} {queries.name}`, {now()}, {machine['processor']}, "
@@ -121,6 +141,12 @@ def table(found: dict[str, dict[str, Any]], base: Path, queries: Path, recall: f
         + CODECS
         + "".join(codecs)
     )
+
+
+def _predict(name: str, point: dict[str, Any], plain: Result) -> None:
+    settings = Settings(**point["settings"])
+    n = plain.profile.n - len(plain.queries.held_out_rows)
+    point["predicted_recall"], point["predicted_bytes"] = predicted(find_engine(name), settings, plain, n)
 
 
 def _row(answer: dict[str, Any]) -> str:

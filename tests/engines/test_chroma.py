@@ -65,7 +65,7 @@ def test_another_ef_search_takes_effect_only_because_the_collection_is_opened_ag
     needs("chroma")
     running = built(ASKED, tmp_path)
     wide = recall(running)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="legacy embedding function"):
         running.collection.modify(configuration=changed_search(1))
     assert recall(running) == wide
     assert running.applied().ef_search == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,8 @@ def test_what_was_not_verified_says_so_in_the_file(name: str) -> None:
     ("field", "value"), [("M", -5), ("ef_construction", 0), ("ef_search", 0), ("oversampling", 0), ("d", 0)]
 )
 def test_a_number_out_of_range_is_refused_by_name(name: str, field: str, value: int) -> None:
-    wrong = replace(settings(name), **{field: value})
+    changed: dict[str, Any] = {field: value}
+    wrong = replace(settings(name), **changed)
     assert any(
         sentence.startswith(f"{field} is {value}, and it takes")
         for sentence in problems(find_engine(name), wrong)

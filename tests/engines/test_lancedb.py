@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,10 @@ CODECS = [codec.name for codec in CAPABILITIES.codecs]
 
 
 @pytest.fixture(autouse=True)
-def _threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the environment as it was."""
     for name in ("LANCE_CPU_THREADS", "RAYON_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
-    yield
 
 
 def loaded(settings: Settings, folder: Path) -> RunningLanceDB:

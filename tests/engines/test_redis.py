@@ -83,7 +83,7 @@ def test_a_wrong_url_is_one_sentence(tmp_path: Path) -> None:
 
 def test_in_a_users_server_only_our_own_keys_go(tmp_path: Path) -> None:
     needs("redis")
-    import redis  # noqa: PLC0415 - not always installed
+    import redis
 
     assert ENGINE.open is not None
     server = Server(tmp_path)

@@ -1,4 +1,4 @@
-"""``tune --target``, ``tune export`` and ``tune verify`` from end to end, on engines that are always there."""
+"""``tune --target``, ``tune export`` and ``tune verify`` end to end, on engines that are always there."""
 
 from __future__ import annotations
 

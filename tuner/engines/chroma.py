@@ -169,7 +169,7 @@ class RunningChroma:
         self.search(np.ones(self.settings.d, dtype=np.float32), 1)  # reads the graph from its files
 
     def _keep_configuration(self) -> None:
-        """Keep the configuration of the opened collection: modify changes the collection's, not its effect."""
+        """Keep the configuration as it is at opening: modify changes it later, without effect."""
         self.opened = dict(self.collection.configuration_json.get("hnsw") or {})
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from tuner.curves import curves_of
 from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
@@ -299,9 +301,11 @@ def predicted(engine: Engine, settings: Settings, result: Result, n: int) -> tup
     size = n * (ceiling.code_bytes + 2 * 4 * settings.M)
     if curve is None:
         return None, size
-    by_factor = ceiling.recall_with.get("fp32", {}) if settings.oversampling > 1 else ceiling.recall_at
-    best = by_factor.get(settings.oversampling)
-    return (None if best is None else best * curve.recall_at(settings.ef_search)), size
+    known = {1: ceiling.recall_at[1]} | ceiling.recall_with.get("fp32", ceiling.recall_at)
+    factors = sorted(known)
+    # engines take factors between those of the sweep
+    best = float(np.interp(settings.oversampling, factors, [known[factor] for factor in factors]))
+    return best * curve.recall_at(settings.ef_search), size
 
 
 def _claims(result: Result, chosen: EnginePoint) -> Claims:
