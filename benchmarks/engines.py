@@ -20,7 +20,7 @@ from benchmarks.launch import ROOT
 from tuner.engines import Settings, engine_names, find_engine, missing_modules
 from tuner.engines.files import suffix
 from tuner.journal import write_atomically
-from tuner.live.target import predicted
+from tuner.live.bench import predicted
 from tuner.machine import describe_machine, describe_versions, now
 from tuner.report import result_from_json
 from tuner.types import Result
@@ -128,12 +128,11 @@ def table(found: dict[str, dict[str, Any]], base: Path, queries: Path, plain: Re
     return (
         f"# Every engine on {base.parent.name}/{base.name}, target {recall:g}\n\n"
         f"`python -m benchmarks.engines {base.name} {queries.name}`, {now()}, {machine['processor']}, "
-        f"{machine['cores']} cores, faiss {versions['faiss']}. Predicted: the sweep's surface for faiss's "
-        "nearest "
-        "codec at the same settings, bytes as faiss would take them. Measured: in the engine, on the queries "
-        "that "
-        "chose nothing; verified again: `tune verify` in a fresh process, with a newly built index. The last "
-        "columns "
+        f"{machine['cores']} cores, faiss {versions['faiss']}. Predicted: the surface of one plain sweep for "
+        "faiss's "
+        "nearest codec at the same settings, bytes as faiss would take them. Measured: in the engine, on the "
+        "queries that chose nothing; verified again: `tune verify` in a fresh process, with a newly built "
+        "index. The last columns "
         "are the engine's own default at the same target over what was chosen, timed in turns.\n\n"
         + HEAD
         + "".join(rows)
@@ -162,9 +161,8 @@ def _row(answer: dict[str, Any]) -> str:
         usual = (f"{beside['memory_ratio']:.2f} x{missed}", f"{beside['latency_ratio']:.2f} x")
     return (
         f"| {version} | {_settings(point)} | {_share(point['predicted_recall'])} | "
-        f"{_recall(point['validated'])} | "
-        f"{verdict.get('verdict', '-')}: {_recall(again)} | {_mb(point['predicted_bytes'])} | "
-        f"{_mb(point['index_bytes'])} | {usual[0]} | {usual[1]} |\n"
+        f"{_recall(point['validated'])} | {verdict.get('verdict', '-')}: {_recall(again)} | "
+        f"{_mb(point['predicted_bytes'])} | {_mb(point['index_bytes'])} | {usual[0]} | {usual[1]} |\n"
     )
 
 
@@ -179,9 +177,8 @@ def _codec_rows(answer: dict[str, Any]) -> list[str]:
         scored = f", x{settings['oversampling']}" if settings["oversampling"] > 1 else ""
         rows.append(
             f"| {answer['engine']} | {settings['codec']} ({codec.nearest if codec else '-'}) | "
-            f"{settings['M']}, "
-            f"{settings['ef_search']}{scored} | {_share(ahead)} | {_recall(point['validated'])} | "
-            f"{difference} |\n"
+            f"{settings['M']}, {settings['ef_search']}{scored} | {_share(ahead)} | "
+            f"{_recall(point['validated'])} | {difference} |\n"
         )
     return [
         *rows,

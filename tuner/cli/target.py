@@ -127,9 +127,8 @@ def sentences(engine: Engine, result: TargetResult) -> list[str]:
         claims = result.exported.claims
         return [
             f"{can.title} does not run here: {claims.label} was measured in {claims.measured_in} with native "
-            "graphs, "
-            f"recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}); NOT verified on a running "
-            "server"
+            f"graphs, recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}); NOT verified on a "
+            "running server"
         ]
     if result.chosen is None:
         best = max((point.validated.mean for point in result.points), default=None)
@@ -138,9 +137,8 @@ def sentences(engine: Engine, result: TargetResult) -> list[str]:
     chosen, beside = result.chosen, result.beside
     lines = [
         f"{can.title}: {chosen.settings.codec} with M={chosen.settings.M} and "
-        f"ef_search={chosen.settings.ef_search} "
-        f"reaches recall {chosen.validated.mean:.4f} (at least {chosen.validated.lower:.4f}), measured in "
-        f"{chosen.applied.version}"
+        f"ef_search={chosen.settings.ef_search} reaches recall {chosen.validated.mean:.4f} (at least "
+        f"{chosen.validated.lower:.4f}), measured in {chosen.applied.version}"
     ]
     if beside is not None and beside.point.reaches_target:
         lines.append(

@@ -94,8 +94,7 @@ def settings_of(engine: Engine, result: Result, point: OperatingPoint, variant: 
     raise InputError(
         f"{can.title} cannot express {label} ({why_not}); the nearest measured point that it can is number "
         f"{result.points.index(near)}, {near.configuration.label} with ef_search={near.ef_search}: export "
-        "that with "
-        f"--point {result.points.index(near)}, or tune with --target {can.name}"
+        f"that with --point {result.points.index(near)}, or tune with --target {can.name}"
     )
 
 

@@ -160,8 +160,7 @@ def _check_unchanged(path: Path, text: str, expected: str) -> None:
         if found.rstrip() != wanted.rstrip():
             raise InputError(
                 f"{path}, line {number}: {_short(found)} stands where its settings say {_short(wanted)}: "
-                "what is "
-                "verified must be what the file says, so export it again instead of editing it"
+                "what is verified must be what the file says, so export it again instead of editing it"
             )
 
 

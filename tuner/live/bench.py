@@ -1,0 +1,133 @@
+"""One engine at work for the tuner: an index built, searched, timed, and its defaults beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from tuner.curves import curves_of
+from tuner.engines import Apart, Capabilities, Engine, EngineDiedError, Place, Settings, problems
+from tuner.live.points import Beside, EnginePoint
+from tuner.live.problem import Questions
+from tuner.live.tuned import find, interleaved_ratio, point_of
+from tuner.steps import scaled
+from tuner.types import Event, Progress, Result, StageFinished, StageStarted, Steps, Warned
+
+T = TypeVar("T")
+LOADING = 0.7
+"""Share of an index's time that loading and building are taken to be, on the progress line."""
+DEFAULTS = "defaults"
+
+
+def shown(name: str, steps: Steps[T]) -> Generator[Event, None, T]:
+    """Yield the shares of ``steps`` as progress of the stage ``name``; return its result."""
+    while True:
+        try:
+            yield Progress(name, next(steps))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One engine, the questions it is asked, and where it works.
+
+    Attributes:
+        result: the sweep whose surface predicts.
+        work: scratch folder.
+        threads: to build with.
+    """
+
+    engine: Engine
+    asked: Questions
+    result: Result
+    work: Path
+    threads: int
+
+    @property
+    def can(self) -> Capabilities:
+        """What the engine can express."""
+        return self.engine.capabilities
+
+    @property
+    def most_ef(self) -> int:
+        """Largest ef_search that is tried."""
+        return min(self.can.ef_search[1], self.asked.problem.options.space.ef_search_max)
+
+    def place(self, name: str) -> Place:
+        """Return a folder of its own for an index."""
+        folder = self.work / f"engine-{name.replace('/', '-')}"
+        folder.mkdir(parents=True)
+        return Place(folder=folder, threads=self.threads, n=self.asked.n)
+
+    def measured(
+        self, apart: Apart, what: Settings, first_factor: int, name: str = ""
+    ) -> Generator[Event, None, tuple[EnginePoint, bool]]:
+        """Yield events; return a codec's point, and whether ef_search was raised for the held-out half."""
+        name, asked = name or what.codec, self.asked
+        load_s = yield from shown(name, scaled(apart.load(asked.vectors, asked.rows), 0.0, LOADING))
+        searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, first_factor)
+        found = yield from shown(name, scaled(searching, LOADING, 1.0))
+        ahead = predicted(self.engine, found.settings, self.result, asked.n)
+        return point_of(apart, found, asked, self.most_ef, load_s, ahead)
+
+    def beside(self, mine: Apart, chosen: EnginePoint) -> Generator[Event, None, Beside | None]:
+        """Yield events; return the engine's defaults at this target, None if they do not fit the data."""
+        can, usual = self.can, self.can.defaults
+        what = replace(
+            chosen.settings,
+            codec=usual.codec,
+            M=usual.M,
+            ef_construction=usual.ef_construction,
+            ef_search=max(usual.ef_search, chosen.settings.k),
+            oversampling=usual.oversampling,
+        )
+        if problems(self.engine, what):
+            return None
+        yield StageStarted(DEFAULTS, f"build {can.title}'s own default beside it")
+        try:
+            with Apart(what, self.place(DEFAULTS)) as theirs:
+                point, _ = yield from self.measured(theirs, what, usual.oversampling, DEFAULTS)
+                mine.set_search(chosen.settings.ef_search, chosen.settings.oversampling)
+                queries = self.asked.raw(self.asked.problem.validate)
+                ratio = interleaved_ratio(mine, theirs, queries, chosen.settings.k)
+        except EngineDiedError as error:
+            yield Warned(str(error))
+            return None
+        yield StageFinished(DEFAULTS, f"its default: {told(point)}", point.load_s, 0.0)
+        return Beside(point=point, memory_ratio=point.index_bytes / chosen.index_bytes, latency_ratio=ratio)
+
+
+def predicted(engine: Engine, settings: Settings, result: Result, n: int) -> tuple[float | None, int | None]:
+    """Return the recall and the bytes that faiss's nearest codec predicts for an engine's settings."""
+    codec = engine.capabilities.codec(settings.codec)
+    ceiling = next((c for c in result.ceilings if codec is not None and c.codec == codec.nearest), None)
+    curve = curves_of(result.curves).get(settings.M)
+    if ceiling is None or not ceiling.recall_at:
+        return None, None
+    size = n * (ceiling.code_bytes + 2 * 4 * settings.M)
+    if curve is None:
+        return None, size
+    known = {1: ceiling.recall_at[1]} | ceiling.recall_with.get("fp32", ceiling.recall_at)
+    factors = sorted(known)
+    # engines take factors between those of the sweep
+    best = float(np.interp(settings.oversampling, factors, [known[factor] for factor in factors]))
+    return best * curve.recall_at(settings.ef_search), size
+
+
+def told(point: EnginePoint) -> str:
+    """Return a point in one line."""
+    settings = point.settings
+    scored = f" re-scoring x{settings.oversampling}" if settings.oversampling > 1 else ""
+    reached = "" if point.reaches_target else ", misses the target"
+    return (
+        f"{settings.codec} M={settings.M} ef_search={settings.ef_search}{scored}: recall "
+        f"{point.validated.mean:.4f} (at least {point.validated.lower:.4f}), {point.index_bytes:,} bytes, "
+        f"{1e6 * point.latency.mean_s:,.0f} us"
+        f"{reached}; loaded and built"
+    )
