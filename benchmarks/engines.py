@@ -26,13 +26,14 @@ from tuner.report import result_from_json
 from tuner.types import Result
 
 TUNE = "from tuner.cli.main import main; main()"
-HEAD = r"""| engine | chosen in the engine | predicted by faiss's nearest codec | measured | verified again |
-bytes predicted | \ measured | its default: memory | time |
-|---|---|---|---|---|---|---|---|---|
-"""
-CODECS = """| engine | codec (nearest of faiss) | M, ef_search, re-scoring | recall predicted | measured |
-difference | |---|---|---|---|---|---|
-"""
+COLUMNS = (
+    *("engine", "chosen in the engine", "recall predicted by faiss's nearest codec", "recall measured"),
+    *("verified again", "bytes predicted", "bytes measured", "its default: memory", "its default: time"),
+)
+CODEC_COLUMNS = (
+    *("engine", "codec (nearest of faiss)", "M, ef_search, re-scoring", "recall predicted", "measured"),
+    "difference",
+)
 
 
 @click.command()
@@ -48,13 +49,12 @@ def main(base: Path, queries: Path, out: Path, names: str, recall: float, rows: 
     if rows is not None:
         base = _first_rows(base, rows, out)
     chosen = names.split(",") if names else [n for n in engine_names() if find_engine(n).open is not None]
-    sweep = out / "work" / chosen[0] / "sweep" / "report.json"
     for name in chosen:
         answer = out / f"{name}.json"
         if missing_modules(find_engine(name)):
             click.echo(f"{name}: not installed, left out")
         elif not answer.exists():
-            found = _run(name, base, queries, recall, out / "work" / name, sweep)
+            found = _run(name, base, queries, recall, out / "work" / name)
             write_atomically(answer, (json.dumps(found, indent=1) + "\n").encode())
             click.echo(
                 f"{name}: {found['status']}, {found['verify'].get('headline', found.get('error', ''))}"
@@ -74,11 +74,11 @@ def _first_rows(base: Path, rows: int, out: Path) -> Path:
     return path
 
 
-def _run(name: str, base: Path, queries: Path, recall: float, folder: Path, sweep: Path) -> dict[str, Any]:
+def _run(name: str, base: Path, queries: Path, recall: float, folder: Path) -> dict[str, Any]:
     """Return what the two commands said; all but the first engine take M from the first one's sweep."""
     started = time.perf_counter()
     arguments = ["--target", name, "--recall", str(recall), "--queries", str(queries), "--out", str(folder)]
-    if sweep.exists():
+    if (sweep := next(folder.parent.glob("*/sweep/report.json"), None)) is not None:
         arguments += ["--sweep", str(sweep)]
     code, said = _tune([*arguments, "--json", "--quiet", str(base)])
     found: dict[str, Any] = {"engine": name, "status": "failed", "tune_s": time.perf_counter() - started}
@@ -134,12 +134,16 @@ def table(found: dict[str, dict[str, Any]], base: Path, queries: Path, plain: Re
         "queries that chose nothing; verified again: `tune verify` in a fresh process, with a newly built "
         "index. The last columns "
         "are the engine's own default at the same target over what was chosen, timed in turns.\n\n"
-        + HEAD
+        + _head(COLUMNS)
         + "".join(rows)
         + "\n## Every codec that was built at full size\n\n"
-        + CODECS
+        + _head(CODEC_COLUMNS)
         + "".join(codecs)
     )
+
+
+def _head(columns: tuple[str, ...]) -> str:
+    return f"| {' | '.join(columns)} |\n" + "|---" * len(columns) + "|\n"
 
 
 def _predict(name: str, point: dict[str, Any], plain: Result) -> None:

@@ -211,8 +211,13 @@ def test_an_edited_file_is_refused_with_its_line(name: str, tmp_path: Path) -> N
     assert read_exported(path)[1].settings == settings
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
-    number = max(i for i, line in enumerate(lines) if str(settings.ef_search) in line)
-    lines[number] = lines[number].replace(str(settings.ef_search), "77")
+    number, value = max(
+        (i, value)
+        for value in map(str, (settings.ef_search, settings.d, settings.M))
+        for i, line in enumerate(lines)
+        if value in line
+    )
+    lines[number] = lines[number].replace(value, "77")
     path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(InputError, match=f"line {number + 1}: "):
         read_exported(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -31,7 +31,7 @@ class Screen(Console):
 def follow(events: Generator[Event, None, T], console: Console, *, quiet: bool) -> T:
     """Run ``events`` to their end, drawing each on ``console``, and return their result."""
     drawing = Drawing(console, live=console.is_terminal and not quiet, quiet=quiet)
-    with drawing.progress or nullcontext():
+    with closing(events), drawing.progress or nullcontext():
         while True:
             try:
                 drawing.show(next(events))

@@ -44,7 +44,11 @@ def engines(name: str | None) -> int:
     for title in ("engine", "runs here", "codecs (nearest of faiss)", "M", "ef_search", "re-scoring"):
         table.add_column(title, overflow="fold")
     for each in engine_names():
-        engine = find_engine(each)
+        try:
+            engine = find_engine(each)
+        except InputError as error:  # somebody's entry point: the others are still there
+            table.add_row(each, "-", str(error), "", "", "")
+            continue
         can = engine.capabilities
         there = "" if not missing_modules(engine) else ", not installed"
         table.add_row(

@@ -57,7 +57,7 @@ def run(
     asked = open_vectors(queries, "queries") if queries else None
     check_inputs(base, asked, options)
     if target is not None:
-        refuse_with_target(resume=resume, dry_run=dry_run, exhaustive=options.exhaustive)
+        refuse_with_target(options, resume=resume, dry_run=dry_run)
         out = out / target if as_default else out
         return run_target(
             find_engine(target), base, asked, options, out, earlier=earlier, as_json=as_json, quiet=quiet

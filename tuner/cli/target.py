@@ -17,16 +17,23 @@ from tuner.errors import InputError
 from tuner.journal import write_atomically
 from tuner.live import EnginePoint, TargetResult, tune_for
 from tuner.live.outputs import target_to_json
-from tuner.report import result_from_json, write_report
+from tuner.report import result_from_json
 from tuner.types import Options, Result
 
 HONEST_NO = 1
 SWEEP = "sweep"
 
 
-def refuse_with_target(*, resume: bool, dry_run: bool, exhaustive: bool) -> None:
+def refuse_with_target(options: Options, *, resume: bool, dry_run: bool) -> None:
     """Raise InputError for options that mean nothing beside --target."""
-    for name, given in (("--resume", resume), ("--dry-run", dry_run), ("--exhaustive", exhaustive)):
+    for name, given in (
+        ("--resume", resume),
+        ("--dry-run", dry_run),
+        ("--exhaustive", options.exhaustive),
+        ("--time-budget", options.time_budget_s is not None),
+        ("--rerank-store disk", options.rerank_store == "disk"),
+        ("--baseline hnswlib", options.baseline == "hnswlib"),
+    ):
         if given:
             raise InputError(f"{name} and --target exclude each other: leave one of them out")
 
@@ -64,8 +71,6 @@ def run_target(
         try:
             events = tune_for(engine, base, queries, options, sweep_out, work, known)
             result = follow(events, screen, quiet=quiet)
-            if known is None:
-                write_report(result.sweep, sweep_out)
             written = _write(engine, result, out)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -147,6 +152,7 @@ def sentences(engine: Engine, result: TargetResult) -> list[str]:
         )
     elif beside is not None:
         lines.append(
-            f"its own default does not reach the target at any ef_search: {beside.point.validated.mean:.4f}"
+            "its own default misses the target, with the margin that a held-out half needs: "
+            f"{beside.point.validated.mean:.4f}"
         )
     return lines

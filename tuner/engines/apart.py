@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -28,7 +29,10 @@ from tuner.errors import InputError, TunerError
 from tuner.types import FloatArray, IdArray, Steps
 
 BLOCK_ROWS = 2_000
-CLOSING_S = 30.0
+HOST = "import sys; sys.path[:] = filter(None, sys.path); from tuner.engines.host import main; main()"
+"""Without the current folder, in which an exported faiss.py would be taken for the package."""
+IDLE_S, CLOSING_S = 3.0, 30.0
+"""A child that works is interrupted after the first, and killed after the second."""
 LAST_WORDS = 2_000
 
 
@@ -57,11 +61,11 @@ class Apart:
         require_installed(engine)
         self.title = engine.capabilities.title
         self.n = place.n
-        self._secret = _password(place.address)
+        self._secrets = _secrets(place.address)
         ours, theirs = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "tuner.engines.host", str(theirs[0]), str(ours[1])],
+            [sys.executable, "-c", HOST, str(theirs[0]), str(ours[1])],
             pass_fds=(theirs[0], ours[1]),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -129,11 +133,13 @@ class Apart:
             return
         with suppress(OSError):
             self._calls.close()  # which the child reads as the end
-        try:
-            self._child.wait(CLOSING_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        for wait_s, then in ((IDLE_S, signal.SIGINT), (CLOSING_S, signal.SIGKILL)):
+            try:
+                self._child.wait(wait_s)
+                break
+            except subprocess.TimeoutExpired:
+                self._child.send_signal(then)
+        self._child.wait()
         self._answers.close()
         self._log.close()
 
@@ -150,8 +156,8 @@ class Apart:
         return cast("object", value)
 
     def _without_secret(self, text: str) -> str:
-        for word in (self._secret, unquote(self._secret)):
-            text = text.replace(word, "***") if word else text
+        for word in self._secrets:
+            text = text.replace(word, "***")
         return text
 
     def _last_words(self) -> str:
@@ -165,9 +171,10 @@ class Apart:
         return f"{ended}{': ' + self._without_secret(said[-1][:200]) if said else ''}"
 
 
-def _password(address: str | None) -> str:
-    """Return the password in a DSN or URL, which no message may repeat."""
+def _secrets(address: str | None) -> list[str]:
+    """Return what of a DSN or URL no message may repeat: passwords, as written and as meant."""
     if not address:
-        return ""
-    keyword = re.search(r"password\s*=\s*('[^']*'|\S+)", address)
-    return keyword[1].strip("'") if keyword else urlsplit(address).password or ""
+        return []
+    found = re.findall(r"password\s*=\s*('[^']*'|[^\s&]+)", address) + re.findall(r":([^:@/]+)@", address)
+    written = [word.strip("'") for word in found]
+    return sorted({*written, *map(unquote, written)} - {""}, key=len, reverse=True)

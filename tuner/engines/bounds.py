@@ -37,6 +37,8 @@ def problems(engine: Engine, settings: Settings) -> list[str]:
             f"ef_construction is {settings.ef_construction}, and at M={settings.M} it takes {least:.0f} or "
             "more"
         )
+    if settings.variant and not can.versioned:
+        found.append(f"its configuration is the same in all versions, and {settings.variant!r} was named")
     if settings.metric not in can.metrics:
         found.append(f"it has no metric {settings.metric}: it has {', '.join(can.metrics)}")
     found += _of_codec(codec, settings)

@@ -7,10 +7,17 @@ from dataclasses import replace
 from tuner.engines.bounds import problems
 from tuner.engines.protocol import Capabilities, Engine, EngineCodec, Settings
 from tuner.errors import InputError
+from tuner.quantizers import quantizer
+from tuner.space import default_space
 from tuner.types import Metric, OperatingPoint, Result, Space
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Re-scoring factors that are tried, as far as the engine takes them."""
+
+
+def nearest_name(codec: EngineCodec, d: int) -> str:
+    """Return faiss's nearest codec as it is called at ``d`` columns: ``PQd/4x8`` is ``PQ64x8`` at 256."""
+    return quantizer(codec.nearest, d).name
 
 
 def fitting_codecs(engine: Engine, d: int, metric: Metric | None) -> tuple[EngineCodec, ...]:
@@ -59,12 +66,26 @@ def space_for(engine: Engine, space: Space, d: int, k: int, metric: Metric | Non
         name=f"{space.name} for {can.name}",
         M=M,
         ef_construction=min(wanted, most),
-        codecs=tuple(dict.fromkeys(codec.nearest for codec in codecs)),
+        codecs=_asked_for(space, tuple(dict.fromkeys(codec.nearest for codec in codecs)), can),
         cuts=(1.0,),
         rerank_stores=("fp32",),
         rerank_factors=tuple(factor for factor in factors if factor <= max(space.rerank_factors)),
         ef_search_max=min(space.ef_search_max, can.ef_search[1]),
     )
+
+
+def _asked_for(space: Space, nearest: tuple[str, ...], can: Capabilities) -> tuple[str, ...]:
+    """Return the engine's codecs, those of a space that the user wrote where he did."""
+    if space.codecs == default_space().codecs:
+        return nearest
+    both = tuple(name for name in nearest if name in space.codecs)
+    if not both:
+        raise InputError(
+            f"{can.title} has none of the space's codecs: its own are like {', '.join(nearest)}; name some "
+            "of them "
+            "in --space, or leave it out"
+        )
+    return both
 
 
 def factors_of(can: Capabilities, k: int) -> tuple[int, ...]:
@@ -115,6 +136,10 @@ def nearest_expressible(
     return min(good, key=worse, default=None)
 
 
+def _is_nearest(codec: EngineCodec, name: str, d: int) -> bool:
+    return d % codec.multiple_of == 0 and nearest_name(codec, d) == name
+
+
 def _translated(
     engine: Engine, result: Result, point: OperatingPoint, variant: str
 ) -> tuple[Settings | None, str]:
@@ -126,7 +151,7 @@ def _translated(
         )
     if what.rerank not in (None, "fp32"):
         return None, f"it re-ranks on {what.rerank}, and engines re-score on float32"
-    codecs = [codec for codec in can.codecs if codec.nearest == what.codec]
+    codecs = [codec for codec in can.codecs if _is_nearest(codec, what.codec, result.profile.d)]
     if not codecs:
         return None, f"it has no codec like {what.codec}"
     why = ""

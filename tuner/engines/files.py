@@ -49,6 +49,7 @@ class Claims:
         seed: that split the queries.
         queries: fingerprint of the queries, or "held out" if they were rows of the base.
         n_held_out: how many rows those were.
+        raised: whether those queries took part in choosing ef_search after all.
     """
 
     target: float
@@ -66,6 +67,7 @@ class Claims:
     seed: int = 0
     confidence: float = 0.95
     n_held_out: int = 0
+    raised: bool = False
     tuner: str = __version__
 
 
@@ -190,6 +192,8 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
         f"{claims.n_queries:,} held-out queries, {claims.index_bytes:,} bytes, {claims.n:,} x {settings.d} "
         f"vectors of {claims.data}, {claims.created}",
     ]
+    if claims.raised:
+        lines.append("those queries took part in choosing ef_search: verify it with others")
     if not claims.in_engine:
         unseen = "on a running server" if can.runs == "no" else f"in {can.title}"
         lines.append(

@@ -71,7 +71,7 @@ def serve(calls: Connection, answers: Connection) -> None:
                 answers.send(("ok", host.answer(name, arguments)))
             except TunerError as error:
                 answers.send(("input", str(error)))
-            except (pickle.PicklingError, BrokenPipeError):
+            except (pickle.PicklingError, BrokenPipeError, KeyboardInterrupt):
                 return
             except Exception as error:  # noqa: BLE001 - an engine's error of whatever type is told to the parent
                 words = " ".join(str(error).split())[:500]
@@ -81,5 +81,6 @@ def serve(calls: Connection, answers: Connection) -> None:
             host.running.close()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve on the two pipes that the arguments name."""
     serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

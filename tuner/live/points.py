@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tuner.engines import Applied, Exported, Settings
-from tuner.types import Latency, Preference, Recall, Result
+from tuner.types import Latency, Options, Preference, Recall, Result
 
 SAME = 0.05
 """Times of two searches after each other differ by this much on a quiet machine: no reason to choose."""
@@ -21,7 +21,8 @@ class EnginePoint:
         validated: on the other half.
         predicted_recall, predicted_bytes: by the sweep, from faiss's nearest codec; None where it has none.
         load_s: wall seconds of loading and building.
-        reaches_target: both halves support the target.
+        reaches_target: both halves support the target, and the engine says that its index was used as asked.
+        raised: whether the held-out half took part in choosing ef_search.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class EnginePoint:
     predicted_recall: float | None
     predicted_bytes: int | None
     reaches_target: bool
+    raised: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +76,29 @@ class TargetResult:
     warnings: tuple[str, ...] = ()
 
 
-def best_of(points: list[EnginePoint], prefer: Preference) -> EnginePoint | None:
-    """Return the point that reaches the target at the least bytes, seconds, or both multiplied."""
-    good = [point for point in points if point.reaches_target]
+def weighed(size: float, seconds: float, prefer: Preference) -> float:
+    """Return what a preference weighs: bytes, seconds, or both multiplied."""
+    return {"smallest": size, "fastest": seconds, "balanced": size * seconds}[prefer]
 
-    def cost(point: EnginePoint) -> tuple[float, float]:
-        size, seconds = float(point.index_bytes), point.latency.mean_s
-        weighed = {"smallest": size, "fastest": seconds, "balanced": size * seconds}[prefer]
-        return weighed, size
 
+def within(point: EnginePoint, options: Options, n: int) -> bool:
+    """Return whether a point reaches the target within the user's limits."""
+    per_vector = options.max_memory_per_vector
+    limits = [options.max_memory_bytes, None if per_vector is None else per_vector * n]
+    small = all(limit is None or point.index_bytes <= limit for limit in limits)
+    fast = options.max_latency_s is None or point.latency.p95_s <= options.max_latency_s
+    return point.reaches_target and small and fast
+
+
+def best_of(points: list[EnginePoint], options: Options, n: int) -> EnginePoint | None:
+    """Return the point within the limits at the least bytes, seconds, or both; of near ones the smaller."""
+    good = [point for point in points if within(point, options, n)]
     if not good:
         return None
-    least = min(cost(point)[0] for point in good)
-    near = [point for point in good if cost(point)[0] <= least * (1 + SAME)]
-    return min(near, key=lambda point: (point.index_bytes, cost(point)[0]))
+
+    def cost(point: EnginePoint) -> float:
+        return weighed(float(point.index_bytes), point.latency.mean_s, options.prefer)
+
+    least = min(map(cost, good))
+    near = [point for point in good if cost(point) <= least * (1 + SAME)]
+    return min(near, key=lambda point: (point.index_bytes, cost(point)))

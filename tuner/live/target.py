@@ -18,18 +18,20 @@ from tuner.engines import (
     EngineCodec,
     EngineDiedError,
     Exported,
+    Place,
     Settings,
     require_installed,
 )
-from tuner.engines.express import fitting_codecs, settings_of, space_for
+from tuner.engines.express import fitting_codecs, nearest_expressible, settings_of, space_for
 from tuner.engines.files import claims_of
 from tuner.errors import InputError
 from tuner.journal import Journal
 from tuner.live.bench import Bench, shown, told
-from tuner.live.points import EnginePoint, TargetResult, best_of
+from tuner.live.points import EnginePoint, TargetResult, best_of, weighed, within
 from tuner.live.problem import Questions, posed
 from tuner.live.survey import SURVEYED_FROM, Surveyed, survey
-from tuner.machine import available_cores
+from tuner.machine import available_cores, now
+from tuner.report import write_report
 from tuner.steps import result_of
 from tuner.sweep import sweep
 from tuner.sweep.run import finish
@@ -68,14 +70,21 @@ def tune_for(
         require_installed(engine)
     if options.metric == "auto":
         options = replace(options, metric=result_of(scan(base, "auto", seed=options.seed)).metric)
-    metric = None if options.metric == "auto" else options.metric
     narrowed = _narrowed(engine, base, options)
+    codecs = tuple(
+        codec
+        for codec in fitting_codecs(engine, base.d, narrowed.metric if narrowed.metric != "auto" else None)
+        if codec.nearest in narrowed.space.codecs
+    )
+    if engine.open is not None:
+        _try_starting(engine, codecs[0], base, narrowed, work)
     if earlier is not None:
         _check_same(earlier, base, queries, options)
         result = earlier
     else:
         result = yield from sweep(base, queries, narrowed, out, work / "sweep")
         finish(work / "sweep")
+        write_report(result, out)  # now, because what follows may fail and this need not be repeated
     if result.recommendation is None:
         nothing: Literal["exact", "not_reached"] = "exact" if result.status == "exact" else "not_reached"
         return TargetResult(status=nothing, engine=can.name, sweep=result, excluded={})
@@ -83,7 +92,7 @@ def tune_for(
         return _exported_only(engine, result)
     journal = Journal(work / "engine", {}, resume=False)
     asked = yield from posed(journal, base, queries, narrowed, work / "engine")
-    codecs = fitting_codecs(engine, base.d, metric)
+    asked = replace(asked, problem=replace(asked.problem, options=replace(options, space=narrowed.space)))
     return (yield from _tuned_in_engine(engine, codecs, asked, result, work))
 
 
@@ -91,27 +100,65 @@ def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
     can = engine.capabilities
     metric = None if options.metric == "auto" else options.metric
     space = space_for(engine, options.space, base.d, options.k, metric)
+    plain = fitting_codecs(engine, base.d, metric)[0].nearest
+    runs = engine.open is not None
     re_ranks = max(space.rerank_factors) > 1
     return replace(
         options,
         space=space,
         # where the engine runs, its codecs are measured in it: the sweep is for M alone
-        native=space.codecs if engine.open is None else (can.codecs[0].nearest,),
+        native=(plain,) if runs and plain in space.codecs else space.codecs,
+        # limits are on what the engine takes, not on faiss's float32
+        max_memory_bytes=None if runs else options.max_memory_bytes,
+        max_memory_per_vector=None if runs else options.max_memory_per_vector,
+        max_latency_s=None if runs else options.max_latency_s,
         # engines keep the exact vectors beside the index, not in it; faiss's own refinement does not
         rerank_store="disk" if re_ranks and can.runs != "library" else "memory",
     )
 
 
+def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Options, work: Path) -> None:
+    """Start the engine and stop it again, so that what is wrong with it is said before the sweep."""
+    can = engine.capabilities
+    what = Settings(
+        engine=can.name,
+        codec=codec.name,
+        d=base.d,
+        metric=can.metrics[0] if options.metric == "auto" else options.metric,
+        k=options.k,
+        M=options.space.M[0],
+        ef_construction=options.space.ef_construction,
+        ef_search=max(options.k, can.ef_search[0]),
+    )
+    folder = work / "engine-first"
+    folder.mkdir(parents=True)
+    Apart(what, Place(folder=folder, n=1)).close()
+
+
 def _exported_only(engine: Engine, result: Result) -> TargetResult:
-    point = result.points[result.named[result.options.prefer]]
-    settings = settings_of(engine, result, point)
-    claims = claims_of(result, point)
+    """Return the settings for an engine that does not run here: the best point that it can express."""
+    wanted = result.points[result.named[result.options.prefer]]
+    least = engine.capabilities.ef_search[0]
+    raised = [replace(point, ef_search=max(point.ef_search, least)) for point in (wanted, *result.points)]
+    whole = replace(result, points=tuple(raised))
+    point = nearest_expressible(engine, whole, raised[0]) or raised[0]
+    warnings = []
+    if point.configuration != wanted.configuration:
+        warnings.append(
+            f"{wanted.configuration.label} is better in faiss, and {engine.capabilities.title} cannot "
+            "express it"
+        )
+    if point.ef_search == least:
+        warnings.append(
+            f"ef_search is {least}, the least that it takes: recall may be higher than was measured"
+        )
     return TargetResult(
         status="exported",
         engine=engine.name,
         sweep=result,
         excluded={},
-        exported=Exported(settings=settings, claims=claims),
+        exported=Exported(settings=settings_of(engine, whole, point), claims=claims_of(result, point)),
+        warnings=tuple(warnings),
     )
 
 
@@ -134,24 +181,25 @@ def _tuned_in_engine(
             yield StageStarted(codec, f"build {codec} in {can.title} and search it")
             try:
                 apart = open_ones.enter_context(Apart(what, bench.place(codec)))
-                point, raised = yield from bench.measured(apart, what, surveyed.factor)
-            except EngineDiedError as error:
+                point = yield from bench.measured(apart, what, surveyed.factor)
+            except (EngineDiedError, InputError) as error:
                 excluded[codec] = str(error)
                 warnings.append(str(error))
                 yield Warned(str(error))
                 continue
             kept[codec] = apart
             points.append(point)
-            best = best_of(points, options.prefer)
+            best = best_of(points, options, asked.n)
             for beaten in [each for each in kept if best is None or each != best.settings.codec]:
                 kept.pop(beaten).close()
             yield StageFinished(codec, told(point), point.load_s, 0.0)
-            if raised and point.reaches_target:
+            if point.raised and point.reaches_target:
                 warnings.append(f"{codec}: {RAISED}")
                 yield Warned(warnings[-1])
-            if sum(each.reaches_target for each in points) == ENOUGH_BUILDS:
+            enough = ENOUGH_BUILDS if asked.n >= SURVEYED_FROM else len(order)
+            if sum(within(each, options, asked.n) for each in points) >= enough:
                 break
-        chosen = best_of(points, options.prefer)
+        chosen = best_of(points, options, asked.n)
         if chosen is not None:
             beside = yield from bench.beside(kept[chosen.settings.codec], chosen)
     exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
@@ -171,15 +219,17 @@ def _tuned_in_engine(
 def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
     """Raise InputError if an earlier sweep was of other data or another question."""
     of_queries = base.fingerprint if queries is None else queries.fingerprint
-    for name, then, now in (
+    for name, then, asked in (
         ("vectors", earlier.profile.fingerprint, base.fingerprint),
         ("queries", earlier.queries.fingerprint, of_queries),
         ("recall", earlier.options.recall, options.recall),
         ("k", earlier.options.k, options.k),
         ("metric", earlier.profile.metric, options.metric),
         ("seed", earlier.options.seed, options.seed),
+        ("confidence", earlier.options.confidence, options.confidence),
+        ("number of held-out queries", earlier.options.n_queries, options.n_queries),
     ):
-        if then != now:
+        if then != asked:
             raise InputError(f"--sweep: that report is of other {name}: sweep again by leaving --sweep out")
 
 
@@ -189,8 +239,7 @@ def _like(bench: Bench, codec: EngineCodec) -> Settings:
     prefer, d = options.prefer, bench.asked.vectors.d
 
     def cost(point: OperatingPoint) -> float:
-        size = d * codec.bits / 8 + 2 * 4 * point.configuration.M
-        return {"smallest": size, "fastest": point.seconds, "balanced": size * point.seconds}[prefer]
+        return weighed(d * codec.bits / 8 + 2 * 4 * point.configuration.M, point.seconds, prefer)
 
     plain = [
         point
@@ -228,7 +277,8 @@ def _order(
     for each in found:
         if each.excluded:
             yield Note(f"{each.codec}: {each.excluded}")
-    return list(found)
+    prefer = bench.asked.problem.options.prefer
+    return sorted(found, key=lambda each: weighed(each.bytes_per_vector, each.seconds, prefer))
 
 
 def _claims(result: Result, chosen: EnginePoint) -> Claims:
@@ -239,4 +289,6 @@ def _claims(result: Result, chosen: EnginePoint) -> Claims:
         index_bytes=chosen.index_bytes,
         measured_in=chosen.applied.version,
         in_engine=True,
+        raised=chosen.raised,
+        created=now(),
     )

@@ -10,6 +10,7 @@ from tuner.engines import Apart, Capabilities, Settings
 from tuner.engines.express import factors_of
 from tuner.live.points import EnginePoint
 from tuner.live.problem import Questions
+from tuner.live.proof import applied_line
 from tuner.live.verify import latency_of
 from tuner.sweep.measure import Tuned, bisect, judged
 from tuner.types import FloatArray, IdArray, Steps
@@ -67,9 +68,7 @@ def find(
         found = _find_ef(apart, can, what, asked, guess, most)
         (passed if found.tuned.passes else failed).append(found)
         guess = found.tuned.ef_search if found.tuned.passes else guess
-        if len(passed) == ENOUGH_FACTORS or (
-            passed and passed[-1].tuned.ef_search == least_ef(can, settings)
-        ):
+        if len(passed) == ENOUGH_FACTORS or (passed and passed[-1].tuned.ef_search == least_ef(can, what)):
             break
     if passed:
         return min(passed, key=lambda each: each.seconds)
@@ -111,8 +110,8 @@ def point_of(
     most: int,
     load_s: float,
     predicted: tuple[float | None, int | None],
-) -> tuple[EnginePoint, bool]:
-    """Return the measured point, and whether ef_search was raised for the held-out half."""
+) -> EnginePoint:
+    """Return the measured point; ef_search is raised while the held-out half falls short."""
     problem, settings, hits = asked.problem, found.settings, found.tuned.hits
     raised = 0
     queries = asked.raw(problem.validate)
@@ -127,19 +126,21 @@ def point_of(
         settings, raised = replace(settings, ef_search=larger), raised + 1
     if raised:
         hits = _hits(apart, asked, problem.tune, asked.raw(problem.tune), settings.k)
-    point = EnginePoint(
+    applied = apart.applied()
+    used = applied.index_used is not False and applied.n_indexed in (None, asked.n)
+    return EnginePoint(
         settings=settings,
         recall=problem.recall(hits),
         validated=validated,
         index_bytes=apart.index_bytes(),
         latency=latency_of(answers.seconds),
-        applied=apart.applied(),
+        applied=applied,
         load_s=load_s,
         predicted_recall=predicted[0],
         predicted_bytes=predicted[1],
-        reaches_target=good,
+        reaches_target=good and used and applied_line(settings, applied).status == "pass",
+        raised=bool(raised),
     )
-    return point, bool(raised)
 
 
 def _hits(apart: Apart, asked: Questions, half: IdArray, queries: FloatArray, k: int) -> IdArray:
