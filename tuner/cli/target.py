@@ -133,7 +133,8 @@ def sentences(engine: Engine, result: TargetResult) -> list[str]:
         return [
             f"{can.title} does not run here: {claims.label} was measured in {claims.measured_in} with native "
             f"graphs, recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}); NOT verified on a "
-            "running server"
+            "running server",
+            *(f"warning: {warning}" for warning in result.warnings),
         ]
     if result.chosen is None:
         best = max((point.validated.mean for point in result.points), default=None)

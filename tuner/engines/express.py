@@ -82,8 +82,7 @@ def _asked_for(space: Space, nearest: tuple[str, ...], can: Capabilities) -> tup
     if not both:
         raise InputError(
             f"{can.title} has none of the space's codecs: its own are like {', '.join(nearest)}; name some "
-            "of them "
-            "in --space, or leave it out"
+            "of them in --space, or leave it out"
         )
     return both
 

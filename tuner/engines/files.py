@@ -1,9 +1,8 @@
 """An exported configuration as a file: what it claims, and the engine's own language below it.
 
 The file carries its settings in one line for machines. Reading it renders them again, and the file must be
-what
-comes out, to the letter: so what is verified is what the file says, and a body that was edited by hand is
-refused with the line that differs.
+what comes out, to the letter: so what is verified is what the file says, and a body that was edited by hand
+is refused with the line that differs.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ What an engine file promises:
   JSON, or text of SQL or Python. It is a pure function of ``settings``, complete (ef and oversampling always
   as numbers, never left to a default), and the same strings are what ``open`` sends to the engine.
 - ``ENGINE.check(settings)`` asks the vendor's own client or schema, offline, and raises ``InputError`` for
-what
-  it refuses. Bounds in ``capabilities`` are checked before, for every engine alike: vendors' models let
+  what it refuses. Bounds in ``capabilities`` are checked before, for every engine alike: vendors' models let
   ``m = -5`` pass.
 - ``ENGINE.open(settings, place)`` starts or joins the engine and returns a ``Running`` index, still empty.
   None for engines that cannot run on a development machine.

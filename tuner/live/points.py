@@ -58,8 +58,7 @@ class TargetResult:
 
     Attributes:
         status: ``reached`` in the engine; ``exported`` from faiss's measurements, the engine does not run
-            here;
-            ``not_reached``; ``exact``: so few vectors that exact search is the answer.
+            here; ``not_reached``; ``exact``: so few vectors that exact search is the answer.
         sweep: what chose M and ef_construction.
         excluded: engine's codecs that were not built at full size, and why.
         warnings: doubts that the user should act on.

@@ -39,8 +39,7 @@ from tuner.types import Event, Note, OperatingPoint, Options, Result, StageFinis
 
 RAISED = (
     "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised: the "
-    "held-out "
-    "half took part in that choice"
+    "held-out half took part in that choice"
 )
 ENOUGH_BUILDS = 2
 """Codecs that reach the target at full size, after which no further one is built."""
