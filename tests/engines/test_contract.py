@@ -118,12 +118,16 @@ def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
         x, queries, truth = world(metric)
         folder = tmp_path / str(number)
         folder.mkdir()
-        with Apart(what, Place(folder=folder, n=N)) as apart:
+        # opened without re-scoring: that it can be asked for later is what tuning relies on
+        with Apart(replace(what, oversampling=1), Place(folder=folder, n=N)) as apart:
             finish(apart.load(open_vectors(x, "base"), None))
             applied = apart.applied()
             assert applied.codec in (codec.name, None)
             sizes[codec.name] = apart.index_bytes()
+            coarse = recall(apart.search(queries, K).ids, truth)
+            apart.set_search(150, over)
             fine = recall(apart.search(queries, K).ids, truth)
+            assert fine > coarse + 0.02 or over == 1 or coarse > 0.9
             assert fine > (0.9 if codec.bits >= 8 else 0.4 if codec.oversampling else 0.2)
             told = applied.codec is not None
         smaller = codec.bits <= 8 and sizes[codec.name] < 0.75 * sizes[can.codecs[0].name]

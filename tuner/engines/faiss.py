@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tuner.engines.protocol import (
@@ -107,8 +108,9 @@ class RunningFaiss:
         self.faiss: Any = faiss
         faiss.omp_set_num_threads(place.threads)
         self.settings = settings
-        self.index = faiss.index_factory(settings.d, factory(settings), getattr(faiss, _metric(settings)))
-        self.graph = faiss.downcast_index(self.index.base_index) if settings.oversampling > 1 else self.index
+        plain = factory(replace(settings, oversampling=1))
+        self.graph = faiss.index_factory(settings.d, plain, getattr(faiss, _metric(settings)))
+        self.index: Any = self.graph
         self.graph.hnsw.efConstruction = settings.ef_construction
         self.blocks: list[FloatArray] = []
 
@@ -122,18 +124,23 @@ class RunningFaiss:
         """Train on the rows, and add them block by block."""
         import numpy as np  # noqa: PLC0415
 
-        if not self.index.is_trained:
-            self.index.train(np.concatenate(self.blocks))
-        while self.blocks:
-            self.index.add(self.blocks.pop(0))
+        self.rows = np.concatenate(self.blocks) if self.blocks else np.empty((0, self.settings.d), np.float32)
+        self.blocks.clear()
+        if not self.graph.is_trained:
+            self.graph.train(self.rows)
+        self.graph.add(self.rows)
         self.faiss.omp_set_num_threads(1)
         self.set_search(self.settings.ef_search, self.settings.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
-        """Set efSearch, and k_factor where the index re-scores."""
+        """Set efSearch, and put IndexRefineFlat over the graph if candidates are to be re-scored."""
         self.graph.hnsw.efSearch = ef_search
-        if hasattr(self.index, "k_factor"):
-            self.index.k_factor = oversampling
+        if oversampling == 1:
+            self.index = self.graph
+            return
+        if self.index is self.graph:
+            self.index = self.faiss.IndexRefineFlat(self.graph, self.faiss.swig_ptr(self.rows))
+        self.index.k_factor = oversampling
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
