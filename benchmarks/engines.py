@@ -42,8 +42,11 @@ CODEC_COLUMNS = (
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where answers and table go.")
 @click.option("--engines", "names", default="", help="Comma-separated.  [default: all that run here]")
 @click.option("--recall", default=0.95, show_default=True)
+@click.option("--space", type=click.Path(exists=True), help="Codecs to try, as tune --space.  [default: all]")
 @click.option("--rows", type=int, default=None, help="Only the first rows of the base.")
-def main(base: Path, queries: Path, out: Path, names: str, recall: float, rows: int | None) -> None:
+def main(
+    base: Path, queries: Path, out: Path, names: str, recall: float, space: str | None, rows: int | None
+) -> None:
     """Tune for every engine on BASE with QUERIES, verify each configuration, and write the table."""
     out.mkdir(parents=True, exist_ok=True)
     if rows is not None:
@@ -54,7 +57,7 @@ def main(base: Path, queries: Path, out: Path, names: str, recall: float, rows: 
         if missing_modules(find_engine(name)):
             click.echo(f"{name}: not installed, left out")
         elif not answer.exists():
-            found = _run(name, base, queries, recall, out / "work" / name)
+            found = _run(name, base, queries, recall, out / "work" / name, space)
             write_atomically(answer, (json.dumps(found, indent=1) + "\n").encode())
             click.echo(
                 f"{name}: {found['status']}, {found['verify'].get('headline', found.get('error', ''))}"
@@ -74,10 +77,14 @@ def _first_rows(base: Path, rows: int, out: Path) -> Path:
     return path
 
 
-def _run(name: str, base: Path, queries: Path, recall: float, folder: Path) -> dict[str, Any]:
+def _run(
+    name: str, base: Path, queries: Path, recall: float, folder: Path, space: str | None
+) -> dict[str, Any]:
     """Return what the two commands said; all but the first engine take M from the first one's sweep."""
     started = time.perf_counter()
     arguments = ["--target", name, "--recall", str(recall), "--queries", str(queries), "--out", str(folder)]
+    if space is not None:
+        arguments += ["--space", space]
     if (sweep := next(folder.parent.glob("*/sweep/report.json"), None)) is not None:
         arguments += ["--sweep", str(sweep)]
     code, said = _tune([*arguments, "--json", "--quiet", str(base)])
