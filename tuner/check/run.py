@@ -9,15 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.backends.index_file import layers_of, links_of_level_0
 from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of
 from tuner.check.rebuild import fitting, options_of, rebuilt
-from tuner.check.subject import (
-    Subject,
-    changed_share,
-    layers_of,
-    links_of_level_0,
-    open_subject,
-)
+from tuner.check.subject import Subject, changed_share, open_subject
 from tuner.check.verdict import (
     CheckResult,
     Limits,

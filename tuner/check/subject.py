@@ -8,10 +8,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from tuner.backends.faiss_hnsw import Served
-from tuner.check.frozen import MOST_EF
+from tuner.backends.index_file import graph_of, layers_of, read_index
 from tuner.curves import search_counted
 from tuner.data.base import Base
 from tuner.errors import InputError
@@ -108,17 +107,14 @@ def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) 
     Raises:
         InputError: there is no faiss index of such vectors.
     """
-    index = _read(path)
+    index = read_index(path)
     if index.d != d:
         raise InputError(f"{path}: takes vectors of {index.d} columns, the base has {d}: name its own index")
-    found = graph_of(index)
-    if found is not None and found.ntotal and not is_sound(found):
-        raise InputError(f"{path}: its graph is damaged, it leads out of the index: write it again")
     size = path.stat().st_size
     kept: tuple[Any, ...] = (index,)
     rows = None
     if on_disk:
-        store = _read(path.with_name(STORE_NAME))
+        store = read_index(path.with_name(STORE_NAME))
         if (store.d, store.ntotal) != (index.d, index.ntotal):
             raise InputError(
                 f"{path.with_name(STORE_NAME)}: holds {store.ntotal:,} x {store.d} and {path.name} "
@@ -131,62 +127,6 @@ def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) 
     return Subject(
         index=index, graph=graph_of(index), rows=rows, base=base, from_file=True, index_bytes=size, kept=kept
     )
-
-
-def _read(path: Path) -> faiss.Index:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: name a faiss index")
-    try:
-        return faiss.read_index(str(path))
-    except (RuntimeError, MemoryError) as error:
-        first = next(iter(str(error).splitlines()), "") or "it ends early"
-        said = first.split(":")[-1].strip()
-        raise InputError(f"{path}: faiss cannot read it ({said}): write the index again") from None
-
-
-def layers_of(index: faiss.Index) -> list[faiss.Index]:
-    """Return an index and what it wraps, from the outside in."""
-    layers = [faiss.downcast_index(index)]
-    while True:
-        outer = layers[-1]
-        inner = next((getattr(outer, name) for name in ("index", "base_index") if hasattr(outer, name)), None)
-        if inner is None:
-            return layers
-        layers.append(faiss.downcast_index(inner))
-
-
-def graph_of(index: faiss.Index) -> faiss.IndexHNSW | None:
-    """Return the HNSW index inside, or None."""
-    innermost = layers_of(index)[-1]
-    return innermost if isinstance(innermost, faiss.IndexHNSW) else None
-
-
-def is_sound(graph: faiss.IndexHNSW) -> bool:
-    """Return whether a graph that was read leads nowhere but to its own nodes: faiss does not look."""
-    hnsw, n = graph.hnsw, graph.ntotal
-    levels = faiss.vector_to_array(hnsw.levels)
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    if len(levels) != n or len(offsets) != n + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        return False
-    if offsets[-1] != hnsw.neighbors.size() or hnsw.max_level != levels.max() - 1:
-        return False
-    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-    inside = len(slots) == 0 or (slots.min() >= -1 and slots.max() < n)
-    return bool(inside and 0 <= hnsw.entry_point < n and 0 < hnsw.efSearch <= MOST_EF)
-
-
-def links_of_level_0(graph: faiss.IndexHNSW) -> NDArray[np.int64]:
-    """Return the number of links (n,) that each node has on level 0."""
-    hnsw = graph.hnsw
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-    width = hnsw.nb_neighbors(0)
-    counts = np.zeros(graph.ntotal, dtype=np.int64)
-    step = 1 << 14
-    for start in range(0, graph.ntotal, step):
-        block = slots[offsets[start : min(graph.ntotal, start + step), None] + np.arange(width)]
-        counts[start : start + step] = (block >= 0).sum(axis=1)
-    return counts
 
 
 def changed_share(subject: Subject, seed: int) -> float | None:

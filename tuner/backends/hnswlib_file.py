@@ -1,0 +1,177 @@
+"""hnswlib's files, read without hnswlib: its reader believes what a file says, and takes d on trust.
+
+The layout is that of ``hnswlib/hnswalg.h`` (``saveIndex``), version 0.8: a header, then for each element
+its level 0 links, its vector and its label, then for each element the links of its upper levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.base import view_codes
+from tuner.errors import InputError
+from tuner.types import FloatArray, IdArray, Metric
+
+HEADER = np.dtype(
+    [
+        ("offset_level_0", "<u8"),
+        ("max_elements", "<u8"),
+        ("n", "<u8"),
+        ("element_bytes", "<u8"),
+        ("label_offset", "<u8"),
+        ("data_offset", "<u8"),
+        ("max_level", "<i4"),
+        ("entry_point", "<u4"),
+        ("max_M", "<u8"),
+        ("max_M0", "<u8"),
+        ("M", "<u8"),
+        ("mult", "<f8"),
+        ("ef_construction", "<u8"),
+    ]
+)
+DELETED = 0x01
+MOST_LINKS = 1 << 14
+NODES = 1 << 14
+"""Elements copied at once."""
+
+
+@dataclass(frozen=True)
+class HnswlibFile:
+    """What a file holds, as faiss searches it.
+
+    Attributes:
+        index: the same graph over the same vectors, metric as asked.
+        labels: (n,) int64; -1 for an element that is marked as deleted.
+        kept: the vectors that the index searches in place.
+    """
+
+    index: faiss.IndexHNSWFlat
+    labels: IdArray
+    n_deleted: int
+    kept: FloatArray
+
+
+def read_hnswlib(path: Path, d: int, metric: Metric) -> HnswlibFile:
+    """Return what an hnswlib file holds.
+
+    Args:
+        d: columns that it should have.
+        metric: its space; ``cosine`` keeps normalised vectors and compares by inner product.
+
+    Raises:
+        InputError: it is no such file, or damaged.
+    """
+    size = path.stat().st_size
+    damaged = InputError(f"{path}: is no hnswlib index, or a damaged one: write the index again")
+    if size < HEADER.itemsize:
+        raise damaged
+    head = np.fromfile(path, dtype=HEADER, count=1)[0]
+    n, width = int(head["n"]), int(head["element_bytes"])
+    M, M0 = int(head["max_M"]), int(head["max_M0"])
+    links_bytes = 4 + 4 * M0
+    held = int(head["label_offset"]) - int(head["data_offset"])
+    fits = (
+        int(head["offset_level_0"]) == 0
+        and 0 < M <= M0 <= MOST_LINKS
+        and 0 < n <= int(head["max_elements"])
+        and int(head["data_offset"]) == links_bytes
+        and held > 0
+        and held % 4 == 0
+        and width == links_bytes + held + 8
+        and HEADER.itemsize + n * width <= size
+        and 0 <= int(head["max_level"]) < 64
+        and int(head["entry_point"]) < n
+    )
+    if not fits:
+        raise damaged
+    if held != 4 * d:
+        raise InputError(f"{path}: holds vectors of {held // 4} columns, not of {d}: name its own index")
+    cells = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize, shape=(n, width))
+    rest = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize + n * width, shape=None)
+    nodes, heights, starts = _upper(np.asarray(rest), n, 4 + 4 * M, damaged)
+    levels = np.ones(n, dtype=np.int32)
+    levels[nodes] += heights.astype(np.int32)
+    if levels.max() != int(head["max_level"]) + 1 or levels[int(head["entry_point"])] != levels.max():
+        raise damaged
+    index = faiss.IndexHNSWFlat(
+        d, M, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    )
+    hnsw = index.hnsw
+    hnsw.set_nb_neighbors(0, M0)
+    for level in range(1, int(levels.max()) + 1):
+        hnsw.set_nb_neighbors(level, M)
+    vectors = np.empty((n, d), dtype=np.float32)
+    labels = np.empty(n, dtype=np.int64)
+    deleted = np.zeros(n, dtype=bool)
+    faiss.copy_array_to_vector(levels, hnsw.levels)
+    hnsw.prepare_level_tab(n, True)
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    slots[:] = -1
+    for start in range(0, n, NODES):
+        block = np.ascontiguousarray(cells[start : start + NODES])
+        stop = start + len(block)
+        lists = _lists(block[:, :links_bytes], n, damaged)
+        slots[offsets[start:stop, None] + np.arange(M0)] = lists
+        deleted[start:stop] = (block[:, 2] & DELETED) != 0
+        vectors[start:stop] = np.ascontiguousarray(block[:, links_bytes : links_bytes + held]).view("<f4")
+        labels[start:stop] = np.ascontiguousarray(block[:, links_bytes + held :]).view("<i8")[:, 0]
+    owner = np.repeat(nodes, heights)
+    height = np.arange(len(owner)) - np.repeat(np.cumsum(heights) - heights, heights)
+    lists = _lists(_gathered(np.asarray(rest), starts, 4 + 4 * M), n, damaged)
+    if (levels[np.maximum(lists, 0)] <= (height + 1)[:, None])[lists >= 0].any():
+        raise damaged
+    slots[(offsets[owner] + M0 + height * M)[:, None] + np.arange(M)] = lists
+    if not np.isfinite(vectors).all():
+        raise damaged
+    hnsw.entry_point, hnsw.max_level = int(head["entry_point"]), int(head["max_level"])
+    hnsw.efConstruction = max(1, min(int(head["ef_construction"]), MOST_LINKS))
+    view_codes(faiss.downcast_index(index.storage), vectors.view(np.uint8))
+    index.ntotal, index.is_trained = n, True
+    return HnswlibFile(index, np.where(deleted, -1, labels), int(deleted.sum()), vectors)
+
+
+def _upper(
+    rest: NDArray[np.uint8], n: int, list_bytes: int, damaged: InputError
+) -> tuple[IdArray, IdArray, IdArray]:
+    """Return nodes with upper levels, the number of them, and where each of their lists starts."""
+    words = rest[: len(rest) // 4 * 4].view("<u4")
+    filled = np.flatnonzero(words)  # a node without upper levels is one zero word
+    nodes, heights, starts = [], [], []
+    node, word = 0, 0
+    while True:
+        ahead = np.searchsorted(filled, word)
+        zeros = int(filled[ahead]) - word if ahead < len(filled) else n - node
+        node, word = node + zeros, word + zeros
+        if node >= n:
+            break
+        n_bytes = int(words[word]) if word < len(words) else -1
+        if n_bytes <= 0 or n_bytes % list_bytes or 4 * (word + 1) + n_bytes > len(rest):
+            raise damaged
+        nodes.append(node)
+        heights.append(n_bytes // list_bytes)
+        starts.extend(range(4 * (word + 1), 4 * (word + 1) + n_bytes, list_bytes))
+        node, word = node + 1, word + 1 + n_bytes // 4
+    if node != n or 4 * word != len(rest):
+        raise damaged
+    return tuple(np.array(each, dtype=np.int64) for each in (nodes, heights, starts))  # type: ignore[return-value]
+
+
+def _gathered(rest: NDArray[np.uint8], starts: IdArray, list_bytes: int) -> NDArray[np.uint8]:
+    return rest[starts[:, None] + np.arange(list_bytes)]
+
+
+def _lists(block: NDArray[np.uint8], n: int, damaged: InputError) -> NDArray[np.int32]:
+    """Return link lists (m, width), -1 filled, of their bytes: two of a count, two of flags, then links."""
+    words = np.ascontiguousarray(block).view("<u4").reshape(len(block), -1)
+    counts = words[:, 0] & 0xFFFF
+    links = words[:, 1:].astype(np.int64)
+    there = np.arange(links.shape[1]) < counts[:, None]
+    if counts.max(initial=0) > links.shape[1] or links[there].max(initial=0) >= n:
+        raise damaged
+    return np.where(there, links, -1).astype(np.int32)

@@ -1,0 +1,258 @@
+"""The index that is to be diagnosed, whatever library wrote it, as one faiss index with its parts at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+
+from tuner.backends.hnswlib_file import read_hnswlib
+from tuner.backends.index_file import fault, layers_of, read_probed
+from tuner.errors import InputError
+from tuner.types import FloatArray, IdArray, Metric
+
+Library = Literal["faiss", "hnswlib"]
+HNSWLIB_EF = 10
+"""What hnswlib searches with when it was not told; its files do not keep it."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An index that can be searched, scanned and looked into.
+
+    Attributes:
+        source: what messages call it.
+        index: takes raw queries, answers with ids of the user's.
+        ids: (n,) int64, id of each position of the innermost index; -1 for deleted.
+        index_bytes: serialized.
+        resident_bytes: in the memory of a fresh process, None where that was not measured.
+        kept: what the index points into.
+        notes: what is worth knowing about how it was read.
+    """
+
+    source: str
+    library: Library
+    index: faiss.Index
+    ids: IdArray
+    index_bytes: int
+    resident_bytes: int | None = None
+    kept: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+    layers: list[faiss.Index] = field(default_factory=list)
+
+    @property
+    def core(self) -> faiss.Index:
+        """The innermost index: a graph, lists, or codes alone."""
+        return self.layers[-1]
+
+    @property
+    def graph(self) -> faiss.IndexHNSW | None:
+        """The HNSW index inside, None if there is none."""
+        return self.core if isinstance(self.core, faiss.IndexHNSW) else None
+
+    @property
+    def refine(self) -> faiss.IndexRefine | None:
+        """The layer that re-ranks, None if there is none."""
+        return next((layer for layer in self.layers if isinstance(layer, faiss.IndexRefine)), None)
+
+    @property
+    def n(self) -> int:
+        """Vectors in the index."""
+        return int(self.core.ntotal)
+
+    @property
+    def d(self) -> int:
+        """Columns that it takes."""
+        return int(self.index.d)
+
+    @property
+    def metric(self) -> Metric:
+        """How its codes are compared: ``l2`` or ``ip``; normalised vectors are looked for elsewhere."""
+        return "l2" if self.core.metric_type == faiss.METRIC_L2 else "ip"
+
+    @property
+    def knob(self) -> str:
+        """The parameter that a search can turn, empty if there is none."""
+        if self.graph is not None:
+            return "ef_search"
+        return "nprobe" if isinstance(self.core, faiss.IndexIVF) else ""
+
+    @property
+    def effort(self) -> int:
+        """What the knob stands at; 1 without one."""
+        if self.graph is not None:
+            return int(self.graph.hnsw.efSearch)
+        return int(self.core.nprobe) if self.knob else 1
+
+    def set_effort(self, effort: int) -> None:
+        """Turn the knob."""
+        if self.graph is not None:
+            self.graph.hnsw.efSearch = effort
+        elif self.knob:
+            self.core.nprobe = min(effort, self.core.nlist)
+
+    @property
+    def most_effort(self) -> int:
+        """Where the knob has looked everywhere."""
+        return int(self.core.nlist) if self.knob == "nprobe" else self.n
+
+    @property
+    def factor(self) -> float:
+        """Candidates re-ranked, as a multiple of k; 1 without re-ranking."""
+        return 1.0 if self.refine is None else float(self.refine.k_factor)
+
+    @property
+    def storage(self) -> faiss.Index:
+        """What holds the codes: of the graph, or of the lists."""
+        return self.core if self.graph is None else faiss.downcast_index(self.graph.storage)
+
+    @property
+    def chain(self) -> list[faiss.VectorTransform]:
+        """Transforms from a raw vector to the codes."""
+        before = [layer for layer in self.layers if isinstance(layer, faiss.IndexPreTransform)]
+        return [step for layer in before for step in steps_of(layer)]
+
+    @property
+    def label(self) -> str:
+        """Short name in the style of a faiss factory string."""
+        head = "".join(f"{_step_name(step)}," for step in self.chain)
+        tail = ""
+        if self.refine is not None:
+            store = layers_of(faiss.downcast_index(self.refine.refine_index))[-1]
+            tail = f",Refine({codec_name(store)})x{self.factor:g}"
+        if self.graph is not None:
+            return f"{head}HNSW{self.graph.hnsw.nb_neighbors(1)},{codec_name(self.storage)}{tail}"
+        lists = f"IVF{self.core.nlist}," if self.knob else ""
+        return f"{head}{lists}{codec_name(self.storage)}{tail}"
+
+
+def steps_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:
+    """Return the transforms of a layer."""
+    return [faiss.downcast_VectorTransform(layer.chain.at(number)) for number in range(layer.chain.size())]
+
+
+def through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArray:
+    """Return rows (m, d) behind the transforms."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    for step in chain:
+        x = step.apply(x)
+    return x
+
+
+def back_through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArray:
+    """Return what rows were before the transforms, as far as these have kept it."""
+    for step in reversed(chain):
+        if isinstance(step, faiss.RemapDimensionsTransform):
+            source = faiss.vector_to_array(step.map)
+            before = np.zeros((len(x), step.d_in), dtype=np.float32)
+            before[:, source[source >= 0]] = x[:, source >= 0]
+            x = before
+        elif isinstance(step, faiss.LinearTransform):
+            matrix = faiss.vector_to_array(step.A).reshape(step.d_out, step.d_in)
+            shift = faiss.vector_to_array(step.b) if step.have_bias else np.float32(0)
+            x = np.ascontiguousarray((x - shift) @ matrix, dtype=np.float32)
+    return x
+
+
+def open_index(path: Path, d: int, library: Library, metric: Metric | None, ef_search: int | None) -> Opened:
+    """Return the index of a file.
+
+    Args:
+        d: columns of the user's vectors.
+        metric: space of an hnswlib file.
+        ef_search: knob of the search, instead of what the file says.
+
+    Raises:
+        InputError: it cannot be diagnosed.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: name an index")
+    size = path.stat().st_size
+    if library == "hnswlib":
+        if metric is None:
+            raise InputError(f"{path}: an hnswlib file does not say its space: give --space cosine, ip or l2")
+        read = read_hnswlib(path, d, metric)
+        said = () if ef_search else (f"hnswlib's files keep no ef: {HNSWLIB_EF} is its default, give --ef",)
+        if read.n_deleted:
+            said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
+        opened = Opened(
+            str(path), library, read.index, read.labels, size, kept=(read,), notes=said, layers=[read.index]
+        )
+        opened.set_effort(ef_search or HNSWLIB_EF)
+    else:
+        index, resident = read_probed(path)
+        opened = _opened(index, str(path), size, resident)
+    return checked(opened, d, ef_search)
+
+
+def open_object(index: faiss.Index, d: int, ef_search: int | None) -> Opened:
+    """Return a faiss index of this process, which is not changed but for its search parameters.
+
+    Raises:
+        InputError: it cannot be diagnosed.
+    """
+    if not isinstance(index, faiss.Index):
+        raise InputError(
+            f"a {type(index).__name__} is no faiss index: write it to a file and give its path and library"
+        )
+    if wrong := fault(index):
+        raise InputError(f"index: {wrong}: build it again")
+    return checked(_opened(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)
+
+
+def checked(opened: Opened, d: int, ef_search: int | None) -> Opened:
+    """Return the index with its knob set, if it can be asked about vectors of ``d`` columns."""
+    if opened.d != d:
+        raise InputError(
+            f"{opened.source}: takes vectors of {opened.d} columns, the file has {d}: name its own index"
+        )
+    if opened.n == 0:
+        raise InputError(f"{opened.source}: holds no vectors: add them before asking what is wrong")
+    if ef_search is not None:
+        opened.set_effort(ef_search)
+    return opened
+
+
+def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> Opened:
+    layers = layers_of(index)
+    core = layers[-1]
+    ids = np.arange(core.ntotal, dtype=np.int64)
+    if isinstance(core, faiss.IndexIVF):
+        lists = core.invlists
+        ids = np.concatenate(
+            [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)) for number in range(core.nlist)]
+        )
+    for layer in reversed(layers):
+        if hasattr(layer, "id_map"):
+            ids = faiss.vector_to_array(layer.id_map)[ids]
+    return Opened(source, "faiss", index, ids, n_bytes, resident, kept=(index,), layers=layers)
+
+
+def codec_name(storage: faiss.Index) -> str:
+    """Return the name of a storage's codec in faiss's spelling."""
+    if hasattr(storage, "sq"):
+        scalar = faiss.ScalarQuantizer
+        names = {getattr(scalar, name): name for name in dir(scalar) if name.startswith("QT_")}
+        name = names.get(storage.sq.qtype, "SQ")[3:]
+        short = {"8bit": "SQ8", "6bit": "SQ6", "4bit": "SQ4", "fp16": "fp16", "bf16": "bf16"}
+        return short.get(name, f"tqmse{name[0]}" if name.endswith("tqmse") else f"SQ_{name}")
+    if hasattr(storage, "pq"):
+        return f"PQ{storage.pq.M}x{storage.pq.nbits}"
+    if hasattr(storage, "rabitq"):
+        return f"RaBitQ{storage.rabitq.nb_bits}"
+    return "fp32"
+
+
+def _step_name(step: faiss.VectorTransform) -> str:
+    if isinstance(step, faiss.NormalizationTransform):
+        return "L2norm"
+    if isinstance(step, faiss.OPQMatrix):
+        return f"OPQ{step.M}"
+    if isinstance(step, faiss.RemapDimensionsTransform):
+        return f"Pad{step.d_out}" if step.d_out >= step.d_in else f"Trunc{step.d_out}"
+    return f"{'PCA' if step.d_out < step.d_in else 'Rotate'}{step.d_out}"
+
+

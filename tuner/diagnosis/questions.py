@@ -1,0 +1,190 @@
+"""Queries with their exact neighbours in the user's file, and answers of an index counted against them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.checks import check_inputs
+from tuner.data.profile import check_queries, scan
+from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.vectors import Vectors
+from tuner.diagnosis.opened import Opened
+from tuner.errors import InputError
+from tuner.journal import Journal
+from tuner.machine import available_cores, use_threads
+from tuner.recall import exact_distances, is_right
+from tuner.sweep.prepare import LINKS, pose, prepared_base, split
+from tuner.sweep.problem import Problem
+from tuner.data.base import prepared_queries
+from tuner.truth import MARGIN, Truth, search_exactly
+from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
+
+OWN_QUERIES = 1_000
+"""Rows of the index that are asked for when there is nothing else to ask."""
+FEWEST = 20
+HELD_OUT, OWN = "held out of the base", "rows of the index itself, each without itself"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What the index is asked.
+
+    Attributes:
+        vectors: the user's rows, as they are.
+        own: (nq,) prepared row that each query is itself, None where queries are no rows.
+    """
+
+    problem: Problem
+    profile: Profile
+    query_set: QuerySet
+    vectors: Vectors
+    own: IdArray | None
+
+    @property
+    def k(self) -> int:
+        """Neighbours asked for."""
+        return self.problem.options.k
+
+    @property
+    def extra(self) -> int:
+        """Answers asked for beyond k: the query itself may be among them."""
+        return 0 if self.own is None else 1
+
+    @property
+    def everyone(self) -> IdArray:
+        """Positions of all queries."""
+        return np.arange(len(self.problem.raw))
+
+    def rows_of(self, labels: IdArray) -> IdArray:
+        """Return prepared rows of the user's ids; -1 where there is no such row."""
+        base = self.problem.base
+        if base.rows is None:
+            return np.where((labels >= 0) & (labels < base.n), labels, -1)
+        place = np.minimum(np.searchsorted(base.rows, labels), len(base.rows) - 1)
+        return np.where(base.rows[place] == labels, place, -1)
+
+    def hits(self, rows: IdArray, which: IdArray) -> NDArray[np.int64]:
+        """Return tie-aware hits of each query (nq,) among prepared rows (nq, >= k + extra)."""
+        if self.own is not None:
+            theirs = rows == self.own[which][:, None]
+            order = np.argsort(theirs, axis=1, kind="stable")
+            rows = np.take_along_axis(np.where(theirs, -1, rows), order, axis=1)[:, : rows.shape[1] - 1]
+        return self.problem.hits(rows, which)
+
+    def recall(self, rows: IdArray, which: IdArray) -> float:
+        """Return mean tie-aware recall."""
+        return float(self.hits(rows, which).mean()) / self.k
+
+    def in_form(self, rows: IdArray, *, normalised: bool) -> FloatArray:
+        """Return prepared rows as the user has them, or normalised."""
+        own = self.problem.base.rows
+        x = self.vectors.rows(rows if own is None else own[rows])
+        if normalised:
+            x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return x
+
+
+def questions_for(
+    journal: Journal, opened: Opened, base: Vectors, queries: Vectors | None, options: Options, work: Path
+) -> Generator[Event, None, Questions]:
+    """Yield events; return the questions.
+
+    Without a query file, rows that `tune` held out of the index are asked for; where there are none, rows
+    of the index, each without itself: searches find those a little too well.
+
+    Raises:
+        InputError: base, queries, index and options do not fit.
+    """
+    given = queries is not None
+    check_inputs(base, queries, options)
+    use_threads(options.threads)
+    profile = yield from journal.stage(
+        "profile", "read the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
+    )
+    if queries is not None:
+        check_queries(base, queries, profile.metric)
+    there = np.zeros(base.n, dtype=bool)
+    there[opened.ids[(opened.ids >= 0) & (opened.ids < base.n)]] = True
+    if not there.any():
+        raise InputError(f"{opened.source}: none of its ids is a row of {base.source}: give the file of it")
+    missing = np.flatnonzero(~there)
+    left_out = not given and FEWEST <= len(missing) <= base.n // 2
+    if left_out and np.array_equal(missing, hold_out(base.n, len(missing), options.seed)):
+        options = replace(options, n_queries=len(missing))
+    elif not given:
+        return (yield from _own_questions(journal, base, profile, np.flatnonzero(there), options, work))
+    raw, query_set, halves = split(base, queries, profile, options)
+    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
+    prepared = yield from prepared_base(journal, base, profile, held_out, work)
+    problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
+    return Questions(problem, profile, query_set, base, None)
+
+
+def _own_questions(
+    journal: Journal, base: Vectors, profile: Profile, there: IdArray, options: Options, work: Path
+) -> Generator[Event, None, Questions]:
+    asked = options.n_queries or min(OWN_QUERIES, len(there) // 2)
+    if asked < FEWEST:
+        raise InputError(f"{base.source}: {len(there)} of its rows are in the index, too few to ask for")
+    rows = np.sort(np.random.default_rng(options.seed).choice(there, min(asked, len(there)), replace=False))
+    raw = base.rows(rows)
+    prepared = yield from prepared_base(journal, base, profile, np.zeros(0, dtype=np.int64), work)
+    wanted = prepared_queries(raw, profile.metric)
+    truth = yield from journal.stage(
+        "truth",
+        "exact neighbours of every query",
+        Truth,
+        lambda: search_exactly(prepared.x, wanted, options.k + 1 + MARGIN, options.k + 1),
+    )
+    halves = split_halves(len(rows), options.seed)
+    query_set = QuerySet(
+        source=OWN,
+        fingerprint=profile.fingerprint,
+        n_tune=len(halves[0]),
+        n_validate=len(halves[1]),
+        n_in_base=count_in_base(base, raw, np.zeros(0, dtype=np.int64)),
+    )
+    problem = Problem(
+        options=options,
+        base=prepared,
+        raw=raw,
+        queries=wanted,
+        truth=without_own(truth, rows, prepared.x, wanted, options.k),
+        tune=halves[0],
+        validate=halves[1],
+        links_path=work / LINKS,
+        threads=options.threads or available_cores(),
+    )
+    return Questions(problem, profile, query_set, base, rows)
+
+
+def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
+    """Return the truth of queries that are rows of the base, without these rows."""
+    theirs = truth.ids == own[:, None]
+    theirs[~theirs.any(axis=1), -1] = True  # as many copies stand before it as were looked for
+    ids = truth.ids[~theirs].reshape(len(own), -1)
+    near = ids[:, : k + MARGIN]
+    exact = exact_distances(base, queries, near)
+    kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
+    return Truth(ids=ids, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
+
+
+def exact_rows(
+    x: FloatArray, queries: FloatArray, k: int, metric_type: int, block_bytes: int = 8 << 20
+) -> IdArray:
+    """Return the rows (nq, k) of ``x`` that are best by the metric, block by block."""
+    largest = metric_type == faiss.METRIC_INNER_PRODUCT
+    heap = faiss.ResultHeap(len(queries), k, keep_max=largest)
+    step = max(256, block_bytes // (4 * x.shape[1]))
+    for start in range(0, len(x), step):
+        block = np.ascontiguousarray(x[start : start + step])
+        distances, ids = faiss.knn(queries, block, min(k, len(block)), metric_type)
+        heap.add_result(distances, ids + start)
+    heap.finalize()
+    return heap.I
