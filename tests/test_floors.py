@@ -33,6 +33,7 @@ FLOORS = {
     "tuner.report": 4,
     "tuner.engines": 4,
     "tuner.sweep": 5,
+    "tuner.diagnosis": 5,
     "tuner.api": 5,
     "tuner.check": 6,
     "tuner.live": 6,
@@ -54,8 +55,10 @@ ARROWS = {
     ("tuner.steps", "tuner.types"),  # long work is a type
     ("tuner.kernels", "tuner.timing"),  # a codec's time per distance is measured on one core
     ("tuner.surface", "tuner.curves"),  # the surface is curves times ceilings
+    ("tuner.diagnosis", "tuner.sweep"),  # what mends an index is measured as a sweep measures
+    ("tuner.api", "tuner.sweep"),  # the library's calls are the jobs, run to their end
+    ("tuner.api", "tuner.diagnosis"),
     ("tuner.testing", "tuner.check"),  # the gate in a test is the gate
-    ("tuner.api", "tuner.sweep"),  # the library's one call is the sweep, run to its end
 }
 LOUD_ROOM = "tuner.cli"
 LOUD_CALLS = {"print", "input", "exit", "quit", "breakpoint", "Console"}

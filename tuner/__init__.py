@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 from tuner.version import __version__
 
 if TYPE_CHECKING:
-    from tuner.api import tune
+    from tuner.api import diagnose, tune
     from tuner.types import Options, Result, Space
 
-__all__ = ["Options", "Result", "Space", "__version__", "tune"]
+__all__ = ["Options", "Result", "Space", "__version__", "diagnose", "tune"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is (PEP 562): pytest imports this package in every project."""
-    if name == "tune":
-        from tuner.api import tune  # noqa: PLC0415
+    if name in ("tune", "diagnose"):
+        from tuner import api  # noqa: PLC0415
 
-        return tune
+        return getattr(api, name)
     if name in ("Options", "Result", "Space"):
         from tuner import types  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The sweep as a function."""
+"""The sweep and the diagnosis as functions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.vectors import open_vectors
+from tuner.diagnosis import DiagnoseOptions, Diagnosis
+from tuner.diagnosis import diagnose as run_diagnosis
+from tuner.diagnosis.opened import Library
 from tuner.space import default_space, load_space
 from tuner.steps import result_of
 from tuner.sweep.run import finish, sweep
-from tuner.types import Options, Result, Space
+from tuner.types import Metric, Options, Result, Space
 
 
 def tune(
@@ -50,6 +53,49 @@ def tune(
         result = result_of(sweep(vectors, given, asked, folder, work))
         finish(work)
         return result
+
+
+def diagnose(
+    index: Any,
+    base: NDArray[Any] | str | Path,
+    queries: NDArray[Any] | str | Path | None = None,
+    *,
+    recall: float = 0.95,
+    ef_search: int | None = None,
+    library: Library = "faiss",
+    hnswlib_space: Metric | None = None,
+    apply: int = 0,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Diagnosis:
+    """Return where an index loses recall, and what mends it.
+
+    Args:
+        index: a faiss index, or the file of one or of an hnswlib index.
+        base: (n, d) vectors that it was made of, or a .npy file.
+        queries: (nq, d) likewise; None asks for rows of the base.
+        recall: target recall@k in (0, 1].
+        ef_search: ef_search or nprobe, instead of what the index says.
+        hnswlib_space: of an hnswlib file, which does not say it.
+        apply: number of the prescription to apply, from 1, written to ``out``.
+        **options: further fields of ``tuner.types.Options``.
+
+    Raises:
+        InputError: index, data and options do not fit.
+    """
+    asked = DiagnoseOptions(
+        index=Path(index) if isinstance(index, (str, Path)) else index,
+        library=library,
+        space=hnswlib_space,
+        ef_search=ef_search,
+        apply=apply,
+        out=None if out is None else Path(out),
+    )
+    wanted = Options(recall=recall, space=default_space(), **options)
+    vectors = open_vectors(_openable(base), "base")
+    given = None if queries is None else open_vectors(_openable(queries), "queries")
+    with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+        return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
 
 
 def _openable(source: Any) -> NDArray[Any] | str | Path:

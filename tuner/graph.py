@@ -86,13 +86,24 @@ def build(base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int,
             index.add(encoder.transform(block))
             yield 0.02 + 0.93 * min(1.0, (start + INSERTED) / base.n)
     shuffled.unlink()
+    links = links_of(index, M, base, order, path)
+    del index  # the links are on disk now
+    yield 1.0
+    return links
+
+
+def links_of(index: faiss.IndexHNSW, M: int, base: Base, order: LinkArray, path: Path) -> Links:
+    """Write the ordered level 0 lists of a built graph to ``path`` and return it; its own lists are shrunk.
+
+    Args:
+        M: links a node; level 0 holds 2 M.
+        order: (n,) int32, row of the prepared base of each node.
+    """
     levels = faiss.vector_to_array(index.hnsw.levels).astype(np.int32)
+    ef_construction = int(index.hnsw.efConstruction)
     width, mean_degree = _write_level_0(index, M, path)
     upper, owner = _upper_lists(index, levels, M)
-    entry_point, max_level = int(index.hnsw.entry_point), int(index.hnsw.max_level)
-    del index  # the links are on disk now
     _order_upper(upper, owner, base, order)
-    yield 1.0
     return Links(
         M=M,
         ef_construction=ef_construction,
@@ -100,8 +111,8 @@ def build(base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int,
         levels=levels,
         width=width,
         upper=upper,
-        entry_point=entry_point,
-        max_level=max_level,
+        entry_point=int(index.hnsw.entry_point),
+        max_level=int(index.hnsw.max_level),
         mean_degree=mean_degree,
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.check.subject import layers_of
+from tuner.backends.index_file import layers_of
 from tuner.graph import share_graph
 from tuner.types import FloatArray, IdArray
 

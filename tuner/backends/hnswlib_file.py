@@ -56,7 +56,9 @@ class HnswlibFile:
     kept: FloatArray
 
 
-def read_hnswlib(path: Path, d: int, metric: Metric) -> HnswlibFile:
+def read_hnswlib(  # noqa: PLR0915 # a file format, field by field
+    path: Path, d: int, metric: Metric
+) -> HnswlibFile:
     """Return what an hnswlib file holds.
 
     Args:
@@ -98,9 +100,7 @@ def read_hnswlib(path: Path, d: int, metric: Metric) -> HnswlibFile:
     levels[nodes] += heights.astype(np.int32)
     if levels.max() != int(head["max_level"]) + 1 or levels[int(head["entry_point"])] != levels.max():
         raise damaged
-    index = faiss.IndexHNSWFlat(
-        d, M, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexHNSWFlat(d, M, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
     hnsw = index.hnsw
     hnsw.set_nb_neighbors(0, M0)
     for level in range(1, int(levels.max()) + 1):
@@ -142,7 +142,9 @@ def _upper(
     """Return nodes with upper levels, the number of them, and where each of their lists starts."""
     words = rest[: len(rest) // 4 * 4].view("<u4")
     filled = np.flatnonzero(words)  # a node without upper levels is one zero word
-    nodes, heights, starts = [], [], []
+    nodes: list[int] = []
+    heights: list[int] = []
+    starts: list[int] = []
     node, word = 0, 0
     while True:
         ahead = np.searchsorted(filled, word)
@@ -163,7 +165,8 @@ def _upper(
 
 
 def _gathered(rest: NDArray[np.uint8], starts: IdArray, list_bytes: int) -> NDArray[np.uint8]:
-    return rest[starts[:, None] + np.arange(list_bytes)]
+    lists: NDArray[np.uint8] = rest[starts[:, None] + np.arange(list_bytes)]
+    return lists
 
 
 def _lists(block: NDArray[np.uint8], n: int, damaged: InputError) -> NDArray[np.int32]:

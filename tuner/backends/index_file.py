@@ -7,9 +7,11 @@ looks at every size and link, and searches a little; only what it came through i
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
@@ -125,7 +127,7 @@ def graph_of(index: faiss.Index) -> faiss.IndexHNSW | None:
 def fault(index: faiss.Index) -> str:
     """Return what is wrong with an index that was read, empty if nothing is."""
     layers = layers_of(index)
-    for outer, inner in zip(layers, layers[1:], strict=False):
+    for outer, inner in pairwise(layers):
         if outer.ntotal != inner.ntotal:
             return f"it says {outer.ntotal:,} vectors outside and {inner.ntotal:,} inside, so it is damaged"
         if wrong := _wrapper_fault(outer, inner):
@@ -245,9 +247,8 @@ def is_sound(graph: faiss.IndexHNSW) -> bool:
     widths = faiss.vector_to_array(hnsw.cum_nneighbor_per_level).astype(np.int64)
     if len(levels) != n or len(offsets) != n + 1 or offsets[0] != 0 or levels.min() < 1:
         return False
-    if levels.max() >= len(widths) or widths[0] != 0 or (np.diff(widths) < 0).any():
-        return False
-    if (np.diff(offsets) != widths[levels]).any() or offsets[-1] != hnsw.neighbors.size():
+    uneven = levels.max() >= len(widths) or widths[0] != 0 or (np.diff(widths) < 0).any()
+    if uneven or (np.diff(offsets) != widths[levels]).any() or offsets[-1] != hnsw.neighbors.size():
         return False
     if hnsw.max_level != levels.max() - 1 or not 0 <= hnsw.entry_point < n:
         return False
@@ -324,4 +325,4 @@ def _limit(n_bytes: int) -> None:
 if __name__ == "__main__":
     _limit(int(sys.argv[2]))
     faiss.omp_set_num_threads(1)
-    sys.stdout.buffer.write(msgspec.json.encode(probe(Path(sys.argv[1]))))
+    os.write(1, msgspec.json.encode(probe(Path(sys.argv[1]))))  # the pipe to the parent

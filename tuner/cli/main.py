@@ -18,6 +18,7 @@ import hnswlib  # noqa: F401
 import scipy  # noqa: F401
 
 from tuner.cli.check import baseline, check_command
+from tuner.cli.diagnose import diagnose_command
 from tuner.cli.engines import engines, export, verify_command
 from tuner.cli.run import run
 from tuner.errors import TunerError
@@ -72,7 +73,7 @@ def tune(ctx: click.Context) -> int:
     return 0
 
 
-for _job in (run, baseline, check_command, engines, export, verify_command):
+for _job in (run, baseline, check_command, diagnose_command, engines, export, verify_command):
     tune.add_command(_job)
 
 

@@ -35,7 +35,7 @@ from tuner.types import FloatArray, IdArray, Steps
 
 FLAT = 0.0005
 """A gain in recall below which turning the knob further brings nothing."""
-FAR, MOST_EF = 8, 16_384
+FAR, MOST_EF = 8, 4_096
 """The knob is turned up to at least so many times what it stands at, and at most to this."""
 DEEPEST = 16
 """Candidates looked at for re-ranking, as a multiple of k."""
@@ -43,6 +43,8 @@ DRIFTED = 0.05
 """Share of queries farther from the file than nearly all its rows are from each other: drift."""
 SEEN_BY_CHANCE = 0.01
 DRIFT_ROWS = 500
+EQUAL = 1.01
+"""Lengths that differ no more than this rank alike by any metric, as `tune` takes it too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +139,7 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
     return split
 
 
-def asked(
-    questions: Questions, opened: Opened, which: IdArray | None = None
-) -> tuple[IdArray, float, float]:
+def asked(questions: Questions, opened: Opened, which: IdArray | None = None) -> tuple[IdArray, float, float]:
     """Return prepared rows (nq, k + extra) that the index answers, distances and hops a query."""
     queries = questions.problem.raw if which is None else questions.problem.raw[which]
     labels, ndis, hops = search_counted(opened.index, queries, questions.k + questions.extra)
@@ -177,7 +177,9 @@ def _data_losses(questions: Questions, opened: Opened, content: Content) -> list
     if not _same_order(questions, opened, content):
         found = exact_rows(x, _own_form(opened, raw), depth + _spare(content), opened.core.metric_type)
         recall = questions.recall(_first_rows(content, found, depth), everyone)
-        causes.append(Cause(name="metric", share=left - recall, text=_metric_text(questions, opened, content)))
+        causes.append(
+            Cause(name="metric", share=left - recall, text=_metric_text(questions, opened, content))
+        )
     return causes
 
 
@@ -230,7 +232,7 @@ def _same_order(questions: Questions, opened: Opened, content: Content) -> bool:
     wanted, own = questions.problem.base.metric, opened.metric
     profile = questions.profile
     unit = content.normalised or any(isinstance(s, faiss.NormalizationTransform) for s in opened.chain)
-    equal = profile.norm_max <= 1.0001 * profile.norm_min
+    equal = profile.norm_max <= EQUAL * profile.norm_min
     if content.n_of(SCALED):
         return wanted == own and not unit
     if wanted == "cosine":
@@ -423,18 +425,18 @@ def _far(questions: Questions, opened: Opened, now: float) -> tuple[float, int]:
 
 
 def _turned_up(recall: Callable[[int], float], opened: Opened, least: float) -> tuple[float, int]:
-    """Return the best recall and its effort: doubled until two steps bring nothing."""
-    most = min(opened.most_effort, MOST_EF)
+    """Return the best recall and its effort: four times as much until that brings nothing."""
+    most = min(opened.most_effort, max(MOST_EF, FAR * opened.effort))
     effort = min(most, max(FAR * opened.effort, 256 if opened.graph is not None else 1))
-    best, at, idle = least, opened.effort, 0
+    best, at = least, opened.effort
     while True:
         found = recall(effort)
-        idle = idle + 1 if found - best < FLAT else 0
-        if found > best:
+        gain = found - best
+        if gain > 0:
             best, at = found, effort
-        if idle == 2 or effort >= most or best >= 1:
+        if gain < FLAT or effort >= most or best >= 1:
             return best, at
-        effort = min(most, 2 * effort)
+        effort = min(most, 4 * effort)
 
 
 # ---------------------------------------------------------------- beside the sum
@@ -456,9 +458,7 @@ def _drift(questions: Questions, hits: NDArray[np.int64]) -> Cause | None:
     base = questions.problem.base
     if questions.own is not None:
         return None
-    sample = np.sort(
-        np.random.default_rng(2).choice(base.n, min(DRIFT_ROWS, base.n // 2), replace=False)
-    )
+    sample = np.sort(np.random.default_rng(2).choice(base.n, min(DRIFT_ROWS, base.n // 2), replace=False))
     among = faiss.ResultHeap(len(sample), 2, keep_max=False)
     rows = np.array(base.x[sample])
     step = max(256, (8 << 20) // (4 * base.d))

@@ -216,15 +216,29 @@ def _found_elsewhere(questions: Questions, held: Held, changed: IdArray, *, norm
     found = np.full(len(changed), -1, dtype=np.int64)
     if near.mean() < 0.5:
         return found
-    order = np.argsort(hashes, kind="stable")
+    mine = np.empty(len(changed), dtype=np.int64)
     for start in range(0, len(changed), step):
-        mine = row_hashes(held.at(changed[start : start + step]))
-        place = np.minimum(np.searchsorted(hashes[order], mine), base.n - 1)
-        match = hashes[order][place] == mine
-        found[start : start + len(mine)] = np.where(match, order[place], -1)
+        mine[start : start + step] = row_hashes(held.at(changed[start : start + step]))
+    order = np.argsort(hashes, kind="stable")
+    first = np.searchsorted(hashes[order], mine, side="left")
+    copies = np.searchsorted(hashes[order], mine, side="right") - first
+    there = copies > 0
+    # each copy of a vector gets a row of its own, or ids would repeat
+    found[there] = order[first[there] + _occurrence(mine)[there] % copies[there]]
     sampled = np.searchsorted(changed, chosen[near])
-    found[sampled] = heap.I[near, 0]
+    found[sampled] = np.where(found[sampled] < 0, heap.I[near, 0], found[sampled])
     return found
+
+
+def _occurrence(values: IdArray) -> IdArray:
+    """Return of each value how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    rank = np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
+    out = np.empty_like(rank)
+    out[order] = rank
+    return out
 
 
 def _shifted(result: tuple[FloatArray, IdArray], start: int) -> tuple[FloatArray, IdArray]:

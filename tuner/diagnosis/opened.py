@@ -175,7 +175,9 @@ def open_index(path: Path, d: int, library: Library, metric: Metric | None, ef_s
         if metric is None:
             raise InputError(f"{path}: an hnswlib file does not say its space: give --space cosine, ip or l2")
         read = read_hnswlib(path, d, metric)
-        said = () if ef_search else (f"hnswlib's files keep no ef: {HNSWLIB_EF} is its default, give --ef",)
+        said: tuple[str, ...] = (
+            () if ef_search else (f"hnswlib's files keep no ef: {HNSWLIB_EF} is its default, give --ef",)
+        )
         if read.n_deleted:
             said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
         opened = Opened(
@@ -223,7 +225,10 @@ def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None)
     if isinstance(core, faiss.IndexIVF):
         lists = core.invlists
         ids = np.concatenate(
-            [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)) for number in range(core.nlist)]
+            [
+                faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))
+                for number in range(core.nlist)
+            ]
         )
     for layer in reversed(layers):
         if hasattr(layer, "id_map"):
@@ -254,5 +259,3 @@ def _step_name(step: faiss.VectorTransform) -> str:
     if isinstance(step, faiss.RemapDimensionsTransform):
         return f"Pad{step.d_out}" if step.d_out >= step.d_in else f"Trunc{step.d_out}"
     return f"{'PCA' if step.d_out < step.d_in else 'Rotate'}{step.d_out}"
-
-

@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.base import prepared_queries
 from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.split import count_in_base, hold_out, split_halves
@@ -21,7 +22,6 @@ from tuner.machine import available_cores, use_threads
 from tuner.recall import exact_distances, is_right
 from tuner.sweep.prepare import LINKS, pose, prepared_base, split
 from tuner.sweep.problem import Problem
-from tuner.data.base import prepared_queries
 from tuner.truth import MARGIN, Truth, search_exactly
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 
@@ -187,4 +187,5 @@ def exact_rows(
         distances, ids = faiss.knn(queries, block, min(k, len(block)), metric_type)
         heap.add_result(distances, ids + start)
     heap.finalize()
-    return heap.I
+    best: IdArray = heap.I
+    return best

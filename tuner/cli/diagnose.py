@@ -1,0 +1,118 @@
+"""``tune diagnose``: why is my index slow, heavy or wrong, and what is the smallest change that mends it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal, get_args
+
+import click
+from rich.table import Table
+
+from tuner.cli.draw import Screen, follow
+from tuner.data.vectors import open_vectors
+from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
+from tuner.diagnosis.opened import Library
+from tuner.diagnosis.outputs import PRESCRIPTION_HEAD, cause_rows, prescription_row
+from tuner.errors import InputError
+from tuner.journal import write_atomically
+from tuner.machine import place_arrays_like_an_index, return_memory_promptly
+from tuner.report.words import bytes_text
+from tuner.space import default_space
+from tuner.types import Metric, Options
+
+ILL = 1
+
+
+@click.command("diagnose")
+@click.argument("file", metavar="FILE")
+@click.option("--index", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The index.")
+@click.option("--library", type=click.Choice(get_args(Library)), default="faiss", show_default=True,
+              help="What wrote the index.")  # fmt: skip
+@click.option("--space", type=click.Choice(get_args(Metric)), help="Of an hnswlib index.")
+@click.option("--queries", metavar="FILE", help="Queries as .npy; else rows of the file are asked for.")
+@click.option("--recall", type=float, default=0.95, show_default=True, help="Target recall@k in (0, 1].")
+@click.option("--k", type=int, default=10, show_default=True, help="Neighbours that a search returns.")
+@click.option("--ef", "ef_search", type=click.IntRange(1, 10**6),
+              help="ef_search or nprobe.  [default: what the index says]")  # fmt: skip
+@click.option("--metric", type=click.Choice(["auto", "cosine", "ip", "l2"]), default="auto",
+              show_default=True, help="What near means to you.")  # fmt: skip
+@click.option("--apply", "number", type=click.IntRange(min=1), help="Do what this prescription says.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The mended index.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a page.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="To build with; 0 is all cores.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to stderr.")
+@click.option("--quiet", is_flag=True, help="Print the answer alone.")
+def diagnose_command(
+    *,
+    file: str,
+    index: Path,
+    library: Library,
+    space: Metric | None,
+    queries: str | None,
+    recall: float,
+    k: int,
+    ef_search: int | None,
+    metric: Literal["auto", "cosine", "ip", "l2"],
+    number: int | None,
+    out: Path | None,
+    markdown: Path | None,
+    threads: int,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Say where an index over the vectors in FILE loses recall, and what mends it, measured.
+
+    The exit code is 0 if it reaches the target, 1 if it does not, 2 if that could not be judged.
+    """
+    options = Options(
+        recall=recall,
+        k=k,
+        metric=metric,
+        seed=seed,
+        threads=threads,
+        space=default_space(),
+    )
+    asked = DiagnoseOptions(
+        index=index, library=library, space=space, ef_search=ef_search, apply=number or 0, out=out
+    )
+    base = open_vectors(file, "base")
+    given = open_vectors(queries, "queries") if queries else None
+    return_memory_promptly()
+    place_arrays_like_an_index()
+    with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+        found = follow(diagnose(base, given, asked, options, Path(work)), Screen(stderr=True), quiet=quiet)
+    if markdown:
+        try:
+            write_atomically(markdown, to_markdown(found).encode())
+        except OSError as error:
+            raise InputError(f"{markdown}: cannot be written ({error.strerror}): name another file") from None
+    _show(found, out, as_json=as_json, quiet=quiet)
+    return 0 if found.healthy or found.applied is not None else ILL
+
+
+def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> None:
+    screen = Screen(stderr=as_json)
+    if not quiet:
+        causes = Table("lost to", "recall", "seen", box=None, pad_edge=False)
+        for row in cause_rows(found):
+            causes.add_row(*row)
+        screen.print(causes)
+        parts = ", ".join(f"{name} {bytes_text(count)}" for name, count in found.parts.items())
+        screen.print(f"bytes: {parts}", highlight=False)
+        if found.prescriptions:
+            cures = Table(*PRESCRIPTION_HEAD, box=None, pad_edge=False)
+            for number, each in enumerate(found.prescriptions, start=1):
+                cures.add_row(*prescription_row(number, each))
+            screen.print(cures)
+        for note in found.notes:
+            screen.print(note, markup=False, highlight=False)
+    screen.print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    if found.applied is not None:
+        recall = f"{found.applied.mean:.4f} (at least {found.applied.lower:.4f})"
+        said = f"{out}: written and read again, recall {recall}"
+        screen.print(said, markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        click.echo(to_json(found), nl=False)

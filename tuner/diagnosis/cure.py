@@ -1,0 +1,245 @@
+"""Remedies made and measured: chosen on one half of the queries, reported on the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tuner.backends.faiss_hnsw import write
+from tuner.backends.index_file import layers_of, read_index
+from tuner.diagnosis.causes import Split, asked
+from tuner.diagnosis.content import Content
+from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.questions import Questions
+from tuner.diagnosis.remedies import KINDS, Remedy, Shop
+from tuner.errors import InputError
+from tuner.machine import use_threads
+from tuner.sweep.measure import Tuned, bisect, judged
+from tuner.timing import BLOCK, interleave
+from tuner.types import FloatArray, Recall, Steps
+
+MOST_EF = 4096
+WORTH = 0.10
+"""A healthy index is not touched for less than this share of its bytes or its time."""
+SHOWN = 6
+TIMED_QUERIES, ROUNDS = 256, 6
+ENOUGH_OF_A_KIND = 2
+LINK_SHARE = 0.01
+"""Recall that the links lose, from which on a new graph is measured also where something cheaper works."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prescription:
+    """A remedy that was made and measured.
+
+    Attributes:
+        kind: what it costs the user: ``search`` (a parameter), ``labels``, ``add``, ``store``, ``encode``
+            (codes over the same links), ``prune``, ``rebuild``.
+        effort: ef_search or nprobe that it needs.
+        factor: candidates re-ranked, as a multiple of k.
+        recall: on the half of the queries that chose nothing.
+        latency_ratio: its mean time over the index's as it is, in turns; None until timed.
+        works: both halves support the target.
+    """
+
+    kind: str
+    title: str
+    label: str
+    knob: str
+    effort: int
+    factor: float
+    recall: Recall
+    ndis_per_query: float
+    index_bytes: int
+    works: bool
+    latency_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Cured:
+    """Prescriptions with the remedies that they come from, in the same order."""
+
+    prescriptions: tuple[Prescription, ...]
+    remedies: tuple[Remedy, ...]
+
+
+def cures(questions: Questions, opened: Opened, content: Content, split: Split) -> Steps[Cured]:
+    """Yield the share done; return what mends the index, or makes it smaller or faster."""
+    problem = questions.problem
+    needed = problem.needed(split.hits[problem.tune])
+    shop = Shop(questions, opened, content, split.scan, needed)
+    made: list[tuple[Prescription, Remedy]] = []
+    offers = list(shop.offers())
+    for number, remedy in enumerate(offers):
+        if not _enough(made, remedy):
+            made.append((measured(questions, opened, remedy), remedy))
+        yield 0.6 * (number + 1) / len(offers)
+    graph_share = sum(cause.share for cause in split.causes if cause.name == "graph")
+    if opened.graph is not None and (not any(p.works for p, _ in made) or graph_share > LINK_SHARE):
+        for remedy in shop.rebuilds():
+            if not _enough(made, remedy):
+                made.append((measured(questions, opened, remedy), remedy))
+    yield 0.8
+    now = replace(
+        measured_as_it_is(questions, opened, split),
+        works=problem.validated(problem.recall(split.hits[problem.validate])),
+    )
+    kept = ranked(made)
+    timed = timed_beside(questions, opened, kept)
+    yield 1.0
+    worth = [
+        (prescription, remedy)
+        for prescription, (_, remedy) in zip(timed, kept, strict=True)
+        if not now.works or is_worth(prescription, now)
+    ]
+    return Cured(tuple(p for p, _ in worth), tuple(r for _, r in worth))
+
+
+def _enough(made: list[tuple[Prescription, Remedy]], remedy: Remedy) -> bool:
+    """Return whether enough of this kind work already."""
+    return sum(p.works for p, r in made if r.kind == remedy.kind) >= ENOUGH_OF_A_KIND
+
+
+def measured_as_it_is(questions: Questions, opened: Opened, split: Split) -> Prescription:
+    """Return the index as it is, in the form of a prescription."""
+    problem = questions.problem
+    return Prescription(
+        kind="none",
+        title="as it is",
+        label=opened.label,
+        knob=opened.knob,
+        effort=opened.effort,
+        factor=opened.factor,
+        recall=problem.recall(split.hits[problem.validate]),
+        ndis_per_query=split.ndis_per_query,
+        index_bytes=opened.index_bytes,
+        works=False,
+        latency_ratio=1.0,
+    )
+
+
+def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescription:
+    """Make a remedy, find the least effort that reaches the target, and measure it on the other half."""
+    problem, k = questions.problem, questions.k
+    index = remedy.make()
+    before, factor = index.effort, index.factor
+    try:
+        set_factor(index, remedy.factor)
+        least = max(1, round((k + questions.extra) * index.factor)) if index.graph is not None else 1
+        most = min(index.most_effort, MOST_EF)
+
+        def at(effort: int) -> Tuned:
+            index.set_effort(effort)
+            rows, ndis, hops = asked(questions, index, problem.tune)
+            return judged(problem, effort, questions.hits(rows, problem.tune), ndis, hops)
+
+        guess = min(max(least, opened.effort), max(least, most))
+        tuned = bisect(at, least, guess, max(least, most)) if index.knob else at(1)
+        index.set_effort(tuned.ef_search)
+        rows, ndis, _ = asked(questions, index, problem.validate)
+        recall = problem.recall(questions.hits(rows, problem.validate))
+        return Prescription(
+            kind=remedy.kind,
+            title=remedy.title,
+            label=index.label,
+            knob=index.knob,
+            effort=tuned.ef_search,
+            factor=index.factor,
+            recall=recall,
+            ndis_per_query=ndis,
+            index_bytes=index.index_bytes,
+            works=tuned.passes and problem.validated(recall),
+        )
+    finally:
+        index.set_effort(before)
+        set_factor(index, factor)
+
+
+def set_factor(opened: Opened, factor: float) -> None:
+    """Re-rank so many candidates from now on, where the index re-ranks."""
+    if opened.refine is not None and factor:
+        opened.refine.k_factor = float(factor)
+
+
+def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
+    """Return what works by its cost for the user; if nothing does, what comes nearest."""
+    working = [pair for pair in made if pair[0].works]
+    if not working:
+        return sorted(made, key=lambda pair: -pair[0].recall.lower)[:1]
+    by_cost = sorted(
+        working,
+        key=lambda pair: (KINDS.index(pair[1].kind), pair[0].index_bytes * pair[0].ndis_per_query),
+    )
+    return by_cost[:SHOWN]
+
+
+def is_worth(prescription: Prescription, now: Prescription) -> bool:
+    """Return whether a healthy index gains enough by it."""
+    smaller = prescription.index_bytes < (1 - WORTH) * now.index_bytes
+    ratio = prescription.latency_ratio or 1.0
+    return (smaller and ratio < 1 + WORTH) or (
+        ratio < 1 - WORTH and prescription.index_bytes <= now.index_bytes
+    )
+
+
+def timed_beside(
+    questions: Questions, opened: Opened, kept: list[tuple[Prescription, Remedy]]
+) -> list[Prescription]:
+    """Return the prescriptions with their time over that of the index as it is, in turns."""
+    raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
+    k, before, factor = questions.k, opened.effort, opened.factor
+    out = []
+    for prescription, remedy in kept:
+        other = remedy.make()
+
+        def mine(queries: FloatArray) -> object:
+            opened.set_effort(before)
+            set_factor(opened, factor)
+            return opened.index.search(queries, k)
+
+        def theirs(queries: FloatArray, other: Opened = other, asks: Prescription = prescription) -> object:
+            other.set_effort(asks.effort)
+            set_factor(other, asks.factor)
+            return other.index.search(queries, k)
+
+        timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
+        out.append(replace(prescription, latency_ratio=timings.ratio(1, 0)))
+        opened.set_effort(before)
+        set_factor(opened, factor)
+    use_threads(questions.problem.options.threads)
+    return out
+
+
+def apply(questions: Questions, prescription: Prescription, remedy: Remedy, out: Path) -> Recall:
+    """Write the mended index, read it again and return what it does on the half that chose nothing.
+
+    Raises:
+        InputError: it does not do what was promised.
+    """
+    problem = questions.problem
+    index = remedy.make()
+    before, factor = index.effort, index.factor
+    set_factor(index, prescription.factor)
+    index.set_effort(prescription.effort)
+    try:
+        write(index.index, out)
+    finally:
+        index.set_effort(before)
+        set_factor(index, factor)
+    whole = read_index(out)
+    layers = layers_of(whole)
+    again = Opened(
+        str(out), "faiss", whole, np.arange(whole.ntotal), out.stat().st_size, kept=(whole,), layers=layers
+    )
+    set_factor(again, prescription.factor)
+    rows, _, _ = asked(questions, again, problem.validate)
+    recall = problem.recall(questions.hits(rows, problem.validate))
+    if recall.mean < prescription.recall.lower:
+        out.unlink()
+        raise InputError(
+            f"{out}: read again it has a recall of {recall.mean:.4f} and {prescription.recall.mean:.4f} was "
+            "measured, so it was removed: say so to the authors"
+        )
+    return recall

@@ -1,0 +1,77 @@
+"""A diagnosis as one sentence, JSON, and a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tuner.diagnosis.cure import Prescription
+from tuner.diagnosis.run import Diagnosis
+from tuner.report.tables import table
+from tuner.report.words import bytes_text
+
+
+def headline(found: Diagnosis) -> str:
+    """Return the answer as one sentence."""
+    recall = f"recall {found.recall.mean:.4f} (at least {found.recall.lower:.4f}), target {found.target:g}"
+    if found.first is None:
+        return f"healthy: {found.label}, {recall}"
+    return (
+        f"{found.first.name}: {found.first.text} ({found.first.share:.4f} of recall); {found.label}, {recall}"
+    )
+
+
+def to_json(found: Diagnosis) -> bytes:
+    """Return everything that was found."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+
+
+def cause_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    """Yield name, share and text of what recall is lost to; they add up to 1 - recall."""
+    for cause in found.causes:
+        yield cause.name, f"{cause.share:.4f}", cause.text
+    yield "residual", f"{found.residual:.4f}", "what these leave over"
+    yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
+    if found.drift is not None:
+        yield "of it, query drift", f"{found.drift.share:.4f}", found.drift.text
+
+
+def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
+    """Return the cells of one prescription."""
+    knob = f"{each.knob}={each.effort}" if each.knob else ""
+    return (
+        str(number),
+        each.kind,
+        each.title,
+        f"{each.label} {knob}".strip(),
+        f"{each.recall.mean:.4f} ({each.recall.lower:.4f})",
+        bytes_text(each.index_bytes),
+        "" if each.latency_ratio is None else f"{each.latency_ratio:.2f} x",
+    )
+
+
+PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
+
+
+def to_markdown(found: Diagnosis) -> str:
+    """Return the page."""
+    lines = [
+        f"# {found.source}",
+        "",
+        headline(found),
+        "",
+        f"Measured with {found.n_queries:,} queries ({found.queries}), {found.knob or 'effort'} "
+        f"{found.effort}, {found.ndis_per_query:,.0f} distances and {found.hops_per_query:,.0f} nodes "
+        "a query.",
+        "",
+        *table(("lost to", "recall", "seen"), cause_rows(found)),
+        "",
+        *table(("bytes of", "", ""), ((name, bytes_text(count), "") for name, count in found.parts.items())),
+        "",
+    ]
+    if found.prescriptions:
+        rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
+        lines += [*table(PRESCRIPTION_HEAD, rows), ""]
+    lines += [f"- {note}" for note in found.notes]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,298 @@
+"""What mends an index, by what it costs the user: turn a knob, put a store beside the codes, encode again
+over the same links, take links away, add rows, or build again.
+
+A remedy is only an offer until it was made and measured. Nothing here changes the user's index but for its
+search parameters, which are put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+
+from tuner.backends.faiss_hnsw import Encoded, metric_transform, serve
+from tuner.backends.index_file import layers_of
+from tuner.ceilings import encode_rows
+from tuner.data.base import view_codes
+from tuner.diagnosis.content import MOVED, SAME, Content
+from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.questions import Questions
+from tuner.graph import Links, build, links_of, share_graph
+from tuner.quantizers import Encoder, View, behind, quantizer, train
+from tuner.steps import result_of
+from tuner.types import Configuration, IdArray
+
+Kind = Literal["search", "labels", "store", "encode", "prune", "add", "rebuild"]
+KINDS: tuple[Kind, ...] = ("search", "labels", "add", "store", "encode", "prune", "rebuild")
+"""By what they cost the user, the cheapest first."""
+STORES = ("SQ8", "fp16", "fp32")
+CODECS = ("SQ6", "SQ8", "fp16", "fp32")
+PRUNED = (24, 16, 12, 8)
+REBUILT_M, REBUILT_EF, DERIVED = 32, 100, (16, 12, 8)
+TRAIN_ROWS = 10_000
+ROWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An offer.
+
+    Attributes:
+        title: what is done, in words.
+        make: returns the index that it makes.
+        factor: candidates to re-rank, as a multiple of k; 0 leaves it.
+        guess: where to look first for its knob.
+    """
+
+    kind: Kind
+    title: str
+    make: Callable[[], Opened]
+    factor: float = 0.0
+
+
+def wrapped(index: faiss.Index, ids: IdArray | None, source: str, kept: tuple[Any, ...]) -> Opened:
+    """Return an index of positions as one that answers with ids."""
+    n = index.ntotal
+    whole = index
+    if ids is not None and not np.array_equal(ids, np.arange(n)):
+        index.ntotal = 0  # faiss maps only what looks empty
+        whole = faiss.IndexIDMap(index)
+        index.ntotal = whole.ntotal = n
+        faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
+    layers = layers_of(whole)
+    labels = np.arange(n) if ids is None else np.asarray(ids)
+    return Opened(source, "faiss", whole, labels, serialized_bytes(whole), kept=(index, *kept), layers=layers)
+
+
+def serialized_bytes(index: faiss.Index) -> int:
+    """Return the bytes of an index file, without making one."""
+    counter = Counter()
+    writer = faiss.PyCallbackIOWriter(counter.count)
+    faiss.write_index(index, writer)
+    return counter.n_bytes
+
+
+class Counter:
+    """Counts bytes that are written to it."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+
+    def count(self, data: bytes) -> None:
+        """Add some bytes."""
+        self.n_bytes += len(data)
+
+
+class Shop:
+    """Makes remedies for one index.
+
+    Args:
+        scan: recall of an exhaustive scan by candidates re-ranked exactly.
+        needed: recall that a remedy must reach.
+    """
+
+    def __init__(
+        self, questions: Questions, opened: Opened, content: Content, scan: dict[int, float], needed: float
+    ) -> None:
+        self.questions, self.opened, self.content = questions, opened, content
+        self.scan, self.needed = scan, needed
+        self.base = questions.problem.base
+        own = self.base.rows
+        self.ids = content.rows if own is None else own[np.maximum(content.rows, 0)]
+        self._links: Links | None = None
+
+    # ------------------------------------------------------------ offers
+
+    def offers(self) -> Iterator[Remedy]:
+        """Yield what could mend it, the cheapest first."""
+        yield from self._turns()
+        yield from self._labels()
+        yield from self._additions()
+        yield from self._stores()
+        if self._is_whole:
+            yield from self._encodings()
+            yield from self._prunings()
+
+    def rebuilds(self) -> Iterator[Remedy]:
+        """Yield what a new graph could do."""
+        for M in (REBUILT_M, *DERIVED):
+            for codec in ("SQ8", "fp32"):
+                yield Remedy(
+                    "rebuild",
+                    f"build again: M={M} of one graph of {REBUILT_M}, {codec}",
+                    partial(self._rebuilt, M, codec),
+                )
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether each position stands for another row of the file, and each row has one."""
+        content = self.content
+        whole = content.n_missing == 0 and content.n_repeated == 0 and len(content.rows) == self.base.n
+        return self.opened.graph is not None and whole
+
+    def _turns(self) -> Iterator[Remedy]:
+        if self.opened.knob:
+            yield Remedy("search", f"search with another {self.opened.knob}", lambda: self.opened)
+        if self.opened.refine is not None:
+            for factor in (2, 4, 8, 16):
+                if factor > self.opened.factor and self.scan.get(factor, 1.0) >= self.needed:
+                    title = f"re-rank {factor} x k candidates"
+                    yield Remedy("search", title, lambda: self.opened, float(factor))
+
+    def _labels(self) -> Iterator[Remedy]:
+        moved = self.content.state == MOVED
+        if moved.any() and not isinstance(self.opened.core, faiss.IndexIVF):
+            yield Remedy("labels", "give the vectors the ids of their rows", self._relabelled)
+
+    def _relabelled(self) -> Opened:
+        moved = self.content.state == MOVED
+        rows = np.where(moved, self.content.moved_to, self.content.rows)
+        own = self.base.rows
+        index, kept = self._without_ids()
+        return wrapped(index, rows if own is None else own[np.maximum(rows, 0)], "relabelled", kept)
+
+    def _additions(self) -> Iterator[Remedy]:
+        if self.content.n_missing and self.opened.library == "faiss" and self._ids_are_outside:
+            yield Remedy("add", f"add the {self.content.n_missing:,} missing rows", self._completed)
+
+    def _completed(self) -> Opened:
+        present = np.zeros(self.base.n, dtype=bool)
+        present[self.content.rows[self.content.rows >= 0]] = True
+        missing = np.flatnonzero(~present)
+        index, _ = self._without_ids()
+        copy = faiss.deserialize_index(faiss.serialize_index(index))
+        for start in range(0, len(missing), ROWS):
+            part = missing[start : start + ROWS]
+            copy.add(self.questions.in_form(part, normalised=self.content.normalised))
+        own = self.base.rows
+        ids = np.concatenate([self.opened.ids, missing if own is None else own[missing]])
+        return wrapped(copy, ids, "completed", ())
+
+    def _stores(self) -> Iterator[Remedy]:
+        if self.opened.refine is not None or self.opened.graph is None or not self._ids_are_outside:
+            return
+        factors = [factor for factor, recall in self.scan.items() if factor > 1 and recall >= self.needed]
+        plain = self.scan.get(1, 0.0)
+        if not factors or plain >= self.needed or (self.content.state != SAME).any():
+            return
+        for store in STORES:
+            title = f"re-rank {factors[0]} x k candidates from a {store} store beside the codes"
+            yield Remedy("store", title, partial(self._with_store, store), float(factors[0]))
+
+    def _with_store(self, store: str) -> Opened:
+        encoder = self._encoder(store)
+        codes = encode_rows(self.base, encoder, self.content.rows)
+        exact = encoder.storage_over(codes)
+        chain = self._with_metric(encoder)
+        outer = behind(chain, exact) if chain else exact
+        index, kept = self._without_ids()
+        refine = faiss.IndexRefine(index, outer)
+        return wrapped(refine, self.ids, "with a store", (*kept, index, exact, codes, outer, encoder, *chain))
+
+    def _encodings(self) -> Iterator[Remedy]:
+        for codec in CODECS:
+            title = f"the same links over {codec} codes"
+            yield Remedy("encode", title, partial(self._encoded, codec))
+
+    def _encoded(self, codec: str) -> Opened:
+        encoder, graph = self._encoder(codec), self.opened.graph
+        assert graph is not None  # noqa: S101 - it is whole
+        index = encoder.empty(graph.hnsw.nb_neighbors(1))
+        storage = faiss.downcast_index(index.storage)
+        rows = self.content.rows
+        for start in range(0, len(rows), ROWS):
+            storage.add(encoder.transform(self.base.x[rows[start : start + ROWS]]))
+        self.base.release()
+        share_graph(graph, index)
+        index.is_trained = True
+        chain = self._with_metric(encoder)
+        outer = behind(chain, index) if chain else index
+        return wrapped(outer, self.ids, "encoded again", (index, encoder, *chain))
+
+    def _prunings(self) -> Iterator[Remedy]:
+        assert self.opened.graph is not None  # noqa: S101 - it is whole
+        M = self.opened.graph.hnsw.nb_neighbors(1)
+        if self.opened.graph.hnsw.nb_neighbors(0) != 2 * M:
+            return  # faiss derives for twice as many links below
+        for fewer in (each for each in PRUNED if each < M):
+            for codec in ("SQ8", "fp32"):
+                title = f"keep {fewer} of {M} links a node, over {codec} codes"
+                yield Remedy(
+                    "prune",
+                    title,
+                    partial(self._pruned, fewer, codec),
+                )
+
+    # ------------------------------------------------------------ parts
+
+    @property
+    def _ids_are_outside(self) -> bool:
+        """Whether ids are mapped by the outermost layer or not at all."""
+        return not any(hasattr(layer, "id_map") for layer in self.opened.layers[1:]) and not isinstance(
+            self.opened.core, faiss.IndexIVF
+        )
+
+    def _without_ids(self) -> tuple[faiss.Index, tuple[Any, ...]]:
+        layers = self.opened.layers
+        return (layers[1] if hasattr(layers[0], "id_map") else layers[0]), (self.opened,)
+
+    def _encoder(self, codec: str) -> Encoder:
+        sample = self.base.sample(TRAIN_ROWS, 0)
+        view = View("none", self.base.d)
+        return train(quantizer(codec, self.base.d), view, None, self.base.metric, sample, 0)
+
+    def _with_metric(self, encoder: Encoder) -> list[faiss.VectorTransform]:
+        step = metric_transform(self.base.metric, self.opened.d)
+        return list(encoder.chain) if step is None else [step, *encoder.chain]
+
+    def _own_links(self) -> Links:
+        """Return the user's links, ordered on exact distances so that any smaller M is a prefix."""
+        if self._links is None:
+            graph = self.opened.graph
+            assert graph is not None  # noqa: S101 - it is whole
+            M = graph.hnsw.nb_neighbors(1)
+            order = self.content.rows.astype(np.int32)
+            ordered = self.questions.problem.links_path.with_name("nodes.f32")
+            with ordered.open("wb") as out:
+                for start in range(0, len(order), ROWS):
+                    self.base.x[order[start : start + ROWS]].tofile(out)
+            self.base.release()
+            x = np.memmap(ordered, dtype=np.float32, mode="r", shape=(len(order), self.base.d))
+            exact = faiss.IndexHNSWFlat(self.base.d, M)
+            view_codes(faiss.downcast_index(exact.storage), x.view(np.uint8))
+            share_graph(graph, exact)
+            exact.is_trained = True
+            self._links = links_of(exact, M, self.base, order, self._path("own.i32"))
+        return self._links
+
+    def _new_links(self) -> Links:
+        if not hasattr(self, "_built"):
+            self._built: Links = result_of(
+                build(self.base, self._encoder("SQ8"), REBUILT_M, REBUILT_EF, 0, self._path("rebuild.i32"))
+            )
+        return self._built
+
+    def _path(self, name: str) -> Path:
+        return self.questions.problem.links_path.with_name(name)
+
+    def _pruned(self, M: int, codec: str) -> Opened:
+        return self._derived(self._own_links(), M, codec, "own.i32")
+
+    def _rebuilt(self, M: int, codec: str) -> Opened:
+        return self._derived(self._new_links(), M, codec, "rebuild.i32")
+
+    def _derived(self, links: Links, M: int, codec: str, name: str) -> Opened:
+        encoder = self._encoder(codec)
+        plain = codec == "fp32"
+        codes = self.base.x.view(np.uint8) if plain else encode_rows(self.base, encoder)
+        configuration = Configuration(
+            M=M, ef_construction=links.ef_construction, codec=codec, dims=self.base.d
+        )
+        served = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, self.base)
+        return wrapped(served.index, self.base.rows, "derived", (served,))
