@@ -141,7 +141,7 @@ def test_every_file_that_the_readme_names_is_there() -> None:
 def test_every_option_that_the_readme_names_is_one() -> None:
     fenced = re.findall(r"^tune (.*)$", README, flags=re.MULTILINE)
     used: dict[str, set[str]] = {"run": set(), "check": set(), "baseline": set()}
-    used |= {job: set() for job in ("engines", "export", "verify")}
+    used |= {job: set() for job in ("diagnose", "engines", "export", "verify")}
     for line in fenced:
         job = line.split()[0] if line.split()[0] in used else "run"
         used[job] |= set(re.findall(r"(?<![\w-])--[a-z-]+", line))
