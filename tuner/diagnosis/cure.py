@@ -23,11 +23,11 @@ from tuner.types import FloatArray, Recall, Steps
 MOST_EF = 4096
 WORTH = 0.10
 """A healthy index is not touched for less than this share of its bytes or its time."""
-SHOWN = 6
 TIMED_QUERIES, ROUNDS = 256, 6
 ENOUGH_OF_A_KIND = 2
-LINK_SHARE = 0.01
-"""Recall that the links lose, from which on a new graph is measured also where something cheaper works."""
+LINK_SHARE, HARD = 0.01, 8
+"""Recall that the links lose, and times the effort that all else needs, from which on a new graph is
+measured also where something cheaper works: links that were built on coarse codes are poor ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,8 @@ def cures(questions: Questions, opened: Opened, content: Content, split: Split) 
             made.append((measured(questions, opened, remedy), remedy))
         yield 0.6 * (number + 1) / len(offers)
     graph_share = sum(cause.share for cause in split.causes if cause.name == "graph")
-    if opened.graph is not None and (not any(p.works for p, _ in made) or graph_share > LINK_SHARE):
+    easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.effort, questions.k * p.factor)]
+    if opened.graph is not None and (not easy or graph_share > LINK_SHARE):
         for remedy in shop.rebuilds():
             if not _enough(made, remedy):
                 made.append((measured(questions, opened, remedy), remedy))
@@ -164,15 +165,14 @@ def set_factor(opened: Opened, factor: float) -> None:
 
 
 def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
-    """Return what works by its cost for the user; if nothing does, what comes nearest."""
+    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest."""
     working = [pair for pair in made if pair[0].works]
     if not working:
         return sorted(made, key=lambda pair: -pair[0].recall.lower)[:1]
-    by_cost = sorted(
-        working,
-        key=lambda pair: (KINDS.index(pair[1].kind), pair[0].index_bytes * pair[0].ndis_per_query),
-    )
-    return by_cost[:SHOWN]
+    best: dict[str, tuple[Prescription, Remedy]] = {}
+    for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
+        best.setdefault(pair[1].kind, pair)
+    return [best[kind] for kind in KINDS if kind in best]
 
 
 def is_worth(prescription: Prescription, now: Prescription) -> bool:
