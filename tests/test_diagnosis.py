@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import faiss
+import hnswlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -43,7 +44,8 @@ def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 20
     index = faiss.index_factory(x.shape[1], kind)
     index.train(x)
     index.add(x if rows is None else rows)
-    faiss.ParameterSpace().set_index_parameter(index, "efSearch", ef) if "HNSW" in kind else None
+    if "HNSW" in kind:
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch", ef)
     return index
 
 
@@ -53,6 +55,12 @@ def recall_of(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> float:
     kth = np.sort(near, axis=1)[:, -K]
     score = np.where(found >= 0, np.take_along_axis(near, np.maximum(found, 0), axis=1), -np.inf)
     return float((score >= kth[:, None] - 1e-5).mean())
+
+
+def re_ranked(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The nearest K of candidates (nq, m), by exact distances."""
+    near = np.einsum("qd,qmd->qm", q, x[found])
+    return np.take_along_axis(found, np.argsort(-near, axis=1)[:, :K], axis=1)
 
 
 def first(found: Diagnosis) -> tuple[str, float]:
@@ -197,13 +205,30 @@ def test_nodes_out_of_reach(x: np.ndarray, q: np.ndarray) -> None:
 
 
 def test_too_few_candidates_are_re_ranked(x: np.ndarray, q: np.ndarray) -> None:
-    index = built("HNSW16,SQ4,RFlat", x)
-    faiss.downcast_index(index.base_index).hnsw.efSearch = 200
+    index = built("HNSW16_PQ48x8,RFlat", x)
+    faiss.downcast_index(index.base_index).hnsw.efSearch = 400
+    scan = faiss.downcast_index(faiss.downcast_index(index.base_index).storage)
+    once, often = (recall_of(re_ranked(scan.search(q, K * factor)[1], x, q), x, q) for factor in (1, 16))
     found = tuner.diagnose(index, x, q)
-    if not found.healthy:
-        assert first(found)[0] == "re-ranking"
-    assert next(cause for cause in found.causes if cause.name == "codec").share < NEAR
-    assert index.k_factor == 1
+    name, share = first(found)
+    assert name == "re-ranking"
+    assert share == pytest.approx(often - once, abs=NEAR)
+    adds_up(found)
+    assert (found.prescriptions[0].kind, found.prescriptions[0].works) == ("search", True)
+    assert index.k_factor == 1  # the user's index is as it was
+
+
+def test_a_file_of_hnswlib_keeps_the_labels_of_its_user(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    index = hnswlib.Index("ip", x.shape[1])
+    index.init_index(N, M=16, ef_construction=100)
+    index.add_items(x[::-1], np.arange(N)[::-1], num_threads=1)  # its positions are not its labels
+    index.save_index(str(tmp_path / "i.bin"))
+    out = tmp_path / "fixed.faiss"
+    found = tuner.diagnose(
+        tmp_path / "i.bin", x, q, library="hnswlib", hnswlib_space="ip", ef_search=10, apply=1, out=out
+    )
+    assert first(found)[0] == "search"
+    assert recall_of(faiss.read_index(str(out)).search(q, K)[1], x, q) > 0.95
 
 
 def test_too_few_lists(x: np.ndarray, q: np.ndarray) -> None:

@@ -14,7 +14,15 @@ from tuner.errors import InputError
 D, N = 16, 400
 X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
 KINDS = (
-    *("HNSW8", "HNSW8,SQ8", "PCA8,HNSW8,SQ4", "HNSW8_PQ4x4", "HNSW8,Flat,RFlat", "L2norm,HNSW8"),
+    *(
+        "HNSW8",
+        "HNSW8,SQ8",
+        "PCA8,HNSW8,SQ4",
+        "HNSW8_PQ4x4",
+        "HNSW8,Flat,RFlat",
+        "L2norm,HNSW8",
+        "IVF4,PQ4x4",
+    ),
     *("Flat", "SQ8", "PQ4x4", "RaBitQ", "IVF4,Flat", "IVF4,SQ8"),
 )
 
@@ -62,7 +70,8 @@ def test_no_cut_or_flipped_file_kills_the_reader(kind: str, tmp_path: Path) -> N
     for content in damaged:
         path.write_bytes(content)
         try:
-            read_index(path).search(X[:3, : read_index(path).d], 1)
+            index = read_index(path)
+            index.search(X[:3, : index.d], 1)
         except InputError as error:
             told.append(str(error))
     assert len(told) >= 3

@@ -123,7 +123,7 @@ def read_hnswlib(  # noqa: PLR0915 # a file format, field by field
         labels[start:stop] = np.ascontiguousarray(block[:, links_bytes + held :]).view("<i8")[:, 0]
     owner = np.repeat(nodes, heights)
     height = np.arange(len(owner)) - np.repeat(np.cumsum(heights) - heights, heights)
-    lists = _lists(_gathered(np.asarray(rest), starts, 4 + 4 * M), n, damaged)
+    lists = _lists(rest[starts[:, None] + np.arange(4 + 4 * M)], n, damaged)
     if (levels[np.maximum(lists, 0)] <= (height + 1)[:, None])[lists >= 0].any():
         raise damaged
     slots[(offsets[owner] + M0 + height * M)[:, None] + np.arange(M)] = lists
@@ -162,11 +162,6 @@ def _upper(
     if node != n or 4 * word != len(rest):
         raise damaged
     return tuple(np.array(each, dtype=np.int64) for each in (nodes, heights, starts))  # type: ignore[return-value]
-
-
-def _gathered(rest: NDArray[np.uint8], starts: IdArray, list_bytes: int) -> NDArray[np.uint8]:
-    lists: NDArray[np.uint8] = rest[starts[:, None] + np.arange(list_bytes)]
-    return lists
 
 
 def _lists(block: NDArray[np.uint8], n: int, damaged: InputError) -> NDArray[np.int32]:

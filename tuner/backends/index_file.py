@@ -28,14 +28,17 @@ SPARE_BYTES = 4 << 30
 """Memory that the child may take beside four times the file: the libraries map a lot."""
 SPARE_S, BYTES_A_SECOND = 30.0, 20e6
 """Seconds that the child may take: these, and the file at this speed."""
+CHILD = "import sys; sys.path[:] = filter(None, sys.path); from tuner.backends.index_file import main; main()"
+"""Without the current folder, which may hold a module of the name of one of ours."""
 PROBED = 4
 """Vectors that the child searches for."""
 SLOTS = 1 << 22
 """Link slots looked at at once."""
 KNOWN = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexPQ, faiss.IndexRaBitQ)
 """Storages whose sizes can be looked at."""
-TRAINED = {"QT_8bit": 2, "QT_6bit": 2, "QT_4bit": 2}
-"""Trained floats a dimension of scalar types with a scale of each dimension."""
+KNOWN_LISTS = (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ, faiss.IndexIVFRaBitQ)
+SCALED_TYPES = ("QT_8bit", "QT_6bit", "QT_4bit")
+"""Scalar types with a scale of each dimension: two trained floats for each."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _probed(path: Path) -> Probed:
     size = path.stat().st_size
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and our own module
-            [sys.executable, "-m", "tuner.backends.index_file", str(path), str(SPARE_BYTES + 4 * size)],
+            [sys.executable, "-c", CHILD, str(path), str(SPARE_BYTES + 4 * size)],
             capture_output=True,
             text=True,
             check=False,
@@ -197,8 +200,8 @@ def _code_size_fits(storage: faiss.Index, d: int, code_size: int) -> bool:
     if hasattr(storage, "sq"):
         qtype = storage.sq.qtype
         fresh = faiss.ScalarQuantizer(d, qtype)
-        names = [name for name in TRAINED if getattr(faiss.ScalarQuantizer, name) == qtype]
-        trained = TRAINED[names[0]] * d if names else storage.sq.trained.size()
+        scaled = qtype in [getattr(faiss.ScalarQuantizer, name) for name in SCALED_TYPES]
+        trained = 2 * d if scaled else storage.sq.trained.size()
         return bool(
             fresh.code_size == code_size == storage.sq.code_size
             and storage.sq.d == d
@@ -226,6 +229,8 @@ def _code_size_fits(storage: faiss.Index, d: int, code_size: int) -> bool:
 
 def _lists_fault(core: faiss.IndexIVF) -> str:
     damaged = "its lists are damaged, their sizes do not fit"
+    if type(core) not in KNOWN_LISTS:
+        return f"{type(core).__name__} is a kind of index that is not known here"
     quantizer = faiss.downcast_index(core.quantizer)
     lists = core.invlists
     if (quantizer.d, quantizer.ntotal, lists.nlist) != (core.d, core.nlist, core.nlist) or core.nlist < 1:
@@ -322,7 +327,8 @@ def _limit(n_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Say on standard output what is to be said of a file; its name and the memory allowed are arguments."""
     _limit(int(sys.argv[2]))
     faiss.omp_set_num_threads(1)
     os.write(1, msgspec.json.encode(probe(Path(sys.argv[1]))))  # the pipe to the parent

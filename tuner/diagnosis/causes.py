@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import faiss
 import numpy as np
@@ -28,8 +29,8 @@ from tuner.backends.index_file import unreachable
 from tuner.curves import search_counted
 from tuner.data.base import prepared_queries, view_codes
 from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
-from tuner.diagnosis.opened import Opened, steps_of, through
-from tuner.diagnosis.questions import Questions, exact_rows
+from tuner.diagnosis.opened import Opened, ids_of_lists, through
+from tuner.diagnosis.questions import Questions, exactly
 from tuner.graph import share_graph
 from tuner.types import FloatArray, IdArray, Steps
 
@@ -73,9 +74,6 @@ class Split:
         drift: of the loss, what queries unlike the file add to it, whatever the cause.
         by_id: recall that counts ids instead of distances.
         scan: recall of an exhaustive scan of the codes, by candidates re-ranked exactly as multiples of k.
-        far_recall: with the knob turned far up.
-        far_effort: how far.
-        n_unreachable: nodes that no walk comes to.
         ndis_per_query: distances a query of the index as it is.
         hops_per_query: nodes expanded.
     """
@@ -87,9 +85,6 @@ class Split:
     drift: Cause | None
     by_id: float
     scan: dict[int, float]
-    far_recall: float
-    far_effort: int
-    n_unreachable: int
     ndis_per_query: float
     hops_per_query: float
 
@@ -106,13 +101,13 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
     yield 0.3
     codec, scan = _codec_losses(questions, opened, content, left)
     yield 0.6
-    exact_loss, n_cut_off, graph_text = _graph_loss(questions, opened, content, left)
+    graph = _graph_loss(questions, opened, content, left)
     far, far_effort = _far(questions, opened, now)
     yield 0.9
     causes = [
         *data,
         *codec,
-        Cause(name="graph", share=exact_loss, text=graph_text),
+        graph,
         Cause(
             name="search",
             share=max(0.0, far - now),
@@ -129,9 +124,6 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
         drift=_drift(questions, hits),
         by_id=_by_id(questions, rows),
         scan=scan,
-        far_recall=far,
-        far_effort=far_effort,
-        n_unreachable=n_cut_off,
         ndis_per_query=ndis,
         hops_per_query=hops,
     )
@@ -143,8 +135,6 @@ def asked(questions: Questions, opened: Opened, which: IdArray | None = None) ->
     """Return prepared rows (nq, k + extra) that the index answers, distances and hops a query."""
     queries = questions.problem.raw if which is None else questions.problem.raw[which]
     labels, ndis, hops = search_counted(opened.index, queries, questions.k + questions.extra)
-    if opened.library == "hnswlib":
-        labels = np.where(labels >= 0, opened.ids[np.maximum(labels, 0)], -1)
     return questions.rows_of(labels), ndis, hops
 
 
@@ -155,27 +145,37 @@ def _data_losses(questions: Questions, opened: Opened, content: Content) -> list
     """Return the losses of what the index holds and of how it compares, all codecs aside."""
     everyone, causes = questions.everyone, []
     left = 1.0
-    if content.n_missing:
-        present = np.zeros(questions.problem.base.n, dtype=bool)
-        present[content.rows[content.rows >= 0]] = True
+    if len(content.missing):
+        present = np.ones(questions.problem.base.n, dtype=bool)
+        present[content.missing] = False
         truth = questions.problem.truth
         right = (truth.right & present[truth.ids[:, : truth.right.shape[1]]]).sum(axis=1)
         recall = float(np.minimum(right, questions.k).mean()) / questions.k
         n = questions.problem.base.n
-        text = f"{content.n_missing:,} of {n:,} rows of the file are not in the index"
+        text = f"{len(content.missing):,} of {n:,} rows of the file are not in the index"
         causes.append(Cause(name="missing rows", share=left - recall, text=text))
         left = recall
     x, raw = content.vectors, questions.problem.raw
     metric = questions.problem.base.metric
     depth = questions.k + questions.extra
     if (content.state != SAME).any() or content.n_repeated:
-        found = exact_rows(*_compared_by(metric, x, raw), depth + _spare(content), _faiss_metric(metric))
+        cosine = metric == "cosine"
+        queries = prepared_queries(raw, "cosine") if cosine else np.ascontiguousarray(raw)
+        kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        _, found = exactly(x, queries, depth + _spare(content), kind, unit if cosine else np.asarray)
         recall = questions.recall(_first_rows(content, found, depth), everyone)
         name, text = _worst_state(content)
         causes.append(Cause(name=name, share=left - recall, text=text))
         left = recall
     if not _same_order(questions, opened, content):
-        found = exact_rows(x, _own_form(opened, raw), depth + _spare(content), opened.core.metric_type)
+        before = [step for step in opened.chain if isinstance(step, faiss.NormalizationTransform)]
+        _, found = exactly(
+            x,
+            _own_form(opened, raw),
+            depth + _spare(content),
+            opened.core.metric_type,
+            partial(through, before),
+        )
         recall = questions.recall(_first_rows(content, found, depth), everyone)
         causes.append(
             Cause(name="metric", share=left - recall, text=_metric_text(questions, opened, content))
@@ -200,16 +200,10 @@ def _first_rows(content: Content, positions: IdArray, depth: int) -> IdArray:
     return rows
 
 
-def _compared_by(metric: str, x: FloatArray, raw: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if metric != "cosine":
-        return x, np.ascontiguousarray(raw)
-    unit = np.array(x)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True) + np.finfo(np.float32).tiny
-    return unit, prepared_queries(raw, "cosine")
-
-
-def _faiss_metric(metric: str) -> int:
-    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+def unit(x: FloatArray) -> FloatArray:
+    """Return rows (m, d) at length 1."""
+    scaled: FloatArray = x / (np.linalg.norm(x, axis=1, keepdims=True) + np.finfo(np.float32).tiny)
+    return scaled
 
 
 def _worst_state(content: Content) -> tuple[str, str]:
@@ -272,8 +266,10 @@ def _codec_losses(
     queries = through(chain, raw)
     narrow = [step for step in chain if step.d_out < step.d_in]
     if narrow:
-        seen = through(chain, content.vectors)
-        found = exact_rows(seen, queries, depth + _spare(content), opened.core.metric_type)
+        compared_by = opened.core.metric_type
+        _, found = exactly(
+            content.vectors, queries, depth + _spare(content), compared_by, partial(through, chain)
+        )
         recall = questions.recall(_first_rows(content, found, depth), everyone)
         text = f"{narrow[0].d_in} dimensions cut to {narrow[0].d_out}"
         causes.append(Cause(name="dimension cut", share=left - recall, text=text))
@@ -334,13 +330,7 @@ def _scanned(opened: Opened, queries: FloatArray, depth: int) -> IdArray:
 
 def _positions_of(opened: Opened, labels: IdArray) -> IdArray:
     """Return positions of ids that lists answer with."""
-    lists = opened.core.invlists
-    own = np.concatenate(
-        [
-            faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))
-            for number in range(opened.core.nlist)
-        ]
-    )
+    own = ids_of_lists(opened.core)
     order = np.argsort(own, kind="stable")
     place = np.minimum(np.searchsorted(own[order], labels), len(own) - 1)
     return np.where(labels >= 0, order[place], -1)
@@ -358,11 +348,8 @@ def _right_among(questions: Questions, rows: IdArray) -> NDArray[np.int64]:
 
 def _reranked(opened: Opened, raw: FloatArray, positions: IdArray, depth: int) -> IdArray:
     """Return the best positions (nq, depth) of candidates by the re-ranking store."""
-    assert opened.refine is not None  # noqa: S101 - the caller looked
-    store = faiss.downcast_index(opened.refine.refine_index)
-    chain: list[faiss.VectorTransform] = []
-    if isinstance(store, faiss.IndexPreTransform):
-        chain, store = steps_of(store), faiss.downcast_index(store.index)
+    assert opened.store is not None  # noqa: S101 - the caller looked
+    chain, store = opened.store
     queries = through(chain, raw)
     out = np.full((len(raw), depth), -1, dtype=np.int64)
     smaller_first = store.metric_type == faiss.METRIC_L2
@@ -378,13 +365,11 @@ def _reranked(opened: Opened, raw: FloatArray, positions: IdArray, depth: int) -
 # ---------------------------------------------------------------- graph and search
 
 
-def _graph_loss(
-    questions: Questions, opened: Opened, content: Content, left: float
-) -> tuple[float, int, str]:
-    """Return what the links lose on exact vectors with the knob far up, and the nodes out of reach."""
+def _graph_loss(questions: Questions, opened: Opened, content: Content, left: float) -> Cause:
+    """Return what the links lose on exact vectors with the knob far up."""
     graph = opened.graph
     if graph is None:
-        return 0.0, 0, "no graph"
+        return Cause(name="graph", share=0.0, text="no graph")
     x = content.vectors
     exact = faiss.IndexHNSWFlat(x.shape[1], graph.hnsw.nb_neighbors(1), graph.metric_type)
     storage = faiss.downcast_index(exact.storage)
@@ -400,12 +385,11 @@ def _graph_loss(
         return questions.recall(_first_rows(content, found, depth), questions.everyone)
 
     best, ef_search = _turned_up(recall, opened, 0.0)
-    cut_off = unreachable(graph)
-    n_cut_off = int(cut_off.sum())
+    n_cut_off = int(unreachable(graph).sum())
     text = f"its links reach {best:.4f} of {left:.4f} on exact vectors at ef {ef_search:,}"
     if n_cut_off:
         text += f"; {n_cut_off:,} of {opened.n:,} nodes are out of reach"
-    return max(0.0, left - best), n_cut_off, text
+    return Cause(name="graph", share=max(0.0, left - best), text=text)
 
 
 def _far(questions: Questions, opened: Opened, now: float) -> tuple[float, int]:
@@ -445,10 +429,7 @@ def _turned_up(recall: Callable[[int], float], opened: Opened, least: float) -> 
 def _by_id(questions: Questions, rows: IdArray) -> float:
     """Return the recall of someone who compares ids: rows that tie with the k-th count as wrong."""
     k = questions.k
-    if questions.own is not None:
-        theirs = rows == questions.own[:, None]
-        order = np.argsort(theirs, axis=1, kind="stable")
-        rows = np.take_along_axis(np.where(theirs, -1, rows), order, axis=1)
+    rows = questions.without_themselves(rows, questions.everyone)
     wanted = questions.problem.truth.ids[:, :k]
     return float((rows[:, :k, None] == wanted[:, None, :]).any(axis=2).mean())
 
@@ -459,15 +440,8 @@ def _drift(questions: Questions, hits: NDArray[np.int64]) -> Cause | None:
     if questions.own is not None:
         return None
     sample = np.sort(np.random.default_rng(2).choice(base.n, min(DRIFT_ROWS, base.n // 2), replace=False))
-    among = faiss.ResultHeap(len(sample), 2, keep_max=False)
-    rows = np.array(base.x[sample])
-    step = max(256, (8 << 20) // (4 * base.d))
-    for start in range(0, base.n, step):
-        distances, ids = faiss.knn(rows, np.ascontiguousarray(base.x[start : start + step]), 2)
-        among.add_result(distances, ids + start)
-    among.finalize()
-    base.release()
-    usual = np.quantile(among.D[:, 1], 1 - SEEN_BY_CHANCE)
+    distances, _ = exactly(base.x, np.array(base.x[sample]), 2, faiss.METRIC_L2, np.asarray)
+    usual = np.quantile(distances[:, 1], 1 - SEEN_BY_CHANCE)
     queries = questions.problem.queries
     nearest = base.x[questions.problem.truth.ids[:, 0]] - queries
     far = np.einsum("qd,qd->q", nearest, nearest) > usual

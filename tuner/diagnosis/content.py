@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.vectors import row_hashes
-from tuner.diagnosis.opened import Opened, back_through, steps_of, through
+from tuner.diagnosis.opened import Opened, back_through, through
 from tuner.diagnosis.questions import Questions
 from tuner.types import FloatArray, IdArray, Steps
 
@@ -37,7 +37,7 @@ class Content:
         rows: (n,) prepared row of each position, -1 for ids that are no row.
         state: (n,) int8, one of ``SAME`` to ``FOREIGN``.
         moved_to: (n,) row whose vector a ``MOVED`` position holds, else -1.
-        n_missing: rows of the file that no position stands for.
+        missing: rows of the prepared base that no position stands for, ascending.
         n_repeated: positions whose row stands at an earlier position too.
         normalised: the vectors in the index have length 1 while the file's have not.
         vectors: (n, d) float32 what the positions hold, as the index takes it, mapped from a file.
@@ -46,7 +46,7 @@ class Content:
     rows: IdArray
     state: NDArray[np.int8]
     moved_to: IdArray
-    n_missing: int
+    missing: IdArray
     n_repeated: int
     normalised: bool
     vectors: FloatArray
@@ -55,17 +55,6 @@ class Content:
         """Return the positions in a state."""
         return int((self.state == state).sum())
 
-    @property
-    def is_the_file(self) -> bool:
-        """Whether each row of the file stands at its own position."""
-        whole = self.n_missing == 0 and self.n_repeated == 0
-        return whole and bool((self.state == SAME).all()) and self.in_order
-
-    @property
-    def in_order(self) -> bool:
-        """Whether positions are rows."""
-        return np.array_equal(self.rows, np.arange(len(self.rows)))
-
 
 class Held:
     """The vectors of an index as its storage sees them: of the re-ranking store, where there is one."""
@@ -73,12 +62,8 @@ class Held:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
         self.chain, self.storage = opened.chain, opened.storage
-        if opened.refine is not None:
-            store = faiss.downcast_index(opened.refine.refine_index)
-            self.chain = []
-            if isinstance(store, faiss.IndexPreTransform):
-                self.chain, store = steps_of(store), faiss.downcast_index(store.index)
-            self.storage = store
+        if opened.store is not None:
+            self.chain, self.storage = opened.store
         self.starts = np.zeros(1, dtype=np.int64)
         if isinstance(self.storage, faiss.IndexIVF):
             lists = self.storage.invlists
@@ -145,13 +130,12 @@ def look(questions: Questions, opened: Opened, work: Path) -> Steps[Content]:
         rows=rows,
         state=state,
         moved_to=moved_to,
-        n_missing=int((~present).sum()),
+        missing=np.flatnonzero(~present),
         n_repeated=len(known) - len(first),
         normalised=normalised,
         vectors=np.zeros((0, opened.d), dtype=np.float32),
     )
-    vectors = yield from _written(questions, held, content, work / "content.f32")
-    return Content(**{**vars(content), "vectors": vectors})
+    return replace(content, vectors=(yield from _written(questions, held, content, work / "content.f32")))
 
 
 def _form(questions: Questions, held: Held, rows: IdArray, known: IdArray) -> tuple[bool, float]:
@@ -213,7 +197,8 @@ def _found_elsewhere(questions: Questions, held: Held, changed: IdArray, *, norm
     for start in range(0, base.n, step):
         rows = np.arange(start, min(base.n, start + step))
         again = held.again(questions.in_form(rows, normalised=normalised))
-        heap.add_result(*_shifted(faiss.knn(targets, again, 1), start))
+        distances, ids = faiss.knn(targets, again, 1)
+        heap.add_result(distances, ids + start)
         hashes[rows] = row_hashes(again)
         base.release()
     heap.finalize()
@@ -244,10 +229,6 @@ def _occurrence(values: IdArray) -> IdArray:
     out = np.empty_like(rank)
     out[order] = rank
     return out
-
-
-def _shifted(result: tuple[FloatArray, IdArray], start: int) -> tuple[FloatArray, IdArray]:
-    return result[0], result[1] + start
 
 
 def _written(questions: Questions, held: Held, content: Content, path: Path) -> Steps[FloatArray]:

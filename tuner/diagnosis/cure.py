@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
+import faiss
 
 from tuner.backends.faiss_hnsw import write
-from tuner.backends.index_file import layers_of, read_index
-from tuner.diagnosis.causes import Split, asked
+from tuner.diagnosis.causes import MOST_EF, Split, asked
 from tuner.diagnosis.content import Content
-from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.opened import Opened, open_index
 from tuner.diagnosis.questions import Questions
-from tuner.diagnosis.remedies import KINDS, Remedy, Shop
+from tuner.diagnosis.remedies import Kind, Remedy, Shop
 from tuner.errors import InputError
 from tuner.machine import use_threads
 from tuner.sweep.measure import Tuned, bisect, judged
 from tuner.timing import BLOCK, interleave
 from tuner.types import FloatArray, Recall, Steps
 
-MOST_EF = 4096
 WORTH = 0.10
 """A healthy index is not touched for less than this share of its bytes or its time."""
 TIMED_QUERIES, ROUNDS = 256, 6
@@ -83,17 +82,14 @@ def cures(questions: Questions, opened: Opened, content: Content, split: Split) 
             if not _enough(made, remedy):
                 made.append((measured(questions, opened, remedy), remedy))
     yield 0.8
-    now = replace(
-        measured_as_it_is(questions, opened, split),
-        works=problem.validated(problem.recall(split.hits[problem.validate])),
-    )
     kept = ranked(made)
     timed = timed_beside(questions, opened, kept)
     yield 1.0
+    healthy = problem.validated(problem.recall(split.hits))
     worth = [
         (prescription, remedy)
         for prescription, (_, remedy) in zip(timed, kept, strict=True)
-        if not now.works or is_worth(prescription, now)
+        if not healthy or is_worth(prescription, opened.index_bytes)
     ]
     return Cured(tuple(p for p, _ in worth), tuple(r for _, r in worth))
 
@@ -101,24 +97,6 @@ def cures(questions: Questions, opened: Opened, content: Content, split: Split) 
 def _enough(made: list[tuple[Prescription, Remedy]], remedy: Remedy) -> bool:
     """Return whether enough of this kind work already."""
     return sum(p.works for p, r in made if r.kind == remedy.kind) >= ENOUGH_OF_A_KIND
-
-
-def measured_as_it_is(questions: Questions, opened: Opened, split: Split) -> Prescription:
-    """Return the index as it is, in the form of a prescription."""
-    problem = questions.problem
-    return Prescription(
-        kind="none",
-        title="as it is",
-        label=opened.label,
-        knob=opened.knob,
-        effort=opened.effort,
-        factor=opened.factor,
-        recall=problem.recall(split.hits[problem.validate]),
-        ndis_per_query=split.ndis_per_query,
-        index_bytes=opened.index_bytes,
-        works=False,
-        latency_ratio=1.0,
-    )
 
 
 def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescription:
@@ -150,12 +128,23 @@ def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescripti
             factor=index.factor,
             recall=recall,
             ndis_per_query=ndis,
-            index_bytes=index.index_bytes,
+            index_bytes=serialized_bytes(index.index),
             works=tuned.passes and problem.validated(recall),
         )
     finally:
         index.set_effort(before)
         set_factor(index, factor)
+
+
+def serialized_bytes(index: faiss.Index) -> int:
+    """Return the bytes of an index file, without holding one."""
+    sizes: list[int] = [0]
+
+    def count(data: bytes) -> None:
+        sizes[0] += len(data)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    return sizes[0]
 
 
 def set_factor(opened: Opened, factor: float) -> None:
@@ -172,16 +161,13 @@ def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, 
     best: dict[str, tuple[Prescription, Remedy]] = {}
     for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
         best.setdefault(pair[1].kind, pair)
-    return [best[kind] for kind in KINDS if kind in best]
+    return [best[kind] for kind in get_args(Kind) if kind in best]
 
 
-def is_worth(prescription: Prescription, now: Prescription) -> bool:
-    """Return whether a healthy index gains enough by it."""
-    smaller = prescription.index_bytes < (1 - WORTH) * now.index_bytes
-    ratio = prescription.latency_ratio or 1.0
-    return (smaller and ratio < 1 + WORTH) or (
-        ratio < 1 - WORTH and prescription.index_bytes <= now.index_bytes
-    )
+def is_worth(prescription: Prescription, n_bytes: int) -> bool:
+    """Return whether a healthy index of so many bytes gains enough by it."""
+    size, ratio = prescription.index_bytes / n_bytes, prescription.latency_ratio or 1.0
+    return (size < 1 - WORTH and ratio < 1 + WORTH) or (ratio < 1 - WORTH and size <= 1)
 
 
 def timed_beside(
@@ -218,8 +204,7 @@ def apply(questions: Questions, prescription: Prescription, remedy: Remedy, out:
     Raises:
         InputError: it does not do what was promised.
     """
-    problem = questions.problem
-    index = remedy.make()
+    problem, index = questions.problem, remedy.make()
     before, factor = index.effort, index.factor
     set_factor(index, prescription.factor)
     index.set_effort(prescription.effort)
@@ -228,11 +213,7 @@ def apply(questions: Questions, prescription: Prescription, remedy: Remedy, out:
     finally:
         index.set_effort(before)
         set_factor(index, factor)
-    whole = read_index(out)
-    layers = layers_of(whole)
-    again = Opened(
-        str(out), "faiss", whole, np.arange(whole.ntotal), out.stat().st_size, kept=(whole,), layers=layers
-    )
+    again = open_index(out, index.d, "faiss", None, None)
     set_factor(again, prescription.factor)
     rows, _, _ = asked(questions, again, problem.validate)
     recall = problem.recall(questions.hits(rows, problem.validate))

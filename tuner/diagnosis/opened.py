@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ class Opened:
         ids: (n,) int64, id of each position of the innermost index; -1 for deleted.
         index_bytes: serialized.
         resident_bytes: in the memory of a fresh process, None where that was not measured.
+        layers: the index and what it wraps, from the outside in.
         kept: what the index points into.
         notes: what is worth knowing about how it was read.
     """
@@ -38,10 +39,10 @@ class Opened:
     index: faiss.Index
     ids: IdArray
     index_bytes: int
+    layers: list[faiss.Index]
     resident_bytes: int | None = None
     kept: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
-    layers: list[faiss.Index] = field(default_factory=list)
 
     @property
     def core(self) -> faiss.Index:
@@ -116,13 +117,22 @@ class Opened:
         return [step for layer in before for step in steps_of(layer)]
 
     @property
+    def store(self) -> tuple[list[faiss.VectorTransform], faiss.Index] | None:
+        """What re-ranks, and the transforms in front of it; None if nothing does."""
+        if self.refine is None:
+            return None
+        store = faiss.downcast_index(self.refine.refine_index)
+        if isinstance(store, faiss.IndexPreTransform):
+            return steps_of(store), faiss.downcast_index(store.index)
+        return [], store
+
+    @property
     def label(self) -> str:
         """Short name in the style of a faiss factory string."""
         head = "".join(f"{_step_name(step)}," for step in self.chain)
         tail = ""
-        if self.refine is not None:
-            store = layers_of(faiss.downcast_index(self.refine.refine_index))[-1]
-            tail = f",Refine({codec_name(store)})x{self.factor:g}"
+        if self.store is not None:
+            tail = f",Refine({codec_name(self.store[1])})x{self.factor:g}"
         if self.graph is not None:
             return f"{head}HNSW{self.graph.hnsw.nb_neighbors(1)},{codec_name(self.storage)}{tail}"
         lists = f"IVF{self.core.nlist}," if self.knob else ""
@@ -180,8 +190,8 @@ def open_index(path: Path, d: int, library: Library, metric: Metric | None, ef_s
         )
         if read.n_deleted:
             said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
-        opened = Opened(
-            str(path), library, read.index, read.labels, size, kept=(read,), notes=said, layers=[read.index]
+        opened = replace(
+            with_ids(read.index, read.labels, str(path), size, (read,)), library=library, notes=said
         )
         opened.set_effort(ef_search or HNSWLIB_EF)
     else:
@@ -221,19 +231,31 @@ def checked(opened: Opened, d: int, ef_search: int | None) -> Opened:
 def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> Opened:
     layers = layers_of(index)
     core = layers[-1]
-    ids = np.arange(core.ntotal, dtype=np.int64)
-    if isinstance(core, faiss.IndexIVF):
-        lists = core.invlists
-        ids = np.concatenate(
-            [
-                faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))
-                for number in range(core.nlist)
-            ]
-        )
+    ids = ids_of_lists(core) if isinstance(core, faiss.IndexIVF) else np.arange(core.ntotal, dtype=np.int64)
     for layer in reversed(layers):
         if hasattr(layer, "id_map"):
             ids = faiss.vector_to_array(layer.id_map)[ids]
-    return Opened(source, "faiss", index, ids, n_bytes, resident, kept=(index,), layers=layers)
+    return Opened(source, "faiss", index, ids, n_bytes, layers, resident, kept=(index,))
+
+
+def with_ids(index: faiss.Index, ids: IdArray, source: str, n_bytes: int, kept: tuple[Any, ...]) -> Opened:
+    """Return an index that answers with positions as one that answers with ids (n,)."""
+    n = index.ntotal
+    whole = index
+    if not np.array_equal(ids, np.arange(n)):
+        index.ntotal = 0  # faiss maps only what looks empty
+        whole = faiss.IndexIDMap(index)
+        index.ntotal = whole.ntotal = n
+        faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
+    return Opened(source, "faiss", whole, ids, n_bytes, layers_of(whole), kept=(index, *kept))
+
+
+def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
+    """Return the id (n,) at each position of the lists, one list after the other."""
+    lists = core.invlists
+    return np.concatenate(
+        [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)) for number in range(core.nlist)]
+    )
 
 
 def codec_name(storage: faiss.Index) -> str:

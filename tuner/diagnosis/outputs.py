@@ -67,7 +67,7 @@ def to_markdown(found: Diagnosis) -> str:
         "",
         *table(("lost to", "recall", "seen"), cause_rows(found)),
         "",
-        *table(("bytes of", "", ""), ((name, bytes_text(count), "") for name, count in found.parts.items())),
+        *table(("part", "bytes"), ((name, bytes_text(count)) for name, count in found.parts.items())),
         "",
     ]
     if found.prescriptions:

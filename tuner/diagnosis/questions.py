@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tuner.diagnosis.opened import Opened
 from tuner.errors import InputError
 from tuner.journal import Journal
 from tuner.machine import available_cores, use_threads
-from tuner.recall import exact_distances, is_right
+from tuner.recall import exact_distances, is_right, release_pages
 from tuner.sweep.prepare import LINKS, pose, prepared_base, split
 from tuner.sweep.problem import Problem
 from tuner.truth import MARGIN, Truth, search_exactly
@@ -28,7 +28,8 @@ from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 OWN_QUERIES = 1_000
 """Rows of the index that are asked for when there is nothing else to ask."""
 FEWEST = 20
-HELD_OUT, OWN = "held out of the base", "rows of the index itself, each without itself"
+BLOCK_BYTES = 8 << 20
+OWN = "rows of the index itself, each without itself"
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,15 @@ class Questions:
 
     def hits(self, rows: IdArray, which: IdArray) -> NDArray[np.int64]:
         """Return tie-aware hits of each query (nq,) among prepared rows (nq, >= k + extra)."""
-        if self.own is not None:
-            theirs = rows == self.own[which][:, None]
-            order = np.argsort(theirs, axis=1, kind="stable")
-            rows = np.take_along_axis(np.where(theirs, -1, rows), order, axis=1)[:, : rows.shape[1] - 1]
-        return self.problem.hits(rows, which)
+        return self.problem.hits(self.without_themselves(rows, which), which)
+
+    def without_themselves(self, rows: IdArray, which: IdArray) -> IdArray:
+        """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
+        if self.own is None:
+            return rows
+        theirs = rows == self.own[which][:, None]
+        order = np.argsort(theirs, axis=1, kind="stable")
+        return np.take_along_axis(np.where(theirs, -1, rows), order, axis=1)
 
     def recall(self, rows: IdArray, which: IdArray) -> float:
         """Return mean tie-aware recall."""
@@ -175,17 +180,21 @@ def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArra
     return Truth(ids=ids, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
 
 
-def exact_rows(
-    x: FloatArray, queries: FloatArray, k: int, metric_type: int, block_bytes: int = 8 << 20
-) -> IdArray:
-    """Return the rows (nq, k) of ``x`` that are best by the metric, block by block."""
-    largest = metric_type == faiss.METRIC_INNER_PRODUCT
-    heap = faiss.ResultHeap(len(queries), k, keep_max=largest)
-    step = max(256, block_bytes // (4 * x.shape[1]))
+def exactly(
+    x: FloatArray, queries: FloatArray, k: int, metric_type: int, seen: Callable[[FloatArray], FloatArray]
+) -> tuple[FloatArray, IdArray]:
+    """Return distances and rows (nq, k) of the best of ``x`` by the metric, block by block.
+
+    Args:
+        x: (n, d) mapped; never held as a whole.
+        seen: what a block of rows is before it is compared.
+    """
+    heap = faiss.ResultHeap(len(queries), k, keep_max=metric_type == faiss.METRIC_INNER_PRODUCT)
+    step = max(256, BLOCK_BYTES // (4 * x.shape[1]))
     for start in range(0, len(x), step):
-        block = np.ascontiguousarray(x[start : start + step])
+        block = np.ascontiguousarray(seen(x[start : start + step]), dtype=np.float32)
         distances, ids = faiss.knn(queries, block, min(k, len(block)), metric_type)
         heap.add_result(distances, ids + start)
+    release_pages(x)
     heap.finalize()
-    best: IdArray = heap.I
-    return best
+    return heap.D, heap.I

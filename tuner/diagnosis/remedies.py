@@ -16,20 +16,18 @@ from typing import Any, Literal
 import faiss
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Encoded, metric_transform, serve
-from tuner.backends.index_file import layers_of
+from tuner.backends.faiss_hnsw import Encoded, metric_transform, original_rows, serve
 from tuner.ceilings import encode_rows
 from tuner.data.base import view_codes
 from tuner.diagnosis.content import MOVED, SAME, Content
-from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.opened import Opened, with_ids
 from tuner.diagnosis.questions import Questions
 from tuner.graph import Links, build, links_of, share_graph
 from tuner.quantizers import Encoder, View, behind, quantizer, train
 from tuner.steps import result_of
 from tuner.types import Configuration, IdArray
 
-Kind = Literal["search", "labels", "store", "encode", "prune", "add", "rebuild"]
-KINDS: tuple[Kind, ...] = ("search", "labels", "add", "store", "encode", "prune", "rebuild")
+Kind = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild"]
 """By what they cost the user, the cheapest first."""
 STORES = ("SQ8", "fp16", "fp32")
 CODECS = ("SQ6", "SQ8", "fp16", "fp32")
@@ -47,46 +45,12 @@ class Remedy:
         title: what is done, in words.
         make: returns the index that it makes.
         factor: candidates to re-rank, as a multiple of k; 0 leaves it.
-        guess: where to look first for its knob.
     """
 
     kind: Kind
     title: str
     make: Callable[[], Opened]
     factor: float = 0.0
-
-
-def wrapped(index: faiss.Index, ids: IdArray | None, source: str, kept: tuple[Any, ...]) -> Opened:
-    """Return an index of positions as one that answers with ids."""
-    n = index.ntotal
-    whole = index
-    if ids is not None and not np.array_equal(ids, np.arange(n)):
-        index.ntotal = 0  # faiss maps only what looks empty
-        whole = faiss.IndexIDMap(index)
-        index.ntotal = whole.ntotal = n
-        faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
-    layers = layers_of(whole)
-    labels = np.arange(n) if ids is None else np.asarray(ids)
-    return Opened(source, "faiss", whole, labels, serialized_bytes(whole), kept=(index, *kept), layers=layers)
-
-
-def serialized_bytes(index: faiss.Index) -> int:
-    """Return the bytes of an index file, without making one."""
-    counter = Counter()
-    writer = faiss.PyCallbackIOWriter(counter.count)
-    faiss.write_index(index, writer)
-    return counter.n_bytes
-
-
-class Counter:
-    """Counts bytes that are written to it."""
-
-    def __init__(self) -> None:
-        self.n_bytes = 0
-
-    def count(self, data: bytes) -> None:
-        """Add some bytes."""
-        self.n_bytes += len(data)
 
 
 class Shop:
@@ -103,9 +67,8 @@ class Shop:
         self.questions, self.opened, self.content = questions, opened, content
         self.scan, self.needed = scan, needed
         self.base = questions.problem.base
-        own = self.base.rows
-        self.ids = content.rows if own is None else own[np.maximum(content.rows, 0)]
         self._links: Links | None = None
+        self._built: Links | None = None
 
     # ------------------------------------------------------------ offers
 
@@ -133,7 +96,7 @@ class Shop:
     def _is_whole(self) -> bool:
         """Whether each position stands for another row of the file, and each row has one."""
         content = self.content
-        whole = content.n_missing == 0 and content.n_repeated == 0 and len(content.rows) == self.base.n
+        whole = len(content.missing) == 0 and content.n_repeated == 0 and len(content.rows) == self.base.n
         return self.opened.graph is not None and whole
 
     def _turns(self) -> Iterator[Remedy]:
@@ -147,32 +110,26 @@ class Shop:
 
     def _labels(self) -> Iterator[Remedy]:
         moved = self.content.state == MOVED
-        if moved.any() and not isinstance(self.opened.core, faiss.IndexIVF):
+        if moved.any() and self._ids_are_outside:
             yield Remedy("labels", "give the vectors the ids of their rows", self._relabelled)
 
     def _relabelled(self) -> Opened:
         moved = self.content.state == MOVED
         rows = np.where(moved, self.content.moved_to, self.content.rows)
-        own = self.base.rows
-        index, kept = self._without_ids()
-        return wrapped(index, rows if own is None else own[np.maximum(rows, 0)], "relabelled", kept)
+        return self._offered(self._without_ids(), self._ids_of(rows), ())
 
     def _additions(self) -> Iterator[Remedy]:
-        if self.content.n_missing and self.opened.library == "faiss" and self._ids_are_outside:
-            yield Remedy("add", f"add the {self.content.n_missing:,} missing rows", self._completed)
+        n_missing = len(self.content.missing)
+        if n_missing and self._ids_are_outside:
+            yield Remedy("add", f"add the {n_missing:,} missing rows", self._completed)
 
     def _completed(self) -> Opened:
-        present = np.zeros(self.base.n, dtype=bool)
-        present[self.content.rows[self.content.rows >= 0]] = True
-        missing = np.flatnonzero(~present)
-        index, _ = self._without_ids()
-        copy = faiss.deserialize_index(faiss.serialize_index(index))
+        missing = self.content.missing
+        copy = faiss.deserialize_index(faiss.serialize_index(self._without_ids()))
         for start in range(0, len(missing), ROWS):
             part = missing[start : start + ROWS]
             copy.add(self.questions.in_form(part, normalised=self.content.normalised))
-        own = self.base.rows
-        ids = np.concatenate([self.opened.ids, missing if own is None else own[missing]])
-        return wrapped(copy, ids, "completed", ())
+        return self._offered(copy, np.concatenate([self.opened.ids, self._ids_of(missing)]), ())
 
     def _stores(self) -> Iterator[Remedy]:
         if self.opened.refine is not None or self.opened.graph is None or not self._ids_are_outside:
@@ -191,9 +148,10 @@ class Shop:
         exact = encoder.storage_over(codes)
         chain = self._with_metric(encoder)
         outer = behind(chain, exact) if chain else exact
-        index, kept = self._without_ids()
+        index = self._without_ids()
         refine = faiss.IndexRefine(index, outer)
-        return wrapped(refine, self.ids, "with a store", (*kept, index, exact, codes, outer, encoder, *chain))
+        kept = (self.opened, index, exact, codes, outer, encoder, *chain)
+        return self._offered(refine, self._ids_of(self.content.rows), kept)
 
     def _encodings(self) -> Iterator[Remedy]:
         for codec in CODECS:
@@ -213,7 +171,7 @@ class Shop:
         index.is_trained = True
         chain = self._with_metric(encoder)
         outer = behind(chain, index) if chain else index
-        return wrapped(outer, self.ids, "encoded again", (index, encoder, *chain))
+        return self._offered(outer, self._ids_of(self.content.rows), (index, encoder, *chain))
 
     def _prunings(self) -> Iterator[Remedy]:
         assert self.opened.graph is not None  # noqa: S101 - it is whole
@@ -238,9 +196,16 @@ class Shop:
             self.opened.core, faiss.IndexIVF
         )
 
-    def _without_ids(self) -> tuple[faiss.Index, tuple[Any, ...]]:
+    def _without_ids(self) -> faiss.Index:
         layers = self.opened.layers
-        return (layers[1] if hasattr(layers[0], "id_map") else layers[0]), (self.opened,)
+        return layers[1] if hasattr(layers[0], "id_map") else layers[0]
+
+    def _ids_of(self, rows: IdArray) -> IdArray:
+        """Return the user's ids of prepared rows; -1 stays."""
+        return original_rows(rows, self.base)
+
+    def _offered(self, index: faiss.Index, ids: IdArray, kept: tuple[Any, ...]) -> Opened:
+        return with_ids(index, ids, self.opened.source, 0, (self.opened, *kept))
 
     def _encoder(self, codec: str) -> Encoder:
         sample = self.base.sample(TRAIN_ROWS, 0)
@@ -258,12 +223,13 @@ class Shop:
             assert graph is not None  # noqa: S101 - it is whole
             M = graph.hnsw.nb_neighbors(1)
             order = self.content.rows.astype(np.int32)
-            ordered = self.questions.problem.links_path.with_name("nodes.f32")
-            with ordered.open("wb") as out:
-                for start in range(0, len(order), ROWS):
-                    self.base.x[order[start : start + ROWS]].tofile(out)
-            self.base.release()
-            x = np.memmap(ordered, dtype=np.float32, mode="r", shape=(len(order), self.base.d))
+            x = self.base.x
+            if not np.array_equal(order, np.arange(self.base.n)):
+                with self._path("nodes.f32").open("wb") as out:
+                    for start in range(0, len(order), ROWS):
+                        x[order[start : start + ROWS]].tofile(out)
+                self.base.release()
+                x = np.memmap(self._path("nodes.f32"), dtype=np.float32, mode="r", shape=x.shape)
             exact = faiss.IndexHNSWFlat(self.base.d, M)
             view_codes(faiss.downcast_index(exact.storage), x.view(np.uint8))
             share_graph(graph, exact)
@@ -272,10 +238,9 @@ class Shop:
         return self._links
 
     def _new_links(self) -> Links:
-        if not hasattr(self, "_built"):
-            self._built: Links = result_of(
-                build(self.base, self._encoder("SQ8"), REBUILT_M, REBUILT_EF, 0, self._path("rebuild.i32"))
-            )
+        if self._built is None:
+            path = self._path("rebuild.i32")
+            self._built = result_of(build(self.base, self._encoder("SQ8"), REBUILT_M, REBUILT_EF, 0, path))
         return self._built
 
     def _path(self, name: str) -> Path:
@@ -295,4 +260,4 @@ class Shop:
             M=M, ef_construction=links.ef_construction, codec=codec, dims=self.base.d
         )
         served = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, self.base)
-        return wrapped(served.index, self.base.rows, "derived", (served,))
+        return self._offered(served.index, self._ids_of(np.arange(self.base.n)), (served,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,19 +168,16 @@ def _diagnosis(
 ) -> Diagnosis:
     problem = questions.problem
     recall = problem.recall(split.hits)
-    healthy = recall.lower >= problem.options.recall
+    healthy = problem.validated(recall)
     loss = 1 - split.recall
     first = split.causes[0] if split.causes else None
     if split.drift is not None and split.drift.share > OVERLAPPING * loss:
         first = split.drift
-    ties = Cause(
-        name="ties",
-        share=split.recall - split.by_id,
-        text=f"who compares ids sees {split.by_id:.4f}: copies and ties are as near as what they displace",
-    )
     notes = list(opened.notes)
     if healthy and split.by_id < problem.options.recall:
-        notes.append(ties.text)
+        notes.append(
+            f"who compares ids sees {split.by_id:.4f}: copies and ties are as near as what they displace"
+        )
     if questions.own is not None:
         notes.append(
             f"the queries are {questions.query_set.source}: searches find those a little too well, so give "
@@ -206,7 +203,7 @@ def _diagnosis(
         index_bytes=opened.index_bytes,
         resident_bytes=opened.resident_bytes,
         parts=parts_of(opened),
-        prescriptions=tuple(replace(p) for p in cured.prescriptions),
+        prescriptions=cured.prescriptions,
         applied=applied,
         notes=tuple(notes),
         machine=describe_machine(),
@@ -224,10 +221,8 @@ def parts_of(opened: Opened) -> dict[str, int]:
         parts["levels"] = 12 * n
     if any(hasattr(layer, "id_map") for layer in opened.layers) or opened.knob == "nprobe":
         parts["ids"] = 8 * n
-    if opened.refine is not None:
-        store = faiss.downcast_index(opened.refine.refine_index)
-        inner = faiss.downcast_index(store.index) if hasattr(store, "index") else store
-        parts["re-ranking store"] = n * int(inner.code_size)
+    if opened.store is not None:
+        parts["re-ranking store"] = n * int(opened.store[1].code_size)
     parts["codebooks and headers"] = max(0, opened.index_bytes - sum(parts.values()))
     if opened.resident_bytes is not None:
         parts["allocator"] = max(0, opened.resident_bytes - opened.index_bytes)
