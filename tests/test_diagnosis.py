@@ -224,9 +224,7 @@ def test_a_file_of_hnswlib_keeps_the_labels_of_its_user(x: np.ndarray, q: np.nda
     index.add_items(x[::-1], np.arange(N)[::-1], num_threads=1)  # its positions are not its labels
     index.save_index(str(tmp_path / "i.bin"))
     out = tmp_path / "fixed.faiss"
-    found = tuner.diagnose(
-        tmp_path / "i.bin", x, q, library="hnswlib", hnswlib_space="ip", ef_search=10, apply=1, out=out
-    )
+    found = tuner.diagnose(tmp_path / "i.bin", x, q, hnswlib_space="ip", ef_search=10, apply=1, out=out)
     assert first(found)[0] == "search"
     assert recall_of(faiss.read_index(str(out)).search(q, K)[1], x, q) > 0.95
 

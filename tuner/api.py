@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
-from tuner.diagnosis.opened import Library
 from tuner.space import default_space, load_space
 from tuner.steps import result_of
 from tuner.sweep.run import finish, sweep
@@ -62,7 +61,6 @@ def diagnose(
     *,
     recall: float = 0.95,
     ef_search: int | None = None,
-    library: Library = "faiss",
     hnswlib_space: Metric | None = None,
     apply: int = 0,
     out: str | Path | None = None,
@@ -71,7 +69,7 @@ def diagnose(
     """Return where an index loses recall, and what mends it.
 
     Args:
-        index: a faiss index, or the file of one or of an hnswlib index.
+        index: a faiss index, or a file of faiss, hnswlib or usearch.
         base: (n, d) vectors that it was made of, or a .npy file.
         queries: (nq, d) likewise; None asks for rows of the base.
         recall: target recall@k in (0, 1].
@@ -85,7 +83,6 @@ def diagnose(
     """
     asked = DiagnoseOptions(
         index=Path(index) if isinstance(index, (str, Path)) else index,
-        library=library,
         space=hnswlib_space,
         ef_search=ef_search,
         apply=apply,

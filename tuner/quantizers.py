@@ -192,7 +192,7 @@ class Encoder:
     def empty(self, M: int) -> faiss.IndexHNSW:
         """Return a trained, empty HNSW index of this codec."""
         index = new_index(self.codec, M)
-        copy_training(self.storage, faiss.downcast_index(index.storage), self.codec)
+        copy_training(self.storage, faiss.downcast_index(index.storage))
         index.is_trained = True
         return index
 
@@ -206,7 +206,7 @@ class Encoder:
             storage = faiss.IndexScalarQuantizer(codec.width, qtype, faiss.METRIC_L2)
         else:
             raise ValueError(f"{codec.name} cannot hold a re-ranking store")
-        copy_training(self.storage, storage, codec)
+        copy_training(self.storage, storage)
         view_codes(storage, codes)
         return storage
 
@@ -282,16 +282,33 @@ def _train_opq(codec: Quantizer, sample: FloatArray, seed: int, iterations: int)
     return matrix
 
 
-def copy_training(trained: faiss.Index, fresh: faiss.Index, codec: Quantizer) -> None:
-    """Give ``fresh`` what training gave ``trained``; codes are not copied."""
+def copy_training(trained: faiss.Index, fresh: faiss.Index) -> None:
+    """Give a storage what training gave another of its kind; codes are not copied."""
     fresh.is_trained = True
-    if codec.kind == "scalar":
+    if hasattr(trained, "sq"):
         fresh.sq = trained.sq
-    elif codec.kind == "rabitq":
+    elif hasattr(trained, "rabitq"):
         fresh.rabitq, fresh.center = trained.rabitq, trained.center
         fresh.qb, fresh.centered = trained.qb, trained.centered
-    elif codec.kind in ("pq", "opq"):
+    elif hasattr(trained, "pq"):
         fresh.pq = trained.pq
+
+
+def empty_storage(storage: faiss.Index) -> faiss.Index:
+    """Return a storage of the same kind and training that holds nothing."""
+    d, metric = storage.d, storage.metric_type
+    if hasattr(storage, "sq"):
+        fresh = faiss.IndexScalarQuantizer(d, storage.sq.qtype, metric)
+    elif hasattr(storage, "rabitq"):
+        fresh = faiss.IndexRaBitQ(d, metric, storage.rabitq.nb_bits)
+    elif hasattr(storage, "pq"):
+        fresh = faiss.IndexPQ(d, storage.pq.M, storage.pq.nbits, metric)
+    else:
+        fresh = faiss.IndexFlat(d, metric)
+    copy_training(storage, fresh)
+    if hasattr(fresh, "pq"):
+        fresh.pq.compute_sdc_table()  # a graph compares codes by it, and faiss aborts without
+    return fresh
 
 
 def _chain(

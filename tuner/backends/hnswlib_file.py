@@ -6,16 +6,16 @@ its level 0 links, its vector and its label, then for each element the links of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.backends.foreign import MOST_LINKS, Foreign, Layout
 from tuner.data.base import view_codes
 from tuner.errors import InputError
-from tuner.types import FloatArray, IdArray, Metric
+from tuner.types import IdArray, Metric
 
 HEADER = np.dtype(
     [
@@ -35,30 +35,11 @@ HEADER = np.dtype(
     ]
 )
 DELETED = 0x01
-MOST_LINKS = 1 << 14
-NODES = 1 << 14
-"""Elements copied at once."""
 
 
-@dataclass(frozen=True)
-class HnswlibFile:
-    """What a file holds, as faiss searches it.
-
-    Attributes:
-        index: the same graph over the same vectors, metric as asked.
-        labels: (n,) int64; -1 for an element that is marked as deleted.
-        kept: the vectors that the index searches in place.
-    """
-
-    index: faiss.IndexHNSWFlat
-    labels: IdArray
-    n_deleted: int
-    kept: FloatArray
-
-
-def read_hnswlib(  # noqa: PLR0915 # a file format, field by field
+def read_hnswlib(  # a file format, field by field
     path: Path, d: int, metric: Metric
-) -> HnswlibFile:
+) -> Foreign:
     """Return what an hnswlib file holds.
 
     Args:
@@ -96,44 +77,30 @@ def read_hnswlib(  # noqa: PLR0915 # a file format, field by field
     cells = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize, shape=(n, width))
     rest = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize + n * width, shape=None)
     nodes, heights, starts = _upper(np.asarray(rest), n, 4 + 4 * M, damaged)
-    levels = np.ones(n, dtype=np.int32)
-    levels[nodes] += heights.astype(np.int32)
-    if levels.max() != int(head["max_level"]) + 1 or levels[int(head["entry_point"])] != levels.max():
+    levels = np.zeros(n, dtype=np.int64)
+    levels[nodes] = heights
+    if levels.max() != int(head["max_level"]):
         raise damaged
     index = faiss.IndexHNSWFlat(d, M, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
-    hnsw = index.hnsw
-    hnsw.set_nb_neighbors(0, M0)
-    for level in range(1, int(levels.max()) + 1):
-        hnsw.set_nb_neighbors(level, M)
+    layout = Layout(index, levels, M, M0)
     vectors = np.empty((n, d), dtype=np.float32)
     labels = np.empty(n, dtype=np.int64)
     deleted = np.zeros(n, dtype=bool)
-    faiss.copy_array_to_vector(levels, hnsw.levels)
-    hnsw.prepare_level_tab(n, True)
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-    slots[:] = -1
-    for start in range(0, n, NODES):
-        block = np.ascontiguousarray(cells[start : start + NODES])
-        stop = start + len(block)
-        lists = _lists(block[:, :links_bytes], n, damaged)
-        slots[offsets[start:stop, None] + np.arange(M0)] = lists
-        deleted[start:stop] = (block[:, 2] & DELETED) != 0
-        vectors[start:stop] = np.ascontiguousarray(block[:, links_bytes : links_bytes + held]).view("<f4")
-        labels[start:stop] = np.ascontiguousarray(block[:, links_bytes + held :]).view("<i8")[:, 0]
-    owner = np.repeat(nodes, heights)
-    height = np.arange(len(owner)) - np.repeat(np.cumsum(heights) - heights, heights)
-    lists = _lists(rest[starts[:, None] + np.arange(4 + 4 * M)], n, damaged)
-    if (levels[np.maximum(lists, 0)] <= (height + 1)[:, None])[lists >= 0].any():
-        raise damaged
-    slots[(offsets[owner] + M0 + height * M)[:, None] + np.arange(M)] = lists
+
+    def copied(part: slice) -> NDArray[np.int32]:
+        block = np.ascontiguousarray(cells[part])
+        deleted[part] = (block[:, 2] & DELETED) != 0
+        vectors[part] = np.ascontiguousarray(block[:, links_bytes : links_bytes + held]).view("<f4")
+        labels[part] = np.ascontiguousarray(block[:, links_bytes + held :]).view("<i8")[:, 0]
+        return _lists(block[:, :links_bytes], n, damaged)
+
+    layout.fill(copied, _lists(rest[starts[:, None] + np.arange(4 + 4 * M)], n, damaged))
     if not np.isfinite(vectors).all():
         raise damaged
-    hnsw.entry_point, hnsw.max_level = int(head["entry_point"]), int(head["max_level"])
-    hnsw.efConstruction = max(1, min(int(head["ef_construction"]), MOST_LINKS))
     view_codes(faiss.downcast_index(index.storage), vectors.view(np.uint8))
-    index.ntotal, index.is_trained = n, True
-    return HnswlibFile(index, np.where(deleted, -1, labels), int(deleted.sum()), vectors)
+    if not layout.finish(int(head["entry_point"]), int(head["ef_construction"])):
+        raise damaged
+    return Foreign(index, np.where(deleted, -1, labels), int(deleted.sum()), vectors)
 
 
 def _upper(

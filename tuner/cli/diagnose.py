@@ -12,12 +12,11 @@ from rich.table import Table
 from tuner.cli.draw import Screen, follow
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
-from tuner.diagnosis.opened import Library
-from tuner.diagnosis.outputs import PRESCRIPTION_HEAD, cause_rows, prescription_row
+from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
+from tuner.diagnosis.sensitivity import sensitivity_text
 from tuner.errors import InputError
 from tuner.journal import write_atomically
 from tuner.machine import place_arrays_like_an_index, return_memory_promptly
-from tuner.report.words import bytes_text
 from tuner.space import default_space
 from tuner.types import Metric, Options
 
@@ -26,9 +25,8 @@ ILL = 1
 
 @click.command("diagnose")
 @click.argument("file", metavar="FILE")
-@click.option("--index", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The index.")
-@click.option("--library", type=click.Choice(get_args(Library)), default="faiss", show_default=True,
-              help="What wrote the index.")  # fmt: skip
+@click.option("--index", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Of faiss, hnswlib or usearch.")  # fmt: skip
 @click.option("--space", type=click.Choice(get_args(Metric)), help="Of an hnswlib index.")
 @click.option("--queries", metavar="FILE", help="Queries as .npy; else rows of the file are asked for.")
 @click.option("--recall", type=float, default=0.95, show_default=True, help="Target recall@k in (0, 1].")
@@ -48,7 +46,6 @@ def diagnose_command(
     *,
     file: str,
     index: Path,
-    library: Library,
     space: Metric | None,
     queries: str | None,
     recall: float,
@@ -75,9 +72,7 @@ def diagnose_command(
         threads=threads,
         space=default_space(),
     )
-    asked = DiagnoseOptions(
-        index=index, library=library, space=space, ef_search=ef_search, apply=number or 0, out=out
-    )
+    asked = DiagnoseOptions(index=index, space=space, ef_search=ef_search, apply=number or 0, out=out)
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
     return_memory_promptly()
@@ -100,13 +95,17 @@ def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> 
         for row in cause_rows(found):
             causes.add_row(*row)
         screen.print(causes)
-        parts = ", ".join(f"{name} {bytes_text(count)}" for name, count in found.parts.items())
-        screen.print(f"bytes: {parts}", highlight=False)
+        costs = Table(*COST_HEAD, box=None, pad_edge=False)
+        for row in cost_rows(found):
+            costs.add_row(*row)
+        screen.print(costs)
         if found.prescriptions:
             cures = Table(*PRESCRIPTION_HEAD, box=None, pad_edge=False)
             for number, each in enumerate(found.prescriptions, start=1):
                 cures.add_row(*prescription_row(number, each))
             screen.print(cures)
+        said = sensitivity_text(found.sensitivity, found.target)
+        screen.print(said, markup=False, highlight=False)
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)
     screen.print(headline(found), markup=False, highlight=False, soft_wrap=True)

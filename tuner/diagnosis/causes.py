@@ -44,6 +44,7 @@ DRIFTED = 0.05
 """Share of queries farther from the file than nearly all its rows are from each other: drift."""
 SEEN_BY_CHANCE = 0.01
 DRIFT_ROWS = 500
+NOT_NORMALISED = "not normalised"
 EQUAL = 1.01
 """Lengths that differ no more than this rank alike by any metric, as `tune` takes it too."""
 
@@ -177,9 +178,13 @@ def _data_losses(questions: Questions, opened: Opened, content: Content) -> list
             partial(through, before),
         )
         recall = questions.recall(_first_rows(content, found, depth), everyone)
-        causes.append(
-            Cause(name="metric", share=left - recall, text=_metric_text(questions, opened, content))
-        )
+        text = _metric_text(questions, opened, content)
+        if causes and causes[-1].name == NOT_NORMALISED:  # one illness: the metric sees what cosine did not
+            seen = causes.pop()
+            text = f"{seen.text}: {text}"
+            causes.append(Cause(name=NOT_NORMALISED, share=seen.share + left - recall, text=text))
+        else:
+            causes.append(Cause(name="metric", share=left - recall, text=text))
     return causes
 
 
@@ -211,7 +216,7 @@ def _worst_state(content: Content) -> tuple[str, str]:
     words = {
         STALE: ("stale rows", "hold another vector than their row of the file"),
         MOVED: ("re-ordered rows", "hold the vector of another row of the file"),
-        SCALED: ("not normalised", "hold their row at another length"),
+        SCALED: (NOT_NORMALISED, "hold their row at another length"),
         FOREIGN: ("foreign rows", "have an id that is no row of the file"),
     }
     counts = sorted(((content.n_of(state), state) for state in words), reverse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -103,19 +105,17 @@ def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescripti
     """Make a remedy, find the least effort that reaches the target, and measure it on the other half."""
     problem, k = questions.problem, questions.k
     index = remedy.make()
-    before, factor = index.effort, index.factor
-    try:
-        set_factor(index, remedy.factor)
+    with turned(index, index.effort, remedy.factor):
         least = max(1, round((k + questions.extra) * index.factor)) if index.graph is not None else 1
-        most = min(index.most_effort, MOST_EF)
+        most = max(least, min(index.most_effort, MOST_EF))
 
         def at(effort: int) -> Tuned:
             index.set_effort(effort)
             rows, ndis, hops = asked(questions, index, problem.tune)
             return judged(problem, effort, questions.hits(rows, problem.tune), ndis, hops)
 
-        guess = min(max(least, opened.effort), max(least, most))
-        tuned = bisect(at, least, guess, max(least, most)) if index.knob else at(1)
+        guess = min(max(least, opened.effort), most)
+        tuned = bisect(at, least, guess, most) if index.knob else at(1)
         index.set_effort(tuned.ef_search)
         rows, ndis, _ = asked(questions, index, problem.validate)
         recall = problem.recall(questions.hits(rows, problem.validate))
@@ -131,9 +131,6 @@ def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescripti
             index_bytes=serialized_bytes(index.index),
             works=tuned.passes and problem.validated(recall),
         )
-    finally:
-        index.set_effort(before)
-        set_factor(index, factor)
 
 
 def serialized_bytes(index: faiss.Index) -> int:
@@ -147,10 +144,17 @@ def serialized_bytes(index: faiss.Index) -> int:
     return sizes[0]
 
 
-def set_factor(opened: Opened, factor: float) -> None:
-    """Re-rank so many candidates from now on, where the index re-ranks."""
-    if opened.refine is not None and factor:
-        opened.refine.k_factor = float(factor)
+@contextmanager
+def turned(opened: Opened, effort: int, factor: float) -> Iterator[Opened]:
+    """Turn the knob and re-rank so many times k candidates (0 leaves that); turn both back afterwards."""
+    before = opened.effort, opened.factor
+    try:
+        opened.set_factor(factor)
+        opened.set_effort(effort)
+        yield opened
+    finally:
+        opened.set_effort(before[0])
+        opened.set_factor(before[1])
 
 
 def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
@@ -175,25 +179,24 @@ def timed_beside(
 ) -> list[Prescription]:
     """Return the prescriptions with their time over that of the index as it is, in turns."""
     raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
-    k, before, factor = questions.k, opened.effort, opened.factor
+    k, now = questions.k, (opened.effort, opened.factor)
     out = []
     for prescription, remedy in kept:
         other = remedy.make()
 
         def mine(queries: FloatArray) -> object:
-            opened.set_effort(before)
-            set_factor(opened, factor)
+            opened.set_effort(now[0])
+            opened.set_factor(now[1])
             return opened.index.search(queries, k)
 
         def theirs(queries: FloatArray, other: Opened = other, asks: Prescription = prescription) -> object:
             other.set_effort(asks.effort)
-            set_factor(other, asks.factor)
+            other.set_factor(asks.factor)
             return other.index.search(queries, k)
 
-        timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
+        with turned(opened, *now):  # it may be the other, too
+            timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
         out.append(replace(prescription, latency_ratio=timings.ratio(1, 0)))
-        opened.set_effort(before)
-        set_factor(opened, factor)
     use_threads(questions.problem.options.threads)
     return out
 
@@ -204,17 +207,12 @@ def apply(questions: Questions, prescription: Prescription, remedy: Remedy, out:
     Raises:
         InputError: it does not do what was promised.
     """
-    problem, index = questions.problem, remedy.make()
-    before, factor = index.effort, index.factor
-    set_factor(index, prescription.factor)
-    index.set_effort(prescription.effort)
-    try:
+    problem = questions.problem
+    with turned(remedy.make(), prescription.effort, prescription.factor) as index:
         write(index.index, out)
-    finally:
-        index.set_effort(before)
-        set_factor(index, factor)
-    again = open_index(out, index.d, "faiss", None, None)
-    set_factor(again, prescription.factor)
+        d = index.d
+    again = open_index(out, d, None, None)
+    again.set_factor(prescription.factor)
     rows, _, _ = asked(questions, again, problem.validate)
     recall = problem.recall(questions.hits(rows, problem.validate))
     if recall.mean < prescription.recall.lower:

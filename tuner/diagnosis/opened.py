@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
 
+from tuner.backends.foreign import Library, library_of
 from tuner.backends.hnswlib_file import read_hnswlib
 from tuner.backends.index_file import fault, layers_of, read_probed
+from tuner.backends.usearch_file import read_usearch
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray, Metric
 
-Library = Literal["faiss", "hnswlib"]
-HNSWLIB_EF = 10
-"""What hnswlib searches with when it was not told; its files do not keep it."""
+DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
+"""What a library searches with when it was not told; files of these do not keep it."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Opened:
         """Candidates re-ranked, as a multiple of k; 1 without re-ranking."""
         return 1.0 if self.refine is None else float(self.refine.k_factor)
 
+    def set_factor(self, factor: float) -> None:
+        """Re-rank so many times k candidates from now on, where the index re-ranks; 0 leaves it."""
+        if self.refine is not None and factor:
+            self.refine.k_factor = float(factor)
+
     @property
     def storage(self) -> faiss.Index:
         """What holds the codes: of the graph, or of the lists."""
@@ -167,12 +173,12 @@ def back_through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArra
     return x
 
 
-def open_index(path: Path, d: int, library: Library, metric: Metric | None, ef_search: int | None) -> Opened:
-    """Return the index of a file.
+def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None) -> Opened:
+    """Return the index of a file of faiss, hnswlib or usearch.
 
     Args:
         d: columns of the user's vectors.
-        metric: space of an hnswlib file.
+        metric: space of an hnswlib file, which does not say it.
         ef_search: knob of the search, instead of what the file says.
 
     Raises:
@@ -180,23 +186,25 @@ def open_index(path: Path, d: int, library: Library, metric: Metric | None, ef_s
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file: name an index")
-    size = path.stat().st_size
-    if library == "hnswlib":
-        if metric is None:
-            raise InputError(f"{path}: an hnswlib file does not say its space: give --space cosine, ip or l2")
-        read = read_hnswlib(path, d, metric)
-        said: tuple[str, ...] = (
-            () if ef_search else (f"hnswlib's files keep no ef: {HNSWLIB_EF} is its default, give --ef",)
-        )
-        if read.n_deleted:
-            said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
-        opened = replace(
-            with_ids(read.index, read.labels, str(path), size, (read,)), library=library, notes=said
-        )
-        opened.set_effort(ef_search or HNSWLIB_EF)
-    else:
+    library = library_of(path)
+    if library == "faiss":
         index, resident = read_probed(path)
-        opened = _opened(index, str(path), size, resident)
+        return checked(_opened(index, str(path), path.stat().st_size, resident), d, ef_search)
+    if library == "usearch":
+        read = read_usearch(path, d)
+    elif metric is None:
+        raise InputError(f"{path}: an hnswlib file does not say its space: give --space cosine, ip or l2")
+    else:
+        read = read_hnswlib(path, d, metric)
+    usual = DEFAULT_EF[library]
+    said: tuple[str, ...] = ()
+    if not ef_search:
+        said = (f"files of {library} keep no ef: {usual} is its default, give --ef",)
+    if read.n_deleted:
+        said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
+    whole = with_ids(read.index, read.labels, str(path), path.stat().st_size, (read,))
+    opened = replace(whole, library=library, notes=said)
+    opened.set_effort(ef_search or usual)
     return checked(opened, d, ef_search)
 
 
@@ -207,9 +215,7 @@ def open_object(index: faiss.Index, d: int, ef_search: int | None) -> Opened:
         InputError: it cannot be diagnosed.
     """
     if not isinstance(index, faiss.Index):
-        raise InputError(
-            f"a {type(index).__name__} is no faiss index: write it to a file and give its path and library"
-        )
+        raise InputError(f"a {type(index).__name__} is no faiss index: write it to a file and give its path")
     if wrong := fault(index):
         raise InputError(f"index: {wrong}: build it again")
     return checked(_opened(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)

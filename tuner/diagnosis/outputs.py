@@ -8,6 +8,7 @@ import msgspec
 
 from tuner.diagnosis.cure import Prescription
 from tuner.diagnosis.run import Diagnosis
+from tuner.diagnosis.sensitivity import sensitivity_text
 from tuner.report.tables import table
 from tuner.report.words import bytes_text
 
@@ -51,6 +52,25 @@ def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
     )
 
 
+def cost_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    """Yield what bytes and time go to, now and with the first prescription."""
+    now, needed = found.costs, found.needed
+    for name in {**now.bytes, **(needed.bytes if needed else {})}:
+        then = bytes_text(needed.bytes.get(name, 0)) if needed and name != "allocator" else ""
+        yield f"bytes: {name}", bytes_text(now.bytes.get(name, 0)), then
+    for name, seconds in now.time.parts.items():
+        yield (
+            f"time: {name}",
+            _time_text(seconds, now.time.total_s),
+            "" if needed is None else _time_text(needed.time.parts[name], needed.time.total_s),
+        )
+
+
+def _time_text(seconds: float, whole: float) -> str:
+    return f"{1e6 * seconds:,.0f} µs, {seconds / whole:.0%}"
+
+
+COST_HEAD = ("what it costs", "now", "with prescription 1")
 PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
 
 
@@ -62,16 +82,17 @@ def to_markdown(found: Diagnosis) -> str:
         headline(found),
         "",
         f"Measured with {found.n_queries:,} queries ({found.queries}), {found.knob or 'effort'} "
-        f"{found.effort}, {found.ndis_per_query:,.0f} distances and {found.hops_per_query:,.0f} nodes "
-        "a query.",
+        f"{found.effort}, {found.costs.time.ndis_per_query:,.0f} distances and "
+        f"{found.costs.time.hops_per_query:,.0f} nodes a query.",
         "",
         *table(("lost to", "recall", "seen"), cause_rows(found)),
         "",
-        *table(("part", "bytes"), ((name, bytes_text(count)) for name, count in found.parts.items())),
+        *table(COST_HEAD, cost_rows(found)),
         "",
     ]
     if found.prescriptions:
         rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
         lines += [*table(PRESCRIPTION_HEAD, rows), ""]
+    lines += [sensitivity_text(found.sensitivity, found.target), ""]
     lines += [f"- {note}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import faiss
 
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import Cause, Split, split_loss
-from tuner.diagnosis.content import Content, look
-from tuner.diagnosis.cure import Cured, Prescription, apply, cures
-from tuner.diagnosis.opened import Library, Opened, open_index, open_object
+from tuner.diagnosis.content import look
+from tuner.diagnosis.costs import Costs, bytes_of, time_spent
+from tuner.diagnosis.cure import Cured, Prescription, apply, cures, turned
+from tuner.diagnosis.growth import Line, line_of
+from tuner.diagnosis.opened import Opened, open_index, open_object
 from tuner.diagnosis.questions import Questions, questions_for
+from tuner.diagnosis.sensitivity import Sensitivity, by_k, grown_from
 from tuner.errors import InputError
 from tuner.journal import Journal, cpu_seconds
-from tuner.machine import describe_machine, describe_versions, now
+from tuner.machine import describe_machine, describe_versions, now, use_threads
 from tuner.types import (
     Event,
     Metric,
@@ -49,7 +53,6 @@ class DiagnoseOptions:
     """
 
     index: Path | faiss.Index
-    library: Library = "faiss"
     space: Metric | None = None
     ef_search: int | None = None
     apply: int = 0
@@ -66,7 +69,9 @@ class Diagnosis:
         causes: that add up, with ``residual``, to 1 - recall; the largest first.
         drift: what queries unlike the file add, whatever it acts through.
         by_id: recall that counts ids instead of distances.
-        parts: bytes of the index by part.
+        costs: where its bytes and the time of its searches go.
+        needed: the same of the first prescription, None where there is none.
+        sensitivity: how close the call is.
         applied: recall of the mended index, read again from its file.
     """
 
@@ -84,12 +89,12 @@ class Diagnosis:
     residual: float
     drift: Cause | None
     by_id: float
-    ndis_per_query: float
-    hops_per_query: float
     index_bytes: int
     resident_bytes: int | None
-    parts: dict[str, int]
+    costs: Costs
+    needed: Costs | None
     prescriptions: tuple[Prescription, ...]
+    sensitivity: Sensitivity
     applied: Recall | None
     notes: tuple[str, ...]
     machine: dict[str, Any]
@@ -121,10 +126,55 @@ def diagnose(
     content = yield from _told("content", "what the index holds", look(questions, opened, work))
     split = yield from _told("split", "where recall is lost", split_loss(questions, opened, content))
     cured = yield from _told("cures", "measure what mends it", cures(questions, opened, content, split))
+    line = yield from _told(
+        "growth",
+        "what more vectors would do, from parts of the file",
+        line_of(questions, opened, normalised=content.normalised),
+    )
+    steps = weigh(questions, opened, split, cured, line)
+    weighed = yield from _told("costs", "where bytes and time go, and how close the call is", steps)
     applied = None
     if asked.apply and asked.out is not None:
         applied = _applied(questions, cured, asked.apply, asked.out)
-    return _diagnosis(questions, opened, content, split, cured, applied)
+    return _diagnosis(questions, opened, split, cured, weighed, applied)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What the index costs, what the first prescription would, and how close the call is."""
+
+    now: Costs
+    needed: Costs | None
+    sensitivity: Sensitivity
+
+
+def weigh(
+    questions: Questions, opened: Opened, split: Split, cured: Cured, line: Line | None
+) -> Steps[Weighed]:
+    """Yield the share done; return what the index costs beside what the first prescription would."""
+    problem, k = questions.problem, questions.k
+    raw = problem.raw[problem.validate]
+    present = Costs(bytes=bytes_of(opened, opened.index_bytes), time=time_spent(opened, raw, k))
+    yield 0.3
+    recall = problem.recall(split.hits)
+    healthy = problem.validated(recall)
+    needed, subject, supported = None, "the index as it is", recall.lower
+    with ExitStack() as stack:
+        index = opened
+        if cured.prescriptions:
+            best = cured.prescriptions[0]
+            made = stack.enter_context(turned(cured.remedies[0].make(), best.effort, best.factor))
+            needed = Costs(bytes=bytes_of(made, best.index_bytes), time=time_spent(made, raw, k))
+            if not healthy and best.works:
+                index, subject, supported = made, "prescription 1", best.recall.lower
+        yield 0.6
+        ks = yield from by_k(questions, index)
+    use_threads(problem.options.threads)
+    grown, lasts = ((), None) if line is None else grown_from(line, recall, opened.n, problem.options.recall)
+    sensitivity = Sensitivity(
+        subject=subject, target=supported, by_k=ks, n=opened.n, grown=grown, lasts=lasts
+    )
+    return Weighed(present, needed, sensitivity)
 
 
 def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
@@ -142,7 +192,7 @@ def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
 
 def _opened(base: Vectors, asked: DiagnoseOptions) -> Opened:
     if isinstance(asked.index, Path):
-        return open_index(asked.index, base.d, asked.library, asked.space, asked.ef_search)
+        return open_index(asked.index, base.d, asked.space, asked.ef_search)
     return open_object(asked.index, base.d, asked.ef_search)
 
 
@@ -161,9 +211,9 @@ def _applied(questions: Questions, cured: Cured, number: int, out: Path) -> Reca
 def _diagnosis(
     questions: Questions,
     opened: Opened,
-    content: Content,
     split: Split,
     cured: Cured,
+    weighed: Weighed,
     applied: Recall | None,
 ) -> Diagnosis:
     problem = questions.problem
@@ -198,32 +248,15 @@ def _diagnosis(
         residual=split.residual,
         drift=split.drift,
         by_id=split.by_id,
-        ndis_per_query=split.ndis_per_query,
-        hops_per_query=split.hops_per_query,
         index_bytes=opened.index_bytes,
         resident_bytes=opened.resident_bytes,
-        parts=parts_of(opened),
+        costs=weighed.now,
+        needed=weighed.needed,
         prescriptions=cured.prescriptions,
+        sensitivity=weighed.sensitivity,
         applied=applied,
         notes=tuple(notes),
         machine=describe_machine(),
         versions=describe_versions(),
         created=now(),
     )
-
-
-def parts_of(opened: Opened) -> dict[str, int]:
-    """Return bytes by part; what is left are headers, codebooks and transforms."""
-    n, graph = opened.n, opened.graph
-    parts = {"codes": n * int(opened.storage.code_size)}
-    if graph is not None:
-        parts["links"] = 4 * int(graph.hnsw.neighbors.size())
-        parts["levels"] = 12 * n
-    if any(hasattr(layer, "id_map") for layer in opened.layers) or opened.knob == "nprobe":
-        parts["ids"] = 8 * n
-    if opened.store is not None:
-        parts["re-ranking store"] = n * int(opened.store[1].code_size)
-    parts["codebooks and headers"] = max(0, opened.index_bytes - sum(parts.values()))
-    if opened.resident_bytes is not None:
-        parts["allocator"] = max(0, opened.resident_bytes - opened.index_bytes)
-    return parts

@@ -1,0 +1,174 @@
+"""Where the bytes of an index are, and where the time of a search goes.
+
+The whole and its graph alone are timed in turns. What the graph takes is split by a fit over several
+ef_search on all links and on half of them, which changes how many distances one hop costs::
+
+    seconds = call + ndis * price of a distance + hops * price of a hop
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from tuner.curves import search_counted
+from tuner.diagnosis.opened import Opened, through
+from tuner.graph import share_graph
+from tuner.timing import BLOCK, Search, call_overhead_s, interleave
+from tuner.types import FloatArray
+
+QUERIES, ROUNDS = 256, 6
+TIMES = (1, 2, 4)
+"""ef_search that are timed, as multiples of the index's own."""
+NODES = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Mean seconds of one query on one thread.
+
+    Attributes:
+        parts: seconds by what they go to; they add up to ``total_s``.
+        ndis_per_query: distances of the graph, or of the lists.
+        hops_per_query: nodes expanded.
+    """
+
+    total_s: float
+    parts: dict[str, float]
+    ndis_per_query: float
+    hops_per_query: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What an index costs.
+
+    Attributes:
+        bytes: of the index file, by part, and what the allocator adds where that was measured.
+        time: of one query.
+    """
+
+    bytes: dict[str, int]
+    time: Spent
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A graph at one ef_search."""
+
+    index: faiss.IndexHNSW
+    ef_search: int
+    k: int
+    queries: FloatArray
+
+    def search(self, numbers: FloatArray) -> object:
+        """Search the queries of these numbers (nq, 1)."""
+        self.index.hnsw.efSearch = self.ef_search
+        return self.index.search(_asked(self.queries, numbers), self.k)
+
+    def counted(self) -> tuple[float, float]:
+        """Return distances and hops a query."""
+        self.index.hnsw.efSearch = self.ef_search
+        return search_counted(self.index, self.queries, self.k)[1:]
+
+
+def bytes_of(opened: Opened, index_bytes: int) -> dict[str, int]:
+    """Return the bytes of an index by part; what is left are headers, codebooks and transforms."""
+    n, graph = opened.n, opened.graph
+    parts = {"codes": n * int(opened.storage.code_size)}
+    if graph is not None:
+        parts["links"] = 4 * int(graph.hnsw.neighbors.size())
+        parts["levels"] = 12 * n
+    if any(hasattr(layer, "id_map") for layer in opened.layers) or opened.knob == "nprobe":
+        parts["ids"] = 8 * n
+    if opened.store is not None:
+        parts["re-ranking store"] = n * int(opened.store[1].code_size)
+    parts["codebooks and headers"] = max(0, index_bytes - sum(parts.values()))
+    if opened.resident_bytes is not None:
+        parts["allocator"] = max(0, opened.resident_bytes - index_bytes)
+    return parts
+
+
+def time_spent(opened: Opened, raw: FloatArray, k: int) -> Spent:
+    """Return where the time of one query goes, with knob and re-ranking as they stand.
+
+    Args:
+        raw: (nq, d) queries as the index takes them.
+        k: neighbours asked for.
+    """
+    queries, effort = np.ascontiguousarray(raw[:QUERIES]), opened.effort
+    wanted = max(1, round(k * opened.factor))
+    behind = through(opened.chain, queries)
+    graph = opened.graph
+
+    def whole(numbers: FloatArray) -> object:
+        opened.set_effort(effort)
+        return opened.index.search(_asked(queries, numbers), k)
+
+    def transformed(numbers: FloatArray) -> object:
+        return through(opened.chain, _asked(queries, numbers))
+
+    def core(numbers: FloatArray) -> object:
+        opened.set_effort(effort)
+        return opened.core.search(_asked(behind, numbers), wanted)
+
+    contestants: list[Search] = [whole, transformed, core]
+    walks: list[Walk] = []
+    if graph is not None:
+        efs = [times * max(effort, wanted) for times in TIMES]
+        walks = [Walk(index, ef, wanted, behind) for index in (graph, halved(graph)) for ef in efs]
+        contestants += [walk.search for walk in walks]
+    numbers = np.arange(len(queries), dtype=np.float32)[:, None]
+    try:
+        timings = interleave(contestants, numbers, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
+        took = [timings.latency(number, 0).mean_s for number in range(len(contestants))]
+        opened.set_effort(effort)
+        _, ndis, hops = search_counted(opened.core, behind, wanted)
+        counted = np.array([walk.counted() for walk in walks])
+    finally:
+        opened.set_effort(effort)
+    total = took[0]
+    parts = {"transforms": took[1] if opened.chain else 0.0}
+    fetched = 0.0 if opened.refine is None else total - parts["transforms"] - took[2]
+    parts["re-ranking"] = max(0.0, fetched)
+    left = total - sum(parts.values())
+    if graph is None:
+        parts["call"] = min(left, call_overhead_s(behind.shape[1]))
+        parts["distances"] = left - parts["call"]
+    else:
+        parts |= _split(left, ndis, hops, counted, np.array(took[3:]))
+    return Spent(total_s=total, parts=parts, ndis_per_query=ndis, hops_per_query=hops)
+
+
+def _asked(queries: FloatArray, numbers: FloatArray) -> FloatArray:
+    first, last = int(numbers[0, 0]), int(numbers[-1, 0])
+    return queries[first : last + 1]
+
+
+def _split(
+    seconds: float, ndis: float, hops: float, counted: NDArray[np.float64], took: NDArray[np.float64]
+) -> dict[str, float]:
+    """Return seconds of call, distances and hops, in the ratio that fits all walks, errors relative."""
+    design = np.column_stack([np.ones(len(counted)), counted]) / took[:, None]
+    prices, _ = nnls(design, np.ones(len(counted)))
+    parts = prices * np.array([1.0, ndis, hops])
+    parts *= seconds / parts.sum()
+    return dict(zip(("call", "distances", "hops"), parts.tolist(), strict=True))
+
+
+def halved(graph: faiss.IndexHNSW) -> faiss.IndexHNSW:
+    """Return a graph over the same codes with the first half of each node's links on level 0."""
+    half = faiss.IndexHNSW(graph.storage, graph.hnsw.nb_neighbors(1))
+    share_graph(graph, half)
+    half.hnsw.search_method = graph.hnsw.search_method
+    half.is_trained = True
+    width = graph.hnsw.nb_neighbors(0)
+    slots = faiss.rev_swig_ptr(half.hnsw.neighbors.data(), half.hnsw.neighbors.size())
+    starts = faiss.vector_to_array(half.hnsw.offsets)[:-1].astype(np.int64)
+    for first in range(0, len(starts), NODES):
+        slots[starts[first : first + NODES, None] + np.arange(width // 2, width)] = -1
+    return half
