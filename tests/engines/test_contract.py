@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from conftest import finish, scores
 from installed import needs
 
 from tuner.data.vectors import open_vectors
-from tuner.engines import Apart, Engine, Place, Settings, find_engine, problems
+from tuner.engines import Apart, Engine, EngineDiedError, Place, Settings, find_engine, problems
 from tuner.engines.registry import OURS
 from tuner.types import FloatArray, Metric
 
@@ -141,3 +143,36 @@ def test_an_engine_file_imports_nothing_of_the_engine_before_it_is_opened(name: 
     ]
     code = f"import sys, tuner.engines.{name}; sys.exit(any(m in sys.modules for m in {modules!r}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["redis", "pgvector"])
+def test_a_server_ends_with_the_process_that_started_it(name: str, tmp_path: Path) -> None:
+    """Even when that is killed and can end nothing itself."""
+    needs(name)
+    engine = find_engine(name)
+    what = settings(engine, engine.capabilities.codecs[0].name, "cosine", ef_search=40)
+    before = set(tmp_files())
+    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+        host = psutil.Process(apart.pid)
+        servers = [each for each in psutil.process_iter() if started_by(each, host)]
+        assert servers
+        host.kill()
+        with pytest.raises(EngineDiedError):
+            apart.index_bytes()
+    _, alive = psutil.wait_procs(servers, timeout=10)
+    assert alive == []
+    assert set(tmp_files()) <= before
+
+
+def tmp_files() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob("tune-*"))
+
+
+def started_by(process: psutil.Process, host: psutil.Process) -> bool:
+    """A server may have left its parent, but it is younger and lies in the host's session or folder."""
+    try:
+        words = " ".join(process.cmdline())
+        younger = process.pid != host.pid and process.create_time() >= host.create_time()
+    except psutil.Error:
+        return False
+    return younger and ("redis-server" in words or "postgres" in words)

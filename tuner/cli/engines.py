@@ -74,7 +74,6 @@ def _show_engine(screen: Screen, can: Capabilities) -> None:
         f"metrics {', '.join(can.metrics)}; M {can.M[0]} to {can.M[1]}; ef_construction "
         f"{can.ef_construction[0]} to {can.ef_construction[1]:,}; ef_search {can.ef_search[0]} to "
         f"{can.ef_search[1]:,}",
-        *([f"M: {can.M_means}"] if can.M_means else []),
         f"default: {usual.codec}, M={usual.M}, ef_construction={usual.ef_construction}, "
         f"ef_search={usual.ef_search}",
         f"oversampling: {can.counts_oversampling}",

@@ -58,8 +58,8 @@ class Apart:
             raise InputError(
                 f"{engine.capabilities.title} does not run on a development machine: nothing was verified"
             )
-        require_installed(engine)
-        self.title = engine.capabilities.title
+        require_installed(engine, place.address)
+        self._engine, self.title = engine, engine.capabilities.title
         self.n = place.n
         self._secrets = _secrets(place.address)
         ours, theirs = os.pipe(), os.pipe()
@@ -81,6 +81,11 @@ class Apart:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def pid(self) -> int:
+        """The process that the engine runs in."""
+        return self._child.pid
 
     def __enter__(self) -> Apart:
         """Return the index itself."""
@@ -140,6 +145,10 @@ class Apart:
             except subprocess.TimeoutExpired:
                 self._child.send_signal(then)
         self._child.wait()
+        if self._child.returncode < 0:  # it could not end what it had started
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._engine.sweep()
         self._answers.close()
         self._log.close()
 

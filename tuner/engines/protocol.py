@@ -91,10 +91,10 @@ class Capabilities:
         ef_covers_candidates: whether ``ef_search`` must be at least ``k * oversampling``.
         starved_ef: smallest ef_search that a search for one neighbour may have.
         packages: requirement strings that ``pip install`` needs, to run it or else to validate with.
-        modules: import names that show that they are there.
+        modules: import names that show that they are there, one for each package.
+        server_modules: of these, what only a server of our own needs.
         runs: how it runs on a development machine.
         tested: what was really run or read, with versions; it stands in exported files.
-        M_means: where it is not what hnswlib means (level 0 holds 2M links).
         counts_oversampling: what the engine's number means.
         fallbacks: where it silently does something else.
         bytes_are: what ``index_bytes`` reads.
@@ -113,6 +113,7 @@ class Capabilities:
     runs: Literal["library", "embedded", "server", "no"]
     packages: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    server_modules: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ALL_METRICS
     M: tuple[int, int] = (2, 128)
     ef_construction: tuple[int, int] = (4, NO_LIMIT)
@@ -123,7 +124,6 @@ class Capabilities:
     ef_covers_candidates: bool = False
     starved_ef: int = 1
     most_dims: int = 65_535
-    M_means: str = ""
     counts_oversampling: str = "it has none"
     fallbacks: tuple[str, ...] = ()
     bytes_are: str = ""
@@ -251,14 +251,23 @@ def no_check(settings: Settings) -> None:
     """Accept: the bounds of ``Capabilities`` are all there is to check."""
 
 
+def nothing_left() -> None:
+    """Do nothing: all that the engine starts ends with its process, or is in that one's group."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """An engine file's one public object."""
+    """An engine file's one public object.
+
+    Attributes:
+        sweep: ends what runs of this user left behind that were killed and could not end it themselves.
+    """
 
     capabilities: Capabilities
     body: Callable[[Settings], dict[str, Any] | str]
     check: Callable[[Settings], None] = no_check
     open: Callable[[Settings, Place], Running] | None = None
+    sweep: Callable[[], None] = nothing_left
 
     @property
     def name(self) -> str:

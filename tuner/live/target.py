@@ -179,14 +179,17 @@ def _tuned_in_engine(
             codec, what = surveyed.codec, likes[surveyed.codec]
             yield StageStarted(codec, f"build {codec} in {can.title} and search it")
             try:
-                apart = open_ones.enter_context(Apart(what, bench.place(codec)))
+                apart = Apart(what, bench.place(codec))
+                open_ones.callback(apart.close)
+                kept[codec] = apart
                 point = yield from bench.measured(apart, what, surveyed.factor)
             except (EngineDiedError, InputError) as error:
+                if codec in kept:
+                    kept.pop(codec).close()
                 excluded[codec] = str(error)
                 warnings.append(str(error))
                 yield Warned(str(error))
                 continue
-            kept[codec] = apart
             points.append(point)
             best = best_of(points, options, asked.n)
             for beaten in [each for each in kept if best is None or each != best.settings.codec]:

@@ -121,7 +121,7 @@ def verify(
     _check_address(can, asked)
     if engine.open is None:
         raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
-    require_installed(engine)
+    require_installed(engine, asked.address)
     options = _options_of(exported, queries, asked)
     journal = Journal(work, {}, resume=False)
     questions = yield from posed(journal, base, queries, options, work)
