@@ -212,7 +212,6 @@ def apply(questions: Questions, prescription: Prescription, remedy: Remedy, out:
         write(index.index, out)
         d = index.d
     again = open_index(out, d, None, None)
-    again.set_factor(prescription.factor)
     rows, _, _ = asked(questions, again, problem.validate)
     recall = problem.recall(questions.hits(rows, problem.validate))
     if recall.mean < prescription.recall.lower:
