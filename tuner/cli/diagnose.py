@@ -10,27 +10,46 @@ import click
 from rich.table import Table
 
 from tuner.cli.draw import Screen, follow
-from tuner.data.vectors import open_vectors
+from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
 from tuner.diagnosis.sensitivity import sensitivity_text
+from tuner.engines.files import read_exported
 from tuner.errors import InputError
 from tuner.journal import write_atomically
+from tuner.live.ailing import diagnose_live
+from tuner.live.outputs import (
+    LIVE_CAUSE_HEAD,
+    LIVE_CURE_HEAD,
+    live_cause_rows,
+    live_cure_rows,
+    live_headline,
+    live_to_json,
+    live_to_markdown,
+)
+from tuner.live.verify import VerifyOptions
 from tuner.machine import place_arrays_like_an_index, return_memory_promptly
 from tuner.space import default_space
 from tuner.types import Metric, Options
 
 ILL = 1
+DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 
 
 @click.command("diagnose")
 @click.argument("file", metavar="FILE")
-@click.option("--index", required=True, type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--index", type=click.Path(path_type=Path), metavar="FILE",
               help="Of faiss, hnswlib or usearch.")  # fmt: skip
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="Instead of an index: a file from tune export, diagnosed in its engine.")  # fmt: skip
+@click.option("--dsn", "--url", "address", metavar="ADDRESS",
+              help="With --config: your own server; else one is started and stopped.")  # fmt: skip
 @click.option("--space", type=click.Choice(get_args(Metric)), help="Of an hnswlib index.")
 @click.option("--queries", metavar="FILE", help="Queries as .npy; else rows of the file are asked for.")
-@click.option("--recall", type=float, default=0.95, show_default=True, help="Target recall@k in (0, 1].")
-@click.option("--k", type=int, default=10, show_default=True, help="Neighbours that a search returns.")
+@click.option(
+    "--recall", type=float, help="Target recall@k in (0, 1].  [default: 0.95, or what --config says]"
+)
+@click.option("--k", type=int, help="Neighbours that a search returns.  [default: 10]")
 @click.option("--ef", "ef_search", type=click.IntRange(1, 10**6),
               help="ef_search or nprobe.  [default: what the index says]")  # fmt: skip
 @click.option("--metric", type=click.Choice(["auto", "cosine", "ip", "l2"]), default="auto",
@@ -45,11 +64,13 @@ ILL = 1
 def diagnose_command(
     *,
     file: str,
-    index: Path,
+    index: Path | None,
+    config: Path | None,
+    address: str | None,
     space: Metric | None,
     queries: str | None,
-    recall: float,
-    k: int,
+    recall: float | None,
+    k: int | None,
     ef_search: int | None,
     metric: Literal["auto", "cosine", "ip", "l2"],
     number: int | None,
@@ -64,28 +85,78 @@ def diagnose_command(
 
     The exit code is 0 if it reaches the target, 1 if it does not, 2 if that could not be judged.
     """
+    if (index is None) == (config is None):
+        raise InputError("give --index FILE, or --config FILE for an engine: one of them")
+    base = open_vectors(file, "base")
+    given = open_vectors(queries, "queries") if queries else None
+    if config is not None:
+        if number or out or ef_search or space or k is not None or metric != "auto":
+            raise InputError(
+                f"{config} says k, metric and ef_search, and an engine's index cannot be written: leave --k, "
+                "--metric, --ef, --space, --apply and -o out"
+            )
+        wanted = VerifyOptions(address=address, recall=recall, threads=threads)
+        return _of_engine(config, base, given, wanted, markdown, as_json=as_json, quiet=quiet)
+    assert index is not None  # noqa: S101 - one of them was given
+    if address:
+        raise InputError("--dsn and --url go with --config: leave them out")
     options = Options(
-        recall=recall,
-        k=k,
+        recall=DEFAULT_RECALL if recall is None else recall,
+        k=DEFAULT_K if k is None else k,
         metric=metric,
         seed=seed,
         threads=threads,
         space=default_space(),
     )
     asked = DiagnoseOptions(index=index, space=space, ef_search=ef_search, apply=number or 0, out=out)
-    base = open_vectors(file, "base")
-    given = open_vectors(queries, "queries") if queries else None
     return_memory_promptly()
     place_arrays_like_an_index()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         found = follow(diagnose(base, given, asked, options, Path(work)), Screen(stderr=True), quiet=quiet)
-    if markdown:
-        try:
-            write_atomically(markdown, to_markdown(found).encode())
-        except OSError as error:
-            raise InputError(f"{markdown}: cannot be written ({error.strerror}): name another file") from None
+    _write_page(markdown, to_markdown(found))
     _show(found, out, as_json=as_json, quiet=quiet)
     return 0 if found.healthy or found.applied is not None else ILL
+
+
+def _of_engine(
+    config: Path,
+    base: Vectors,
+    queries: Vectors | None,
+    asked: VerifyOptions,
+    markdown: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    engine, exported = read_exported(config)
+    with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+        events = diagnose_live(engine, exported, base, queries, asked, Path(work))
+        found = follow(events, Screen(stderr=True), quiet=quiet)
+    _write_page(markdown, live_to_markdown(found))
+    screen = Screen(stderr=as_json)
+    if not quiet:
+        told = ((LIVE_CAUSE_HEAD, live_cause_rows(found)), (LIVE_CURE_HEAD, live_cure_rows(found)))
+        for head, rows in told:
+            table = Table(*head, box=None, pad_edge=False)
+            for row in rows:
+                table.add_row(*row)
+            if table.row_count:
+                screen.print(table)
+        for note in found.notes:
+            screen.print(note, markup=False, highlight=False)
+    screen.print(live_headline(found), markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        click.echo(live_to_json(found), nl=False)
+    return 0 if found.healthy else ILL
+
+
+def _write_page(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
 
 
 def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> None:

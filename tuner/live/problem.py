@@ -42,6 +42,11 @@ class Questions:
         """Vectors that are indexed."""
         return self.problem.base.n
 
+    @property
+    def everyone(self) -> IdArray:
+        """Positions of all queries."""
+        return np.arange(len(self.problem.raw))
+
     def raw(self, half: IdArray) -> FloatArray:
         """Return some of the queries as the user has them, by position."""
         return self.problem.raw[half]

@@ -116,28 +116,9 @@ def verify(
         InputError: the data do not fit the file, the engine is not installed or cannot be reached.
     """
     settings, claims, can = exported.settings, exported.claims, engine.capabilities
-    if base.d != settings.d:
-        raise InputError(f"{base.source} has {base.d} columns, and the configuration is for {settings.d}")
-    _check_address(can, asked)
-    if engine.open is None:
-        raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
-    require_installed(engine, asked.address)
-    options = _options_of(exported, queries, asked)
-    journal = Journal(work, {}, resume=False)
-    questions = yield from posed(journal, base, queries, options, work)
-    half = _fresh_queries(questions, claims)
-    gathered = Gathered()
-    folder = work / "engine"
-    folder.mkdir()
-    place = Place(
-        folder=folder,
-        name=asked.name,
-        address=asked.address,
-        replace=asked.replace,
-        threads=asked.threads or available_cores(),
-        n=questions.n,
-    )
-    died = False
+    questions, place = yield from joined(engine, exported, base, queries, asked, work)
+    half, target = _fresh_queries(questions, claims), questions.problem.options.recall
+    gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
     try:
         yield Note(f"{can.title}: {describe(settings)}")
         with Apart(settings, place) as apart:
@@ -145,7 +126,7 @@ def verify(
     except EngineDiedError as error:
         died = True
         gathered.lines.append(Line("engine", "fail", f"{error}; the figures are those up to then"))
-    gathered.lines += _judged(gathered, exported, options.recall, questions.n)
+    gathered.lines += _judged(gathered, exported, target, questions.n)
     failed = any(line.status == "fail" for line in gathered.lines)
     return VerifyResult(
         engine=can.name,
@@ -159,6 +140,41 @@ def verify(
         applied=gathered.applied,
         load_s=gathered.load_s,
     )
+
+
+def joined(
+    engine: Engine,
+    exported: Exported,
+    base: Vectors,
+    queries: Vectors | None,
+    asked: VerifyOptions,
+    work: Path,
+) -> Generator[Event, None, tuple[Questions, Place]]:
+    """Yield events; return the questions for an engine, and where its index is to be.
+
+    Raises:
+        InputError: the data do not fit the file, or the engine is not installed.
+    """
+    settings, can = exported.settings, engine.capabilities
+    if base.d != settings.d:
+        raise InputError(f"{base.source} has {base.d} columns, and the configuration is for {settings.d}")
+    _check_address(can, asked)
+    if engine.open is None:
+        raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
+    require_installed(engine, asked.address)
+    options = _options_of(exported, queries, asked)
+    questions = yield from posed(Journal(work, {}, resume=False), base, queries, options, work)
+    folder = work / "engine"
+    folder.mkdir()
+    place = Place(
+        folder=folder,
+        name=asked.name,
+        address=asked.address,
+        replace=asked.replace,
+        threads=asked.threads or available_cores(),
+        n=questions.n,
+    )
+    return questions, place
 
 
 def _check_address(can: Capabilities, asked: VerifyOptions) -> None:
