@@ -252,7 +252,7 @@ def wrong_metric(metric: int) -> Callable[[Ground], Planted]:
         index = faiss.IndexHNSWFlat(x.shape[1], 32, metric)
         index.hnsw.efConstruction = 200
         index.add(x)
-        index.hnsw.efSearch = FAR
+        index.hnsw.efSearch = EF
         loss = 1 - ground.recall(exact(x, ground.queries, metric=metric)[1])
         return Planted(index, x, ground.queries, {"metric": loss})
 

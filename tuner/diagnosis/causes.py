@@ -36,8 +36,11 @@ from tuner.types import FloatArray, IdArray, Steps
 
 FLAT = 0.0005
 """A gain in recall below which turning the knob further brings nothing."""
-FAR, MOST_EF = 8, 4_096
-"""The knob is turned up to at least so many times what it stands at, and at most to this."""
+FAR, FAR_EF = 8, 2_048
+"""The knob is turned up to at least so many times what it stands at, and at most to this, or to twice what it
+stands at: faiss's queue of candidates takes time that grows with its square."""
+MOST_EF = 4_096
+"""The largest ef_search that is prescribed."""
 DEEPEST = 16
 """Candidates looked at for re-ranking, as a multiple of k."""
 DRIFTED = 0.05
@@ -415,7 +418,7 @@ def _far(questions: Questions, opened: Opened, now: float) -> tuple[float, int]:
 
 def _turned_up(recall: Callable[[int], float], opened: Opened, least: float) -> tuple[float, int]:
     """Return the best recall and its effort: four times as much until that brings nothing."""
-    most = min(opened.most_effort, max(MOST_EF, FAR * opened.effort))
+    most = min(opened.most_effort, max(FAR_EF, 2 * opened.effort))
     effort = min(most, max(FAR * opened.effort, 256 if opened.graph is not None else 1))
     best, at = least, opened.effort
     while True:
