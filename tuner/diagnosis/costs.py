@@ -1,7 +1,7 @@
 """Where the bytes of an index are, and where the time of a search goes.
 
 The whole and its graph alone are timed in turns. What the graph takes is split by a fit over several
-ef_search on all links and on half of them, which changes how many distances one hop costs::
+ef_search on all links and on a quarter of them, which changes how many distances one hop costs::
 
     seconds = call + ndis * price of a distance + hops * price of a hop
 """
@@ -21,9 +21,11 @@ from tuner.graph import share_graph
 from tuner.timing import BLOCK, Search, call_overhead_s, interleave
 from tuner.types import FloatArray
 
-QUERIES, ROUNDS = 256, 6
-TIMES = (1, 2, 4)
-"""ef_search that are timed, as multiples of the index's own."""
+QUERIES, ROUNDS = 128, 4
+TIMES, MOST_EF = (0.5, 1, 4), 512
+"""ef_search that the fit is made of: multiples of the index's own, at most this."""
+FEWER = 4
+"""The fit is made of all links and of so many times fewer, too."""
 NODES = 1 << 16
 
 
@@ -119,8 +121,9 @@ def time_spent(opened: Opened, raw: FloatArray, k: int) -> Spent:
     contestants: list[Search] = [whole, transformed, core]
     walks: list[Walk] = []
     if graph is not None:
-        efs = [times * max(effort, wanted) for times in TIMES]
-        walks = [Walk(index, ef, wanted, behind) for index in (graph, halved(graph)) for ef in efs]
+        least = min(effort, MOST_EF)
+        efs = sorted({max(wanted, min(MOST_EF, round(times * least))) for times in TIMES} | {2 * wanted})
+        walks = [Walk(index, ef, wanted, behind) for index in (graph, thinned(graph)) for ef in efs]
         contestants += [walk.search for walk in walks]
     numbers = np.arange(len(queries), dtype=np.float32)[:, None]
     try:
@@ -136,11 +139,11 @@ def time_spent(opened: Opened, raw: FloatArray, k: int) -> Spent:
     fetched = 0.0 if opened.refine is None else total - parts["transforms"] - took[2]
     parts["re-ranking"] = max(0.0, fetched)
     left = total - sum(parts.values())
+    call = min(left, call_overhead_s(behind.shape[1]))
     if graph is None:
-        parts["call"] = min(left, call_overhead_s(behind.shape[1]))
-        parts["distances"] = left - parts["call"]
+        parts |= {"call": call, "distances": left - call}
     else:
-        parts |= _split(left, ndis, hops, counted, np.array(took[3:]))
+        parts |= _split(left, call, (ndis, hops), counted, np.array(took[3:]))
     return Spent(total_s=total, parts=parts, ndis_per_query=ndis, hops_per_query=hops)
 
 
@@ -150,25 +153,36 @@ def _asked(queries: FloatArray, numbers: FloatArray) -> FloatArray:
 
 
 def _split(
-    seconds: float, ndis: float, hops: float, counted: NDArray[np.float64], took: NDArray[np.float64]
+    seconds: float,
+    call: float,
+    own: tuple[float, float],
+    counted: NDArray[np.float64],
+    took: NDArray[np.float64],
 ) -> dict[str, float]:
-    """Return seconds of call, distances and hops, in the ratio that fits all walks, errors relative."""
+    """Return seconds of call, distances and hops, in the ratio that fits all walks, errors relative.
+
+    Args:
+        call: the least that a call takes; what a search sets up comes on top.
+        own: distances and hops of the index itself.
+        counted: (walks, 2) likewise of each walk.
+        took: (walks,) seconds.
+    """
     design = np.column_stack([np.ones(len(counted)), counted]) / took[:, None]
-    prices, _ = nnls(design, np.ones(len(counted)))
-    parts = prices * np.array([1.0, ndis, hops])
+    prices, _ = nnls(design, np.maximum(1 - call / took, 0))
+    parts = prices * np.array([1.0, *own]) + np.array([call, 0.0, 0.0])
     parts *= seconds / parts.sum()
     return dict(zip(("call", "distances", "hops"), parts.tolist(), strict=True))
 
 
-def halved(graph: faiss.IndexHNSW) -> faiss.IndexHNSW:
-    """Return a graph over the same codes with the first half of each node's links on level 0."""
-    half = faiss.IndexHNSW(graph.storage, graph.hnsw.nb_neighbors(1))
-    share_graph(graph, half)
-    half.hnsw.search_method = graph.hnsw.search_method
-    half.is_trained = True
+def thinned(graph: faiss.IndexHNSW) -> faiss.IndexHNSW:
+    """Return a graph over the same codes with the first of each node's links on level 0."""
+    thin = faiss.IndexHNSW(graph.storage, graph.hnsw.nb_neighbors(1))
+    share_graph(graph, thin)
+    thin.hnsw.search_method = graph.hnsw.search_method
+    thin.is_trained = True
     width = graph.hnsw.nb_neighbors(0)
-    slots = faiss.rev_swig_ptr(half.hnsw.neighbors.data(), half.hnsw.neighbors.size())
-    starts = faiss.vector_to_array(half.hnsw.offsets)[:-1].astype(np.int64)
+    slots = faiss.rev_swig_ptr(thin.hnsw.neighbors.data(), thin.hnsw.neighbors.size())
+    starts = faiss.vector_to_array(thin.hnsw.offsets)[:-1].astype(np.int64)
     for first in range(0, len(starts), NODES):
-        slots[starts[first : first + NODES, None] + np.arange(width // 2, width)] = -1
-    return half
+        slots[starts[first : first + NODES, None] + np.arange(max(2, width // FEWER), width)] = -1
+    return thin
