@@ -311,3 +311,9 @@ def test_an_empty_index_and_a_missing_file_are_told(x: np.ndarray, tmp_path: Pat
         tuner.diagnose(tmp_path / "none.faiss", x)
     with pytest.raises(InputError, match="--apply needs -o"):
         tuner.diagnose(built("Flat", x), x, apply=1)
+    (x_there := tmp_path / "there.faiss").write_bytes(b"mine")
+    with pytest.raises(InputError, match="is there already: use --force"):
+        tuner.diagnose(built("Flat", x), x, apply=1, out=x_there)
+    with pytest.raises(InputError, match="name one"):
+        tuner.diagnose(built("Flat", x), x, apply=1, out=tmp_path / "none" / "x.faiss")
+    assert x_there.read_bytes() == b"mine"

@@ -24,6 +24,7 @@ from tuner.backends.faiss_hnsw import (
     write,
 )
 from tuner.data.base import prepared_queries
+from tuner.errors import InputError
 from tuner.quantizers import Cut
 from tuner.space import DEFAULT_CODECS
 from tuner.types import Configuration, IdArray, Metric, StoreAt
@@ -308,3 +309,12 @@ def test_a_failed_write_leaves_the_old_file(
     with pytest.raises(RuntimeError, match="no space left"):
         write(faiss.IndexFlatL2(4), path)
     assert path.read_bytes() == b"old"
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"):
+        write(faiss.IndexFlatL2(4), tmp_path / "none" / "x.faiss")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write(faiss.IndexFlatL2(4), tmp_path / "folder")
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]

@@ -7,6 +7,7 @@ import hnswlib
 import numpy as np
 import pytest
 
+from tuner.backends.foreign import library_of
 from tuner.backends.hnswlib_file import read_hnswlib
 from tuner.backends.index_file import fault, links_of_level_0, read_index, read_probed, unreachable
 from tuner.errors import InputError
@@ -146,3 +147,11 @@ def test_an_hnswlib_file_finds_what_hnswlib_finds(space: str, tmp_path: Path) ->
             told.append(str(error))
     assert len(told) >= 30
     assert all("b.bin" in said for said in told)
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n" + 500 * b"0", b"\x93NUMPY" + 200 * b"\xff", b"I", b""])
+def test_who_wrote_what_is_no_index_is_not_guessed(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "i").write_bytes(data)
+    assert library_of(tmp_path / "i") == "faiss"
+    with pytest.raises(InputError, match="write the index again"):
+        read_index(tmp_path / "i")

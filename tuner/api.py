@@ -64,6 +64,7 @@ def diagnose(
     hnswlib_space: Metric | None = None,
     apply: int = 0,
     out: str | Path | None = None,
+    force: bool = False,
     **options: Any,
 ) -> Diagnosis:
     """Return where an index loses recall, and what mends it.
@@ -76,6 +77,7 @@ def diagnose(
         ef_search: ef_search or nprobe, instead of what the index says.
         hnswlib_space: of an hnswlib file, which does not say it.
         apply: number of the prescription to apply, from 1, written to ``out``.
+        force: replace a file that is there.
         **options: further fields of ``tuner.types.Options``.
 
     Raises:
@@ -87,6 +89,7 @@ def diagnose(
         ef_search=ef_search,
         apply=apply,
         out=None if out is None else Path(out),
+        force=force,
     )
     wanted = Options(recall=recall, space=default_space(), **options)
     vectors = open_vectors(_openable(base), "base")

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 
 from tuner.data.base import Base
+from tuner.errors import InputError
 from tuner.graph import Links, transplant
 from tuner.quantizers import Codes, Encoder, behind
 from tuner.types import Configuration, IdArray, Memory, Metric
@@ -175,10 +176,19 @@ def delivered(served: Served, base: Base) -> tuple[faiss.Index, faiss.Index | No
 
 
 def write(index: faiss.Index, path: Path) -> int:
-    """Write an index under a temporary name, rename it, and return its bytes."""
+    """Write an index under a temporary name, rename it, and return its bytes.
+
+    Raises:
+        InputError: the file cannot be written; nothing is left of it.
+    """
     partial = path.with_name(path.name + ".partial")
-    faiss.write_index(index, str(partial))
-    partial.replace(path)
+    try:
+        faiss.write_index(index, str(partial))
+        partial.replace(path)
+    except (RuntimeError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or str(error).rstrip().rsplit(": ", 1)[-1]
+        raise InputError(f"{path}: cannot be written ({why}): name another file, or make room") from None
     return path.stat().st_size
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.backends.index_file import is_sound
+from tuner.errors import InputError
 from tuner.types import IdArray
 
 Library: TypeAlias = Literal["faiss", "hnswlib", "usearch"]
@@ -38,16 +39,26 @@ class Foreign:
 
 
 def library_of(path: Path) -> Library:
-    """Return what wrote a file, by its first bytes; ``faiss`` if nothing else did."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        if len(head) < 8:
-            return "faiss"
-        if not any(head):
-            return "hnswlib"  # its header starts with an offset of zero
-        rows, row_bytes = np.frombuffer(head, dtype="<u4").tolist()
-        file.seek(8 + rows * row_bytes)
-        return "usearch" if file.read(len(USEARCH)) == USEARCH else "faiss"
+    """Return what wrote a file, by its first bytes; ``faiss`` if nothing else did.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            if len(head) < 8:
+                return "faiss"
+            if not any(head):
+                return "hnswlib"  # its header starts with an offset of zero
+            rows, row_bytes = np.frombuffer(head, dtype="<u4").tolist()
+            after = 8 + rows * row_bytes
+            if after >= path.stat().st_size:
+                return "faiss"
+            file.seek(after)
+            return "usearch" if file.read(len(USEARCH)) == USEARCH else "faiss"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
 
 
 class Layout:

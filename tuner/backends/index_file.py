@@ -30,6 +30,7 @@ SPARE_S, BYTES_A_SECOND = 30.0, 20e6
 """Seconds that the child may take: these, and the file at this speed."""
 CHILD = "import sys; sys.path[:] = filter(None, sys.path); from tuner.backends.index_file import main; main()"
 """Without the current folder, which may hold a module of the name of one of ours."""
+UNKNOWN = "is a kind of index that is not known here"
 PROBED = 4
 """Vectors that the child searches for."""
 SLOTS = 1 << 22
@@ -68,7 +69,8 @@ def read_probed(path: Path) -> tuple[faiss.Index, int]:
         raise InputError(f"{path}: no such file: name a faiss index")
     probed = _probed(path)
     if probed.wrong:
-        raise InputError(f"{path}: {probed.wrong}: write the index again")
+        mend = "give an HNSW, IVF or flat one" if UNKNOWN in probed.wrong else "write the index again"
+        raise InputError(f"{path}: {probed.wrong}: {mend}")
     return faiss.read_index(str(path)), probed.resident_bytes
 
 
@@ -150,7 +152,7 @@ def _wrapper_fault(outer: faiss.Index, inner: faiss.Index) -> str:
         if (store.ntotal, store.d) != (outer.ntotal, outer.d):
             return "its re-ranking store holds other vectors than its graph, so it is damaged"
         return fault(store)
-    return f"{type(outer).__name__} is a kind of index that is not known here"
+    return f"{type(outer).__name__} {UNKNOWN}"
 
 
 def _chain_fault(outer: faiss.IndexPreTransform, inner: faiss.Index) -> str:
@@ -189,7 +191,7 @@ def _codes_fault(storage: faiss.Index) -> str:
     """Look at the sizes of a flat, scalar, product or RaBitQ storage."""
     damaged = "its codes are damaged, their sizes do not fit"
     if not isinstance(storage, KNOWN):
-        return f"{type(storage).__name__} is a kind of index that is not known here"
+        return f"{type(storage).__name__} {UNKNOWN}"
     if storage.codes.size() != storage.ntotal * storage.code_size or storage.d < 1:
         return damaged
     return "" if _code_size_fits(storage, storage.d, storage.code_size) else damaged
@@ -230,7 +232,7 @@ def _code_size_fits(storage: faiss.Index, d: int, code_size: int) -> bool:
 def _lists_fault(core: faiss.IndexIVF) -> str:
     damaged = "its lists are damaged, their sizes do not fit"
     if type(core) not in KNOWN_LISTS:
-        return f"{type(core).__name__} is a kind of index that is not known here"
+        return f"{type(core).__name__} {UNKNOWN}"
     quantizer = faiss.downcast_index(core.quantizer)
     lists = core.invlists
     if (quantizer.d, quantizer.ntotal, lists.nlist) != (core.d, core.nlist, core.nlist) or core.nlist < 1:

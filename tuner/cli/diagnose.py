@@ -56,6 +56,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
               show_default=True, help="What near means to you.")  # fmt: skip
 @click.option("--apply", "number", type=click.IntRange(min=1), help="Do what this prescription says.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The mended index.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a page.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="To build with; 0 is all cores.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
@@ -75,6 +76,7 @@ def diagnose_command(
     metric: Literal["auto", "cosine", "ip", "l2"],
     number: int | None,
     out: Path | None,
+    force: bool,
     markdown: Path | None,
     threads: int,
     seed: int,
@@ -87,6 +89,8 @@ def diagnose_command(
     """
     if (index is None) == (config is None):
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
+    if markdown and (markdown.is_dir() or not markdown.parent.is_dir()):
+        raise InputError(f"{markdown}: is no file in a folder that is there: name one")
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
     if config is not None:
@@ -108,7 +112,9 @@ def diagnose_command(
         threads=threads,
         space=default_space(),
     )
-    asked = DiagnoseOptions(index=index, space=space, ef_search=ef_search, apply=number or 0, out=out)
+    asked = DiagnoseOptions(
+        index=index, space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
+    )
     return_memory_promptly()
     place_arrays_like_an_index()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:

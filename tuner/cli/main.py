@@ -25,6 +25,8 @@ from tuner.errors import TunerError
 from tuner.machine import describe_versions
 
 BAD_INPUT, STOPPED, CLOSED_PIPE = 2, 130, 141
+NUMPY_CUT_SHORT = "requested and"
+"""In what numpy says, without a number, when a file took only a part of an array."""
 OS_LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a permission does to a run; other OSErrors are defects and keep their traceback."""
 
@@ -102,6 +104,8 @@ def _exit_code(argv: Sequence[str] | None) -> int:
         click.echo("tune: stopped", err=True)
         return STOPPED
     except OSError as error:
+        if error.errno is None and NUMPY_CUT_SHORT in str(error):
+            return _fail(f"a scratch file was cut short ({error}): make room, or set TMPDIR to another place")
         if error.errno not in OS_LIMITS:
             raise
         return _fail(f"{error.filename or 'a file'}: {error.strerror}: free it or choose another place")

@@ -50,6 +50,7 @@ class DiagnoseOptions:
         ef_search: instead of what the index says.
         apply: number of the prescription to apply, from 1; 0 for none.
         out: where the mended index goes.
+        force: replace a file that is there.
     """
 
     index: Path | faiss.Index
@@ -57,6 +58,7 @@ class DiagnoseOptions:
     ef_search: int | None = None
     apply: int = 0
     out: Path | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +112,7 @@ def diagnose(
     Raises:
         InputError: index, vectors and options do not fit.
     """
-    if (asked.apply > 0) != (asked.out is not None):
-        raise InputError("--apply needs -o FILE, and -o needs --apply N: give both or none")
-    if (
-        asked.out is not None
-        and isinstance(asked.index, Path)
-        and asked.out.resolve() == asked.index.resolve()
-    ):
-        raise InputError(f"{asked.out}: is the index itself: write the mended one to another file")
+    _check_out(asked)
     journal = Journal(work, {}, resume=False)
     opened = _opened(base, asked)
     for said in opened.notes:
@@ -175,6 +170,21 @@ def weigh(
         subject=subject, target=supported, by_k=ks, n=opened.n, grown=grown, lasts=lasts
     )
     return Weighed(present, needed, sensitivity)
+
+
+def _check_out(asked: DiagnoseOptions) -> None:
+    """Refuse, before anything is measured, what could not be written at the end."""
+    out = asked.out
+    if (asked.apply > 0) != (out is not None):
+        raise InputError("--apply needs -o FILE, and -o needs --apply N: give both or none")
+    if out is None:
+        return
+    if isinstance(asked.index, Path) and out.exists() and asked.index.exists() and out.samefile(asked.index):
+        raise InputError(f"{out}: is the index itself: write the mended one to another file")
+    if out.exists() and not asked.force:
+        raise InputError(f"{out} is there already: use --force to replace it, or name another file")
+    if not out.parent.is_dir() or out.is_dir():
+        raise InputError(f"{out}: is no file in a folder that is there: name one")
 
 
 def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
