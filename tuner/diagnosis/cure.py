@@ -25,6 +25,8 @@ from tuner.types import FloatArray, Recall, Steps
 WORTH = 0.10
 """A healthy index is not touched for less than this share of its bytes or its time."""
 TIMED_QUERIES, ROUNDS = 256, 6
+FEW, SURELY = 100, 3.0
+"""Queries at the largest effort, and standard errors below the target, that rule a remedy out."""
 ENOUGH_OF_A_KIND = 2
 LINK_SHARE, HARD = 0.01, 8
 """Recall that the links lose, and times the effort that all else needs, from which on a new graph is
@@ -115,22 +117,36 @@ def measured(questions: Questions, opened: Opened, remedy: Remedy) -> Prescripti
             return judged(problem, effort, questions.hits(rows, problem.tune), ndis, hops)
 
         guess = min(max(least, opened.effort), most)
-        tuned = bisect(at, least, guess, most) if index.knob else at(1)
-        index.set_effort(tuned.ef_search)
-        rows, ndis, _ = asked(questions, index, problem.validate)
-        recall = problem.recall(questions.hits(rows, problem.validate))
+        half, passes, effort = problem.validate, False, most
+        if index.knob and _is_hopeless(questions, index, most):
+            half = half[:FEW]
+        else:
+            tuned = bisect(at, least, guess, most) if index.knob else at(1)
+            passes, effort = tuned.passes, tuned.ef_search
+        index.set_effort(effort)
+        rows, ndis, _ = asked(questions, index, half)
+        recall = problem.recall(questions.hits(rows, half))
         return Prescription(
             kind=remedy.kind,
             title=remedy.title,
             label=index.label,
             knob=index.knob,
-            effort=tuned.ef_search,
+            effort=effort,
             factor=index.factor,
             recall=recall,
             ndis_per_query=ndis,
             index_bytes=serialized_bytes(index.index),
-            works=tuned.passes and problem.validated(recall),
+            works=passes and problem.validated(recall),
         )
+
+
+def _is_hopeless(questions: Questions, index: Opened, most: int) -> bool:
+    """Return whether some queries show that no effort reaches the target."""
+    problem, k = questions.problem, questions.k
+    few = problem.tune[:FEW]
+    index.set_effort(most)
+    share = questions.hits(asked(questions, index, few)[0], few) / k
+    return float(share.mean() + SURELY * share.std() / len(few) ** 0.5) < problem.options.recall
 
 
 def serialized_bytes(index: faiss.Index) -> int:
