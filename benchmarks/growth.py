@@ -32,6 +32,11 @@ SETTINGS = (
 )
 
 
+def fits(kind: str, d: int) -> bool:
+    """Return whether vectors of ``d`` columns can be indexed so."""
+    return ("PQ32" not in kind or d % 32 == 0) and ("PCA64" not in kind or d > 64)  # noqa: PLR2004
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One setting: what was said of all rows, and what is."""
 
@@ -73,6 +78,8 @@ def main(base: Path, queries: Path, out: Path, rows: int, seed: int) -> None:
         options = Options(recall=0.95, seed=seed, space=default_space())
         vectors, asked = open_vectors(ground.x, "base"), open_vectors(ground.queries, "queries")
         for kind, ef_search in SETTINGS:
+            if not fits(kind, ground.x.shape[1]):
+                continue
             index = built(kind, ground.x, ef_search=ef_search)
             opened = open_object(index, ground.x.shape[1], None)
             steps = questions_for(
