@@ -34,7 +34,7 @@ SETTINGS = (
 
 def fits(kind: str, d: int) -> bool:
     """Return whether vectors of ``d`` columns can be indexed so."""
-    return ("PQ32" not in kind or d % 32 == 0) and ("PCA64" not in kind or d > 64)  # noqa: PLR2004
+    return ("PQ32" not in kind or d % 32 == 0) and ("PCA64" not in kind or d > 64)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
