@@ -306,7 +306,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise RuntimeError("no space left")
 
     monkeypatch.setattr(faiss, "write_index", full)
-    with pytest.raises(RuntimeError, match="no space left"):
+    with pytest.raises(InputError, match=r"cannot be written \(no space left\)"):
         write(faiss.IndexFlatL2(4), path)
     assert path.read_bytes() == b"old"
 
