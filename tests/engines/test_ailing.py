@@ -17,7 +17,8 @@ from tuner.live.ailing import LiveDiagnosis, diagnose_live
 from tuner.live.verify import VerifyOptions
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
-N, NQ, K = 2_000, 200, 10
+N, NQ, K = 2_000, 1_000, 10
+"""So many queries that no engine whose builds differ stands near its bound."""
 CLAIMS = Claims(
     target=0.95,
     recall=0.96,

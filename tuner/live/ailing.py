@@ -222,12 +222,12 @@ class Patient:
         return self.beside
 
     def cures(self) -> Generator[Event, None, tuple[LivePrescription, ...]]:
-        """Return what reaches the target: a search parameter, else float32."""
+        """Return what reaches the target: a search parameter, else float32; else what comes nearest first."""
         found = [(yield from self._tuned("search", self.apart, self.settings))]
         if not found[0].works and self.beside is not None:
             yield Warned(f"no search parameter of {self.settings.codec} reaches the target")
             found.append((yield from self._tuned("rebuild", self.beside, self.exact)))
-        return tuple(sorted(found, key=lambda each: not each.works))
+        return tuple(sorted(found, key=lambda each: (not each.works, -each.recall.mean)))
 
     def _tuned(self, kind: str, apart: Apart, what: Settings) -> Generator[Event, None, LivePrescription]:
         asked = self.questions
