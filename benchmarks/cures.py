@@ -15,7 +15,7 @@ import msgspec
 
 import tuner
 from benchmarks.illnesses import ROWS, ground_of
-from benchmarks.planted import Ground, K, built
+from benchmarks.planted import Ground, K, built, fitted
 from tuner.journal import write_atomically
 from tuner.machine import describe_machine, describe_versions, now
 from tuner.report.tables import table
@@ -93,7 +93,7 @@ def mended(kind: str, ef_search: int, ground: Ground, folder: Path) -> Row:
     seen = ground.recall(faiss.read_index(str(out)).search(ground.queries, K)[1])
     size = out.stat().st_size
     return Row(
-        index=kind,
+        index=fitted(kind, ground.x.shape[1]),
         cause=found.first.name if found.first else "healthy",
         before=before,
         kind=said.kind,

@@ -6,6 +6,7 @@ faiss and none of the diagnosis' own code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -82,9 +83,19 @@ def repeats(found: Ids) -> NDArray[np.bool_]:
     return out
 
 
+def fitted(kind: str, d: int) -> str:
+    """Return a factory string whose product codes have no more parts than divide ``d`` columns."""
+
+    def parts(found: re.Match[str]) -> str:
+        most = max(1, int(found[1]))
+        return f"PQ{next(m for m in range(most, 0, -1) if d % m == 0)}x"
+
+    return re.sub(r"PQ(\d+)x", parts, kind)
+
+
 def built(kind: str, x: Array, rows: Array | None = None, ef_search: int = EF) -> faiss.Index:
-    """Return an index of the factory, trained on ``x``."""
-    index = faiss.index_factory(x.shape[1], kind)
+    """Return an index of the factory, trained on ``x``; of product codes as many parts as fit."""
+    index = faiss.index_factory(x.shape[1], fitted(kind, x.shape[1]))
     index.train(x)
     index.add(x if rows is None else rows)
     if "HNSW" in kind:

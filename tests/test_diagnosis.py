@@ -13,7 +13,10 @@ from click.testing import CliRunner
 import tuner
 from tuner.cli.main import tune
 from tuner.diagnosis import Diagnosis, to_json, to_markdown
+from tuner.diagnosis.cure import Prescription, ranked
+from tuner.diagnosis.remedies import Kind, Remedy
 from tuner.errors import InputError
+from tuner.types import Recall
 
 DATA = Path(__file__).parents[1] / "datasets" / "docs-minilm-384"
 N, NQ, K = 4_000, 300, 10
@@ -252,6 +255,29 @@ def test_rows_of_the_index_are_asked_for_without_queries(x: np.ndarray) -> None:
     assert found.healthy
     assert found.recall.mean == 1
     assert any("give --queries" in note for note in found.notes)
+
+
+def offered(kind: Kind, ndis: float) -> tuple[Prescription, Remedy]:
+    made = Prescription(
+        kind=kind,
+        title=kind,
+        label="HNSW16,PQ32x8",
+        knob="ef_search",
+        effort=100,
+        factor=1.0,
+        recall=Recall(mean=0.97, lower=0.96, p5=0.9, share_below_half=0.0, n_queries=500),
+        ndis_per_query=ndis,
+        index_bytes=1_000,
+        works=True,
+    )
+    return made, Remedy(kind, kind, lambda: pytest.fail("not made"))
+
+
+def test_the_cheapest_comes_first_unless_each_search_pays_for_it() -> None:
+    kinds = [made.kind for made, _ in ranked([offered("encode", 1_000.0), offered("store", 7_000.0)])]
+    assert kinds == ["store", "encode"]
+    kinds = [made.kind for made, _ in ranked([offered("store", 9_000.0), offered("encode", 1_000.0)])]
+    assert kinds == ["encode", "store"]
 
 
 def test_the_command_says_it_and_mends_it(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import benchmarks.cures
 import benchmarks.growth
 import benchmarks.illnesses
 from benchmarks.illnesses import diagnosed, ground_of
-from benchmarks.planted import Planted, illnesses
+from benchmarks.planted import Planted, fitted, illnesses
 
 DATA = Path(__file__).parents[1] / "datasets" / "docs-minilm-384"
 BASE, QUERIES = str(DATA / "base.npy"), str(DATA / "queries.npy")
@@ -35,6 +35,12 @@ def test_an_illness_is_planted_diagnosed_and_written_down(tmp_path: Path) -> Non
     (row,) = json.loads(out.read_text())["rows"]
     assert set(row["truths"]) == {"missing rows", "search"}
     assert row["right"]
+
+
+def test_product_codes_get_as_many_parts_as_fit() -> None:
+    assert fitted("IVF128,PQ96x8", 384) == "IVF128,PQ96x8"
+    assert fitted("HNSW16_PQ32x8,RFlat", 50) == "HNSW16_PQ25x8,RFlat"
+    assert fitted("HNSW16,SQ4", 50) == "HNSW16,SQ4"
 
 
 def test_another_truth_is_seen_to_be_missed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,9 @@ ENOUGH_OF_A_KIND = 2
 LINK_SHARE, HARD = 0.01, 8
 """Recall that the links lose, and times the effort that all else needs, from which on a new graph is
 measured also where something cheaper works: links that were built on coarse codes are poor ones."""
+LABORIOUS = 8
+"""Times the distances of the least laborious remedy from which on one comes after all others: what it saves
+once, each search would pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +177,19 @@ def turned(opened: Opened, effort: int, factor: float) -> Iterator[Opened]:
 
 
 def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
-    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest."""
+    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest.
+
+    What each search would pay for dearly comes last.
+    """
     working = [pair for pair in made if pair[0].works]
     if not working:
         return sorted(made, key=lambda pair: -pair[0].recall.lower)[:1]
     best: dict[str, tuple[Prescription, Remedy]] = {}
     for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
         best.setdefault(pair[1].kind, pair)
-    return [best[kind] for kind in get_args(Kind) if kind in best]
+    kept = [best[kind] for kind in get_args(Kind) if kind in best]
+    fewest = min(prescription.ndis_per_query for prescription, _ in kept)
+    return sorted(kept, key=lambda pair: pair[0].ndis_per_query > LABORIOUS * fewest)
 
 
 def is_worth(prescription: Prescription, n_bytes: int) -> bool:
