@@ -149,6 +149,17 @@ def test_stale_rows(x: np.ndarray, q: np.ndarray) -> None:
     assert found.prescriptions[0].works
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_stale(value: float, x: np.ndarray, q: np.ndarray) -> None:
+    rows = x.copy()
+    rows[::5, 3] = value
+    found = tuner.diagnose(built("Flat", x, rows), x, q)
+    assert first(found)[0] == "stale rows"
+    assert "800 of 4,000" in found.causes[0].text
+    assert first(found)[1] == pytest.approx(0.2, abs=0.05)
+
+
 def test_rows_in_another_order_get_their_ids_back(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
     out = tmp_path / "fixed.faiss"
     shifted = np.roll(x, 1, axis=0)

@@ -9,7 +9,7 @@ import pytest
 
 from tuner.backends.foreign import library_of
 from tuner.backends.hnswlib_file import read_hnswlib
-from tuner.backends.index_file import fault, links_of_level_0, read_index, read_probed, unreachable
+from tuner.backends.index_file import fault, links_of_level_0, read_index, read_probed, unreachable, with_mend
 from tuner.errors import InputError
 
 D, N = 16, 400
@@ -100,6 +100,32 @@ def test_an_unknown_kind_is_told() -> None:
     index.train(X)
     index.add(X)
     assert "IndexLSH is a kind of index that is not known here" in fault(index)
+
+
+@pytest.mark.parametrize(
+    ("kind", "knob", "value"),
+    [
+        ("HNSW8,SQ4,RFlat", "k_factor", 0.0),
+        ("HNSW8,SQ4,RFlat", "k_factor", float("nan")),
+        ("HNSW8,SQ4,RFlat", "k_factor", 1e9),
+        ("HNSW8", "efSearch", 0),
+        ("HNSW8", "efSearch", 1 << 30),
+        ("IVF4,SQ8", "nprobe", 0),
+    ],
+)
+def test_a_knob_that_cannot_be_searched_with_is_told(kind: str, knob: str, value: float) -> None:
+    index = built(kind)
+    setattr(index.hnsw if knob == "efSearch" else index, knob, value)
+    assert f"its {knob} is " in fault(index)
+    assert with_mend(fault(index)).endswith("can be searched with: set it to one of these")
+
+
+def test_another_metric_is_told(tmp_path: Path) -> None:
+    index = faiss.IndexHNSWFlat(D, 8, faiss.METRIC_L1)
+    index.add(X)
+    faiss.write_index(index, str(tmp_path / "index.faiss"))
+    with pytest.raises(InputError, match="neither L2 nor inner product: give one that does"):
+        read_index(tmp_path / "index.faiss")
 
 
 def test_nodes_out_of_reach_are_counted() -> None:

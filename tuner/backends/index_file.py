@@ -30,7 +30,16 @@ SPARE_S, BYTES_A_SECOND = 30.0, 20e6
 """Seconds that the child may take: these, and the file at this speed."""
 CHILD = "import sys; sys.path[:] = filter(None, sys.path); from tuner.backends.index_file import main; main()"
 """Without the current folder, which may hold a module of the name of one of ours."""
+MOST_FACTOR = 1_000
+"""Times k that a re-ranking layer may ask for: faiss reads no file that asks for more."""
 UNKNOWN = "is a kind of index that is not known here"
+ELSEWHERE = "it compares by neither L2 nor inner product"
+BEYOND = "can be searched with"
+MENDS = {
+    UNKNOWN: "give an HNSW, IVF or flat one",
+    ELSEWHERE: "give one that does",
+    BEYOND: "set it to one of these",
+}
 PROBED = 4
 """Vectors that the child searches for."""
 SLOTS = 1 << 22
@@ -69,9 +78,14 @@ def read_probed(path: Path) -> tuple[faiss.Index, int]:
         raise InputError(f"{path}: no such file: name a faiss index")
     probed = _probed(path)
     if probed.wrong:
-        mend = "give an HNSW, IVF or flat one" if UNKNOWN in probed.wrong else "write the index again"
-        raise InputError(f"{path}: {probed.wrong}: {mend}")
+        raise InputError(f"{path}: {with_mend(probed.wrong)}")
     return faiss.read_index(str(path)), probed.resident_bytes
+
+
+def with_mend(wrong: str) -> str:
+    """Return what is wrong with an index and what to do."""
+    mend = next((mend for said, mend in MENDS.items() if said in wrong), "build and write the index again")
+    return f"{wrong}: {mend}"
 
 
 def _probed(path: Path) -> Probed:
@@ -151,7 +165,7 @@ def _wrapper_fault(outer: faiss.Index, inner: faiss.Index) -> str:
         store = faiss.downcast_index(outer.refine_index)
         if (store.ntotal, store.d) != (outer.ntotal, outer.d):
             return "its re-ranking store holds other vectors than its graph, so it is damaged"
-        return fault(store)
+        return _range_fault("k_factor", outer.k_factor, MOST_FACTOR) or fault(store)
     return f"{type(outer).__name__} {UNKNOWN}"
 
 
@@ -174,14 +188,21 @@ def _chain_fault(outer: faiss.IndexPreTransform, inner: faiss.Index) -> str:
     return "" if d == inner.d else "the sizes of its transforms do not fit, so it is damaged"
 
 
+def _range_fault(name: str, value: float, most: int) -> str:
+    """Look at a search parameter, which a file keeps too."""
+    return "" if 1 <= value <= most else f"its {name} is {value:g}, and only 1 to {most:,} {BEYOND}"
+
+
 def _core_fault(core: faiss.Index) -> str:
+    if core.metric_type not in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+        return ELSEWHERE
     if isinstance(core, faiss.IndexHNSW):
         storage = faiss.downcast_index(core.storage)
         if (storage.ntotal, storage.d) != (core.ntotal, core.d) or storage.metric_type != core.metric_type:
             return "its graph and its codes are not of one index, so it is damaged"
         if core.ntotal and not is_sound(core):
             return "its graph is damaged, it leads out of the index"
-        return _codes_fault(storage)
+        return _range_fault("efSearch", core.hnsw.efSearch, MOST_EF) or _codes_fault(storage)
     if isinstance(core, faiss.IndexIVF):
         return _lists_fault(core)
     return _codes_fault(core)
@@ -241,9 +262,7 @@ def _lists_fault(core: faiss.IndexIVF) -> str:
         return damaged
     if sum(lists.list_size(number) for number in range(core.nlist)) != core.ntotal:
         return damaged
-    if not 0 < core.nprobe <= MOST_EF:
-        return damaged
-    return fault(quantizer)
+    return _range_fault("nprobe", core.nprobe, MOST_EF) or fault(quantizer)
 
 
 def is_sound(graph: faiss.IndexHNSW) -> bool:
@@ -259,7 +278,7 @@ def is_sound(graph: faiss.IndexHNSW) -> bool:
         return False
     if hnsw.max_level != levels.max() - 1 or not 0 <= hnsw.entry_point < n:
         return False
-    if not 0 < hnsw.efSearch <= MOST_EF or levels[hnsw.entry_point] != hnsw.max_level + 1:
+    if levels[hnsw.entry_point] != hnsw.max_level + 1:
         return False
     slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
     for start in range(0, len(slots), SLOTS):

@@ -208,6 +208,7 @@ def _first_rows(content: Content, positions: IdArray, depth: int) -> IdArray:
     return rows
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def unit(x: FloatArray) -> FloatArray:
     """Return rows (m, d) at length 1."""
     scaled: FloatArray = x / (np.linalg.norm(x, axis=1, keepdims=True) + np.finfo(np.float32).tiny)

@@ -153,6 +153,7 @@ def _form(questions: Questions, held: Held, rows: IdArray, known: IdArray) -> tu
     return normalised, errors[normalised]
 
 
+@np.errstate(invalid="ignore")
 def compared(
     held: Held, x: FloatArray, at: FloatArray, typical: float, *, exactly: bool = False
 ) -> NDArray[np.int8]:
@@ -161,22 +162,25 @@ def compared(
     Args:
         typical: error of nearly all codes as a share of the length, used where encoding is slow.
         exactly: encode also where that is slow.
+
+    What is not finite is the same as nothing.
     """
     seen = through(held.chain, x)
     length = _length(seen)
     off = _length(at - seen)
     if held.is_slow and not exactly:
         own_error = typical * length
-        changed = off > own_error + CHANGED * length
+        same = off <= own_error + CHANGED * length
     else:
         again = held.again(x)
         own_error = _length(again - seen)
-        changed = (_length(at - again) > CHANGED * length) & (off > WORSE * own_error + CHANGED / 2 * length)
+        same = (_length(at - again) <= CHANGED * length) | (off <= WORSE * own_error + CHANGED / 2 * length)
     turned = _length(at / _length(at)[:, None] - seen / length[:, None])
-    scaled = changed & (turned <= WORSE * own_error / length + CHANGED)
-    return np.where(scaled, SCALED, np.where(changed, STALE, SAME)).astype(np.int8)
+    scaled = ~same & (turned <= WORSE * own_error / length + CHANGED)
+    return np.where(scaled, SCALED, np.where(same, SAME, STALE)).astype(np.int8)
 
 
+@np.errstate(over="ignore")
 def _length(x: FloatArray) -> FloatArray:
     length: FloatArray = np.linalg.norm(x, axis=1) + np.finfo(np.float32).tiny
     return length

@@ -11,7 +11,7 @@ import numpy as np
 
 from tuner.backends.foreign import Library, library_of
 from tuner.backends.hnswlib_file import read_hnswlib
-from tuner.backends.index_file import fault, layers_of, read_probed
+from tuner.backends.index_file import fault, layers_of, read_probed, with_mend
 from tuner.backends.usearch_file import read_usearch
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray, Metric
@@ -217,7 +217,7 @@ def open_object(index: faiss.Index, d: int, ef_search: int | None) -> Opened:
     if not isinstance(index, faiss.Index):
         raise InputError(f"a {type(index).__name__} is no faiss index: write it to a file and give its path")
     if wrong := fault(index):
-        raise InputError(f"index: {wrong}: build it again")
+        raise InputError(f"index: {with_mend(wrong)}")
     return checked(_opened(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)
 
 
