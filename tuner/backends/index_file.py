@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from tuner import child
 from tuner.errors import InputError
 
 MOST_EF = 1 << 20
@@ -28,8 +29,6 @@ SPARE_BYTES = 4 << 30
 """Memory that the child may take beside four times the file: the libraries map a lot."""
 SPARE_S, BYTES_A_SECOND = 30.0, 20e6
 """Seconds that the child may take: these, and the file at this speed."""
-CHILD = "import sys; sys.path[:] = filter(None, sys.path); from tuner.backends.index_file import main; main()"
-"""Without the current folder, which may hold a module of the name of one of ours."""
 MOST_FACTOR = 1_000
 """Times k that a re-ranking layer may ask for: faiss reads no file that asks for more."""
 UNKNOWN = "is a kind of index that is not known here"
@@ -92,8 +91,8 @@ def _probed(path: Path) -> Probed:
     """Return what a child process found out about a file."""
     size = path.stat().st_size
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and our own module
-            [sys.executable, "-c", CHILD, str(path), str(SPARE_BYTES + 4 * size)],
+        done = subprocess.run(  # noqa: S603 - our own module
+            child.command(__name__, str(path), str(SPARE_BYTES + 4 * size)),
             capture_output=True,
             text=True,
             check=False,

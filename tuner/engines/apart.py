@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from tuner import child
 from tuner.data.vectors import Vectors
 from tuner.engines.protocol import Answers, Applied, Place, Settings
 from tuner.engines.registry import find_engine, require_installed
@@ -29,8 +29,6 @@ from tuner.errors import InputError, TunerError
 from tuner.types import FloatArray, IdArray, Steps
 
 BLOCK_ROWS = 2_000
-HOST = "import sys; sys.path[:] = filter(None, sys.path); from tuner.engines.host import main; main()"
-"""Without the current folder, in which an exported faiss.py would be taken for the package."""
 IDLE_S, CLOSING_S = 3.0, 30.0
 """A child that works is interrupted after the first, and killed after the second."""
 LAST_WORDS = 2_000
@@ -65,7 +63,7 @@ class Apart:
         ours, theirs = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-c", HOST, str(theirs[0]), str(ours[1])],
+            child.command("tuner.engines.host", str(theirs[0]), str(ours[1])),
             pass_fds=(theirs[0], ours[1]),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
