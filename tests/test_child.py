@@ -17,6 +17,7 @@ def test_what_lies_in_the_current_folder_is_not_taken_for_a_package(
     (tmp_path / "faiss.py").write_text("raise SystemExit('the wrong one')")
     faiss.write_index(faiss.IndexFlatL2(4), str(tmp_path / "index.faiss"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     assert read_index(tmp_path / "index.faiss").d == 4
 
 

@@ -13,6 +13,7 @@ FLOORS = {
     "tuner.errors": 0,
     "tuner.version": 0,
     "tuner.steps": 0,
+    "tuner.child": 0,
     "tuner.data": 1,
     "tuner.truth": 1,
     "tuner.recall": 1,
