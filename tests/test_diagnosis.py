@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import tuner
 from tuner.cli.main import tune
 from tuner.diagnosis import Diagnosis, to_json, to_markdown
-from tuner.diagnosis.cure import Prescription, ranked
+from tuner.diagnosis.cure import Prescription, ranked, slow_last
 from tuner.diagnosis.remedies import Kind, Remedy
 from tuner.errors import InputError
 from tuner.types import Recall
@@ -268,7 +268,7 @@ def test_rows_of_the_index_are_asked_for_without_queries(x: np.ndarray) -> None:
     assert any("give --queries" in note for note in found.notes)
 
 
-def offered(kind: Kind, ndis: float) -> tuple[Prescription, Remedy]:
+def offered(kind: Kind, ratio: float) -> tuple[Prescription, Remedy]:
     made = Prescription(
         kind=kind,
         title=kind,
@@ -277,17 +277,20 @@ def offered(kind: Kind, ndis: float) -> tuple[Prescription, Remedy]:
         effort=100,
         factor=1.0,
         recall=Recall(mean=0.97, lower=0.96, p5=0.9, share_below_half=0.0, n_queries=500),
-        ndis_per_query=ndis,
+        ndis_per_query=1_000.0,
         index_bytes=1_000,
         works=True,
+        latency_ratio=ratio,
     )
     return made, Remedy(kind, kind, lambda: pytest.fail("not made"))
 
 
 def test_the_cheapest_comes_first_unless_each_search_pays_for_it() -> None:
-    kinds = [made.kind for made, _ in ranked([offered("encode", 1_000.0), offered("store", 7_000.0)])]
+    kinds = [made.kind for made, _ in ranked([offered("encode", 2.0), offered("store", 14.0)])]
     assert kinds == ["store", "encode"]
-    kinds = [made.kind for made, _ in ranked([offered("store", 9_000.0), offered("encode", 1_000.0)])]
+    kinds = [made.kind for made, _ in slow_last([offered("store", 15.0), offered("encode", 2.0)])]
+    assert kinds == ["store", "encode"]
+    kinds = [made.kind for made, _ in slow_last([offered("store", 17.0), offered("encode", 2.0)])]
     assert kinds == ["encode", "store"]
 
 

@@ -31,9 +31,9 @@ ENOUGH_OF_A_KIND = 2
 LINK_SHARE, HARD = 0.01, 8
 """Recall that the links lose, and times the effort that all else needs, from which on a new graph is
 measured also where something cheaper works: links that were built on coarse codes are poor ones."""
-LABORIOUS = 8
-"""Times the distances of the least laborious remedy from which on one comes after all others: what it saves
-once, each search would pay."""
+SLOW = 8
+"""Times the fastest remedy's time from which on one comes after all others: what it saves once, each search
+would pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +90,10 @@ def cures(questions: Questions, opened: Opened, content: Content, split: Split) 
                 made.append((measured(questions, opened, remedy), remedy))
     yield 0.8
     kept = ranked(made)
-    timed = timed_beside(questions, opened, kept)
+    timed = slow_last(timed_beside(questions, opened, kept))
     yield 1.0
     healthy = problem.validated(problem.recall(split.hits))
-    worth = [
-        (prescription, remedy)
-        for prescription, (_, remedy) in zip(timed, kept, strict=True)
-        if not healthy or is_worth(prescription, opened.index_bytes)
-    ]
+    worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
     return Cured(tuple(p for p, _ in worth), tuple(r for _, r in worth))
 
 
@@ -177,19 +173,20 @@ def turned(opened: Opened, effort: int, factor: float) -> Iterator[Opened]:
 
 
 def ranked(made: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
-    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest.
-
-    What each search would pay for dearly comes last.
-    """
+    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest."""
     working = [pair for pair in made if pair[0].works]
     if not working:
         return sorted(made, key=lambda pair: -pair[0].recall.lower)[:1]
     best: dict[str, tuple[Prescription, Remedy]] = {}
     for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
         best.setdefault(pair[1].kind, pair)
-    kept = [best[kind] for kind in get_args(Kind) if kind in best]
-    fewest = min(prescription.ndis_per_query for prescription, _ in kept)
-    return sorted(kept, key=lambda pair: pair[0].ndis_per_query > LABORIOUS * fewest)
+    return [best[kind] for kind in get_args(Kind) if kind in best]
+
+
+def slow_last(timed: list[tuple[Prescription, Remedy]]) -> list[tuple[Prescription, Remedy]]:
+    """Return prescriptions in their order, but for those behind which a far faster one stands."""
+    fastest = min((made.latency_ratio or 0.0 for made, _ in timed), default=0.0)
+    return sorted(timed, key=lambda pair: (pair[0].latency_ratio or 0.0) > SLOW * fastest)
 
 
 def is_worth(prescription: Prescription, n_bytes: int) -> bool:
@@ -200,7 +197,7 @@ def is_worth(prescription: Prescription, n_bytes: int) -> bool:
 
 def timed_beside(
     questions: Questions, opened: Opened, kept: list[tuple[Prescription, Remedy]]
-) -> list[Prescription]:
+) -> list[tuple[Prescription, Remedy]]:
     """Return the prescriptions with their time over that of the index as it is, in turns."""
     raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
     k, now = questions.k, (opened.effort, opened.factor)
@@ -220,7 +217,7 @@ def timed_beside(
 
         with turned(opened, *now):  # it may be the other, too
             timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
-        out.append(replace(prescription, latency_ratio=timings.ratio(1, 0)))
+        out.append((replace(prescription, latency_ratio=timings.ratio(1, 0)), remedy))
     use_threads(questions.problem.options.threads)
     return out
 
