@@ -16,7 +16,7 @@ import numpy as np
 
 from tuner.data.vectors import open_vectors
 from tuner.report import result_from_json
-from tuner.timing import interleave
+from tuner.runtime.timing import interleave
 from tuner.types import Recommendation, Result
 
 TIMED = 400

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from tuner.journal import write_atomically
+from tuner.runtime.journal import write_atomically
 from tuner.types import Metric
 
 ANSWER, FAILURE, INDEX = "answer.json", "failure.json", "index.faiss"

@@ -16,9 +16,9 @@ import msgspec
 import tuner
 from benchmarks.illnesses import ROWS, ground_of
 from benchmarks.planted import Ground, K, built, fitted
-from tuner.journal import write_atomically
-from tuner.machine import describe_machine, describe_versions, now
 from tuner.report.tables import table
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import describe_machine, describe_versions, now
 
 TARGET = 0.95
 SETTINGS = (

@@ -17,12 +17,12 @@ from typing import Any
 import click
 
 from benchmarks.launch import ROOT
-from tuner.engines import Settings, engine_names, find_engine, missing_modules
-from tuner.engines.files import suffix
-from tuner.journal import write_atomically
-from tuner.live.bench import predicted
-from tuner.machine import describe_machine, describe_versions, now
+from tuner.engine_jobs.measure import predicted
+from tuner.engines import EngineConfig, engine_names, find_engine, missing_modules
+from tuner.engines.export import suffix
 from tuner.report import result_from_json
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.types import Result
 
 TUNE = "from tuner.cli.main import main; main()"
@@ -154,7 +154,7 @@ def _head(columns: tuple[str, ...]) -> str:
 
 
 def _predict(name: str, point: dict[str, Any], plain: Result) -> None:
-    settings = Settings(**point["settings"])
+    settings = EngineConfig(**point["settings"])
     n = plain.profile.n - len(plain.queries.held_out_rows)
     point["predicted_recall"], point["predicted_bytes"] = predicted(find_engine(name), settings, plain, n)
 

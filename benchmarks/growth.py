@@ -18,11 +18,11 @@ from tuner.data.vectors import open_vectors
 from tuner.diagnosis.growth import line_of
 from tuner.diagnosis.opened import open_object
 from tuner.diagnosis.questions import questions_for
-from tuner.journal import Journal, write_atomically
-from tuner.machine import describe_machine, describe_versions, now
 from tuner.report.tables import table
+from tuner.runtime.journal import Journal, write_atomically
+from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.steps import result_of
 from tuner.space import default_space
-from tuner.steps import result_of
 from tuner.types import Options
 
 SETTINGS = (

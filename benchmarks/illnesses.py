@@ -16,9 +16,9 @@ import numpy as np
 import tuner
 from benchmarks.planted import Array, Ground, illnesses, unit
 from tuner.diagnosis import Diagnosis
-from tuner.journal import write_atomically
-from tuner.machine import describe_machine, describe_versions, now
 from tuner.report.tables import table
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import describe_machine, describe_versions, now
 
 HALF_POINTS = 0.02
 """How far a share may be from the truth."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
 from benchmarks.contestants import contestant
 from tuner.errors import TunerError
-from tuner.machine import place_arrays_like_an_index, return_memory_promptly, use_threads
+from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly, use_threads
 
 
 def main(name: str, task_path: str, folder: str) -> int:

@@ -18,13 +18,13 @@ from benchmarks.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
 from benchmarks.launch import ROOT
 from benchmarks.spending import own_peak_bytes
 from benchmarks.tasks import TASK
-from tuner.backends import hnsw_lib
 from tuner.data.base import prepare
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
-from tuner.journal import write_atomically
-from tuner.machine import use_threads
-from tuner.steps import result_of
+from tuner.index import hnswlib_index as hnsw_lib
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import use_threads
+from tuner.runtime.steps import result_of
 
 ORDINARY = "ordinary.json"
 

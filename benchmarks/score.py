@@ -13,16 +13,16 @@ import psutil
 
 from benchmarks.answers import Answer, Task
 from benchmarks.tasks import SCORING
-from tuner.curves import search_counted
 from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
-from tuner.machine import place_arrays_like_an_index, use_threads
-from tuner.recall import summarize
-from tuner.steps import result_of
+from tuner.prediction.curves import search_counted
+from tuner.recall.metric import summarize
+from tuner.recall.truth import Truth, search_exactly
+from tuner.runtime.machine import place_arrays_like_an_index, use_threads
+from tuner.runtime.steps import result_of
+from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.finalists import batched
-from tuner.timing import BLOCK, interleave
-from tuner.truth import Truth, search_exactly
 from tuner.types import FloatArray, IdArray, Latency, Recall
 
 FEWEST_ROUNDS, MOST_ROUNDS = 12, 24

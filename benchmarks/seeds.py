@@ -17,11 +17,11 @@ from benchmarks.tasks import split_for_scoring
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
-from tuner.journal import write_atomically
-from tuner.machine import use_threads
-from tuner.recall import summarize
-from tuner.steps import result_of
-from tuner.truth import search_exactly
+from tuner.recall.metric import summarize
+from tuner.recall.truth import search_exactly
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import use_threads
+from tuner.runtime.steps import result_of
 
 K, CONFIDENCE = 10, 0.95
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from tuner.journal import cpu_seconds, peak_rss_bytes, write_atomically
+from tuner.runtime.journal import cpu_seconds, peak_rss_bytes, write_atomically
 
 SPENT = "spent.json"
 

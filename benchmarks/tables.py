@@ -16,9 +16,9 @@ import msgspec
 from benchmarks.answers import Failure, Task
 from benchmarks.ordinary import Ordinary
 from benchmarks.score import Scored
-from tuner.journal import write_atomically
-from tuner.machine import describe_machine
 from tuner.report.tables import optional, plain, table
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import describe_machine
 
 SCORES, TABLE = "scores.json", "table.md"
 HEAD = (

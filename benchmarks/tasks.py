@@ -12,8 +12,8 @@ from benchmarks.answers import Task, read_task, write
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
-from tuner.machine import available_cores, describe_versions
-from tuner.steps import result_of
+from tuner.runtime.machine import available_cores, describe_versions
+from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, IdArray, Metric
 
 T = TypeVar("T")

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tuner.backends.faiss_hnsw import Encoded
-from tuner.ceilings import encode_rows
 from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.vectors import open_vectors
-from tuner.graph import Links, build
-from tuner.machine import use_threads
-from tuner.quantizers import Cut, View, fit_rotation, quantizer, train
-from tuner.truth import Truth, search_exactly
+from tuner.index.assemble import Encoded
+from tuner.index.codecs import Cut, quantizer
+from tuner.index.encoders import train
+from tuner.index.graph import DerivableGraph, build
+from tuner.index.projections import Projection, fit_rotation
+from tuner.prediction.ceilings import encode_rows
+from tuner.recall.truth import Truth, search_exactly
+from tuner.runtime.machine import use_threads
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class World:
     queries: FloatArray
     truth: Truth
     nearest: IdArray
-    links: Links
+    links: DerivableGraph
     links_path: Path
 
     def recall(self, ids: IdArray) -> float:
@@ -127,7 +129,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
         base = finish(prepare(open_vectors(file, "base"), metric, held, largest, folder / "base.f32"))
         queries = prepared_queries(rows[asked], metric)
         best = np.argsort(-scores(metric, rows[others], rows[asked]), axis=1)[:, :K]
-        encoder = train(quantizer("fp32", base.d), View("none", base.d), None, metric, base.sample(500, 0), 0)
+        encoder = train(
+            quantizer("fp32", base.d), Projection("none", base.d), None, metric, base.sample(500, 0), 0
+        )
         path = folder / "links"
         return World(
             metric=metric,
@@ -151,7 +155,7 @@ def encoded(world: Callable[..., World]) -> Callable[..., Encoded]:
     @cache
     def make(metric: Metric, codec: str, cut: Cut = "none", dims: int | None = None) -> Encoded:
         base = world(metric).base
-        view = View(cut, base.d if dims is None else dims)
+        view = Projection(cut, base.d if dims is None else dims)
         x = np.array(base.x)
         trained = train(quantizer(codec, view.dims), view, fit_rotation(x, metric), metric, x, 0)
         return Encoded(trained, encode_rows(base, trained))

@@ -12,7 +12,7 @@ import yaml
 from conftest import planted_rows
 
 import tuner
-from tuner.check import Frozen, freeze, write_frozen
+from tuner.check import GateBaseline, save_baseline, write_baseline
 from tuner.types import Space
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +58,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "base.npy", x[:2600])
     np.save(folder / "queries.npy", x[2600:])
     result = tuner.tune(x[:2600], recall=0.8, queries=x[2600:], out=folder, space=SPACE, threads=1)
-    frozen: Frozen = freeze(result)
-    write_frozen(frozen, folder / "baseline.yaml")
+    frozen: GateBaseline = save_baseline(result)
+    write_baseline(frozen, folder / "baseline.yaml")
     return folder
 
 

@@ -11,7 +11,7 @@ from conftest import planted_rows
 from numpy.typing import NDArray
 
 import tuner
-from tuner.check import freeze, write_frozen
+from tuner.check import save_baseline, write_baseline
 from tuner.errors import InputError
 from tuner.testing import Search, assert_recall
 from tuner.types import FloatArray, Space
@@ -139,7 +139,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "queries.npy", QUERIES)
     space = Space(M=(8,), codecs=("SQ8",), cuts=(1.0,), rerank_factors=(1,), ef_construction=40)
     result = tuner.tune(BASE, recall=0.7, queries=QUERIES, out=folder, space=space, threads=1)
-    write_frozen(freeze(result), folder / "baseline.yaml")
+    write_baseline(save_baseline(result), folder / "baseline.yaml")
     return folder
 
 

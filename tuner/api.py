@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
+from tuner.runtime.steps import result_of
 from tuner.space import default_space, load_space
-from tuner.steps import result_of
 from tuner.sweep.run import finish, sweep
 from tuner.types import Metric, Options, Result, Space
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.check import CheckOptions, CheckResult, Limits, check, read_frozen
+from tuner.check import CheckOptions, CheckResult, Limits, check, read_baseline
 from tuner.check.outputs import headline
 from tuner.check.verdict import points
 from tuner.data.base import prepare, prepared_queries
@@ -24,11 +24,11 @@ from tuner.data.checks import FEWEST_QUERIES
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
-from tuner.machine import kept_threads
-from tuner.paired import POWER, upper_bound, visible_shortfall
-from tuner.recall import summarize
-from tuner.steps import result_of
-from tuner.truth import cached
+from tuner.recall.metric import summarize
+from tuner.recall.paired import POWER, upper_bound, visible_shortfall
+from tuner.recall.truth import cached
+from tuner.runtime.machine import kept_threads
+from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, Metric, Recall
 
 Search = Callable[[FloatArray, int], Any]
@@ -174,7 +174,7 @@ def gate(
         threads=threads,
     )
     given = None if queries is None else open_vectors(queries, "queries")
-    frozen = read_frozen(Path(baseline))
+    frozen = read_baseline(Path(baseline))
     with kept_threads(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
         result = result_of(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
     if not result.passed:

@@ -19,20 +19,21 @@ from unittest.mock import patch
 
 import faiss
 
-import tuner.graph
+import tuner.index.graph
 import tuner.sweep.codecs
 import tuner.sweep.frontier
-import tuner.sweep.one_graph
+import tuner.sweep.proxy_graph
 import tuner.sweep.run
-from tuner.backends.faiss_hnsw import predict_memory
-from tuner.ceilings import Pool, measure_ceiling
-from tuner.graph import Links, build, derive
-from tuner.quantizers import Codes, Encoder
-from tuner.steps import scaled
+from tuner.index.assemble import predict_memory
+from tuner.index.codecs import Codes
+from tuner.index.encoders import Encoder
+from tuner.index.graph import DerivableGraph, build, derive
+from tuner.prediction.ceilings import Pool, measure_ceiling
+from tuner.runtime.steps import scaled
 from tuner.sweep.deliver import Delivery
-from tuner.sweep.exhaustive import NativeBench
-from tuner.sweep.one_graph import StandInCodes
+from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.problem import Problem
+from tuner.sweep.proxy_graph import ProxyCodes
 from tuner.types import Ceiling, Configuration, FloatArray, Memory, OperatingPoint, Steps
 
 Builds = list[str]
@@ -53,7 +54,7 @@ def _as_it_is() -> Iterator[Builds]:
 
 @contextmanager
 def _fp32_builder() -> Iterator[Builds]:
-    with patch.object(tuner.sweep.one_graph, "CODECS", ()):
+    with patch.object(tuner.sweep.proxy_graph, "CODECS", ()):
         yield []
 
 
@@ -68,14 +69,14 @@ def _native_codecs() -> Iterator[Builds]:
         made = builds
 
     with (
-        patch.object(tuner.sweep.run, "Workbench", Native),
+        patch.object(tuner.sweep.run, "IndexBuilder", Native),
         # bytes of links are known only when a graph is built: predictions are those of the derived graph
         patch.object(tuner.sweep.run, "_check_delivery", _check_ids),
     ):
         yield builds
 
 
-class NativeOnDemand(NativeBench):
+class NativeOnDemand(NativeBuilder):
     """Builds natively what is measured, each graph once: it is kept on disk. Bytes are predicted."""
 
     made: Builds
@@ -107,9 +108,9 @@ def _check_ids(delivery: Delivery, chosen: OperatingPoint) -> None:
 @contextmanager
 def _native_graphs() -> Iterator[Builds]:
     builds: Builds = []
-    graphs: dict[int, tuple[Links, Path]] = {}
+    graphs: dict[int, tuple[DerivableGraph, Path]] = {}
 
-    def build_each(problem: Problem, stand_in: StandInCodes) -> Steps[Links]:
+    def build_each(problem: Problem, stand_in: ProxyCodes) -> Steps[DerivableGraph]:
         space = problem.options.space
         share = 1 / len(space.M)
         for number, M in enumerate(space.M):
@@ -122,28 +123,28 @@ def _native_graphs() -> Iterator[Builds]:
             builds.append(f"M={M}")
         return LinksOfEachM.of({M: links for M, (links, _) in graphs.items()})
 
-    def own_links(links: Links, M: int, path: Path, hnsw: faiss.HNSW) -> None:
+    def own_links(links: DerivableGraph, M: int, path: Path, hnsw: faiss.HNSW) -> None:
         own, own_path = graphs.get(M, (links, path))
         derive(own, M, own_path, hnsw)
 
     with (
         patch.object(tuner.sweep.run, "build_graph", build_each),
-        patch.object(tuner.graph, "derive", own_links),
+        patch.object(tuner.index.graph, "derive", own_links),
     ):
         yield builds
 
 
 @dataclass(frozen=True)
-class LinksOfEachM(Links):
+class LinksOfEachM(DerivableGraph):
     """The graph of the largest M, with the neighbour slots of all the others."""
 
     slots: dict[int, int]
 
     @classmethod
-    def of(cls, graphs: dict[int, Links]) -> LinksOfEachM:
+    def of(cls, graphs: dict[int, DerivableGraph]) -> LinksOfEachM:
         """Return the graph of the largest M, knowing the others' slots."""
         largest = graphs[max(graphs)]
-        own = {field.name: getattr(largest, field.name) for field in fields(Links)}
+        own = {field.name: getattr(largest, field.name) for field in fields(DerivableGraph)}
         return cls(**own, slots={M: links.n_slots(M) for M, links in graphs.items()})
 
     def n_slots(self, M: int) -> int:

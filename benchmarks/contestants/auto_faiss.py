@@ -23,11 +23,11 @@ import psutil
 from benchmarks.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
 from benchmarks.contestants.native import careful_ef, pose, sweep_up
 from benchmarks.spending import spent
-from tuner.backends.faiss_hnsw import metric_transform, write
-from tuner.machine import use_threads
-from tuner.quantizers import behind
+from tuner.index.assemble import metric_transform, write
+from tuner.index.projections import behind
+from tuner.runtime.machine import use_threads
 from tuner.space import default_space
-from tuner.sweep.measure import Tuned, judged
+from tuner.sweep.measure import EfResult, judged
 from tuner.types import Recall
 
 NEEDS = (
@@ -68,7 +68,7 @@ def run(task: Task, out: Path) -> Answer:
         parameters.set_index_parameter(inner, knob, value)
         return problem.hits(index.search(problem.raw[half], task.k)[1], half)
 
-    def at(value: int) -> Tuned:
+    def at(value: int) -> EfResult:
         return judged(problem, value, found(value, problem.tune), 0.0, 0.0)
 
     def check(value: int) -> Recall:

@@ -17,10 +17,10 @@ from benchmarks.contestants.native import (
     write_index,
 )
 from benchmarks.spending import spent
-from tuner.backends import hnsw_lib
+from tuner.index import hnswlib_index as hnsw_lib
+from tuner.runtime.steps import result_of
 from tuner.space import default_space
-from tuner.steps import result_of
-from tuner.sweep.measure import Tuned, judged
+from tuner.sweep.measure import EfResult, judged
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Recall
 
@@ -66,7 +66,7 @@ def _hnswlib(task: Task, problem: Problem, out: Path) -> Answer:
         hnsw_lib.build(problem.base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, problem.threads)
     )
 
-    def at(ef: int) -> Tuned:
+    def at(ef: int) -> EfResult:
         built.set_ef(ef)
         hits = problem.hits(built.search(problem.queries[problem.tune], k), problem.tune)
         return judged(problem, ef, hits, 0.0, 0.0)

@@ -10,19 +10,21 @@ import numpy as np
 
 from benchmarks.answers import INDEX, Answer, Task
 from benchmarks.spending import Spending
-from tuner.backends.faiss_hnsw import Encoded, Served, delivered, memory_with, wrap, write
-from tuner.ceilings import encode_rows
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.split import split_halves
 from tuner.data.vectors import open_vectors
-from tuner.graph import build_natively
-from tuner.quantizers import Cut, Encoder, Rotation, View, fit_rotation, quantizer, train
-from tuner.steps import result_of
-from tuner.sweep.measure import Tuned, bisect, measure_at
-from tuner.sweep.one_graph import TRAIN_SAMPLE
+from tuner.index.assemble import Encoded, SearchableIndex, delivered, memory_with, wrap, write
+from tuner.index.codecs import Cut, quantizer
+from tuner.index.encoders import Encoder, train
+from tuner.index.graph import build_natively
+from tuner.index.projections import Projection, Rotation, fit_rotation
+from tuner.prediction.ceilings import encode_rows
+from tuner.recall.truth import search_exactly
+from tuner.runtime.steps import result_of
+from tuner.sweep.measure import EfResult, find_min_ef, measure_at
 from tuner.sweep.problem import Problem
-from tuner.truth import search_exactly
+from tuner.sweep.proxy_graph import TRAIN_SAMPLE
 from tuner.types import Configuration, FloatArray, Memory, Options, Recall, Space
 
 GUESS = 64
@@ -91,13 +93,13 @@ class Workshop:
             metric, seed = self.problem.base.metric, self.problem.options.seed
             if cut == "pca" and self._rotation is None:
                 self._rotation = fit_rotation(self._sample, metric)
-            view = View(cut, dims)
+            view = Projection(cut, dims)
             self._encoders[key] = train(
                 quantizer(codec, dims), view, self._rotation, metric, self._sample, seed
             )
         return self._encoders[key]
 
-    def build(self, what: Configuration) -> tuple[Served, Memory]:
+    def build(self, what: Configuration) -> tuple[SearchableIndex, Memory]:
         """Return the natively built index and its bytes."""
         base = self.problem.base
         encoder = self.encoder(what.codec, what.cut, what.dims)
@@ -122,13 +124,13 @@ class Workshop:
 class Careful:
     """An ef_search that both halves of the tuning queries support, or the nearest to that."""
 
-    tuned: Tuned
+    tuned: EfResult
     validated: Recall
     reached: bool
 
 
 def careful_ef(
-    problem: Problem, at: Callable[[int], Tuned], check: Callable[[int], Recall], least: int
+    problem: Problem, at: Callable[[int], EfResult], check: Callable[[int], Recall], least: int
 ) -> Careful:
     """Return the smallest ef_search by ours' rule: the tune half has a margin, the held-out half agrees.
 
@@ -138,7 +140,7 @@ def careful_ef(
         least: the smallest that makes sense.
     """
     most = problem.options.space.ef_search_max
-    tuned = first = bisect(at, least, max(least, GUESS), most)
+    tuned = first = find_min_ef(at, least, max(least, GUESS), most)
     validated = check(tuned.ef_search)
     while tuned.passes and not problem.validated(validated):
         ef = tuned.ef_search + max(1, tuned.ef_search // 12)
@@ -149,7 +151,7 @@ def careful_ef(
     return Careful(tuned, validated, tuned.passes and problem.validated(validated))
 
 
-def careful_ef_of(problem: Problem, served: Served) -> Careful:
+def careful_ef_of(problem: Problem, served: SearchableIndex) -> Careful:
     """Return the ef_search of a faiss index, which is set to it."""
     k = problem.options.k
 
@@ -164,7 +166,7 @@ def careful_ef_of(problem: Problem, served: Served) -> Careful:
     return found
 
 
-def write_index(problem: Problem, served: Served, path: Path) -> int:
+def write_index(problem: Problem, served: SearchableIndex, path: Path) -> int:
     """Write the index as a user would get it; return its bytes."""
     index, _, kept = delivered(served, problem.base)
     size = write(index, path)

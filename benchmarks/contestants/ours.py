@@ -16,10 +16,10 @@ from benchmarks.contestants.native import answer_from, options_of
 from benchmarks.spending import Spending, spent
 from tuner.cli.folders import has_journal
 from tuner.data.vectors import open_vectors
+from tuner.runtime.steps import result_of
 from tuner.space import default_space, load_space
-from tuner.steps import result_of
 from tuner.sweep.deliver import deliver
-from tuner.sweep.workbench import Workbench
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.types import OperatingPoint, Options, Result
 
 ORACLE_SPACE = Path(__file__).parents[2] / "configs" / "oracle.yaml"
@@ -76,12 +76,12 @@ def _whole(result: Result) -> Spending:
 
 
 @contextmanager
-def kept_benches() -> Iterator[list[Workbench]]:
+def kept_benches() -> Iterator[list[IndexBuilder]]:
     """Keep what the sweep makes its indexes with, so that more of them can be delivered."""
-    benches: list[Workbench] = []
+    benches: list[IndexBuilder] = []
     original = sweep_run._deliver
 
-    def keep(bench: Workbench, chosen: OperatingPoint, out: Path) -> Any:
+    def keep(bench: IndexBuilder, chosen: OperatingPoint, out: Path) -> Any:
         benches.append(bench)
         return original(bench, chosen, out)
 
@@ -89,7 +89,7 @@ def kept_benches() -> Iterator[list[Workbench]]:
         yield benches
 
 
-def _deliver_too(bench: Workbench, point: OperatingPoint, folder: Path) -> None:
+def _deliver_too(bench: IndexBuilder, point: OperatingPoint, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     bench.keep_codecs(1)
     served = bench.serve(point.configuration)

@@ -12,7 +12,7 @@ from benchmarks.answers import INDEX, Answer, Task
 from benchmarks.contestants.folklore import FAISS_EF_CONSTRUCTION
 from benchmarks.contestants.native import Workshop, answer_from, pose, sweep_up, write_index
 from benchmarks.spending import spent
-from tuner.machine import use_threads
+from tuner.runtime.machine import use_threads
 from tuner.space import default_space
 from tuner.sweep.measure import measure_at
 from tuner.types import Configuration

@@ -32,11 +32,11 @@ from benchmarks.contestants.native import (
     write_index,
 )
 from benchmarks.spending import SPENT, Spending, keep_spending, read_spending, spent
-from tuner.quantizers import Cut, quantizer
+from tuner.index.codecs import Cut, quantizer
+from tuner.runtime.timing import BLOCK, interleave
 from tuner.space import default_space
 from tuner.sweep.codecs import sensible
 from tuner.sweep.problem import Problem
-from tuner.timing import BLOCK, interleave
 from tuner.types import Configuration, Space
 
 CODECS = ("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4", "tqmse4", "RaBitQ4", "PQd/4x8")
@@ -118,7 +118,7 @@ def _journal(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / TRIALS)))
 
 
-def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.Study:
+def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.CodecEvaluation:
     """Return the study in its journal; a resumed one draws other numbers than its beginning did."""
     n_objectives = 2 if sampler == "nsga" else 1
     study = optuna.create_study(

@@ -20,15 +20,15 @@ import numpy as np
 
 import tuner
 from benchmarks.gate.faults import FAULTS, inner, rebuilt
-from tuner.backends import hnsw_lib
-from tuner.check import CheckOptions, CheckResult, Frozen, Limits, check, freeze
+from tuner.check import CheckOptions, CheckResult, GateBaseline, Limits, check, save_baseline
 from tuner.data.base import Base
 from tuner.data.vectors import open_vectors
-from tuner.journal import write_atomically
-from tuner.machine import describe_machine, describe_versions, now, use_threads
-from tuner.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
-from tuner.steps import result_of
-from tuner.truth import Truth, search_exactly
+from tuner.index import hnswlib_index as hnsw_lib
+from tuner.recall.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
+from tuner.recall.truth import Truth, search_exactly
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
+from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, IdArray
 
 K, RECALL, CONFIDENCE = 10, 0.95, 0.95
@@ -117,7 +117,7 @@ def false_alarms(people: Population, index: faiss.Index, ef_search: int) -> list
     return rows
 
 
-def whole_checks(frozen: Frozen, rebuilt_check: Callable[[], CheckResult]) -> list[Row]:
+def whole_checks(frozen: GateBaseline, rebuilt_check: Callable[[], CheckResult]) -> list[Row]:
     """Return the alarms of the whole command, which builds the frozen configuration again each time."""
     rng = np.random.default_rng(3)
     found = [rebuilt_check() for _ in range(CHECKS)]
@@ -206,7 +206,7 @@ def _power(trial: str, before: HitArray, after: HitArray, other: HitArray) -> Ro
 
 
 def planted_faults(
-    people: Population, frozen: Frozen, folder: Path, checked: Callable[[Path], CheckResult]
+    people: Population, frozen: GateBaseline, folder: Path, checked: Callable[[Path], CheckResult]
 ) -> list[str]:
     """Return a line for each fault: caught or not, and by what."""
     lines = []
@@ -234,7 +234,7 @@ def main(base: Path, rows: int, n_queries: int, out: Path) -> None:
         np.save(folder / "base.npy", people.base)
         np.save(folder / "queries.npy", people.queries[:TUNED])
         result = tuner.tune(folder / "base.npy", recall=RECALL, queries=folder / "queries.npy", out=folder)
-        frozen = freeze(result)
+        frozen = save_baseline(result)
         index = faiss.read_index(str(folder / "index.faiss"))
 
         def checked(path: Path | None, threads: int = 0) -> CheckResult:
@@ -256,7 +256,12 @@ def main(base: Path, rows: int, n_queries: int, out: Path) -> None:
 
 
 def _written(
-    arguments: str, source: Path, people: Population, frozen: Frozen, trials: list[Row], faults: list[str]
+    arguments: str,
+    source: Path,
+    people: Population,
+    frozen: GateBaseline,
+    trials: list[Row],
+    faults: list[str],
 ) -> str:
     n, d = people.base.shape
     machine, versions = describe_machine(), describe_versions()

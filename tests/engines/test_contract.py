@@ -16,7 +16,15 @@ from conftest import finish, scores
 from installed import needs
 
 from tuner.data.vectors import open_vectors
-from tuner.engines import Apart, Engine, EngineDiedError, Place, Settings, find_engine, problems
+from tuner.engines import (
+    Deployment,
+    Engine,
+    EngineConfig,
+    EngineDiedError,
+    EngineProcess,
+    find_engine,
+    problems,
+)
 from tuner.engines.registry import OURS
 from tuner.types import FloatArray, Metric
 
@@ -41,8 +49,8 @@ def world(metric: Metric) -> tuple[FloatArray, FloatArray, Any]:
 
 def settings(
     engine: Engine, codec: str, metric: Metric, *, ef_search: int, oversampling: int = 1
-) -> Settings:
-    return Settings(
+) -> EngineConfig:
+    return EngineConfig(
         engine=engine.name,
         codec=codec,
         d=D,
@@ -73,7 +81,7 @@ def test_float32_finds_the_neighbours_in_every_metric_it_has(
         assert problems(engine, what)
         return
     x, queries, truth = world(metric)
-    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
         finish(apart.load(open_vectors(x, "base"), None))
         assert recall(apart.search(queries, K).ids, truth) > 0.97
         applied = apart.applied()
@@ -96,7 +104,7 @@ def test_ef_takes_effect_and_can_be_starved(name: str, tmp_path: Path) -> None:
         settings(engine, engine.capabilities.codecs[0].name, metric, ef_search=150), M=4, ef_construction=16
     )
     what = replace(what, M=max(4, engine.capabilities.M[0]))
-    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
         finish(apart.load(open_vectors(x, "base"), None))
         found = []
         for ef_search in (150, engine.capabilities.starved_ef):
@@ -121,7 +129,7 @@ def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         # opened without re-scoring: that it can be asked for later is what tuning relies on
-        with Apart(replace(what, oversampling=1), Place(folder=folder, n=N)) as apart:
+        with EngineProcess(replace(what, oversampling=1), Deployment(folder=folder, n=N)) as apart:
             finish(apart.load(open_vectors(x, "base"), None))
             applied = apart.applied()
             assert applied.codec in (codec.name, None)
@@ -152,7 +160,7 @@ def test_a_server_ends_with_the_process_that_started_it(name: str, tmp_path: Pat
     engine = find_engine(name)
     what = settings(engine, engine.capabilities.codecs[0].name, "cosine", ef_search=40)
     before = set(tmp_files())
-    with Apart(what, Place(folder=tmp_path, n=N)) as apart:
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
         host = psutil.Process(apart.pid)
         servers = [each for each in psutil.process_iter() if started_by(each, host)]
         assert servers

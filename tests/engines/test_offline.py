@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from installed import needs
 
-from tuner.engines import Settings, check_settings, find_engine, problems
-from tuner.engines.files import suffix
+from tuner.engines import EngineConfig, check_settings, find_engine, problems
+from tuner.engines.export import suffix
 from tuner.errors import InputError
 
 ENGINES = ("elasticsearch", "opensearch", "weaviate", "milvus", "vespa", "mongodb", "azure")
@@ -23,16 +23,16 @@ VALIDATED = {
 """What check imports, and the function whose result it holds against the vendor's."""
 
 
-def settings(name: str, **other: Any) -> Settings:
+def settings(name: str, **other: Any) -> EngineConfig:
     codec = find_engine(name).capabilities.codecs[0].name
     M = 8 if name == "azure" else 16
-    usual = Settings(
+    usual = EngineConfig(
         engine=name, codec=codec, d=128, metric="cosine", k=10, M=M, ef_construction=128, ef_search=200
     )
     return replace(usual, **other)
 
 
-def every_settings(name: str) -> list[Settings]:
+def every_settings(name: str) -> list[EngineConfig]:
     codecs = find_engine(name).capabilities.codecs
     pairs = itertools.product(codecs, (1, 4))
     return [
@@ -69,7 +69,7 @@ def test_the_vendor_refuses_another_word(name: str, monkeypatch: pytest.MonkeyPa
     planted = sys.modules[find_engine(name).body.__module__]
     honest = getattr(planted, VALIDATED[name][1])
 
-    def wrong(given: Settings) -> Any:
+    def wrong(given: EngineConfig) -> Any:
         made = honest(given)
         return made + " extra" if isinstance(made, str) else {**made, "efConstructoin": 128}
 

@@ -1,6 +1,6 @@
 """The recall gate: a decision frozen in a small file, and later measurements judged against it."""
 
-from tuner.check.frozen import Frozen, freeze, read_frozen, write_frozen
+from tuner.check.baseline import GateBaseline, read_baseline, save_baseline, write_baseline
 from tuner.check.run import CheckOptions, check
 from tuner.check.verdict import CheckResult, Limits
 from tuner.types import Line
@@ -8,11 +8,11 @@ from tuner.types import Line
 __all__ = [
     "CheckOptions",
     "CheckResult",
-    "Frozen",
+    "GateBaseline",
     "Limits",
     "Line",
     "check",
-    "freeze",
-    "read_frozen",
-    "write_frozen",
+    "read_baseline",
+    "save_baseline",
+    "write_baseline",
 ]

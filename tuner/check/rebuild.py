@@ -6,22 +6,24 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 
-from tuner.ceilings import Pool
-from tuner.check.frozen import Frozen
+from tuner.check.baseline import GateBaseline
 from tuner.check.subject import Subject, served_subject
 from tuner.data.base import Base
 from tuner.errors import InputError
-from tuner.graph import Links
-from tuner.journal import Journal
-from tuner.quantizers import View, fit_rotation, quantizer, train
-from tuner.sweep.one_graph import TRAIN_SAMPLE, StandIn, StandInCodes, build_graph, choose_stand_in
+from tuner.index.codecs import quantizer
+from tuner.index.encoders import train
+from tuner.index.graph import DerivableGraph
+from tuner.index.projections import Projection, fit_rotation
+from tuner.prediction.ceilings import Pool
+from tuner.runtime.journal import Journal
+from tuner.sweep.index_builder import IndexBuilder, encoder_name
 from tuner.sweep.prepare import truth_pool
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench, encoder_name
+from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
 from tuner.types import Configuration, Event, Options, Profile, QuerySet, Space, Steps
 
 
-def options_of(frozen: Frozen, threads: int) -> Options:
+def options_of(frozen: GateBaseline, threads: int) -> Options:
     """Return the options that the frozen decision was made under, as far as a build needs them."""
     return Options(
         recall=frozen.recall,
@@ -41,7 +43,7 @@ def options_of(frozen: Frozen, threads: int) -> Options:
 
 
 def rebuilt(
-    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, frozen: Frozen
+    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, frozen: GateBaseline
 ) -> Generator[Event, None, Subject]:
     """Yield events; return the frozen configuration, built on this base."""
     what = fitting(frozen, problem.base)
@@ -49,24 +51,24 @@ def rebuilt(
         "pool", "exact neighbours, deep", Pool, partial(truth_pool, problem, profile, queries)
     )
     chosen = yield from journal.stage(
-        "stand-in", "choose codes to build on", StandIn, partial(choose_stand_in, problem, pool)
+        "stand-in", "choose codes to build on", ProxyCodec, partial(choose_proxy, problem, pool)
     )
     links = yield from journal.stage(
         "graph",
         f"build the graph (M={frozen.graph_M})",
-        Links,
-        partial(build_graph, problem, StandInCodes(problem.base, chosen)),
+        DerivableGraph,
+        partial(build_graph, problem, ProxyCodes(problem.base, chosen)),
     )
     trained = yield from journal.stage(
         "codecs", "train the codec", dict[str, bytes], partial(_trained, problem, what)
     )
-    bench = Workbench(problem, links, trained)
+    bench = IndexBuilder(problem, links, trained)
     served = bench.serve(what)
     served.set_ef(frozen.ef_search)
     return served_subject(served, problem.base, bench.memory_of(what).resident_bytes)
 
 
-def fitting(frozen: Frozen, base: Base) -> Configuration:
+def fitting(frozen: GateBaseline, base: Base) -> Configuration:
     """Return the configuration for this base, whose vectors may have other columns than the frozen ones."""
     what = frozen.configuration
     extra = frozen.data.metric == "ip"
@@ -84,8 +86,8 @@ def _trained(problem: Problem, what: Configuration) -> Steps[dict[str, bytes]]:
     base, seed = problem.base, problem.options.seed
     sample = base.sample(TRAIN_SAMPLE, seed)
     rotation = fit_rotation(sample, base.metric) if what.cut == "pca" else None
-    whole = View("none", base.d)
-    wanted = [(what.codec, View(what.cut, what.dims))]
+    whole = Projection("none", base.d)
+    wanted = [(what.codec, Projection(what.cut, what.dims))]
     wanted += [(what.rerank, whole)] if what.rerank else []
     trained = {}
     for name, view in wanted:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.backends.index_file import layers_of, links_of_level_0
-from tuner.check.frozen import Frozen, FrozenData, FrozenQueries, machine_of
+from tuner.check.baseline import BaselineData, BaselineQueries, GateBaseline, machine_of
 from tuner.check.rebuild import fitting, options_of, rebuilt
 from tuner.check.subject import Subject, changed_share, open_subject
 from tuner.check.verdict import (
@@ -27,18 +26,19 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.journal import Journal
-from tuner.machine import (
+from tuner.index.files.faiss import layers_of, links_of_level_0
+from tuner.recall.metric import exact_distances, is_right, summarize
+from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import (
     describe_machine,
     describe_versions,
     now,
     use_threads,
 )
-from tuner.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
-from tuner.recall import exact_distances, is_right, summarize
+from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.prepare import pose, prepared_base, split
 from tuner.sweep.problem import Problem
-from tuner.timing import BLOCK, interleave
 from tuner.types import Event, Line, Note, Profile, QuerySet
 
 LOWERED = (2 / 3, 0.4, 0.2)
@@ -73,7 +73,7 @@ class CheckOptions:
 
 
 def check(
-    frozen: Frozen, base: Vectors, queries: Vectors | None, asked: CheckOptions, work: Path
+    frozen: GateBaseline, base: Vectors, queries: Vectors | None, asked: CheckOptions, work: Path
 ) -> Generator[Event, None, CheckResult]:
     """Yield events; return what was found. Scratch files go to ``work``, which the caller removes.
 
@@ -116,7 +116,7 @@ def check(
     return _judged(problem, subject, frozen, asked.limits, lines, profile, query_set)
 
 
-def _check_query_source(frozen: Frozen, queries: Vectors | None) -> None:
+def _check_query_source(frozen: GateBaseline, queries: Vectors | None) -> None:
     if frozen.queries.held_out and queries is not None:
         raise InputError(
             "the baseline's queries were rows of the base, and hits are compared query by query: "
@@ -126,7 +126,7 @@ def _check_query_source(frozen: Frozen, queries: Vectors | None) -> None:
         raise InputError("the baseline was frozen with a query file: give the same one with --queries")
 
 
-def _changes(frozen: Frozen, profile: Profile, queries: QuerySet, asked: CheckOptions) -> str:
+def _changes(frozen: GateBaseline, profile: Profile, queries: QuerySet, asked: CheckOptions) -> str:
     """Return what differs from the frozen data, empty if nothing does.
 
     Raises:
@@ -170,7 +170,7 @@ def _changes(frozen: Frozen, profile: Profile, queries: QuerySet, asked: CheckOp
 # ---------------------------------------------------------------- an index file, looked into
 
 
-def _inspected(subject: Subject, frozen: Frozen, problem: Problem) -> list[Line]:
+def _inspected(subject: Subject, frozen: GateBaseline, problem: Problem) -> list[Line]:
     """Return what an index file says of itself, against what was frozen."""
     graph = subject.graph
     if graph is None:
@@ -194,7 +194,7 @@ def _inspected(subject: Subject, frozen: Frozen, problem: Problem) -> list[Line]
     return lines
 
 
-def _differences(subject: Subject, frozen: Frozen, problem: Problem) -> list[str]:
+def _differences(subject: Subject, frozen: GateBaseline, problem: Problem) -> list[str]:
     """Return in words how an HNSW index differs from the frozen configuration."""
     graph, what = subject.graph, frozen.configuration
     assert graph is not None  # noqa: S101 - the caller looked
@@ -220,7 +220,7 @@ def _metric_name(metric_type: int) -> str:
 def _judged(
     problem: Problem,
     subject: Subject,
-    frozen: Frozen,
+    frozen: GateBaseline,
     limits: Limits,
     lines: list[Line],
     profile: Profile,
@@ -256,8 +256,8 @@ def _judged(
         label=what.label,
         configuration=what,
         ef_search=subject.ef_search,
-        data=FrozenData.of(profile),
-        queries=FrozenQueries.of(query_set),
+        data=BaselineData.of(profile),
+        queries=BaselineQueries.of(query_set),
         measured_recall=recall.mean,
         measured_lower=recall.lower,
         ndis_per_query=ndis,
@@ -284,7 +284,7 @@ def _judged(
 
 
 def _memory_line(
-    problem: Problem, subject: Subject, frozen: Frozen, profile: Profile, limits: Limits
+    problem: Problem, subject: Subject, frozen: GateBaseline, profile: Profile, limits: Limits
 ) -> Line:
     """Judge the bytes of the index: each vector's, because their number may have changed on purpose."""
     if profile.d != frozen.data.d:
@@ -344,7 +344,7 @@ def _variance_per_drop(problem: Problem, subject: Subject, hits: NDArray[np.int6
     return found if found is not None else USUAL_SPREAD / k
 
 
-def _timed(problem: Problem, subject: Subject, frozen: Frozen) -> tuple[float, Line]:
+def _timed(problem: Problem, subject: Subject, frozen: GateBaseline) -> tuple[float, Line]:
     """Return seconds a query, and what they say beside the frozen ones: advice, never a failure."""
     queries = problem.raw[problem.validate[:TIMED_QUERIES]]
     k = problem.options.k

@@ -9,11 +9,11 @@ from typing import Any
 import faiss
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served
-from tuner.backends.index_file import graph_of, layers_of, read_index
-from tuner.curves import search_counted
 from tuner.data.base import Base
 from tuner.errors import InputError
+from tuner.index.assemble import SearchableIndex
+from tuner.index.files.faiss import graph_of, layers_of, read_index
+from tuner.prediction.curves import search_counted
 from tuner.sweep.deliver import STORE_NAME
 from tuner.types import FloatArray, IdArray
 
@@ -83,7 +83,7 @@ class Subject:
         return np.where(own[place] == ids, place, -1)
 
 
-def served_subject(served: Served, base: Base, index_bytes: int) -> Subject:
+def served_subject(served: SearchableIndex, base: Base, index_bytes: int) -> Subject:
     """Return a configuration that was built again."""
     return Subject(
         index=served.index,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from math import isinf
 from typing import Any
 
-from tuner.check.frozen import Frozen
-from tuner.paired import POWER, Drop, Power
+from tuner.check.baseline import GateBaseline
+from tuner.recall.paired import POWER, Drop, Power
 from tuner.types import Line, Recall
 
 STRUCTURE = ("configuration", "graph", "content", "index used")
@@ -48,7 +48,7 @@ class CheckResult:
     index_bytes: int
     visible_drop: float
     hits: tuple[int, ...]
-    updated: Frozen
+    updated: GateBaseline
     latency_s: float | None = None
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def recall_line(drop: Drop, recall: Recall, frozen: Frozen, allowed: float) -> Line:
+def recall_line(drop: Drop, recall: Recall, frozen: GateBaseline, allowed: float) -> Line:
     """Judge recall against the frozen one, query by query."""
     now = f"recall@{frozen.k} {recall.mean:.4f}, frozen {frozen.measured_recall:.4f}"
     if drop.n_changed == 0:
@@ -85,7 +85,7 @@ def recall_line(drop: Drop, recall: Recall, frozen: Frozen, allowed: float) -> L
     return Line("recall", "fail" if drop.lower > allowed else "pass", text)
 
 
-def target_line(upper: float, recall: Recall, frozen: Frozen) -> Line:
+def target_line(upper: float, recall: Recall, frozen: GateBaseline) -> Line:
     """Judge recall against the target: a failure only if it is surely below."""
     sure = f"{frozen.confidence:.0%}"
     if upper < frozen.recall:

@@ -17,9 +17,9 @@ from tuner.check import (
     CheckResult,
     Limits,
     check,
-    freeze,
-    read_frozen,
-    write_frozen,
+    read_baseline,
+    save_baseline,
+    write_baseline,
 )
 from tuner.check.outputs import (
     error_annotation,
@@ -33,9 +33,9 @@ from tuner.check.outputs import (
 from tuner.cli.draw import Screen, follow
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, TunerError
-from tuner.journal import write_atomically
-from tuner.machine import place_arrays_like_an_index, return_memory_promptly
 from tuner.report import result_from_json
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly
 from tuner.types import Preference
 
 REGRESSION = 1
@@ -58,8 +58,8 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
         raise InputError(f"{report}: cannot be read ({error.strerror}): name a run's report.json") from None
     if out.exists() and not force:
         raise InputError(f"{out} is there already: use --force to replace it, or tune check --update")
-    frozen = freeze(result_from_json(data), point)
-    write_frozen(frozen, out)
+    frozen = save_baseline(result_from_json(data), point)
+    write_baseline(frozen, out)
     click.echo(
         f"{out}: {frozen.label} with ef_search={frozen.ef_search}, recall {frozen.measured_recall:.4f} on "
         f"{len(frozen.hits):,} held-out queries"
@@ -127,7 +127,7 @@ def check_command(
         _write(markdown, to_markdown(result).encode())
     _show(result, baseline_file, as_json=as_json, quiet=quiet, annotate=annotate)
     if update:
-        write_frozen(result.updated, baseline_file)
+        write_baseline(result.updated, baseline_file)
         click.echo(f"{baseline_file}: updated; review the difference", err=as_json)
         return 0
     return 0 if result.passed else REGRESSION
@@ -136,7 +136,7 @@ def check_command(
 def _checked(
     baseline_file: Path, file: str, queries: str | None, asked: CheckOptions, *, quiet: bool
 ) -> CheckResult:
-    frozen = read_frozen(baseline_file)
+    frozen = read_baseline(baseline_file)
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
     return_memory_promptly()

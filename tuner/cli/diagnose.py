@@ -14,11 +14,8 @@ from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
 from tuner.diagnosis.sensitivity import sensitivity_text
-from tuner.engines.files import read_exported
-from tuner.errors import InputError
-from tuner.journal import write_atomically
-from tuner.live.ailing import diagnose_live
-from tuner.live.outputs import (
+from tuner.engine_jobs.diagnose import diagnose_engine
+from tuner.engine_jobs.outputs import (
     LIVE_CAUSE_HEAD,
     LIVE_CURE_HEAD,
     live_cause_rows,
@@ -27,8 +24,11 @@ from tuner.live.outputs import (
     live_to_json,
     live_to_markdown,
 )
-from tuner.live.verify import VerifyOptions
-from tuner.machine import place_arrays_like_an_index, return_memory_promptly
+from tuner.engine_jobs.verify import VerifyOptions
+from tuner.engines.export import read_exported
+from tuner.errors import InputError
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly
 from tuner.space import default_space
 from tuner.types import Metric, Options
 
@@ -136,7 +136,7 @@ def _of_engine(
 ) -> int:
     engine, exported = read_exported(config)
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        events = diagnose_live(engine, exported, base, queries, asked, Path(work))
+        events = diagnose_engine(engine, exported, base, queries, asked, Path(work))
         found = follow(events, Screen(stderr=True), quiet=quiet)
     _write_page(markdown, live_to_markdown(found))
     screen = Screen(stderr=as_json)

@@ -11,6 +11,8 @@ from rich.table import Table
 from tuner.cli.draw import Screen, follow
 from tuner.cli.target import read_report
 from tuner.data.vectors import open_vectors
+from tuner.engine_jobs import VerifyOptions, VerifyResult, verify
+from tuner.engine_jobs.outputs import to_json
 from tuner.engines import (
     Capabilities,
     Exported,
@@ -20,11 +22,9 @@ from tuner.engines import (
     read_exported,
     write_exported,
 )
-from tuner.engines.express import settings_of
-from tuner.engines.files import claims_of, describe, render
+from tuner.engines.export import claims_of, describe, render
+from tuner.engines.translate import settings_of
 from tuner.errors import InputError
-from tuner.live import VerifyOptions, VerifyResult, verify
-from tuner.live.outputs import to_json
 from tuner.types import OperatingPoint, Result
 
 NOT_VERIFIED, NOT_JUDGED = 1, 2

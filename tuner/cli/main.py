@@ -22,7 +22,7 @@ from tuner.cli.diagnose import diagnose_command
 from tuner.cli.engines import engines, export, verify_command
 from tuner.cli.run import run
 from tuner.errors import TunerError
-from tuner.machine import describe_versions
+from tuner.runtime.machine import describe_versions
 
 BAD_INPUT, STOPPED, CLOSED_PIPE = 2, 130, 141
 NUMPY_CUT_SHORT = "requested and"

@@ -11,13 +11,13 @@ from rich.table import Table
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
 from tuner.data.vectors import Vectors
+from tuner.engine_jobs import EnginePoint, TargetResult, tune_for
+from tuner.engine_jobs.outputs import target_to_json
 from tuner.engines import Engine, write_exported
-from tuner.engines.files import suffix
+from tuner.engines.export import suffix
 from tuner.errors import InputError
-from tuner.journal import write_atomically
-from tuner.live import EnginePoint, TargetResult, tune_for
-from tuner.live.outputs import target_to_json
 from tuner.report import result_from_json
+from tuner.runtime.journal import write_atomically
 from tuner.types import Options, Result
 
 HONEST_NO = 1

@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 
 from tuner.data.vectors import Vectors
-from tuner.recall import release_pages
+from tuner.recall.metric import release_pages
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 BLOCK_BYTES = 4 << 20

@@ -10,7 +10,7 @@ from tuner.data.profile import check_queries
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.machine import available_cores
+from tuner.runtime.machine import available_cores
 from tuner.types import PREFERENCES, Metric, Options, StoreAt
 
 MOST_SEED = 2**62

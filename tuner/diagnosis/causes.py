@@ -25,13 +25,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.backends.index_file import unreachable
-from tuner.curves import search_counted
 from tuner.data.base import prepared_queries, view_codes
 from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
 from tuner.diagnosis.opened import Opened, ids_of_lists, through
 from tuner.diagnosis.questions import Questions, exactly
-from tuner.graph import share_graph
+from tuner.index.files.faiss import unreachable
+from tuner.index.graph import share_graph
+from tuner.prediction.curves import search_counted
 from tuner.types import FloatArray, IdArray, Steps
 
 FLAT = 0.0005

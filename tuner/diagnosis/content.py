@@ -56,7 +56,7 @@ class Content:
         return int((self.state == state).sum())
 
 
-class Held:
+class StoredVectors:
     """The vectors of an index as its storage sees them: of the re-ranking store, where there is one."""
 
     def __init__(self, opened: Opened) -> None:
@@ -100,7 +100,7 @@ def look(questions: Questions, opened: Opened, work: Path) -> Steps[Content]:
     Vectors of the file are encoded as the index would, and both codes are decoded and compared, so that
     what the codec loses is not taken for another vector.
     """
-    base, held = questions.problem.base, Held(opened)
+    base, held = questions.problem.base, StoredVectors(opened)
     rows = questions.rows_of(opened.ids)
     present = np.zeros(base.n, dtype=bool)
     present[rows[rows >= 0]] = True
@@ -138,7 +138,7 @@ def look(questions: Questions, opened: Opened, work: Path) -> Steps[Content]:
     return replace(content, vectors=(yield from _written(questions, held, content, work / "content.f32")))
 
 
-def _form(questions: Questions, held: Held, rows: IdArray, known: IdArray) -> tuple[bool, float]:
+def _form(questions: Questions, held: StoredVectors, rows: IdArray, known: IdArray) -> tuple[bool, float]:
     """Return whether the index holds normalised rows, and the codec's typical error as a share."""
     sample = np.sort(np.random.default_rng(0).choice(known, min(SAMPLE, len(known)), replace=False))
     at = held.at(sample)
@@ -155,7 +155,7 @@ def _form(questions: Questions, held: Held, rows: IdArray, known: IdArray) -> tu
 
 @np.errstate(invalid="ignore")
 def compared(
-    held: Held, x: FloatArray, at: FloatArray, typical: float, *, exactly: bool = False
+    held: StoredVectors, x: FloatArray, at: FloatArray, typical: float, *, exactly: bool = False
 ) -> NDArray[np.int8]:
     """Return the state of positions that should hold rows ``x`` and hold codes that decode to ``at``.
 
@@ -186,7 +186,9 @@ def _length(x: FloatArray) -> FloatArray:
     return length
 
 
-def _found_elsewhere(questions: Questions, held: Held, changed: IdArray, *, normalised: bool) -> IdArray:
+def _found_elsewhere(
+    questions: Questions, held: StoredVectors, changed: IdArray, *, normalised: bool
+) -> IdArray:
     """Return the row whose vector each changed position holds, -1 where none does.
 
     A sample is looked for by distance first; all of them are looked up by their codes only if that finds
@@ -235,7 +237,7 @@ def _occurrence(values: IdArray) -> IdArray:
     return out
 
 
-def _written(questions: Questions, held: Held, content: Content, path: Path) -> Steps[FloatArray]:
+def _written(questions: Questions, held: StoredVectors, content: Content, path: Path) -> Steps[FloatArray]:
     """Write what the positions hold, as the index takes it; exact where it is a row of the file."""
     n, d = len(content.rows), held.opened.d
     step = max(256, BLOCK_BYTES // (4 * d))

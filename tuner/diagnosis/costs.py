@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from tuner.curves import search_counted
 from tuner.diagnosis.opened import Opened, through
-from tuner.graph import share_graph
-from tuner.timing import BLOCK, Search, call_overhead_s, interleave
+from tuner.index.graph import share_graph
+from tuner.prediction.curves import search_counted
+from tuner.runtime.timing import BLOCK, Search, call_overhead_s, interleave
 from tuner.types import FloatArray
 
 QUERIES, ROUNDS = 128, 4

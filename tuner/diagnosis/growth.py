@@ -19,8 +19,9 @@ from scipy.special import stdtrit
 
 from tuner.diagnosis.opened import Opened
 from tuner.diagnosis.questions import Questions
-from tuner.quantizers import behind, empty_storage
-from tuner.truth import search_exactly
+from tuner.index.encoders import empty_storage
+from tuner.index.projections import behind
+from tuner.recall.truth import search_exactly
 from tuner.types import Steps
 
 TOP, MOST_ROWS, FEWEST_ROWS = 0.4, 50_000, 2_000

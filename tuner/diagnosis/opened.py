@@ -9,11 +9,11 @@ from typing import Any
 import faiss
 import numpy as np
 
-from tuner.backends.foreign import Library, library_of
-from tuner.backends.hnswlib_file import read_hnswlib
-from tuner.backends.index_file import fault, layers_of, read_probed, with_mend
-from tuner.backends.usearch_file import read_usearch
 from tuner.errors import InputError
+from tuner.index.files.faiss import fault, layers_of, read_probed, with_mend
+from tuner.index.files.hnswlib import read_hnswlib
+from tuner.index.files.layout import Library, library_of
+from tuner.index.files.usearch import read_usearch
 from tuner.types import FloatArray, IdArray, Metric
 
 DEFAULT_EF = {"hnswlib": 10, "usearch": 64}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tuner.diagnosis.cure import Prescription
+from tuner.diagnosis.fixes import Prescription
 from tuner.diagnosis.run import Diagnosis
 from tuner.diagnosis.sensitivity import sensitivity_text
 from tuner.report.tables import table

@@ -17,12 +17,12 @@ from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.opened import Opened
 from tuner.errors import InputError
-from tuner.journal import Journal
-from tuner.machine import available_cores, use_threads
-from tuner.recall import exact_distances, is_right, release_pages
+from tuner.recall.metric import exact_distances, is_right, release_pages
+from tuner.recall.truth import MARGIN, Truth, search_exactly
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import available_cores, use_threads
 from tuner.sweep.prepare import LINKS, pose, prepared_base, split
 from tuner.sweep.problem import Problem
-from tuner.truth import MARGIN, Truth, search_exactly
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 
 OWN_QUERIES = 1_000

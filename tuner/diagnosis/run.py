@@ -15,14 +15,14 @@ from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import Cause, Split, split_loss
 from tuner.diagnosis.content import look
 from tuner.diagnosis.costs import Costs, bytes_of, time_spent
-from tuner.diagnosis.cure import Cured, Prescription, apply, cures, turned
+from tuner.diagnosis.fixes import Cured, Prescription, apply, cures, turned
 from tuner.diagnosis.growth import Line, line_of
 from tuner.diagnosis.opened import Opened, open_index, open_object
 from tuner.diagnosis.questions import Questions, questions_for
 from tuner.diagnosis.sensitivity import Sensitivity, by_k, grown_from
 from tuner.errors import InputError
-from tuner.journal import Journal, cpu_seconds
-from tuner.machine import describe_machine, describe_versions, now, use_threads
+from tuner.runtime.journal import Journal, cpu_seconds
+from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
 from tuner.types import (
     Event,
     Metric,

@@ -10,8 +10,8 @@ import numpy as np
 from tuner.diagnosis.growth import TIMES, Extrapolated, Line
 from tuner.diagnosis.opened import Opened
 from tuner.diagnosis.questions import Questions
-from tuner.recall import exact_distances, first_occurrences, is_right, summarize
-from tuner.truth import search_exactly
+from tuner.recall.metric import exact_distances, first_occurrences, is_right, summarize
+from tuner.recall.truth import search_exactly
 from tuner.types import Recall, Steps
 
 FACTORS = (0.1, 0.5, 1, 2, 5)

@@ -17,7 +17,7 @@ What a ``Running`` promises: vectors as the user has them come in blocks through
 ``build`` once; ``search`` answers one query at a time as the engine's users do it; ``applied`` reads back
 what *the engine* says it did and never repeats what it was asked to do; a fact that the engine does not tell
 is None. ``index_bytes`` is a reading too. ``close`` removes everything that was made, also after a failure
-half-way and when called twice. It runs in a process of its own (``tuner.engines.apart``), with one CPU
+half-way and when called twice. It runs in a process of its own (``tuner.engines.process``), with one CPU
 thread for searching. Servers listen on loopback or a unix socket only.
 """
 
@@ -137,7 +137,7 @@ class Capabilities:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EngineConfig:
     """One index in one engine, with everything that a search needs.
 
     Attributes:
@@ -165,7 +165,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class ReportedConfig:
     """What the engine itself says of an index that was built; None where it does not tell.
 
     Attributes:
@@ -198,7 +198,7 @@ class Answers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Deployment:
     """Where an index is made.
 
     Attributes:
@@ -235,7 +235,7 @@ class Running(Protocol):
         """Return up to k ids for one query (d,), nearest first."""
         raise NotImplementedError
 
-    def applied(self) -> Applied:
+    def applied(self) -> ReportedConfig:
         """Return what the engine says it did."""
         raise NotImplementedError
 
@@ -247,7 +247,7 @@ class Running(Protocol):
         """Remove what was made, stop what was started. May be called twice, and after a failure."""
 
 
-def no_check(settings: Settings) -> None:
+def no_check(settings: EngineConfig) -> None:
     """Accept: the bounds of ``Capabilities`` are all there is to check."""
 
 
@@ -264,9 +264,9 @@ class Engine:
     """
 
     capabilities: Capabilities
-    body: Callable[[Settings], dict[str, Any] | str]
-    check: Callable[[Settings], None] = no_check
-    open: Callable[[Settings, Place], Running] | None = None
+    body: Callable[[EngineConfig], dict[str, Any] | str]
+    check: Callable[[EngineConfig], None] = no_check
+    open: Callable[[EngineConfig, Deployment], Running] | None = None
     sweep: Callable[[], None] = nothing_left
 
     @property

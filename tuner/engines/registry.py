@@ -13,7 +13,7 @@ from tuner.errors import InputError
 GROUP = "vector_index_tuner.engines"
 """Entry points of this group name an ``Engine``: ``myengine = "my_package.my_module:ENGINE"``."""
 OURS = {
-    name: f"tuner.engines.{name}"
+    name: f"tuner.engines.adapters.{name}"
     for name in (
         *("faiss", "hnswlib", "usearch", "pgvector", "qdrant", "lancedb", "clickhouse", "duckdb", "chroma"),
         *("lucene", "redis"),

@@ -2,7 +2,7 @@
 
 import json
 
-from tuner.quantizers import SCALAR_TYPES, Quantizer, quantizer
+from tuner.index.codecs import SCALAR_TYPES, Quantizer, quantizer
 from tuner.types import Metric, OperatingPoint, Result
 
 INDEX_FILE = "index.faiss"

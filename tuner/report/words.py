@@ -1,6 +1,6 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
-from tuner.types import Baseline, Options, Profile, QuerySet, Recall, Result
+from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result
 
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 SECOND_UNITS = ((120.0, 1 / 60, "min"), (1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "us"))
@@ -163,7 +163,7 @@ def _distance_from_target(result: Result, position: int) -> tuple[bool, float, f
     return (True, -shown_recall(result, position)[0].lower, float(point.memory.resident_bytes))
 
 
-def _baseline_name(base: Baseline) -> str:
+def _baseline_name(base: ReferenceComparison) -> str:
     return f"{base.name} (ef_search={base.ef_search}, recall {base.recall.mean:.3f})"
 
 

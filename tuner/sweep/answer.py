@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.pareto import dominated_by_more_than, front, name_points
-from tuner.surface import Candidate
+from tuner.prediction.pareto import dominated_by_more_than, front, name_points
+from tuner.prediction.surface import Candidate
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint, Recommendation
 

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.backends import hnsw_lib
-from tuner.steps import scaled
-from tuner.sweep.measure import Tuned, bisect, judged, tune_ef
+from tuner.index import hnswlib_index as hnsw_lib
+from tuner.runtime.steps import scaled
+from tuner.runtime.timing import BLOCK, interleave
+from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.measure import EfResult, find_min_ef, judged, tune_ef
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench
-from tuner.timing import BLOCK, interleave
-from tuner.types import Baseline, Configuration, FloatArray, Latency, Memory, OperatingPoint, Recall, Steps
+from tuner.types import (
+    Configuration,
+    FloatArray,
+    Latency,
+    Memory,
+    OperatingPoint,
+    Recall,
+    ReferenceComparison,
+    Steps,
+)
 
 USUAL_M = 16
 USUAL_EF_CONSTRUCTION = 200
@@ -40,7 +49,7 @@ def reference_configuration(problem: Problem) -> Configuration:
     )
 
 
-def tune_reference(problem: Problem, bench: Workbench, guess: int) -> Steps[Reference]:
+def tune_reference(problem: Problem, bench: IndexBuilder, guess: int) -> Steps[Reference]:
     """Return the reference with its ef_search."""
     k = problem.options.k
     configuration = reference_configuration(problem)
@@ -62,11 +71,11 @@ def tune_reference(problem: Problem, bench: Workbench, guess: int) -> Steps[Refe
 
 def graph_baseline(
     reference: Reference, latency: Latency, recommended: OperatingPoint, *, native: bool
-) -> Baseline:
+) -> ReferenceComparison:
     """Return the baseline measured on the graph that is there anyway, or that was built for it natively."""
     what = reference.configuration
     graph = "built for it" if native else "same graph"
-    return Baseline(
+    return ReferenceComparison(
         name=f"float32 HNSW M={what.M} (faiss, {graph}, ef tuned to the same recall)",
         ef_search=reference.ef_search,
         recall=reference.validated,
@@ -78,20 +87,20 @@ def graph_baseline(
 
 
 def hnswlib_baseline(
-    problem: Problem, bench: Workbench, recommended: OperatingPoint, guess: int
-) -> Steps[Baseline]:
+    problem: Problem, bench: IndexBuilder, recommended: OperatingPoint, guess: int
+) -> Steps[ReferenceComparison]:
     """Yield the share done; return a really built hnswlib index, tuned and timed the same way."""
     options, k = problem.options, problem.options.k
     steps = hnsw_lib.build(problem.base, USUAL_M, USUAL_EF_CONSTRUCTION, options.seed, problem.threads)
     built = yield from scaled(steps, 0.0, 0.9)
     tune = problem.queries[problem.tune]
 
-    def at(ef: int) -> Tuned:
+    def at(ef: int) -> EfResult:
         built.set_ef(ef)
         hits = problem.hits(built.search(tune, k), problem.tune)
         return judged(problem, ef, hits, 0.0, 0.0)
 
-    tuned = bisect(at, k, max(k, guess), options.space.ef_search_max)
+    tuned = find_min_ef(at, k, max(k, guess), options.space.ef_search_max)
     built.set_ef(tuned.ef_search)
     validated = problem.recall(
         problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
@@ -113,7 +122,7 @@ def hnswlib_baseline(
     )
     latency = timings.latency(1, 0).scaled(recommended.seconds / timings.latency(0, 0).mean_s)
     memory = built.serialized_bytes()
-    return Baseline(
+    return ReferenceComparison(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",
         ef_search=tuned.ef_search,
         recall=validated,

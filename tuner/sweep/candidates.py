@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from tuner.curves import Curve
 from tuner.data.base import Base
-from tuner.graph import Links
-from tuner.quantizers import quantizer
-from tuner.surface import Candidate, MemoryOf, Prices, candidates
+from tuner.index.codecs import quantizer
+from tuner.index.graph import DerivableGraph
+from tuner.prediction.curves import Curve
+from tuner.prediction.surface import Candidate, CodecCost, MemoryOf, candidates
+from tuner.sweep.index_builder import encoder_name
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import encoder_name
 from tuner.types import Ceiling, Configuration, Memory
 
 NEARLY = 0.9995
@@ -21,8 +21,8 @@ def whole_surface(
     problem: Problem,
     curves: dict[int, Curve],
     ceilings: tuple[Ceiling, ...],
-    prices: dict[str, Prices],
-    links: Links,
+    prices: dict[str, CodecCost],
+    links: DerivableGraph,
     *,
     disk: bool = False,
     aim: float | None = None,
@@ -51,7 +51,7 @@ def surface_of(
     problem: Problem,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    prices: Prices,
+    prices: CodecCost,
     memory_of: MemoryOf,
     aim: float | None = None,
 ) -> list[Candidate]:
@@ -76,7 +76,7 @@ def surface_of(
     )
 
 
-def rough_memory(base: Base, links: Links, configuration: Configuration) -> Memory:
+def rough_memory(base: Base, links: DerivableGraph, configuration: Configuration) -> Memory:
     """Return bytes by part without headers and codebooks: enough to compare before training."""
     n = base.n
     store = 0

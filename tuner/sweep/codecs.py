@@ -10,21 +10,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from tuner.backends.faiss_hnsw import Encoded
-from tuner.ceilings import Pool, encode_rows, measure_ceiling, store_distances
-from tuner.curves import Curve
-from tuner.graph import Links
-from tuner.kernels import Kernel, Reranking, small_graph, time_kernels, time_rerankings
-from tuner.machine import return_freed_memory
-from tuner.pareto import dominated_by_more_than, front
-from tuner.quantizers import Encoder, Quantizer, Rotation, View, fit_rotation, quantizer, train
-from tuner.steps import scaled
-from tuner.surface import Candidate, Prices
+from tuner.index.assemble import Encoded
+from tuner.index.codecs import Quantizer, quantizer
+from tuner.index.encoders import Encoder, train
+from tuner.index.graph import DerivableGraph
+from tuner.index.projections import Projection, Rotation, fit_rotation
+from tuner.prediction.ceilings import Pool, encode_rows, measure_ceiling, store_distances
+from tuner.prediction.curves import Curve
+from tuner.prediction.kernel_costs import KernelCost, Reranking, small_graph, time_kernels, time_rerankings
+from tuner.prediction.pareto import dominated_by_more_than, front
+from tuner.prediction.surface import Candidate, CodecCost
+from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.steps import scaled
 from tuner.sweep.candidates import rough_memory, surface_of
-from tuner.sweep.one_graph import TRAIN_SAMPLE, StandInCodes
-from tuner.sweep.prices import FullSize, exact_codes, prices_of
+from tuner.sweep.codec_costs import FullSize, codec_cost_of, exact_codes
+from tuner.sweep.index_builder import encoder_name
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import encoder_name
+from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodes
 from tuner.types import Ceiling, FloatArray, Options, Space, Steps
 
 SHALLOW, LEAST_SHALLOW = 1.6, 20
@@ -54,7 +56,7 @@ FAMILIES = ("fp32", "SQ", "RaBitQ", "tqmse", "PQ", "OPQ", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
-class Study:
+class CodecEvaluation:
     """What is known about the codecs.
 
     Attributes:
@@ -64,23 +66,23 @@ class Study:
     """
 
     ceilings: tuple[Ceiling, ...]
-    prices: dict[str, Prices]
+    prices: dict[str, CodecCost]
     trained: dict[str, bytes]
 
 
 @dataclass
-class Desk:
+class CodecContext:
     """The study while it is being made."""
 
     problem: Problem
-    links: Links
+    links: DerivableGraph
     curves: dict[int, Curve]
     sample: FloatArray
     rotation: Rotation
     pool: Pool
     shallow: Pool
     stores: dict[str, Encoder]
-    kernels: dict[str, Kernel]
+    kernels: dict[str, KernelCost]
     rerankings: dict[str, Reranking]
     fetch_s: float
     """Seconds that fetching adds to a candidate that is re-ranked."""
@@ -90,7 +92,7 @@ class Desk:
     distances: dict[int, dict[str, FloatArray]] = field(default_factory=dict)
     """What the re-ranking stores say of the pool, by its depth: a deep one is seldom needed."""
     ceilings: list[Ceiling] = field(default_factory=list)
-    prices: dict[str, Prices] = field(default_factory=dict)
+    prices: dict[str, CodecCost] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
     known: list[Candidate] = field(default_factory=list)
 
@@ -101,32 +103,32 @@ def sensible(space: Space, d: int) -> Space:
     return replace(space, M=kept or (min(space.M),))
 
 
-def views_of(options: Options, d: int) -> list[View]:
+def projections_of(options: Options, d: int) -> list[Projection]:
     """Return the views of the space at ``d`` dimensions, whole first, cuts rounded to multiples of 8."""
-    views = [View("none", d)] if 1.0 in options.space.cuts else []
+    views = [Projection("none", d)] if 1.0 in options.space.cuts else []
     for share in sorted({share for share in options.space.cuts if share < 1.0}, reverse=True):
         dims = round(share * d / 8) * 8
         for kind in options.space.cut_kinds:
-            view = View(kind, dims)
+            view = Projection(kind, dims)
             if 8 <= dims < d and view not in views:
                 views.append(view)
     return views
 
 
-def codecs_at(options: Options, view: View) -> list[Quantizer]:
+def codecs_at(options: Options, view: Projection) -> list[Quantizer]:
     """Return the space's codecs at a view; product codecs see all dimensions only."""
     found = dict.fromkeys(quantizer(name, view.dims) for name in options.space.codecs)
     return [codec for codec in found if view.cut == "none" or codec.kind not in ("pq", "opq")]
 
 
 def study_codecs(
-    problem: Problem, pool: Pool, links: Links, curves: dict[int, Curve], stand_in: StandInCodes
-) -> Steps[Study]:
+    problem: Problem, pool: Pool, links: DerivableGraph, curves: dict[int, Curve], stand_in: ProxyCodes
+) -> Steps[CodecEvaluation]:
     """Yield the share done; return ceilings and prices of all codecs."""
     base, options = problem.base, problem.options
     sample = base.sample(TRAIN_SAMPLE, options.seed)
     rotation = fit_rotation(sample, base.metric)
-    whole = View("none", base.d)
+    whole = Projection("none", base.d)
     rough: dict[str, Encoder] = {}
     timed_as: dict[str, str] = {}
     order = _order(options, base.d)
@@ -153,7 +155,7 @@ def study_codecs(
     full = FullSize(problem, links, graph, stand_in.encoded, kernels[own_name])
     rerankings = time_rerankings(graph, fp32, {**stores, "fp32": fp32}) if stores else {}
     fetch_s = full.fetch_s(exact_codes(fp32, problem), rerankings["fp32"]) if stores else 0.0
-    desk = Desk(
+    desk = CodecContext(
         problem=problem,
         links=links,
         curves=curves,
@@ -180,7 +182,7 @@ def study_codecs(
         _judge(desk, view, codec)
         yield 0.25 + 0.75 * (number + 1) / len(order)
     base.release()
-    return Study(ceilings=tuple(desk.ceilings), prices=desk.prices, trained=desk.trained)
+    return CodecEvaluation(ceilings=tuple(desk.ceilings), prices=desk.prices, trained=desk.trained)
 
 
 def _shallow(pool: Pool, options: Options) -> Pool:
@@ -192,14 +194,14 @@ def _family(codec: str) -> str:
     return next(family for family in FAMILIES if codec.startswith(family))
 
 
-def _order(options: Options, d: int) -> list[tuple[View, Quantizer]]:
+def _order(options: Options, d: int) -> list[tuple[Projection, Quantizer]]:
     """Return what to judge: whole views first, and finer codecs before coarser ones, which they bound.
 
     Float32 comes first on every view: it says which of two cuts is worth anything.
     """
     found = [
         (view, codec)
-        for view in views_of(options, d)
+        for view in projections_of(options, d)
         for codec in sorted(
             codecs_at(options, view), key=lambda c: (FAMILIES.index(_family(c.name)), -c.code_bytes)
         )
@@ -207,7 +209,7 @@ def _order(options: Options, d: int) -> list[tuple[View, Quantizer]]:
     return sorted(found, key=lambda each: (each[0].cut != "none", each[1].name != "fp32"))
 
 
-def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
+def _judge(desk: CodecContext, view: Projection, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
     base, options = desk.problem.base, desk.problem.options
     name = encoder_name(codec.name, view.dims, view.cut)
@@ -241,7 +243,7 @@ def _judge(desk: Desk, view: View, codec: Quantizer) -> None:
     desk.ceilings.append(replace(ceiling, distance_s=desk.prices[name].distance_s, excluded=reason))
 
 
-def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, ceiling: Ceiling) -> str:
+def _not_worth_it(desk: CodecContext, name: str, codec: Quantizer, encoder: Encoder, ceiling: Ceiling) -> str:
     """Return why a codec of this ceiling is of no use, or an empty string.
 
     What is worth an index at the price that was guessed is timed at full size, and judged again.
@@ -262,7 +264,7 @@ def _not_worth_it(desk: Desk, name: str, codec: Quantizer, encoder: Encoder, cei
     return BEATEN if not exhaustive and _beaten(desk, codec, found) else ""
 
 
-def _guess(desk: Desk, name: str, whole: str) -> tuple[float, float]:
+def _guess(desk: CodecContext, name: str, whole: str) -> tuple[float, float]:
     """Return seconds a distance and distances of a codec, timed at full size if it was, else guessed.
 
     Args:
@@ -284,13 +286,13 @@ def _unrotated(name: str) -> str:
     return name.removeprefix("O")
 
 
-def _set_price(desk: Desk, name: str, distance_s: float, distances: float) -> None:
-    desk.prices[name] = prices_of(
+def _set_price(desk: CodecContext, name: str, distance_s: float, distances: float) -> None:
+    desk.prices[name] = codec_cost_of(
         desk.kernels[name], distance_s, distances, desk.full.hop_s, desk.rerankings, desk.fetch_s
     )
 
 
-def _ceiling_on(desk: Desk, pool: Pool, encoder: Encoder, train_s: float) -> Ceiling:
+def _ceiling_on(desk: CodecContext, pool: Pool, encoder: Encoder, train_s: float) -> Ceiling:
     base, factors = desk.problem.base, desk.problem.options.space.rerank_factors
     codes = encode_rows(base, encoder, pool.rows)
     base.release()
@@ -307,7 +309,7 @@ def _front_of(found: list[Candidate]) -> list[Candidate]:
     return [found[i] for i in on_front]
 
 
-def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
+def _hopeless_view(desk: CodecContext, view: Projection, codec: Quantizer) -> str:
     """Return why a cut is of no use, judged by float32 on it, or an empty string."""
     if view.cut == "none" or codec.name == "fp32":
         return ""
@@ -328,7 +330,7 @@ def _hopeless_view(desk: Desk, view: View, codec: Quantizer) -> str:
     return ""
 
 
-def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
+def _hopeless_cost(desk: CodecContext, unknown: Ceiling) -> str:
     """Return why even the best that can be hoped for would not help this codec, or an empty string."""
     codec = quantizer(unknown.codec, unknown.dims)
     hope, with_store = _hope(desk, unknown)
@@ -338,7 +340,7 @@ def _hopeless_cost(desk: Desk, unknown: Ceiling) -> str:
     return f"even without any loss of its own {BEATEN}" if _beaten(desk, codec, hoped) else ""
 
 
-def _beaten(desk: Desk, codec: Quantizer, found: list[Candidate]) -> bool:
+def _beaten(desk: CodecContext, codec: Quantizer, found: list[Candidate]) -> bool:
     """Return whether what is known beats all of a codec's candidates."""
     if not desk.known:
         return False
@@ -360,7 +362,7 @@ def _beaten(desk: Desk, codec: Quantizer, found: list[Candidate]) -> bool:
     return True
 
 
-def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
+def _hope(desk: CodecContext, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
     """Return the best ceilings to hope for, by factor and by store and factor.
 
     No codec keeps more than float32 on the same view, nor more than a finer codec of its family; a
@@ -388,13 +390,13 @@ def _hope(desk: Desk, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dic
     return hope, with_store
 
 
-def _float32_on(desk: Desk, cut: str, dims: int) -> Ceiling | None:
+def _float32_on(desk: CodecContext, cut: str, dims: int) -> Ceiling | None:
     """Return the ceiling of float32 on a view, if it is known."""
     same = (c for c in desk.ceilings if c.codec == "fp32" and (c.cut, c.dims) == (cut, dims))
     return next(same, None)
 
 
-def _candidates(desk: Desk, ceiling: Ceiling) -> Iterator[Candidate]:
+def _candidates(desk: CodecContext, ceiling: Ceiling) -> Iterator[Candidate]:
     yield from surface_of(
         desk.problem,
         desk.curves,

@@ -11,9 +11,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served, delivered, metric_transform, original_rows, write
 from tuner.errors import ResourceError
-from tuner.quantizers import behind
+from tuner.index.assemble import SearchableIndex, delivered, metric_transform, original_rows, write
+from tuner.index.projections import behind
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, IdArray
 
@@ -54,7 +54,7 @@ class Delivery:
     recall: float
 
 
-def deliver(problem: Problem, served: Served, out: Path) -> Delivery:
+def deliver(problem: Problem, served: SearchableIndex, out: Path) -> Delivery:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
     index, store, kept = delivered(served, base)
@@ -78,7 +78,7 @@ def deliver(problem: Problem, served: Served, out: Path) -> Delivery:
 
 
 def _search_freshly(
-    out: Path, has_store: bool, served: Served, rows: IdArray | None, queries: FloatArray, k: int
+    out: Path, has_store: bool, served: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
 ) -> IdArray:
     with tempfile.TemporaryDirectory() as folder:
         names = ("queries", "ids", "rows")

@@ -6,8 +6,8 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tuner.journal import Journal, peak_rss_bytes
-from tuner.machine import describe_machine, describe_versions
+from tuner.runtime.journal import Journal, peak_rss_bytes
+from tuner.runtime.machine import describe_machine, describe_versions
 from tuner.sweep.deliver import deliver_exact
 from tuner.sweep.problem import Problem
 from tuner.types import Cost, Profile, QuerySet, Result

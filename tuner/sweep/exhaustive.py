@@ -11,16 +11,16 @@ from functools import lru_cache, partial
 
 import faiss
 
-from tuner.backends.faiss_hnsw import Served, memory_with, wrap
-from tuner.curves import Curve
-from tuner.graph import build_natively
-from tuner.journal import Journal
-from tuner.quantizers import quantizer
-from tuner.surface import Prices
-from tuner.sweep.codecs import Study
+from tuner.index.assemble import SearchableIndex, memory_with, wrap
+from tuner.index.codecs import quantizer
+from tuner.index.graph import build_natively
+from tuner.prediction.curves import Curve
+from tuner.prediction.surface import CodecCost
+from tuner.runtime.journal import Journal
+from tuner.sweep.codecs import CodecEvaluation
+from tuner.sweep.index_builder import IndexBuilder, encoder_name
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench, encoder_name
 from tuner.types import Ceiling, Configuration, Event, Memory, OperatingPoint, Steps
 
 GUESS = 64
@@ -28,7 +28,7 @@ MOST_FACTORS = 2
 """Re-rank factors tried for each store: the least that could reach the target and the next."""
 
 
-class NativeBench(Workbench):
+class NativeBuilder(IndexBuilder):
     """Makes indexes as faiss builds them: one graph for each codec and M, on the codec's own distances."""
 
     def keep_codecs(self, count: int) -> None:
@@ -36,7 +36,7 @@ class NativeBench(Workbench):
         super().keep_codecs(count)
         self._built = lru_cache(maxsize=count)(self._build)
 
-    def serve(self, configuration: Configuration) -> Served:
+    def serve(self, configuration: Configuration) -> SearchableIndex:
         """Return the configuration's index, natively built."""
         what = configuration
         graph = self._built(what.codec, what.dims, what.cut, what.M)
@@ -62,9 +62,9 @@ class NativeBench(Workbench):
 def measure_everything(
     journal: Journal,
     problem: Problem,
-    bench: NativeBench,
+    bench: NativeBuilder,
     curves: dict[int, Curve],
-    study: Study,
+    study: CodecEvaluation,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return every configuration of the space that could reach the target, measured."""
     measured: list[OperatingPoint] = []
@@ -84,10 +84,10 @@ def measure_everything(
 
 def _measure_codec(
     problem: Problem,
-    bench: NativeBench,
+    bench: NativeBuilder,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    prices: dict[str, Prices],
+    prices: dict[str, CodecCost],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     space = problem.options.space
     price = prices[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)]

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuner.backends.faiss_hnsw import Served, metric_transform
-from tuner.kernels import small_graph
-from tuner.machine import return_freed_memory
-from tuner.pareto import dominated_by_more_than
-from tuner.quantizers import behind
-from tuner.surface import Prices
+from tuner.index.assemble import SearchableIndex, metric_transform
+from tuner.index.projections import behind
+from tuner.prediction.kernel_costs import small_graph
+from tuner.prediction.pareto import dominated_by_more_than
+from tuner.prediction.surface import CodecCost
+from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.timing import BLOCK, Search, interleave, throughput
 from tuner.sweep.baseline import Reference
+from tuner.sweep.index_builder import IndexBuilder, encoder_name
 from tuner.sweep.measure import measure_at, operating_point
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench, encoder_name
-from tuner.timing import BLOCK, Search, interleave, throughput
 from tuner.types import Configuration, Latency, OperatingPoint, Recall, Steps
 
 SLACK = 0.08
@@ -67,7 +67,7 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
 
 
 def raise_ef(
-    problem: Problem, bench: Workbench, points: list[OperatingPoint], prices: dict[str, Prices]
+    problem: Problem, bench: IndexBuilder, points: list[OperatingPoint], prices: dict[str, CodecCost]
 ) -> list[OperatingPoint]:
     """Return points whose ef_search was raised until the held-out half supports the target too.
 
@@ -104,7 +104,7 @@ def _lower(recall: Recall | None) -> float:
 
 
 def time_finalists(
-    problem: Problem, bench: Workbench, finalists: list[OperatingPoint], reference: Reference
+    problem: Problem, bench: IndexBuilder, finalists: list[OperatingPoint], reference: Reference
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
@@ -184,7 +184,7 @@ def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> 
     return codes[0] == codes[1]
 
 
-def _served(bench: Workbench, configuration: Configuration, ef_search: int) -> Served:
+def _served(bench: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
     served = bench.serve(configuration)
     served.set_ef(ef_search)
     return served
@@ -212,7 +212,7 @@ def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
     return what.codec, what.cut, what.dims, what.rerank
 
 
-def _search_of(served: Served, k: int) -> Search:
+def _search_of(served: SearchableIndex, k: int) -> Search:
     index = served.index
     return lambda queries: index.search(queries, k)
 

@@ -13,16 +13,16 @@ from functools import partial
 
 import numpy as np
 
-from tuner.curves import Curve
-from tuner.journal import Journal
-from tuner.pareto import dominated_by_more_than
-from tuner.surface import Candidate, Prices
+from tuner.prediction.curves import Curve
+from tuner.prediction.pareto import dominated_by_more_than
+from tuner.prediction.surface import Candidate, CodecCost
+from tuner.runtime.journal import Journal
 from tuner.sweep.baseline import reference_configuration
 from tuner.sweep.candidates import best_reachable, whole_surface
-from tuner.sweep.codecs import Study
+from tuner.sweep.codecs import CodecEvaluation
+from tuner.sweep.index_builder import IndexBuilder, encoder_name
 from tuner.sweep.measure import operating_point, tune_ef
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench, encoder_name
 from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
 
 SAME_CODES_SLACK = 0.03
@@ -111,9 +111,9 @@ def unbeaten(
 def measure_frontier(
     journal: Journal,
     problem: Problem,
-    bench: Workbench,
+    bench: IndexBuilder,
     curves: dict[int, Curve],
-    study: Study,
+    study: CodecEvaluation,
     warnings: list[str],
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return what was measured of the surface, codec by codec."""
@@ -155,10 +155,10 @@ def measure_frontier(
 
 def measure_group(
     problem: Problem,
-    bench: Workbench,
+    bench: IndexBuilder,
     group: Group,
     curves: dict[int, Curve],
-    prices: dict[str, Prices],
+    prices: dict[str, CodecCost],
     measured: list[OperatingPoint],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     """Yield the share done; return the measured points of one codec."""

@@ -9,9 +9,9 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.backends.faiss_hnsw import Served
-from tuner.curves import FARTHEST, ef_towards, misses, search_counted
-from tuner.surface import Prices
+from tuner.index.assemble import SearchableIndex
+from tuner.prediction.curves import FARTHEST, ef_towards, misses, search_counted
+from tuner.prediction.surface import CodecCost
 from tuner.sweep.problem import Problem
 from tuner.types import Memory, OperatingPoint
 
@@ -27,7 +27,7 @@ FAR_ABOVE = 8
 
 
 @dataclass(frozen=True)
-class Tuned:
+class EfResult:
     """What the tune half says of one ef_search.
 
     Attributes:
@@ -53,7 +53,9 @@ class Tuned:
         return float(misses(self.recall / ceiling) - misses(self.needed / ceiling))
 
 
-def tune_ef(problem: Problem, served: Served, guess: int, ef_max: int, ceiling: float = 1.0) -> Tuned:
+def tune_ef(
+    problem: Problem, served: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
+) -> EfResult:
     """Return the smallest ef_search (within 3 %) whose tune half passes, or the best found.
 
     Args:
@@ -62,23 +64,25 @@ def tune_ef(problem: Problem, served: Served, guess: int, ef_max: int, ceiling: 
     """
     least = problem.options.k * served.configuration.rerank_factor
     guess = max(least, min(guess, ef_max))
-    return bisect(lambda ef: measure_at(problem, served, ef), least, guess, max(least, ef_max), ceiling)
+    return find_min_ef(lambda ef: measure_at(problem, served, ef), least, guess, max(least, ef_max), ceiling)
 
 
-def measure_at(problem: Problem, served: Served, ef_search: int) -> Tuned:
+def measure_at(problem: Problem, served: SearchableIndex, ef_search: int) -> EfResult:
     """Return what the tune half says of one ef_search."""
     served.set_ef(ef_search)
     ids, ndis, hops = search_counted(served.index, problem.raw[problem.tune], problem.options.k)
     return judged(problem, ef_search, problem.hits(ids, problem.tune), ndis, hops)
 
 
-def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: float, hops: float) -> Tuned:
+def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: float, hops: float) -> EfResult:
     """Return the hits of the tune half beside what they need to be."""
     recall = float(hits.mean()) / problem.options.k
-    return Tuned(ef_search, hits, ndis, hops, recall, problem.needed(hits))
+    return EfResult(ef_search, hits, ndis, hops, recall, problem.needed(hits))
 
 
-def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int, ceiling: float = 1.0) -> Tuned:
+def find_min_ef(
+    at: Callable[[int], EfResult], least: int, guess: int, most: int, ceiling: float = 1.0
+) -> EfResult:
     """Return the result of the smallest ef in [least, most] that passes, starting from ``guess``.
 
     No more than 1 / FINENESS too large, or than 1, by what was tried or by the line through the last two;
@@ -91,7 +95,7 @@ def bisect(at: Callable[[int], Tuned], least: int, guess: int, most: int, ceilin
         at: what the tune half says of an ef_search.
         ceiling: recall that no ef_search exceeds: above it, curves are straight.
     """
-    tried: list[Tuned] = []
+    tried: list[EfResult] = []
     low, best, ef = least - 1, None, guess
     n_inside = 0
     while True:
@@ -131,13 +135,13 @@ def _step(ef_search: int, n_tried: int) -> int:
     return max(1, ef_search // FINENESS) << (n_tried - 1)
 
 
-def _line(tried: list[Tuned], ceiling: float, around: Tuned) -> float:
+def _line(tried: list[EfResult], ceiling: float, around: EfResult) -> float:
     """Return the ef_search where the line through a pair meets what is needed."""
     pair = _pair(tried, ceiling, around)
     return ef_towards([(each.ef_search, each.lead(_above(tried, ceiling))) for each in pair], 0.0)
 
 
-def _pair(tried: list[Tuned], ceiling: float, around: Tuned) -> list[Tuned]:
+def _pair(tried: list[EfResult], ceiling: float, around: EfResult) -> list[EfResult]:
     """Return the two that are nearest to what is needed; of equals, those nearest in ef_search."""
     top = _above(tried, ceiling)
     return sorted(
@@ -145,7 +149,7 @@ def _pair(tried: list[Tuned], ceiling: float, around: Tuned) -> list[Tuned]:
     )[:2]
 
 
-def _above(tried: list[Tuned], ceiling: float) -> float:
+def _above(tried: list[EfResult], ceiling: float) -> float:
     """Return a ceiling that lies above all that was seen."""
     seen = max(max(each.recall, each.needed) for each in tried)
     return max(ceiling, seen + HEADROOM * (1 - seen))
@@ -156,7 +160,7 @@ def _between(value: float, low: float, high: float) -> int:
     return int(min(max(value, low), high))
 
 
-def _is_flat(tried: list[Tuned], guess: int) -> bool:
+def _is_flat(tried: list[EfResult], guess: int) -> bool:
     """Return whether twice the ef_search gained next to nothing, far above the guess."""
     last = tried[-1]
     before = [each.recall for each in tried if 2 * each.ef_search <= last.ef_search]
@@ -165,11 +169,11 @@ def _is_flat(tried: list[Tuned], guess: int) -> bool:
 
 def operating_point(
     problem: Problem,
-    served: Served,
-    tuned: Tuned,
+    served: SearchableIndex,
+    tuned: EfResult,
     memory: Memory,
     predicted_recall: float | None,
-    prices: Prices,
+    prices: CodecCost,
 ) -> OperatingPoint:
     """Return the measured point; the held-out half is searched here, and decides nothing here."""
     k = problem.options.k

@@ -12,8 +12,8 @@ import psutil
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
-from tuner.machine import available_cores
-from tuner.sweep.codecs import codecs_at, sensible, views_of
+from tuner.runtime.machine import available_cores
+from tuner.sweep.codecs import codecs_at, projections_of, sensible
 from tuner.types import Options
 
 SECONDS_A_ROW = 13e-6
@@ -71,7 +71,7 @@ def count_configurations(options: Options, d: int) -> int:
     """Return how many configurations the space holds at ``d`` dimensions, ef_search not counted."""
     space = options.space
     rerankings = 1 + len(space.rerank_stores) * sum(factor > 1 for factor in space.rerank_factors)
-    codecs = sum(len(codecs_at(options, view)) for view in views_of(options, d))
+    codecs = sum(len(codecs_at(options, view)) for view in projections_of(options, d))
     return len(space.M) * codecs * rerankings
 
 

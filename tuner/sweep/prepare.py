@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tuner.ceilings import Pool, make_pool
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
-from tuner.journal import Journal
-from tuner.machine import available_cores
+from tuner.prediction.ceilings import Pool, make_pool
+from tuner.recall.truth import Truth, cached
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import available_cores
 from tuner.sweep.problem import Problem
-from tuner.truth import Truth, cached
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
 PREPARED, LINKS = "base.f32", "links.i32"

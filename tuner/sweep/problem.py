@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tuner.data.base import Base
-from tuner.recall import standard_error, summarize
-from tuner.truth import Truth
+from tuner.recall.metric import standard_error, summarize
+from tuner.recall.truth import Truth
 from tuner.types import FloatArray, IdArray, Options, Recall
 
 CHANCE_TO_VALIDATE = 1.282

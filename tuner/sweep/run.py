@@ -16,15 +16,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tuner.ceilings import Pool
-from tuner.curves import Curve, curves_of
 from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.graph import Links
-from tuner.journal import Journal, peak_rss_bytes
-from tuner.machine import (
+from tuner.index.graph import DerivableGraph
+from tuner.prediction.ceilings import Pool
+from tuner.prediction.curves import Curve, curves_of
+from tuner.prediction.surface import CodecCost
+from tuner.runtime.journal import Journal, peak_rss_bytes
+from tuner.runtime.machine import (
     describe_machine,
     describe_versions,
     now,
@@ -32,7 +33,7 @@ from tuner.machine import (
     return_memory_promptly,
     use_threads,
 )
-from tuner.surface import Prices
+from tuner.runtime.timing import call_overhead_s
 from tuner.sweep.answer import (
     MOST_NOISE,
     advice_not_reached,
@@ -44,27 +45,25 @@ from tuner.sweep.answer import (
 )
 from tuner.sweep.baseline import Reference, graph_baseline, hnswlib_baseline, tune_reference
 from tuner.sweep.candidates import whole_surface
-from tuner.sweep.codecs import Study, sensible, study_codecs
+from tuner.sweep.codecs import CodecEvaluation, sensible, study_codecs
 from tuner.sweep.deliver import Delivery, deliver
 from tuner.sweep.exact import SMALL, exact_result
-from tuner.sweep.exhaustive import NativeBench, measure_everything
+from tuner.sweep.exhaustive import NativeBuilder, measure_everything
 from tuner.sweep.finalists import Timed, choose_finalists, raise_ef, time_finalists
 from tuner.sweep.frontier import measure_frontier, prediction_error
-from tuner.sweep.one_graph import (
-    Curves,
-    StandIn,
-    StandInCodes,
-    build_graph,
-    choose_stand_in,
-    trace_curves,
-)
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.plan import check_resources, plan
 from tuner.sweep.prepare import LINKS, PREPARED, is_whole, pose, prepared_base, split, truth_pool
 from tuner.sweep.problem import Problem
-from tuner.sweep.workbench import Workbench
-from tuner.timing import call_overhead_s
+from tuner.sweep.proxy_graph import (
+    Curves,
+    ProxyCodec,
+    ProxyCodes,
+    build_graph,
+    choose_proxy,
+    trace_curves,
+)
 from tuner.types import (
-    Baseline,
     Ceiling,
     Cost,
     Event,
@@ -74,6 +73,7 @@ from tuner.types import (
     Options,
     Profile,
     QuerySet,
+    ReferenceComparison,
     Result,
     Steps,
     Warned,
@@ -165,13 +165,13 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(truth_pool, problem, profile, query_set),
     )
     chosen_codec = yield from journal.stage(
-        "stand-in", "choose codes to build on", StandIn, partial(choose_stand_in, problem, pool)
+        "stand-in", "choose codes to build on", ProxyCodec, partial(choose_proxy, problem, pool)
     )
-    stand_in = StandInCodes(prepared, chosen_codec)
+    stand_in = ProxyCodes(prepared, chosen_codec)
     links = yield from journal.stage(
         "graph",
         f"build the one graph (M={max(options.space.M)}, on {stand_in.builder.codec.name})",
-        Links,
+        DerivableGraph,
         partial(build_graph, problem, stand_in),
         needed.estimate_s / 2,
         lambda links: is_whole(problem.links_path, 4 * links.n * links.width),
@@ -187,12 +187,12 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     study = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
-        Study,
+        CodecEvaluation,
         partial(study_codecs, problem, pool, links, curves, stand_in),
     )
     del pool, stand_in  # and the codes with it
     native = options.exhaustive or bool(options.native)
-    make_bench = NativeBench if native else Workbench
+    make_bench = NativeBuilder if native else IndexBuilder
     bench = make_bench(problem, links, study.trained)
     reference = yield from journal.stage(
         "reference",
@@ -201,7 +201,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
         partial(tune_reference, problem, bench, _first_guess(curves, problem)),
     )
     bench.keep_codecs(1)
-    if options.exhaustive and isinstance(bench, NativeBench):
+    if options.exhaustive and isinstance(bench, NativeBuilder):
         measured = yield from measure_everything(journal, problem, bench, curves, study)
     else:
         asked_for = replace(study, ceilings=_of_codecs(study.ceilings, options.native))
@@ -238,7 +238,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     answer = answer_of(measured, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     advice: list[str] = []
     peak = peak_rss_bytes()  # before a baseline that the user asked for takes memory of its own
-    baseline: Baseline | None = None
+    baseline: ReferenceComparison | None = None
     delivery: Delivery | None = None
     ordinary: float | None = None
     if answer.found:
@@ -248,7 +248,7 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
             baseline = yield from journal.stage(
                 "baseline",
                 "build and tune hnswlib (M=16, ef_construction=200)",
-                Baseline,
+                ReferenceComparison,
                 lambda: hnswlib_baseline(problem, bench, chosen, reference.ef_search),
             )
             ordinary = baseline.build_cpu_s
@@ -336,7 +336,7 @@ def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
 
 
 def _raised(
-    problem: Problem, bench: Workbench, measured: list[OperatingPoint], prices: dict[str, Prices]
+    problem: Problem, bench: IndexBuilder, measured: list[OperatingPoint], prices: dict[str, CodecCost]
 ) -> Steps[tuple[OperatingPoint, ...]]:
     raised = raise_ef(problem, bench, measured, prices)
     yield 1.0
@@ -345,7 +345,7 @@ def _raised(
 
 def _timed(
     problem: Problem,
-    bench: Workbench,
+    bench: IndexBuilder,
     measured: list[OperatingPoint],
     reference: Reference,
 ) -> Steps[Timed]:
@@ -354,7 +354,7 @@ def _timed(
     return timed
 
 
-def _deliver(bench: Workbench, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
+def _deliver(bench: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
     bench.keep_codecs(1)
     served = bench.serve(chosen.configuration)
     served.set_ef(chosen.ef_search)

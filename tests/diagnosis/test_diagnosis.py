@@ -1,0 +1,359 @@
+"""Planted illnesses: each is named first, with the share that it has by construction."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import hnswlib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tuner
+from tuner.cli.main import tune
+from tuner.diagnosis import Diagnosis, to_json, to_markdown
+from tuner.diagnosis.fix_builder import Fix, Kind
+from tuner.diagnosis.fixes import Prescription, ranked, slow_last
+from tuner.errors import InputError
+from tuner.types import Recall
+
+DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
+N, NQ, K = 4_000, 300, 10
+NEAR = 0.02
+"""Points of recall that a share may be off."""
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    rows: np.ndarray = np.load(DATA / "base.npy")[:N].astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def q() -> np.ndarray:
+    rows: np.ndarray = np.load(DATA / "queries.npy")[:NQ].astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 200) -> faiss.Index:
+    index = faiss.index_factory(x.shape[1], kind)
+    index.train(x)
+    index.add(x if rows is None else rows)
+    if "HNSW" in kind:
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch", ef)
+    return index
+
+
+def recall_of(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> float:
+    """Tie-aware recall, reckoned here from the vectors alone."""
+    near = q @ x.T
+    kth = np.sort(near, axis=1)[:, -K]
+    score = np.where(found >= 0, np.take_along_axis(near, np.maximum(found, 0), axis=1), -np.inf)
+    return float((score >= kth[:, None] - 1e-5).mean())
+
+
+def re_ranked(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The nearest K of candidates (nq, m), by exact distances."""
+    near = np.einsum("qd,qmd->qm", q, x[found])
+    return np.take_along_axis(found, np.argsort(-near, axis=1)[:, :K], axis=1)
+
+
+def first(found: Diagnosis) -> tuple[str, float]:
+    assert found.first is not None
+    return found.first.name, found.first.share
+
+
+def adds_up(found: Diagnosis) -> None:
+    total = sum(cause.share for cause in found.causes) + found.residual
+    assert total == pytest.approx(1 - found.recall.mean, abs=1e-9)
+
+
+def test_a_healthy_index_is_called_healthy(x: np.ndarray, q: np.ndarray) -> None:
+    found = tuner.diagnose(built("HNSW16", x), x, q)
+    assert found.healthy
+    assert found.first is None
+    adds_up(found)
+
+
+def test_too_small_an_ef(x: np.ndarray, q: np.ndarray) -> None:
+    index = built("HNSW16", x, ef=10)
+    now = recall_of(index.search(q, K)[1], x, q)
+    found = tuner.diagnose(index, x, q)
+    name, share = first(found)
+    assert name == "search"
+    assert share == pytest.approx(1 - now, abs=NEAR)
+    adds_up(found)
+    best = found.prescriptions[0]
+    assert (best.kind, best.works) == ("search", True)
+    assert best.effort > 10
+    assert index.hnsw.efSearch == 10  # the user's index is as it was
+
+
+@pytest.mark.parametrize("kind", ["HNSW16,SQ4", "HNSW16_PQ48x8"])
+def test_a_coarse_codec(kind: str, x: np.ndarray, q: np.ndarray) -> None:
+    index = built(kind, x)
+    scan = recall_of(faiss.downcast_index(index.storage).search(q, K)[1], x, q)
+    found = tuner.diagnose(index, x, q)
+    name, share = first(found)
+    assert name == "codec"
+    assert share == pytest.approx(1 - scan, abs=NEAR)
+    adds_up(found)
+
+
+def test_cut_dimensions(x: np.ndarray, q: np.ndarray) -> None:
+    index = built("PCA48,HNSW16", x)
+    matrix = faiss.downcast_VectorTransform(index.chain.at(0))
+    flat = faiss.IndexFlatL2(48)
+    flat.add(matrix.apply(x))
+    left = recall_of(flat.search(matrix.apply(q), K)[1], x, q)
+    name, share = first(tuner.diagnose(index, x, q))
+    assert name == "dimension cut"
+    assert share == pytest.approx(1 - left, abs=NEAR)
+
+
+def test_missing_rows_are_added(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    flat = faiss.IndexFlatIP(x.shape[1])
+    flat.add(x[:3_400])
+    left = recall_of(flat.search(q, K)[1], x, q)
+    out = tmp_path / "fixed.faiss"
+    found = tuner.diagnose(built("HNSW16", x, x[:3_400]), x, q, apply=1, out=out)
+    name, share = first(found)
+    assert name == "missing rows"
+    assert share == pytest.approx(1 - left, abs=NEAR)
+    assert found.prescriptions[0].kind == "add"
+    assert faiss.read_index(str(out)).ntotal == N
+    assert found.applied is not None
+    assert found.applied.mean >= found.prescriptions[0].recall.lower
+
+
+def test_stale_rows(x: np.ndarray, q: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    changed = rng.choice(N, 600, replace=False)
+    stale = x.copy()
+    stale[changed] = -x[changed]
+    flat = faiss.IndexFlatIP(x.shape[1])
+    flat.add(stale)
+    left = recall_of(flat.search(q, K)[1], x, q)
+    found = tuner.diagnose(built("HNSW16,SQ8", stale), x, q)
+    name, share = first(found)
+    assert name == "stale rows"
+    assert share == pytest.approx(1 - left, abs=NEAR)
+    assert found.prescriptions[0].works
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_stale(value: float, x: np.ndarray, q: np.ndarray) -> None:
+    rows = x.copy()
+    rows[::5, 3] = value
+    found = tuner.diagnose(built("Flat", x, rows), x, q)
+    assert first(found)[0] == "stale rows"
+    assert "800 of 4,000" in found.causes[0].text
+    assert first(found)[1] == pytest.approx(0.2, abs=0.05)
+
+
+def test_rows_in_another_order_get_their_ids_back(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "fixed.faiss"
+    shifted = np.roll(x, 1, axis=0)
+    found = tuner.diagnose(built("HNSW16", shifted), x, q, apply=1, out=out)
+    assert first(found)[0] == "re-ordered rows"
+    assert found.prescriptions[0].kind == "labels"
+    assert recall_of(faiss.read_index(str(out)).search(q, K)[1], x, q) > 0.95
+
+
+def test_rows_that_are_not_normalised(x: np.ndarray, q: np.ndarray) -> None:
+    longer = x.copy()
+    longer[::5] *= 3
+    flat = faiss.IndexFlatL2(x.shape[1])
+    flat.add(longer)
+    left = recall_of(flat.search(q, K)[1], x, q)
+    found = tuner.diagnose(built("HNSW16", longer), x, q, metric="cosine")
+    # what it holds is right by cosine, and wrong by the metric that the index compares with
+    assert found.recall.mean < 0.95
+    assert first(found)[0] == "not normalised"
+    assert first(found)[1] == pytest.approx(1 - left, abs=NEAR)
+
+
+def test_the_wrong_metric(x: np.ndarray, q: np.ndarray) -> None:
+    rows = x * np.random.default_rng(1).uniform(0.5, 2, N).astype(np.float32)[:, None]
+    index = faiss.IndexHNSWFlat(x.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
+    index.add(rows)
+    index.hnsw.efSearch = 200
+    flat = faiss.IndexFlatIP(x.shape[1])
+    flat.add(rows)
+    left = recall_of(flat.search(q, K)[1], x, q)
+    name, share = first(tuner.diagnose(index, rows, q, metric="cosine"))
+    assert name == "metric"
+    assert share == pytest.approx(1 - left, abs=NEAR)
+
+
+def test_nodes_out_of_reach(x: np.ndarray, q: np.ndarray) -> None:
+    index = built("HNSW16", x)
+    hnsw = index.hnsw
+    lost = np.zeros(N, dtype=bool)
+    lost[np.random.default_rng(2).choice(N, 400, replace=False)] = True
+    lost[hnsw.entry_point] = False
+    slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    offsets = faiss.vector_to_array(hnsw.offsets).astype(int)
+    for node in range(N):
+        own = slots[offsets[node] : offsets[node] + 32]
+        kept = own[(own >= 0) & ~lost[np.maximum(own, 0)]]
+        own[:] = -1
+        own[: len(kept)] = kept
+        upper = slots[offsets[node] + 32 : offsets[node + 1]]
+        upper[(upper >= 0) & lost[np.maximum(upper, 0)]] = -1
+    flat = faiss.IndexFlatIP(x.shape[1])
+    flat.add(x[~lost])
+    left = recall_of(np.flatnonzero(~lost)[flat.search(q, K)[1]], x, q)
+    name, share = first(tuner.diagnose(index, x, q))
+    assert name == "graph"
+    assert share == pytest.approx(1 - left, abs=NEAR)
+
+
+def test_too_few_candidates_are_re_ranked(x: np.ndarray, q: np.ndarray) -> None:
+    index = built("HNSW16_PQ48x8,RFlat", x)
+    faiss.downcast_index(index.base_index).hnsw.efSearch = 400
+    scan = faiss.downcast_index(faiss.downcast_index(index.base_index).storage)
+    once, often = (recall_of(re_ranked(scan.search(q, K * factor)[1], x, q), x, q) for factor in (1, 16))
+    found = tuner.diagnose(index, x, q)
+    name, share = first(found)
+    assert name == "re-ranking"
+    assert share == pytest.approx(often - once, abs=NEAR)
+    adds_up(found)
+    assert (found.prescriptions[0].kind, found.prescriptions[0].works) == ("search", True)
+    assert index.k_factor == 1  # the user's index is as it was
+
+
+def test_a_file_of_hnswlib_keeps_the_labels_of_its_user(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    index = hnswlib.Index("ip", x.shape[1])
+    index.init_index(N, M=16, ef_construction=100)
+    index.add_items(x[::-1], np.arange(N)[::-1], num_threads=1)  # its positions are not its labels
+    index.save_index(str(tmp_path / "i.bin"))
+    out = tmp_path / "fixed.faiss"
+    found = tuner.diagnose(tmp_path / "i.bin", x, q, hnswlib_space="ip", ef_search=10, apply=1, out=out)
+    assert first(found)[0] == "search"
+    assert recall_of(faiss.read_index(str(out)).search(q, K)[1], x, q) > 0.95
+
+
+def test_too_few_lists(x: np.ndarray, q: np.ndarray) -> None:
+    index = built("IVF64,Flat", x)
+    index.nprobe = 2
+    now = recall_of(index.search(q, K)[1], x, q)
+    found = tuner.diagnose(index, x, q)
+    assert first(found)[0] == "search"
+    assert first(found)[1] == pytest.approx(1 - now, abs=NEAR)
+    assert found.prescriptions[0].knob == "nprobe"
+
+
+def test_queries_unlike_the_file(x: np.ndarray, q: np.ndarray) -> None:
+    noise = np.random.default_rng(3).normal(size=(150, x.shape[1])).astype(np.float32)
+    mixed = np.concatenate([q[:150], noise / np.linalg.norm(noise, axis=1, keepdims=True)])
+    found = tuner.diagnose(built("HNSW8", x, ef=30), x, mixed)
+    assert found.drift is not None
+    assert first(found)[0] == "query drift"
+
+
+def test_rows_of_the_index_are_asked_for_without_queries(x: np.ndarray) -> None:
+    found = tuner.diagnose(built("Flat", x), x)
+    assert found.healthy
+    assert found.recall.mean == 1
+    assert any("give --queries" in note for note in found.notes)
+
+
+def offered(kind: Kind, ratio: float) -> tuple[Prescription, Fix]:
+    made = Prescription(
+        kind=kind,
+        title=kind,
+        label="HNSW16,PQ32x8",
+        knob="ef_search",
+        effort=100,
+        factor=1.0,
+        recall=Recall(mean=0.97, lower=0.96, p5=0.9, share_below_half=0.0, n_queries=500),
+        ndis_per_query=1_000.0,
+        index_bytes=1_000,
+        works=True,
+        latency_ratio=ratio,
+    )
+    return made, Fix(kind, kind, lambda: pytest.fail("not made"))
+
+
+def test_the_cheapest_comes_first_unless_each_search_pays_for_it() -> None:
+    kinds = [made.kind for made, _ in ranked([offered("encode", 2.0), offered("store", 14.0)])]
+    assert kinds == ["store", "encode"]
+    kinds = [made.kind for made, _ in slow_last([offered("store", 15.0), offered("encode", 2.0)])]
+    assert kinds == ["store", "encode"]
+    kinds = [made.kind for made, _ in slow_last([offered("store", 17.0), offered("encode", 2.0)])]
+    assert kinds == ["encode", "store"]
+
+
+def test_the_command_says_it_and_mends_it(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "q.npy", q)
+    faiss.write_index(built("HNSW16", x, ef=10), str(tmp_path / "i.faiss"))
+    arguments = ["diagnose", "--index", str(tmp_path / "i.faiss"), str(tmp_path / "x.npy")]
+    arguments += ["--queries", str(tmp_path / "q.npy")]
+    ran = CliRunner().invoke(tune, [*arguments, "--json"], standalone_mode=False)
+    assert ran.return_value == 1, ran.output
+    assert json.loads(ran.stdout)["first"]["name"] == "search"
+    out = tmp_path / "fixed.faiss"
+    ran = CliRunner().invoke(tune, [*arguments, "--apply", "1", "-o", str(out)], standalone_mode=False)
+    assert ran.return_value == 0, ran.output
+    ran = CliRunner().invoke(
+        tune,
+        [
+            "diagnose",
+            "--index",
+            str(out),
+            str(tmp_path / "x.npy"),
+            "--queries",
+            str(tmp_path / "q.npy"),
+            "--quiet",
+        ],
+        standalone_mode=False,
+    )
+    assert ran.stdout.startswith("healthy"), ran.output
+
+
+def test_the_page_and_the_json_hold_the_same(x: np.ndarray, q: np.ndarray) -> None:
+    found = tuner.diagnose(built("HNSW16,SQ4", x, ef=20), x, q)
+    page = to_markdown(found)
+    for cause in found.causes:
+        assert cause.name in page
+    assert json.loads(to_json(found))["recall"]["mean"] == found.recall.mean
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x[:, :100], "takes vectors of 384 columns, the file has 100"),
+        (lambda x: np.where(np.arange(N)[:, None] == 7, np.nan, x), "NaN"),
+    ],
+)
+def test_what_does_not_fit_is_told(
+    change: Callable[[np.ndarray], np.ndarray], said: str, x: np.ndarray
+) -> None:
+    with pytest.raises(InputError, match=said):
+        tuner.diagnose(built("Flat", x), np.ascontiguousarray(change(x)))
+
+
+def test_an_empty_index_and_a_missing_file_are_told(x: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no vectors"):
+        tuner.diagnose(faiss.IndexFlatL2(x.shape[1]), x)
+    with pytest.raises(InputError, match="no such file"):
+        tuner.diagnose(tmp_path / "none.faiss", x)
+    with pytest.raises(InputError, match="--apply needs -o"):
+        tuner.diagnose(built("Flat", x), x, apply=1)
+    (x_there := tmp_path / "there.faiss").write_bytes(b"mine")
+    with pytest.raises(InputError, match="is there already: use --force"):
+        tuner.diagnose(built("Flat", x), x, apply=1, out=x_there)
+    with pytest.raises(InputError, match="name one"):
+        tuner.diagnose(built("Flat", x), x, apply=1, out=tmp_path / "none" / "x.faiss")
+    assert x_there.read_bytes() == b"mine"

@@ -1,0 +1,159 @@
+"""What ails an engine's own index: planted in the settings, found by searching it harder."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from installed import needs
+
+from tuner.cli.main import tune
+from tuner.data.vectors import open_vectors
+from tuner.engine_jobs.diagnose import EngineFindings, diagnose_engine
+from tuner.engine_jobs.verify import VerifyOptions
+from tuner.engines import Claims, EngineConfig, Exported, find_engine
+from tuner.engines.export import write_exported
+
+DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
+N, NQ, K = 2_000, 1_000, 10
+"""So many queries that no engine whose builds differ stands near its bound."""
+CLAIMS = Claims(
+    target=0.95,
+    recall=0.96,
+    recall_lower=0.95,
+    n_queries=NQ,
+    n=N,
+    index_bytes=1,
+    data="base.npy",
+    label="HNSW16,fp32",
+    measured_in="faiss 1.15.1",
+    in_engine=False,
+    created="2026-11-24",
+    queries="others",
+)
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    rows: np.ndarray = np.load(DATA / "base.npy")[:N].astype(np.float32)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def q() -> np.ndarray:
+    rows: np.ndarray = np.load(DATA / "queries.npy")[:NQ].astype(np.float32)
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def settings(engine: str, codec: str, **other: int) -> EngineConfig:
+    needs(engine)
+    usual = EngineConfig(
+        engine=engine, codec=codec, d=384, metric="cosine", k=K, M=16, ef_construction=100, ef_search=200
+    )
+    return replace(usual, **other)  # type: ignore[arg-type]
+
+
+def found(
+    what: EngineConfig, x: np.ndarray, q: np.ndarray, tmp_path: Path, recall: float = 0.95
+) -> EngineFindings:
+    engine = find_engine(what.engine)
+    steps = diagnose_engine(
+        engine,
+        Exported(settings=what, claims=CLAIMS),
+        open_vectors(x, "base"),
+        open_vectors(q, "queries"),
+        VerifyOptions(recall=recall),
+        tmp_path,
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: EngineFindings = end.value
+            assert sum(cause.share for cause in result.causes) == pytest.approx(1 - result.recall.mean)
+            return result
+
+
+def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    told = found(settings("hnswlib", "float32"), x, q, tmp_path)
+    assert told.healthy
+    assert told.prescriptions == ()
+
+
+@pytest.mark.parametrize(
+    ("engine", "codec"), [("hnswlib", "float32"), ("usearch", "f16"), ("pgvector", "vector")]
+)
+def test_too_small_an_ef_is_turned_up(
+    engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
+) -> None:
+    told = found(settings(engine, codec, ef_search=10), x, q, tmp_path)
+    assert told.first is not None
+    assert told.first.name == "search"
+    best = told.prescriptions[0]
+    assert (best.kind, best.works) == ("search", True)
+    assert best.settings.ef_search > 10
+    assert best.recall.lower >= 0.95
+
+
+@pytest.mark.parametrize(("engine", "codec"), [("qdrant", "binary_one_bit"), ("pgvector", "bit")])
+def test_one_bit_without_re_scoring_gets_it(
+    engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
+) -> None:
+    told = found(settings(engine, codec), x, q, tmp_path)
+    assert told.first is not None
+    assert told.first.name == "re-ranking"
+    assert told.prescriptions[0].settings.oversampling > 1
+    assert told.prescriptions[0].works
+
+
+def test_a_codec_that_no_search_saves_is_named(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    told = found(settings("usearch", "i8"), x, q, tmp_path, recall=0.97)
+    assert told.first is not None
+    assert told.first.name == "codec"
+    assert (told.prescriptions[0].kind, told.prescriptions[0].works) == ("rebuild", True)
+    assert told.prescriptions[0].settings.codec == "f32"
+
+
+def test_the_command_takes_an_exported_file(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "q.npy", q)
+    config = tmp_path / "c.py"
+    exported = Exported(settings=settings("hnswlib", "float32", ef_search=10), claims=CLAIMS)
+    write_exported(find_engine("hnswlib"), exported, config)
+    words = [
+        "diagnose",
+        "--config",
+        str(config),
+        str(tmp_path / "x.npy"),
+        "--queries",
+        str(tmp_path / "q.npy"),
+    ]
+    ran = CliRunner().invoke(
+        tune, [*words, "--json", "--markdown", str(tmp_path / "page.md")], standalone_mode=False
+    )
+    assert ran.return_value == 1, ran.output
+    assert json.loads(ran.stdout)["first"]["name"] == "search"
+    assert "| search |" in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give --index FILE, or --config FILE"),
+        (["--config", "c.py", "--ef", "9"], "c.py says k, metric and ef_search"),
+        (["--index", "i.faiss", "--dsn", "postgresql://h"], "go with --config"),
+    ],
+)
+def test_what_does_not_go_together_is_told(
+    words: list[str], said: str, x: np.ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", x)
+    ran = CliRunner().invoke(tune, ["diagnose", *words, str(tmp_path / "x.npy")], standalone_mode=False)
+    assert said in f"{ran.output}{ran.exception}"

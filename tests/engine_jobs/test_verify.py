@@ -1,0 +1,237 @@
+"""``tune verify`` calls a good index good and sees every planted fault, on each engine that runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import planted
+import pytest
+from conftest import scores
+from installed import needs
+
+from tuner.data.vectors import open_vectors
+from tuner.engine_jobs import VerifyOptions, VerifyResult, verify
+from tuner.engines import Claims, EngineConfig, Exported, find_engine, read_exported, write_exported
+from tuner.engines.registry import OURS
+from tuner.errors import InputError
+from tuner.runtime.steps import result_of
+from tuner.types import FloatArray
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
+N, NQ, D, K = 2_500, 300, 48, 10
+CAUGHT_BY = {
+    "ef ignored": "index used",
+    "exact search": "index used",
+    "never built": "",
+    "codec not applied": "",
+    "metric swapped": "",
+}
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((60, D))
+
+    def drawn(n: int) -> FloatArray:
+        x = centres[rng.integers(60, size=n)] + 0.9 * rng.standard_normal((n, D))
+        return np.asarray(x * rng.uniform(0.3, 3.0, (n, 1)), dtype=np.float32)
+
+    x, queries = drawn(N), drawn(NQ)
+    assert scores("cosine", x, queries).shape == (NQ, N)
+    return x, queries
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Plant a fault in an engine: a distribution on the path of this process and of its children."""
+    planted.install(tmp_path / "site")
+    path = [str(tmp_path / "site"), str(HERE), str(ROOT)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    for each in path:
+        monkeypatch.syspath_prepend(each)
+
+    def plant(engine: str, fault: str) -> None:
+        monkeypatch.setenv(planted.REAL, engine)
+        monkeypatch.setenv(planted.FAULT, fault)
+        importlib.reload(sys.modules["planted"])
+
+    return plant
+
+
+def exported(
+    engine: str, codec: str, *, index_bytes: int = 1, in_engine: bool = False, over: int = 1
+) -> Exported:
+    settings = EngineConfig(
+        engine=engine,
+        codec=codec,
+        d=D,
+        metric="cosine",
+        k=K,
+        M=8,
+        ef_construction=60,
+        ef_search=120,
+        oversampling=over,
+    )
+    claims = Claims(
+        target=0.8,
+        recall=0.9,
+        recall_lower=0.88,
+        n_queries=NQ,
+        n=N,
+        index_bytes=index_bytes,
+        data="base.npy",
+        label="HNSW8,fp32",
+        measured_in="faiss 1.15.1",
+        in_engine=in_engine,
+        created="2026-11-23",
+        queries="others",
+    )
+    return Exported(settings=settings, claims=claims)
+
+
+def verified(
+    what: Exported, world: tuple[FloatArray, FloatArray], work: Path, **options: Any
+) -> VerifyResult:
+    work.mkdir(parents=True)
+    base, queries = (open_vectors(x, "base") for x in world)
+    engine = find_engine(what.settings.engine)
+    return result_of(verify(engine, what, base, queries, VerifyOptions(**options), work))
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_good_index_is_verified_and_nothing_is_left(
+    name: str, world: tuple[FloatArray, FloatArray], tmp_path: Path
+) -> None:
+    needs(name)
+    codec = find_engine(name).capabilities.codecs[0].name
+    found = verified(exported(name, codec), world, tmp_path / "work")
+    assert found.verdict == "verified", found.lines
+    assert found.recall is not None
+    assert found.recall.mean > 0.95
+    assert [line.name for line in found.lines] == ["applied", "index used", "recall", "memory", "latency"]
+
+
+def planted_faults() -> list[tuple[str, str]]:
+    """Engine and fault: a library cannot leave its index out, so its stands for exact search."""
+    missing = {
+        name: "exact search" if find_engine(name).capabilities.runs == "library" else "never built"
+        for name in RUNNABLE
+    }
+    faults = "ef ignored", "codec not applied", "metric swapped"
+    return [(name, fault) for name in RUNNABLE for fault in (*faults, missing[name])]
+
+
+@pytest.mark.parametrize(("name", "fault"), planted_faults())
+def test_a_planted_fault_is_seen(
+    name: str, fault: str, world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
+) -> None:
+    needs(name)
+    can = find_engine(name).capabilities
+    codec, over = can.codecs[0].name, 1
+    if fault == "codec not applied":
+        fitting = [each for each in can.codecs[1:] if each.least_d <= D and D % each.multiple_of == 0]
+        if not fitting:
+            assert len(can.codecs) == 1
+            return
+        codec = min(fitting, key=lambda each: abs(each.bits - 8)).name
+    plugin(name, fault)
+    found = verified(exported("planted", codec, over=over), world, tmp_path / "work")
+    assert found.verdict != "verified", found.lines
+    if expected := CAUGHT_BY[fault]:
+        assert expected in [line.name for line in found.lines if line.status == "fail"]
+
+
+def test_without_a_fault_the_planted_engine_is_verified(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
+) -> None:
+    plugin("hnswlib", "none")
+    assert verified(exported("planted", "float32"), world, tmp_path / "work").verdict == "verified"
+
+
+def test_an_engine_that_dies_half_way_keeps_what_was_seen(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
+) -> None:
+    plugin("hnswlib", "dies")
+    found = verified(exported("planted", "float32"), world, tmp_path / "work")
+    assert found.verdict == "died"
+    assert found.recall is None
+    assert "died during build: exit status 7" in found.headline
+
+
+def test_other_bytes_than_the_engine_took_before_are_another_index(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path
+) -> None:
+    size = verified(exported("hnswlib", "float32"), world, tmp_path / "a").index_bytes
+    assert size is not None
+    same = exported("hnswlib", "float32", index_bytes=size, in_engine=True)
+    assert verified(same, world, tmp_path / "b").verdict == "verified"
+    other = exported("hnswlib", "float32", index_bytes=2 * size, in_engine=True)
+    failed = [line.name for line in verified(other, world, tmp_path / "c").lines if line.status == "fail"]
+    assert failed == ["memory"]
+
+
+def test_a_target_that_is_missed_is_an_honest_no(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path
+) -> None:
+    starved = exported("hnswlib", "float32")
+    starved = replace(starved, settings=replace(starved.settings, ef_search=10))
+    found = verified(starved, world, tmp_path / "work", recall=0.99)
+    assert found.verdict == "not_verified"
+    assert found.headline.startswith("not verified in hnswlib 0.8")
+
+
+def test_an_entry_point_that_names_nothing_is_one_sentence(plugin: Any) -> None:
+    plugin("hnswlib", "none")
+    with pytest.raises(InputError, match="'broken': its entry point planted:NOTHING cannot be loaded"):
+        find_engine("broken")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_edited_file_is_refused_with_its_line(name: str, tmp_path: Path) -> None:
+    engine = find_engine(name)
+    can = engine.capabilities
+    codec = next(each for each in can.codecs if "cosine" in each.metrics)
+    what = exported(name, codec.name)
+    d = max(256, codec.least_d)
+    settings = replace(
+        what.settings,
+        d=d,
+        M=max(8, can.M[0]),
+        ef_construction=max(100, can.ef_construction[0]),
+        ef_search=max(120, can.ef_search[0]),
+        metric="cosine",
+    )
+    if can.M[1] < settings.M:
+        settings = replace(settings, M=can.M[1])
+    path = tmp_path / "config"
+    write_exported(engine, replace(what, settings=settings), path)
+    assert read_exported(path)[1].settings == settings
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    number, value = max(
+        (i, value)
+        for value in map(str, (settings.ef_search, settings.d, settings.M))
+        for i, line in enumerate(lines)
+        if value in line
+    )
+    lines[number] = lines[number].replace(value, "77")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match=f"line {number + 1}: "):
+        read_exported(path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for text in ("{}", "[1]", "SELECT 1;", '{"tune": {"settings": 3}}', "", "{" * 5000):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match="holds no settings of tune export"):
+            read_exported(path)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from installed import needs
+
+from tuner.engines import (
+    Claims,
+    Deployment,
+    EngineConfig,
+    EngineProcess,
+    Exported,
+    problems,
+    read_exported,
+    write_exported,
+)
+from tuner.engines.adapters.lucene import CAPABILITIES, ENGINE, body
+from tuner.errors import InputError
+
+SETTINGS = EngineConfig(
+    engine="lucene", codec="PACKED_NIBBLE", d=32, metric="ip", k=10, M=12, ef_construction=70, ef_search=90,
+    oversampling=4,
+)  # fmt: skip
+
+
+def rows(n: int) -> np.ndarray:
+    return np.random.default_rng(3).standard_normal((n, 32), dtype=np.float32)
+
+
+def test_the_class_says_every_number() -> None:
+    text = body(SETTINGS)
+    assert "new Lucene104HnswScalarQuantizedVectorsFormat(ScalarEncoding.PACKED_NIBBLE, 12, 70);" in text
+    assert "VectorSimilarityFunction.MAXIMUM_INNER_PRODUCT" in text
+    assert "new KnnFloatVectorQuery(FIELD, query, 90);" in text
+    assert "new RescoreTopNQuery(nearest, DoubleValuesSource.SCORES, 40);" in text
+    assert "createFullPrecisionRescorerQuery(best, query, FIELD, 10);" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_what_is_not_used_is_not_imported() -> None:
+    for settings in (
+        SETTINGS,
+        replace(SETTINGS, ef_search=40),
+        replace(SETTINGS, oversampling=1),
+        replace(SETTINGS, codec="FLOAT32", oversampling=1),
+    ):
+        text = body(settings)
+        imported = set(re.findall(r"^import .*?(\w+);$", text, re.MULTILINE))
+        code = re.sub("//.*|import .*", "", text)
+        assert set(re.findall(r"\b[A-Z][A-Za-z0-9]+[a-z]\b", code)) == {
+            *imported,
+            "Override",
+            "String",
+            "TunedIndex",
+        }
+
+
+def test_all_that_the_graph_finds_is_rescored_without_a_cut() -> None:
+    text = body(replace(SETTINGS, ef_search=40))
+    assert "SCORES" not in text
+    assert "createFullPrecisionRescorerQuery(nearest, query, FIELD, 10);" in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"M": -5},
+        {"M": 513},
+        {"ef_construction": 3_201},
+        {"d": 1_025},
+        {"ef_search": 39},
+        {"codec": "FLOAT32"},
+    ],
+)
+def test_out_of_range_is_said(wrong: dict[str, object]) -> None:
+    assert problems(ENGINE, SETTINGS) == []
+    assert len(problems(ENGINE, replace(SETTINGS, **wrong))) == 1  # type: ignore[arg-type]
+
+
+def test_no_product_is_named() -> None:
+    said = repr(CAPABILITIES) + body(SETTINGS)
+    assert not re.search("elastic|opensearch|solr|mongo", said, re.IGNORECASE)
+
+
+def test_a_java_file_is_read_back(tmp_path: Path) -> None:
+    claims = Claims(
+        target=0.9,
+        recall=0.95,
+        recall_lower=0.94,
+        n_queries=100,
+        n=1_000,
+        index_bytes=10_000,
+        data="x.npy",
+        queries="q.npy",
+        label="SQ4",
+        measured_in="faiss",
+        in_engine=False,
+        created="now",
+    )
+    path = tmp_path / "TunedIndex.java"
+    write_exported(ENGINE, Exported(settings=SETTINGS, claims=claims), path)
+    assert path.read_text().startswith("// Apache Lucene: PACKED_NIBBLE, M=12")
+    assert read_exported(path)[1].settings == SETTINGS
+    path.write_text(path.read_text().replace("query, 90)", "query, 900)"))
+    with pytest.raises(InputError, match="stands where its settings say"):
+        read_exported(path)
+
+
+@pytest.mark.parametrize("codec", [codec.name for codec in CAPABILITIES.codecs])
+def test_the_index_itself_says_what_it_is(codec: str, tmp_path: Path) -> None:
+    needs("lucene")
+    settings = replace(SETTINGS, codec=codec, oversampling=1)
+    with EngineProcess(settings, Deployment(folder=tmp_path, n=2_000)) as index:
+        index._ask("add", 0, rows(2_000))
+        index._ask("build")
+        said = index.applied()
+        assert (said.codec, said.M, said.ef_construction, said.metric) == (codec, 12, 70, "ip")
+        assert (said.n_indexed, said.ef_search, said.index_used) == (2_000, 90, True)
+        # 1,000 x ln(2,000) is more than 2,000: Lucene scans
+        index.set_search(1_000, 1)
+        assert index.applied().index_used is False
+    assert not (tmp_path / "tune_items").exists()
+
+
+def test_rows_in_blocks_keep_their_ids(tmp_path: Path) -> None:
+    needs("lucene")
+    x = rows(1_500)
+    with EngineProcess(
+        replace(SETTINGS, metric="l2"), Deployment(folder=tmp_path, n=len(x), threads=2)
+    ) as index:
+        for first in range(0, len(x), 500):
+            index._ask("add", first, x[first : first + 500])
+        index._ask("build")
+        assert index.search(x[::100], 1).ids[:, 0].tolist() == list(range(0, len(x), 100))

@@ -1,0 +1,145 @@
+"""Exported files, letter by letter, and what is refused before a vendor's model sees it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuner.engines import Claims, EngineConfig, Exported, find_engine, problems
+from tuner.engines.export import render, suffix
+from tuner.engines.registry import OURS
+from tuner.errors import InputError
+
+tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "engines"
+PERMISSIVE = tuple(
+    name for name in OURS if find_engine(name).open is not None and not find_engine(name).capabilities.licence
+)
+
+
+def settings(name: str) -> EngineConfig:
+    """The codec nearest to one byte a dimension, and re-scoring where there is some."""
+    can = find_engine(name).capabilities
+    fitting = [each for each in can.codecs if "cosine" in each.metrics and 256 % each.multiple_of == 0]
+    codec = min(fitting, key=lambda each: (not each.oversampling, abs(each.bits - 8)))
+    over = min(4, can.oversampling[1]) if codec.oversampling else 1
+    return EngineConfig(
+        engine=name,
+        codec=codec.name,
+        d=256,
+        metric="cosine",
+        k=10,
+        M=min(max(16, can.M[0]), can.M[1]),
+        ef_construction=max(100, can.ef_construction[0]),
+        ef_search=max(120, can.ef_search[0]),
+        oversampling=over,
+    )
+
+
+def claims(*, in_engine: bool) -> Claims:
+    return Claims(
+        target=0.95,
+        recall=0.9632,
+        recall_lower=0.9571,
+        n_queries=750,
+        n=50_000,
+        index_bytes=23_456_789,
+        data="base.npy",
+        label="HNSW16,SQ8",
+        measured_in="faiss 1.15.1",
+        in_engine=in_engine,
+        created="2026-11-23T12:00:00+00:00",
+        queries="0123456789abcdef",
+        tuner="0.0",
+    )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_exported_file_is_the_golden_one(name: str) -> None:
+    engine = find_engine(name)
+    text = render(engine, Exported(settings=settings(name), claims=claims(in_engine=False)))
+    path = GOLDEN / f"{name}{suffix(engine)}.txt"  # a .py would be a module to mypy
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_every_golden_file_belongs_to_an_engine() -> None:
+    assert sorted(path.name.split(".")[0] for path in GOLDEN.iterdir()) == sorted(OURS)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_was_not_verified_says_so_in_the_file(name: str) -> None:
+    engine = find_engine(name)
+    text = render(engine, Exported(settings=settings(name), claims=claims(in_engine=False)))
+    unseen = "NOT verified on a running server" if engine.open is None else "NOT verified in "
+    assert unseen in text
+    assert unseen not in render(engine, Exported(settings=settings(name), claims=claims(in_engine=True)))
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    ("field", "value"), [("M", -5), ("ef_construction", 0), ("ef_search", 0), ("oversampling", 0), ("d", 0)]
+)
+def test_a_number_out_of_range_is_refused_by_name(name: str, field: str, value: int) -> None:
+    changed: dict[str, Any] = {field: value}
+    wrong = replace(settings(name), **changed)
+    assert any(
+        sentence.startswith(f"{field} is {value}, and it takes")
+        for sentence in problems(find_engine(name), wrong)
+    )
+    with pytest.raises(InputError, match=f"{field} is {value}"):
+        render(find_engine(name), Exported(settings=wrong, claims=claims(in_engine=False)))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_codec_that_is_not_there_is_refused(name: str) -> None:
+    wrong = replace(settings(name), codec="rq3")
+    assert problems(find_engine(name), wrong)[0].startswith("it has no codec 'rq3': it has ")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_capabilities_are_whole(name: str) -> None:
+    engine = find_engine(name)
+    can = engine.capabilities
+    usual = EngineConfig(
+        engine=name,
+        codec=can.defaults.codec,
+        d=384,
+        metric=can.metrics[0],
+        k=10,
+        M=can.defaults.M,
+        ef_construction=can.defaults.ef_construction,
+        ef_search=max(10, can.defaults.ef_search),
+        oversampling=can.defaults.oversampling,
+    )
+    assert problems(engine, usual) == []
+    assert can.name == name
+    assert can.tested
+    assert can.bytes_are
+    assert can.codecs[0].bits == 32
+    assert len({codec.name for codec in can.codecs}) == len(can.codecs)
+
+
+def extras() -> dict[str, list[str]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found: dict[str, list[str]] = project["optional-dependencies"]
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name not in ("faiss", "hnswlib")])
+def test_an_extra_of_the_engines_name_brings_what_it_says(name: str) -> None:
+    assert set(extras().get(name, [])) == set(find_engine(name).capabilities.packages)
+
+
+def test_the_extra_engines_brings_those_with_open_licences() -> None:
+    found = extras()["engines"][0]
+    brought = set(found.removeprefix("vector-index-tuner[").removesuffix("]").split(","))
+    assert brought == {name for name in PERMISSIVE if name not in ("faiss", "hnswlib")}
+    assert "redis" not in brought

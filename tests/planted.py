@@ -1,0 +1,92 @@
+"""A real engine with a fault planted in it, found through an entry point as a user's own engine is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.engines import Deployment, Engine, EngineConfig, ReportedConfig, Running, find_engine
+from tuner.types import FloatArray, Metric
+
+REAL, FAULT = "PLANTED_REAL", "PLANTED_FAULT"
+FAULTS = ("none", "ef ignored", "exact search", "never built", "codec not applied", "metric swapped", "dies")
+
+
+def real() -> Engine:
+    return find_engine(os.environ.get(REAL, "hnswlib"))
+
+
+class Planted:
+    """The real index, but for what the fault says."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        self.fault = os.environ[FAULT]
+        engine, can = real(), real().capabilities
+        asked = replace(settings, engine=engine.name)
+        if self.fault == "codec not applied":
+            asked = replace(asked, codec=can.codecs[0].name, oversampling=1)
+        if self.fault == "metric swapped":
+            others: list[Metric] = [each for each in can.metrics if each != settings.metric]
+            asked = replace(asked, metric=others[-1])
+        assert engine.open is not None
+        self.running: Running = engine.open(asked, place)
+        self.settings = asked
+        self.rows: list[FloatArray] = []
+
+    def add(self, first: int, x: FloatArray) -> None:
+        self.rows.append(np.array(x))
+        self.running.add(first, x)
+
+    def build(self) -> None:
+        if self.fault == "dies":
+            os._exit(7)
+        if self.fault != "never built":
+            self.running.build()
+        if self.fault == "ef ignored":
+            self.running.set_search(400, self.settings.oversampling)
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        if self.fault not in ("ef ignored", "never built"):
+            self.running.set_search(ef_search, min(oversampling, max(1, self.settings.oversampling)))
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        if self.fault == "exact search":
+            x = np.concatenate(self.rows).astype(np.float64)
+            x /= np.linalg.norm(x, axis=1, keepdims=True)
+            return [int(row) for row in np.argsort(-(x @ query))[:k]]
+        return self.running.search(query, k)
+
+    def applied(self) -> ReportedConfig:
+        return self.running.applied()
+
+    def index_bytes(self) -> int:
+        return self.running.index_bytes()
+
+    def close(self) -> None:
+        self.running.close()
+
+
+def open_planted(settings: EngineConfig, place: Deployment) -> Running:
+    return Planted(settings, place)
+
+
+ENGINE: Any = Engine(
+    capabilities=replace(real().capabilities, name="planted", title="the planted engine"),
+    body=lambda settings: real().body(replace(settings, engine=real().name)),
+    open=open_planted,
+)
+
+
+def install(folder: Path) -> None:
+    """Write what pip would: a distribution whose entry point names this module."""
+    info = folder / "planted-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(
+        "[vector_index_tuner.engines]\nplanted = planted:ENGINE\nbroken = planted:NOTHING\n", encoding="utf-8"
+    )

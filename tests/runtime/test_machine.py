@@ -1,0 +1,144 @@
+"""Threads, huge pages and what a report says of the machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pytest
+from threadpoolctl import ThreadpoolController
+
+from tuner.runtime import machine
+from tuner.runtime.machine import (
+    available_cores,
+    describe_machine,
+    describe_versions,
+    place_arrays_like_an_index,
+)
+
+ON_LINUX = pytest.mark.skipif(platform.system() != "Linux", reason="prctl is Linux's own")
+# in a process of its own: what is switched off stays off
+PLACE = """
+import ctypes, pathlib, sys
+from tuner.runtime.machine import place_arrays_like_an_index
+
+said = sys.argv[1]
+
+def read_text(path, encoding=None):
+    assert str(path) == "/sys/kernel/mm/transparent_hugepage/enabled"
+    if not said:
+        raise FileNotFoundError(2, "No such file or directory")
+    return said
+
+state = ctypes.CDLL(None).prctl
+state(41, 0, 0, 0, 0)  # a parent that switched them off leaves them off
+before = state(42, 0, 0, 0, 0)
+pathlib.Path.read_text = read_text
+place_arrays_like_an_index()
+sys.stdout.write(f"{before} {state(42, 0, 0, 0, 0)}")
+"""
+
+
+@ON_LINUX
+@pytest.mark.parametrize(
+    ("mode", "disabled"),
+    [
+        ("always [madvise] never\n", 1),
+        ("[always] madvise never\n", 0),
+        ("always madvise [never]\n", 0),
+        ("", 0),  # no such file
+    ],
+)
+def test_huge_pages_are_switched_off_where_only_numpy_gets_them(mode: str, disabled: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PLACE, mode], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, f"0 {disabled}"), done.stderr
+
+
+def test_on_other_systems_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> str:
+        raise AssertionError("a file of Linux")
+
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    monkeypatch.setattr("ctypes.CDLL", forbidden)
+    place_arrays_like_an_index()
+
+
+# ---------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3])
+def test_faiss_gets_the_threads_and_the_blas_of_numpy_one(threads: Callable[[int], None], asked: int) -> None:
+    every = ThreadpoolController()
+    # faiss's own follows OpenMP, numpy's has threads of its own
+    numpys = [library["filepath"] for library in every.info() if "numpy" in library["filepath"]]
+    if not numpys:
+        pytest.skip("numpy has no BLAS with threads that can be counted")
+    blas = every.select(filepath=numpys)
+    blas.limit(limits=2)
+    threads(asked)
+    assert faiss.omp_get_max_threads() == asked
+    assert {library["num_threads"] for library in blas.info()} == {1}
+
+
+def test_no_threads_means_every_core(threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_cores", lambda: 5)
+    threads(0)
+    assert faiss.omp_get_max_threads() == 5
+
+
+def test_cores_are_those_that_this_process_may_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4, 6}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert available_cores() == 12
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
+# ---------------------------------------------------------------- descriptions
+
+
+def test_the_description_names_neither_host_nor_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = platform.uname()
+    named = real._replace(node="planted-host")
+    monkeypatch.setattr(platform, "uname", lambda: named)
+    for variable in ("USER", "LOGNAME", "USERNAME", "HOME", "HOSTNAME"):
+        monkeypatch.setenv(variable, f"planted-{variable.lower()}")
+    assert platform.node() == "planted-host"
+    found = describe_machine()
+    assert set(found) == {"processor", "cores", "memory_bytes", "system", "faiss_options"}
+    assert "planted" not in repr(found)
+    assert found["system"] == f"{real.system} {real.machine}"
+    assert found["cores"] == available_cores()
+    assert found["memory_bytes"] > 0
+    assert found["processor"].strip()
+
+
+def test_the_processor_is_read_from_the_kernel_or_asked_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> str:
+        raise FileNotFoundError
+
+    lines = "processor\t: 0\nmodel name\t: Planted: 9000 @ 3 GHz\nmodel name\t: another\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: lines)
+    assert describe_machine()["processor"] == "Planted: 9000 @ 3 GHz"
+    monkeypatch.setattr(platform, "processor", lambda: "arm64")
+    for read_text in (lambda *_, **__: "processor\t: 0\n", missing):
+        monkeypatch.setattr(Path, "read_text", read_text)
+        assert describe_machine()["processor"] == "arm64"
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert describe_machine()["processor"] == "unknown"
+
+
+def test_versions_are_those_of_what_figures_depend_on() -> None:
+    found = describe_versions()
+    assert set(found) == {"tuner", "python", "faiss", "numpy", "hnswlib", "scipy"}
+    assert found["faiss"] == faiss.__version__
+    assert found["python"] == platform.python_version()

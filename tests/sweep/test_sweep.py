@@ -1,0 +1,428 @@
+"""The whole sweep on planted data: the answer, its honesty, and what happens when it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+import tuner
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError, ResourceError
+from tuner.report import result_from_json
+from tuner.sweep import plan, sweep
+from tuner.sweep.answer import answer_of
+from tuner.sweep.finalists import choose_finalists
+from tuner.sweep.run import finish
+from tuner.types import Event, Finished, Options, Result, Space, StageFinished
+
+SPACE = Space(
+    name="small",
+    M=(6, 12),
+    codecs=("fp32", "SQ8", "SQ4"),
+    cuts=(1.0,),
+    cut_kinds=("pca",),
+    rerank_stores=("SQ8",),
+    rerank_factors=(1, 2),
+    ef_search_max=1024,
+)
+YAML = """name: small
+M: [6, 12]
+codecs: [fp32, SQ8, SQ4]
+cuts: [1.0]
+cut_kinds: [pca]
+rerank_stores: [SQ8]
+rerank_factors: [1, 2]
+ef_search_max: 1024
+"""
+
+
+def planted(n: int, nq: int, d: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((40, d))
+    rows = centres[rng.integers(40, size=n + nq)] + 0.6 * rng.standard_normal((n + nq, d))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return rows[:n], rows[n:]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray, Path]:
+    folder = tmp_path_factory.mktemp("planted")
+    base, queries = planted(4000, 600)
+    np.save(folder / "base.npy", base)
+    np.save(folder / "queries.npy", queries)
+    (folder / "small.yaml").write_text(YAML)
+    return base, queries, folder
+
+
+@pytest.fixture(scope="module")
+def result(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Result, Path]:
+    out = tmp_path_factory.mktemp("out")
+    base, queries, _ = data
+    return tuner.tune(base, recall=0.9, queries=queries, space=SPACE, out=out, prefer="smallest"), out
+
+
+def events_of(base: np.ndarray, queries: np.ndarray | None, options: Options, out: Path) -> list[Event]:
+    given = None if queries is None else open_vectors(queries, "queries")
+    return list(sweep(open_vectors(base, "base"), given, options, out, out / "work"))
+
+
+def brute_force(base: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    return np.argsort(-(queries @ base.T), axis=1)[:, :k]
+
+
+def test_the_answer_holds_on_the_held_out_half(result: tuple[Result, Path]) -> None:
+    found, _ = result
+    assert found.status == "reached"
+    answer = found.recommendation
+    assert answer is not None
+    assert answer.recall_lower >= 0.9
+    point = found.points[found.named["smallest"]]
+    assert point.validated is not None
+    assert (point.validated.mean, point.validated.lower) == (answer.recall, answer.recall_lower)
+
+
+def test_the_delivered_index_gives_the_measured_recall_and_bytes(
+    data: tuple[np.ndarray, np.ndarray, Path], result: tuple[Result, Path]
+) -> None:
+    base, queries, _ = data
+    found, out = result
+    answer = found.recommendation
+    assert answer is not None
+    assert (out / "index.faiss").stat().st_size == answer.memory_bytes
+    index = faiss.read_index(str(out / "index.faiss"))
+    _, ids = index.search(queries * 3.0, 10)  # cosine: the length of a query does not matter
+    truth = brute_force(base, queries, 10)
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)])
+    point = found.points[found.named["smallest"]]
+    assert point.validated is not None
+    halves = (
+        point.recall.mean * point.recall.n_queries + point.validated.mean * point.validated.n_queries
+    ) / len(queries)
+    assert recall == pytest.approx(halves, abs=1e-3)
+
+
+def test_a_prediction_is_within_a_point_of_what_is_measured(result: tuple[Result, Path]) -> None:
+    found, _ = result
+    assert found.prediction_error is not None
+    assert found.prediction_error <= 0.01
+
+
+def test_the_same_seed_gives_the_same_recommendation(
+    data: tuple[np.ndarray, np.ndarray, Path], result: tuple[Result, Path]
+) -> None:
+    base, queries, _ = data
+    again = tuner.tune(base, recall=0.9, queries=queries, space=SPACE, prefer="smallest")
+    first, second = result[0].recommendation, again.recommendation
+    assert first is not None
+    assert second is not None
+    timeless: dict[str, Any] = {
+        "latency_mean_s": 0.0,
+        "latency_p50_s": 0.0,
+        "latency_p95_s": 0.0,
+        "latency_p99_s": 0.0,
+        "sentence": "",
+    }
+    assert replace(first, **timeless) == replace(second, **timeless)
+
+
+def test_held_out_rows_are_not_in_the_index_and_ids_are_rows_of_the_file(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, _, _ = data
+    found = tuner.tune(base, recall=0.8, space=SPACE, out=tmp_path)
+    held_out = set(found.queries.held_out_rows)
+    assert len(held_out) == found.queries.n_tune + found.queries.n_validate > 0
+    index = faiss.read_index(str(tmp_path / "index.faiss"))
+    assert index.ntotal == len(base) - len(held_out)
+    kept = np.array(sorted(set(range(len(base))) - held_out))[:200]
+    _, ids = index.search(base[kept], 10)
+    assert not held_out & set(ids.ravel().tolist())
+    itself = (ids == kept[:, None]).any(axis=1).mean()
+    assert itself > 0.9
+
+
+def test_a_target_that_nothing_reaches_is_an_honest_no(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    events = events_of(base, queries, Options(recall=1.0, space=SPACE), tmp_path)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.result.status == "not_reached"
+    assert last.result.recommendation is None
+    assert last.result.points
+    assert last.result.advice
+    assert not (tmp_path / "index.faiss").exists()
+
+
+def test_a_memory_limit_below_everything_names_what_it_would_take(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    events = events_of(base, queries, Options(recall=0.9, space=SPACE, max_memory_per_vector=40), tmp_path)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.result.status == "not_reached"
+    assert any("memory limit" in line for line in last.result.advice)
+
+
+def test_a_memory_limit_is_kept(data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path) -> None:
+    base, queries, _ = data
+    found = tuner.tune(
+        base, recall=0.9, queries=queries, space=SPACE, max_memory_per_vector=95.0, prefer="fastest"
+    )
+    answer = found.recommendation
+    assert answer is not None
+    assert answer.memory_bytes <= 95 * len(base)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip"])
+@pytest.mark.parametrize("given", [True, False])
+def test_few_vectors_are_searched_exactly(metric: str, given: bool, tmp_path: Path) -> None:
+    base, queries = planted(800, 100)
+    found = tuner.tune(base, recall=0.9, queries=queries if given else None, metric=metric, out=tmp_path)
+    assert found.status == "exact"
+    index = faiss.read_index(str(tmp_path / "index.faiss"))
+    _, ids = index.search(2 * queries, 10)
+    kept = np.delete(np.arange(len(base)), found.queries.held_out_rows)
+    truth = kept[brute_force(base[kept], queries, 10)]
+    assert (np.sort(ids) == np.sort(truth)).mean() > 0.999
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_other_metrics_reach_the_truth_of_that_metric(metric: str, tmp_path: Path) -> None:
+    base, queries = planted(3000, 300, seed=3)
+    base = base * np.random.default_rng(1).uniform(0.8, 1.2, (len(base), 1)).astype(np.float32)
+    found = tuner.tune(base, recall=0.9, queries=queries, space=SPACE, metric=metric, out=tmp_path)
+    assert found.status == "reached"
+    index = faiss.read_index(str(tmp_path / "index.faiss"))
+    _, ids = index.search(queries, 10)
+    if metric == "ip":
+        truth = brute_force(base, queries, 10)
+    else:
+        truth = np.argsort(((queries[:, None] - base[None]) ** 2).sum(-1), axis=1)[:, :10]
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)])
+    assert recall >= 0.9
+
+
+def test_a_store_on_disk_lies_beside_the_index(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    space = replace(SPACE, codecs=("SQ4",), rerank_stores=("fp16",))
+    found = tuner.tune(base, recall=0.93, queries=queries, space=space, rerank_store="disk", out=tmp_path)
+    answer = found.recommendation
+    assert answer is not None
+    assert (answer.rerank, answer.rerank_at) == ("fp16", "disk")
+    assert (tmp_path / "index.faiss").stat().st_size == answer.memory_bytes
+    store = faiss.read_index(str(tmp_path / "rerank.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.IndexRefine(faiss.read_index(str(tmp_path / "index.faiss")), store)
+    index.k_factor = answer.rerank_factor
+    _, ids = index.search(queries, 10)
+    truth = brute_force(base, queries, 10)
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)]) >= 0.93
+
+
+def test_the_oracle_builds_natively_and_agrees(
+    data: tuple[np.ndarray, np.ndarray, Path], result: tuple[Result, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    oracle = tuner.tune(
+        base, recall=0.9, queries=queries, space=SPACE, exhaustive=True, prefer="smallest", out=tmp_path
+    )
+    assert oracle.status == "reached"
+    assert oracle.cost.n_graph_builds > len(SPACE.M)
+    ours, native = result[0].recommendation, oracle.recommendation
+    assert ours is not None
+    assert native is not None
+    # memory x distance computations: what is the same on every machine
+    assert ours.memory_bytes * ours.ndis_per_query <= 1.05 * native.memory_bytes * native.ndis_per_query
+
+
+def test_validation_can_fail_a_point_that_the_tune_half_passed(result: tuple[Result, Path]) -> None:
+    found, _ = result
+    good = found.points[found.named["smallest"]]
+    fault = replace(good, reaches_target=False)
+    assert choose_finalists([good], float("inf")) == [good]
+    assert choose_finalists([fault], float("inf")) == []
+    assert not answer_of([fault], (fault,), float("inf"), 0.0).found
+
+
+def test_the_plan_says_what_it_needs_and_too_little_is_refused(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    options = Options(recall=0.9, space=SPACE)
+    needed = plan(open_vectors(base, "base"), open_vectors(queries, "queries"), options, tmp_path)
+    assert needed.n_configurations == 2 * 3 * 2
+    with pytest.raises(ResourceError, match="time budget"):
+        events_of(base, queries, replace(options, time_budget_s=0.5), tmp_path)
+
+
+def test_a_journal_of_other_data_is_refused(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    options = Options(recall=0.9, space=SPACE)
+    steps = sweep(
+        open_vectors(base, "base"), open_vectors(queries, "queries"), options, tmp_path, tmp_path / "work"
+    )
+    for event in steps:
+        if isinstance(event, StageFinished):
+            break
+    steps.close()
+    other = sweep(
+        open_vectors(base[:-1], "base"),
+        open_vectors(queries, "queries"),
+        options,
+        tmp_path,
+        tmp_path / "work",
+        resume=True,
+    )
+    with pytest.raises(InputError, match="different data"):
+        list(other)
+
+
+def command(folder: Path, out: Path, *more: str) -> list[str]:
+    program = "from tuner.cli.main import main; main()"
+    return [
+        *(
+            sys.executable,
+            "-c",
+            program,
+            "--recall",
+            "0.9",
+            "--prefer",
+            "smallest",
+            "--space",
+            str(folder / "small.yaml"),
+        ),
+        *("--queries", str(folder / "queries.npy"), "--out", str(out), *more, str(folder / "base.npy")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "later_s"),
+    [
+        *((f"{stage}.stage", 0.0) for stage in ("prepare", "graph", "ceilings", "frontier-*", "timing")),
+        ("links.shuffled.partial", 0.0),  # in the middle of the graph
+        ("curves.stage", 0.2),  # in the middle of the ceilings
+        ("reference.stage", 0.05),  # in the middle of the front
+    ],
+)
+def test_a_run_killed_at_any_stage_resumes_to_the_same_answer(
+    file: str,
+    later_s: float,
+    data: tuple[np.ndarray, np.ndarray, Path],
+    result: tuple[Result, Path],
+    tmp_path: Path,
+) -> None:
+    folder = data[2]
+    out = tmp_path / "out"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    running = subprocess.Popen(
+        command(folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    while running.poll() is None and not list((out / "work").glob(file)):
+        time.sleep(0.002)
+    time.sleep(later_s)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "work").glob("*.stage")}
+    assert before, "the run ended before it could be killed"
+    done = subprocess.run(
+        [*command(folder, out), "--resume", "--work", str(out / "work")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("done by the earlier run") == len(before)
+    found = result_from_json((out / "report.json").read_bytes())
+    first = result[0].recommendation
+    assert found.recommendation is not None
+    assert first is not None
+    assert (found.recommendation.label, found.recommendation.ef_search) == (first.label, first.ef_search)
+    assert found.recommendation.recall == pytest.approx(first.recall)
+    kept = {cost.name for cost in found.cost.stages}
+    assert {name.removesuffix(".stage") for name in before} <= kept
+
+
+def test_a_finished_stage_is_not_done_again(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    base, queries, _ = data
+    options = Options(recall=0.9, space=SPACE)
+    given = (
+        open_vectors(base, "base"),
+        open_vectors(queries, "queries"),
+        options,
+        tmp_path,
+        tmp_path / "work",
+    )
+    for event in (steps := sweep(*given)):
+        if isinstance(event, StageFinished) and event.name == "curves":
+            break
+    steps.close()
+    resumed = {
+        event.name: event.resumed for event in sweep(*given, resume=True) if isinstance(event, StageFinished)
+    }
+    assert {name for name, again in resumed.items() if again} == {
+        "profile",
+        "prepare",
+        "truth",
+        "pool",
+        "stand-in",
+        "graph",
+        "curves",
+    }
+
+
+@pytest.mark.parametrize("strangers", [(), ("notes.txt",), ("base.f32.bak", "mine/base.f32", "journal.txt")])
+def test_files_of_others_in_the_work_folder_survive_a_finished_run(
+    strangers: tuple[str, ...], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in strangers:
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text(name)
+    base, queries = planted(800, 100)
+    events_of(base, queries, Options(recall=0.9, space=SPACE), tmp_path)
+    assert (work / "journal.json").exists()
+    assert (work / "base.f32").exists()
+    finish(work)
+    left = sorted(str(path.relative_to(work)) for path in work.rglob("*") if path.is_file())
+    assert left == sorted(strangers)
+    assert [(work / name).read_text() for name in left] == left
+    assert work.exists() == bool(strangers)
+
+
+def test_the_report_of_the_command_line_is_the_result(
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+) -> None:
+    folder = data[2]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [*command(folder, tmp_path / "out"), "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert done.stderr == ""
+    assert not (tmp_path / "out" / "work").exists()

@@ -1,1 +1,0 @@
-"""Libraries that build and search: faiss (all codecs, transplanted graphs) and hnswlib (float32, native)."""

@@ -1,0 +1,274 @@
+"""The file that a decision is frozen in: small, readable, reviewed in a pull request like code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from tuner.errors import InputError
+from tuner.runtime.journal import write_atomically
+from tuner.runtime.machine import now
+from tuner.space import RERANK_STORES, is_codec
+from tuner.types import Configuration, Metric, OperatingPoint, Preference, Profile, QuerySet, Recall, Result
+
+SCHEMA_VERSION = 1
+HITS_A_LINE = 25
+MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
+"""Rows, columns, links a node and ef_search beyond which a figure is damage."""
+ROUNDING = 1e-5
+"""Reports keep six digits."""
+HEAD = """\
+# What `tune baseline` froze and `tune check` compares with. A change is made with `tune check --update`
+# and reviewed like code. Hits are right answers of each held-out query, in the order of the split.
+"""
+MAKE_ANOTHER = "make another with tune baseline report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineData:
+    """Which vectors the decision was made on."""
+
+    fingerprint: str
+    n: int
+    d: int
+    dtype: str
+    metric: Metric
+
+    @classmethod
+    def of(cls, profile: Profile) -> BaselineData:
+        """Return what is frozen of the vectors of a run."""
+        return cls(
+            fingerprint=profile.fingerprint,
+            n=profile.n,
+            d=profile.d,
+            dtype=profile.dtype,
+            metric=profile.metric,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineQueries:
+    """Which queries it was measured on.
+
+    Attributes:
+        n: of all, both halves.
+        n_validate: of the half that ``hits`` are of.
+        held_out: they are rows of the base, left out of the index.
+        split: digest of which rows and positions they are.
+    """
+
+    fingerprint: str
+    n: int
+    n_validate: int
+    held_out: bool
+    split: str = ""
+
+    @classmethod
+    def of(cls, queries: QuerySet) -> BaselineQueries:
+        """Return what is frozen of the queries of a run."""
+        return cls(
+            fingerprint=queries.fingerprint,
+            n=queries.n_tune + queries.n_validate,
+            n_validate=queries.n_validate,
+            held_out=bool(queries.held_out_rows),
+            split=queries.split,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateBaseline:
+    """A decision and what it measured.
+
+    Attributes:
+        recall: target recall@k.
+        graph_M: links a node of the graph that the index's were derived from.
+        seed: of the split of the queries, and of the build.
+        bytes: of the index by part; ``total`` is what must stay in memory.
+        latency_s: mean seconds a query on ``machine``, or None.
+        hits: right answers of each held-out query.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    label: str
+    recall: float
+    k: int
+    confidence: float
+    seed: int
+    configuration: Configuration
+    ef_search: int
+    graph_M: int
+    data: BaselineData
+    queries: BaselineQueries
+    measured_recall: float
+    measured_lower: float
+    ndis_per_query: float
+    bytes: dict[str, int]
+    latency_s: float | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    hits: tuple[int, ...]
+
+    @property
+    def n_indexed(self) -> int:
+        """Vectors in the index: all but those that became queries."""
+        return self.data.n - (self.queries.n if self.queries.held_out else 0)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one vector's code."""
+        return self.bytes.get("codes", 0) // self.n_indexed
+
+    @property
+    def hit_array(self) -> NDArray[np.int64]:
+        """Right answers of each held-out query, (n_validate,)."""
+        return np.array(self.hits, dtype=np.int64)
+
+
+def save_baseline(result: Result, name: Preference | None = None) -> GateBaseline:
+    """Return the decision of a run.
+
+    Args:
+        name: which named point; None for the recommended one.
+
+    Raises:
+        InputError: the run has no such decision, or its report does not hold what is needed.
+    """
+    if result.status == "exact":
+        raise InputError(
+            "the report recommends exact search, which cannot lose recall: there is nothing to freeze"
+        )
+    if result.status != "reached" or result.recommendation is None:
+        raise InputError(
+            "the report reached no target, so there is nothing to freeze: run tune with one that it reaches"
+        )
+    point = result.points[result.named[name or result.options.prefer]]
+    if point.validated is None or point.validated_ndis is None or not point.validated_hits:
+        raise InputError(
+            "the report holds no hits of single queries, it was written by an older version: run tune again"
+        )
+    return _frozen(result, point, point.validated, point.validated_ndis)
+
+
+def _frozen(result: Result, point: OperatingPoint, validated: Recall, ndis: float) -> GateBaseline:
+    options = result.options
+    parts = {key.removesuffix("_bytes"): size for key, size in msgspec.to_builtins(point.memory).items()}
+    return GateBaseline(
+        created=now(),
+        label=point.configuration.label,
+        recall=options.recall,
+        k=options.k,
+        confidence=options.confidence,
+        seed=options.seed,
+        configuration=point.configuration,
+        ef_search=point.ef_search,
+        graph_M=max(options.space.M),
+        data=BaselineData.of(result.profile),
+        queries=BaselineQueries.of(result.queries),
+        measured_recall=validated.mean,
+        measured_lower=validated.lower,
+        ndis_per_query=ndis,
+        bytes={"total": point.memory.resident_bytes, **parts},
+        latency_s=point.latency.mean_s if point.latency is not None else None,
+        machine=machine_of(result.machine),
+        versions=result.versions,
+        hits=point.validated_hits,
+    )
+
+
+def machine_of(described: dict[str, Any]) -> dict[str, Any]:
+    """Return of a machine's description what times can be compared by."""
+    return {key: described[key] for key in ("processor", "cores", "system") if key in described}
+
+
+def write_baseline(frozen: GateBaseline, path: Path) -> None:
+    """Write the decision as YAML, whole or not at all, with the hits at the end."""
+    tree: dict[str, Any] = msgspec.to_builtins(frozen)
+    hits = [str(count) for count in tree.pop("hits")]
+    lines = [" ".join(hits[start : start + HITS_A_LINE]) for start in range(0, len(hits), HITS_A_LINE)]
+    head = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
+    text = f"{HEAD}{head}hits: |\n" + "".join(f"  {line}\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
+
+
+def read_baseline(path: Path) -> GateBaseline:
+    """Return the decision of a file.
+
+    Raises:
+        InputError: it is missing, damaged, of a newer schema, or no such file.
+    """
+    tree = _mapping(path)
+    version = tree.get("schema_version")
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"{path}: is no baseline, it has no schema_version: {MAKE_ANOTHER}")
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: has schema {version} and this version reads up to {SCHEMA_VERSION}: "
+            "run pip install --upgrade vector-index-tuner"
+        )
+    try:
+        tree["hits"] = [int(count) for count in str(tree.get("hits", "")).split()]
+        frozen = msgspec.convert(tree, GateBaseline)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InputError(f"{path}: is damaged or no baseline ({error}): {MAKE_ANOTHER}") from None
+    _check_hits(frozen, path)
+    return frozen
+
+
+def _figures(frozen: GateBaseline) -> dict[str, tuple[float, float]]:
+    """Return figures by name, each with the most that it can be; none is 0 or less."""
+    what = frozen.configuration
+    return {
+        "data.n": (frozen.data.n, MOST),
+        "queries.n": (frozen.queries.n, MOST),
+        "the number of indexed vectors": (frozen.n_indexed, MOST),
+        "data.d": (frozen.data.d, MOST_WIDE),
+        "configuration.dims": (what.dims, frozen.data.d + 1),
+        "configuration.M": (what.M, frozen.graph_M),
+        "graph_M": (frozen.graph_M, MOST_LINKS),
+        "configuration.ef_construction": (what.ef_construction, MOST_EF),
+        "configuration.rerank_factor": (what.rerank_factor, MOST_EF),
+        "ef_search": (frozen.ef_search, MOST_EF),
+        "ndis_per_query": (frozen.ndis_per_query, MOST),
+        "bytes.total": (frozen.bytes.get("total", 0), MOST * MOST_WIDE),
+        "latency_s": (1.0 if frozen.latency_s is None else frozen.latency_s, MOST),
+    }
+
+
+def _mapping(path: Path) -> dict[Any, Any]:
+    try:
+        found = yaml.safe_load(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): name the file that tune baseline wrote"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        raise InputError(f"{path}: is no YAML text: {MAKE_ANOTHER}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: is no baseline, it holds no keys: {MAKE_ANOTHER}")
+    return found
+
+
+def _check_hits(frozen: GateBaseline, path: Path) -> None:
+    hits, n = frozen.hits, frozen.queries.n_validate
+    wrong = [name for name, (figure, most) in _figures(frozen).items() if not 0 < figure <= most]
+    if wrong:
+        raise InputError(f"{path}: is damaged, {wrong[0]} is out of range: {MAKE_ANOTHER}")
+    what = frozen.configuration
+    if not is_codec(what.codec) or what.rerank not in (None, *RERANK_STORES):
+        raise InputError(f"{path}: is damaged, it names an unknown codec: {MAKE_ANOTHER}")
+    restore = f"restore it from version control, or {MAKE_ANOTHER}"
+    if frozen.k < 1 or not 0 < frozen.recall <= 1 or not 0.5 < frozen.confidence < 1:
+        raise InputError(f"{path}: k, recall or confidence is out of range: {restore}")
+    if len(hits) != n or n < 2:
+        raise InputError(f"{path}: is truncated, it holds hits of {len(hits)} of {n} queries: {restore}")
+    mean = sum(hits) / (n * frozen.k)
+    if min(hits) < 0 or max(hits) > frozen.k or not abs(mean - frozen.measured_recall) <= ROUNDING:
+        raise InputError(f"{path}: is damaged, its hits do not give its measured_recall: {restore}")

@@ -1,0 +1,244 @@
+"""Remedies made and measured: chosen on one half of the queries, reported on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import faiss
+
+from tuner.diagnosis.causes import MOST_EF, Split, asked
+from tuner.diagnosis.content import Content
+from tuner.diagnosis.fix_builder import Fix, FixBuilder, Kind
+from tuner.diagnosis.opened import Opened, open_index
+from tuner.diagnosis.questions import Questions
+from tuner.errors import InputError
+from tuner.index.assemble import write
+from tuner.runtime.machine import use_threads
+from tuner.runtime.timing import BLOCK, interleave
+from tuner.sweep.measure import EfResult, find_min_ef, judged
+from tuner.types import FloatArray, Recall, Steps
+
+WORTH = 0.10
+"""A healthy index is not touched for less than this share of its bytes or its time."""
+TIMED_QUERIES, ROUNDS = 256, 6
+FEW, SURELY = 100, 3.0
+"""Queries at the largest effort, and standard errors below the target, that rule a remedy out."""
+ENOUGH_OF_A_KIND = 2
+LINK_SHARE, HARD = 0.01, 8
+"""Recall that the links lose, and times the effort that all else needs, from which on a new graph is
+measured also where something cheaper works: links that were built on coarse codes are poor ones."""
+SLOW = 8
+"""Times the fastest remedy's time from which on one comes after all others: what it saves once, each search
+would pay."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prescription:
+    """A remedy that was made and measured.
+
+    Attributes:
+        kind: what it costs the user: ``search`` (a parameter), ``labels``, ``add``, ``store``, ``encode``
+            (codes over the same links), ``prune``, ``rebuild``.
+        effort: ef_search or nprobe that it needs.
+        factor: candidates re-ranked, as a multiple of k.
+        recall: on the half of the queries that chose nothing.
+        latency_ratio: its mean time over the index's as it is, in turns; None until timed.
+        works: both halves support the target.
+    """
+
+    kind: str
+    title: str
+    label: str
+    knob: str
+    effort: int
+    factor: float
+    recall: Recall
+    ndis_per_query: float
+    index_bytes: int
+    works: bool
+    latency_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Cured:
+    """Prescriptions with the remedies that they come from, in the same order."""
+
+    prescriptions: tuple[Prescription, ...]
+    remedies: tuple[Fix, ...]
+
+
+def cures(questions: Questions, opened: Opened, content: Content, split: Split) -> Steps[Cured]:
+    """Yield the share done; return what mends the index, or makes it smaller or faster."""
+    problem = questions.problem
+    needed = problem.needed(split.hits[problem.tune])
+    shop = FixBuilder(questions, opened, content, split.scan, needed)
+    made: list[tuple[Prescription, Fix]] = []
+    offers = list(shop.offers())
+    for number, remedy in enumerate(offers):
+        if not _enough(made, remedy):
+            made.append((measured(questions, opened, remedy), remedy))
+        yield 0.6 * (number + 1) / len(offers)
+    graph_share = sum(cause.share for cause in split.causes if cause.name == "graph")
+    easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.effort, questions.k * p.factor)]
+    if opened.graph is not None and (not easy or graph_share > LINK_SHARE):
+        for remedy in shop.rebuilds():
+            if not _enough(made, remedy):
+                made.append((measured(questions, opened, remedy), remedy))
+    yield 0.8
+    kept = ranked(made)
+    timed = slow_last(timed_beside(questions, opened, kept))
+    yield 1.0
+    healthy = problem.validated(problem.recall(split.hits))
+    worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
+    return Cured(tuple(p for p, _ in worth), tuple(r for _, r in worth))
+
+
+def _enough(made: list[tuple[Prescription, Fix]], remedy: Fix) -> bool:
+    """Return whether enough of this kind work already."""
+    return sum(p.works for p, r in made if r.kind == remedy.kind) >= ENOUGH_OF_A_KIND
+
+
+def measured(questions: Questions, opened: Opened, remedy: Fix) -> Prescription:
+    """Make a remedy, find the least effort that reaches the target, and measure it on the other half."""
+    problem, k = questions.problem, questions.k
+    index = remedy.make()
+    with turned(index, index.effort, remedy.factor):
+        least = max(1, round((k + questions.extra) * index.factor)) if index.graph is not None else 1
+        most = max(least, min(index.most_effort, MOST_EF))
+
+        def at(effort: int) -> EfResult:
+            index.set_effort(effort)
+            rows, ndis, hops = asked(questions, index, problem.tune)
+            return judged(problem, effort, questions.hits(rows, problem.tune), ndis, hops)
+
+        guess = min(max(least, opened.effort), most)
+        half, passes, effort = problem.validate, False, most
+        if index.knob and _is_hopeless(questions, index, most):
+            half = half[:FEW]
+        else:
+            tuned = find_min_ef(at, least, guess, most) if index.knob else at(1)
+            passes, effort = tuned.passes, tuned.ef_search
+        index.set_effort(effort)
+        rows, ndis, _ = asked(questions, index, half)
+        recall = problem.recall(questions.hits(rows, half))
+        return Prescription(
+            kind=remedy.kind,
+            title=remedy.title,
+            label=index.label,
+            knob=index.knob,
+            effort=effort,
+            factor=index.factor,
+            recall=recall,
+            ndis_per_query=ndis,
+            index_bytes=serialized_bytes(index.index),
+            works=passes and problem.validated(recall),
+        )
+
+
+def _is_hopeless(questions: Questions, index: Opened, most: int) -> bool:
+    """Return whether some queries show that no effort reaches the target."""
+    problem, k = questions.problem, questions.k
+    few = problem.tune[:FEW]
+    index.set_effort(most)
+    share = questions.hits(asked(questions, index, few)[0], few) / k
+    return float(share.mean() + SURELY * share.std() / len(few) ** 0.5) < problem.options.recall
+
+
+def serialized_bytes(index: faiss.Index) -> int:
+    """Return the bytes of an index file, without holding one."""
+    sizes: list[int] = [0]
+
+    def count(data: bytes) -> None:
+        sizes[0] += len(data)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    return sizes[0]
+
+
+@contextmanager
+def turned(opened: Opened, effort: int, factor: float) -> Iterator[Opened]:
+    """Turn the knob and re-rank so many times k candidates (0 leaves that); turn both back afterwards."""
+    before = opened.effort, opened.factor
+    try:
+        opened.set_factor(factor)
+        opened.set_effort(effort)
+        yield opened
+    finally:
+        opened.set_effort(before[0])
+        opened.set_factor(before[1])
+
+
+def ranked(made: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:
+    """Return what works best of each kind, by its cost for the user; if nothing does, what comes nearest."""
+    working = [pair for pair in made if pair[0].works]
+    if not working:
+        return sorted(made, key=lambda pair: -pair[0].recall.lower)[:1]
+    best: dict[str, tuple[Prescription, Fix]] = {}
+    for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
+        best.setdefault(pair[1].kind, pair)
+    return [best[kind] for kind in get_args(Kind) if kind in best]
+
+
+def slow_last(timed: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:
+    """Return prescriptions in their order, but for those behind which a far faster one stands."""
+    fastest = min((made.latency_ratio or 0.0 for made, _ in timed), default=0.0)
+    return sorted(timed, key=lambda pair: (pair[0].latency_ratio or 0.0) > SLOW * fastest)
+
+
+def is_worth(prescription: Prescription, n_bytes: int) -> bool:
+    """Return whether a healthy index of so many bytes gains enough by it."""
+    size, ratio = prescription.index_bytes / n_bytes, prescription.latency_ratio or 1.0
+    return (size < 1 - WORTH and ratio < 1 + WORTH) or (ratio < 1 - WORTH and size <= 1)
+
+
+def timed_beside(
+    questions: Questions, opened: Opened, kept: list[tuple[Prescription, Fix]]
+) -> list[tuple[Prescription, Fix]]:
+    """Return the prescriptions with their time over that of the index as it is, in turns."""
+    raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
+    k, now = questions.k, (opened.effort, opened.factor)
+    out = []
+    for prescription, remedy in kept:
+        other = remedy.make()
+
+        def mine(queries: FloatArray) -> object:
+            opened.set_effort(now[0])
+            opened.set_factor(now[1])
+            return opened.index.search(queries, k)
+
+        def theirs(queries: FloatArray, other: Opened = other, asks: Prescription = prescription) -> object:
+            other.set_effort(asks.effort)
+            other.set_factor(asks.factor)
+            return other.index.search(queries, k)
+
+        with turned(opened, *now):  # it may be the other, too
+            timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
+        out.append((replace(prescription, latency_ratio=timings.ratio(1, 0)), remedy))
+    use_threads(questions.problem.options.threads)
+    return out
+
+
+def apply(questions: Questions, prescription: Prescription, remedy: Fix, out: Path) -> Recall:
+    """Write the mended index, read it again and return what it does on the half that chose nothing.
+
+    Raises:
+        InputError: it does not do what was promised.
+    """
+    problem = questions.problem
+    with turned(remedy.make(), prescription.effort, prescription.factor) as index:
+        write(index.index, out)
+        d = index.d
+    again = open_index(out, d, None, None)
+    rows, _, _ = asked(questions, again, problem.validate)
+    recall = problem.recall(questions.hits(rows, problem.validate))
+    if recall.mean < prescription.recall.lower:
+        out.unlink()
+        raise InputError(
+            f"{out}: read again it has a recall of {recall.mean:.4f} and {prescription.recall.mean:.4f} was "
+            "measured, so it was removed: say so to the authors"
+        )
+    return recall

@@ -1,0 +1,116 @@
+"""Every codec of an engine on a sample of the rows: which of them are worth a build at full size."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tuner.engine_jobs.find_ef import least_ef
+from tuner.engine_jobs.problem import Questions
+from tuner.engines import Capabilities, Deployment, EngineCodec, EngineConfig, EngineDiedError, EngineProcess
+from tuner.engines.translate import factors_of
+from tuner.recall.truth import search_exactly
+from tuner.runtime.steps import result_of
+from tuner.types import FloatArray, IdArray, Steps
+
+ROWS, QUERIES, EF_SEARCH = 5_000, 200, 200
+SURVEYED_FROM = 25_000
+"""Smaller bases are built with every codec: that takes no longer than looking at a sample first."""
+MARGIN = 0.01
+"""A sample is easier than the whole: a codec that misses the target on it by more has no chance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surveyed:
+    """What a codec did on the sample.
+
+    Attributes:
+        factor: least re-scoring factor that reached the target there, or the largest.
+        recall: with it.
+        bytes_per_vector, seconds: of the sample's index and a search with it.
+        excluded: why it is not built at full size, empty if it is.
+    """
+
+    codec: str
+    factor: int
+    recall: float
+    bytes_per_vector: float
+    seconds: float
+    excluded: str = ""
+
+
+def survey(
+    can: Capabilities, codecs: tuple[EngineCodec, ...], settings: EngineConfig, asked: Questions, threads: int
+) -> Steps[tuple[Surveyed, ...]]:
+    """Yield the share done; return what each codec did, the least bytes times seconds first."""
+    problem = asked.problem
+    rows = np.sort(
+        np.random.default_rng(problem.options.seed).choice(asked.n, min(ROWS, asked.n), replace=False)
+    )
+    half = problem.tune[:QUERIES]
+    sample = np.ascontiguousarray(problem.base.x[rows])
+    truth = result_of(search_exactly(sample, problem.queries[half], settings.k, settings.k))
+
+    def recall(ids: IdArray) -> float:
+        return float(truth.hits(sample, problem.queries[half], ids).mean()) / settings.k
+
+    of_user = rows if asked.rows is None else asked.rows[rows]
+    found = []
+    for number, codec in enumerate(codecs):
+        factors = factors_of(can, settings.k) if codec.oversampling else (1,)
+        what = replace(settings, codec=codec.name, oversampling=factors[-1])
+        with tempfile.TemporaryDirectory(prefix="tune-survey-") as folder:
+            place = Deployment(folder=Path(folder), threads=threads, n=len(rows))
+            try:
+                with EngineProcess(what, place) as apart:
+                    result_of(apart.load(asked.vectors, of_user))
+                    found.append(
+                        _looked_at(apart, can, what, factors, asked.raw(half), problem.options.recall, recall)
+                    )
+            except EngineDiedError as error:
+                found.append(
+                    Surveyed(
+                        codec=codec.name,
+                        factor=1,
+                        recall=0.0,
+                        bytes_per_vector=0.0,
+                        seconds=0.0,
+                        excluded=str(error),
+                    )
+                )
+        yield (number + 1) / len(codecs)
+    return tuple(sorted(found, key=lambda each: each.bytes_per_vector * each.seconds))
+
+
+def _looked_at(
+    apart: EngineProcess,
+    can: Capabilities,
+    what: EngineConfig,
+    factors: tuple[int, ...],
+    queries: FloatArray,
+    target: float,
+    recall_of: Callable[[IdArray], float],
+) -> Surveyed:
+    """Return what the least factor that reaches the target does, or the largest."""
+    for factor in factors:
+        tried = replace(what, oversampling=factor)
+        apart.set_search(min(can.ef_search[1], max(EF_SEARCH, least_ef(can, tried))), factor)
+        answers = apart.search(queries, what.k)
+        recall = recall_of(answers.ids)
+        if recall >= target:
+            break
+    missed = (
+        f"reaches {recall:.3f} at most on a sample of {apart.n:,} rows" if recall < target - MARGIN else ""
+    )
+    return Surveyed(
+        codec=what.codec,
+        factor=factor,
+        recall=recall,
+        bytes_per_vector=apart.index_bytes() / apart.n,
+        seconds=float(np.median(answers.seconds)),
+        excluded=missed,
+    )

@@ -1,0 +1,296 @@
+"""Tuned for one engine: M by our sweep with native graphs, all else by searching in the engine itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from tuner.data.profile import scan
+from tuner.data.vectors import Vectors
+from tuner.engine_jobs.measure import Bench, shown, told
+from tuner.engine_jobs.points import EnginePoint, TargetResult, best_of, weighed, within
+from tuner.engine_jobs.problem import Questions, posed
+from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
+from tuner.engines import (
+    Claims,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    EngineDiedError,
+    EngineProcess,
+    Exported,
+    require_installed,
+)
+from tuner.engines.export import claims_of
+from tuner.engines.translate import fitting_codecs, nearest_expressible, settings_of, space_for
+from tuner.errors import InputError
+from tuner.report import write_report
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import available_cores, now
+from tuner.runtime.steps import result_of
+from tuner.sweep import sweep
+from tuner.sweep.run import finish
+from tuner.types import Event, Note, OperatingPoint, Options, Result, StageFinished, StageStarted, Warned
+
+RAISED = (
+    "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised: the "
+    "held-out half took part in that choice"
+)
+ENOUGH_BUILDS = 2
+"""Codecs that reach the target at full size, after which no further one is built."""
+
+
+def tune_for(
+    engine: Engine,
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    out: Path,
+    work: Path,
+    earlier: Result | None = None,
+) -> Generator[Event, None, TargetResult]:
+    """Yield events; return the settings that reach the target in ``engine`` at the least cost.
+
+    Args:
+        out: folder of the sweep's own index and files.
+        work: scratch folder, which the caller removes.
+        earlier: a sweep of the same data whose M is taken; None sweeps what the engine can express.
+
+    Raises:
+        InputError: the engine cannot hold such vectors, or is not installed.
+    """
+    can = engine.capabilities
+    if engine.open is not None:
+        require_installed(engine)
+    if options.metric == "auto":
+        options = replace(options, metric=result_of(scan(base, "auto", seed=options.seed)).metric)
+    narrowed = _narrowed(engine, base, options)
+    codecs = tuple(
+        codec
+        for codec in fitting_codecs(engine, base.d, narrowed.metric if narrowed.metric != "auto" else None)
+        if codec.nearest in narrowed.space.codecs
+    )
+    if engine.open is not None:
+        _try_starting(engine, codecs[0], base, narrowed, work)
+    if earlier is not None:
+        _check_same(earlier, base, queries, options)
+        result = earlier
+    else:
+        result = yield from sweep(base, queries, narrowed, out, work / "sweep")
+        finish(work / "sweep")
+        write_report(result, out)  # now, because what follows may fail and this need not be repeated
+    if result.recommendation is None:
+        nothing: Literal["exact", "not_reached"] = "exact" if result.status == "exact" else "not_reached"
+        return TargetResult(status=nothing, engine=can.name, sweep=result, excluded={})
+    if engine.open is None:
+        return _exported_only(engine, result)
+    journal = Journal(work / "engine", {}, resume=False)
+    asked = yield from posed(journal, base, queries, narrowed, work / "engine")
+    asked = replace(asked, problem=replace(asked.problem, options=replace(options, space=narrowed.space)))
+    return (yield from _tuned_in_engine(engine, codecs, asked, result, work))
+
+
+def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
+    can = engine.capabilities
+    metric = None if options.metric == "auto" else options.metric
+    space = space_for(engine, options.space, base.d, options.k, metric)
+    plain = fitting_codecs(engine, base.d, metric)[0].nearest
+    runs = engine.open is not None
+    re_ranks = max(space.rerank_factors) > 1
+    return replace(
+        options,
+        space=space,
+        # where the engine runs, its codecs are measured in it: the sweep is for M alone
+        native=(plain,) if runs and plain in space.codecs else space.codecs,
+        # limits are on what the engine takes, not on faiss's float32
+        max_memory_bytes=None if runs else options.max_memory_bytes,
+        max_memory_per_vector=None if runs else options.max_memory_per_vector,
+        max_latency_s=None if runs else options.max_latency_s,
+        # engines keep the exact vectors beside the index, not in it; faiss's own refinement does not
+        rerank_store="disk" if re_ranks and can.runs != "library" else "memory",
+    )
+
+
+def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Options, work: Path) -> None:
+    """Start the engine and stop it again, so that what is wrong with it is said before the sweep."""
+    can = engine.capabilities
+    what = EngineConfig(
+        engine=can.name,
+        codec=codec.name,
+        d=base.d,
+        metric=can.metrics[0] if options.metric == "auto" else options.metric,
+        k=options.k,
+        M=options.space.M[0],
+        ef_construction=options.space.ef_construction,
+        ef_search=max(options.k, can.ef_search[0]),
+    )
+    folder = work / "engine-first"
+    folder.mkdir(parents=True)
+    EngineProcess(what, Deployment(folder=folder, n=1)).close()
+
+
+def _exported_only(engine: Engine, result: Result) -> TargetResult:
+    """Return the settings for an engine that does not run here: the best point that it can express."""
+    wanted = result.points[result.named[result.options.prefer]]
+    least = engine.capabilities.ef_search[0]
+    raised = [replace(point, ef_search=max(point.ef_search, least)) for point in (wanted, *result.points)]
+    whole = replace(result, points=tuple(raised))
+    point = nearest_expressible(engine, whole, raised[0]) or raised[0]
+    warnings = []
+    if point.configuration != wanted.configuration:
+        warnings.append(
+            f"{wanted.configuration.label} is better in faiss, and {engine.capabilities.title} cannot "
+            "express it"
+        )
+    if point.ef_search == least:
+        warnings.append(
+            f"ef_search is {least}, the least that it takes: recall may be higher than was measured"
+        )
+    return TargetResult(
+        status="exported",
+        engine=engine.name,
+        sweep=result,
+        excluded={},
+        exported=Exported(settings=settings_of(engine, whole, point), claims=claims_of(result, point)),
+        warnings=tuple(warnings),
+    )
+
+
+def _tuned_in_engine(
+    engine: Engine, codecs: tuple[EngineCodec, ...], asked: Questions, result: Result, work: Path
+) -> Generator[Event, None, TargetResult]:
+    options = asked.problem.options
+    bench = Bench(engine, asked, result, work, options.threads or available_cores())
+    can = engine.capabilities
+    likes = {codec.name: _like(bench, codec) for codec in codecs}
+    order = yield from _order(bench, codecs, likes[codecs[0].name])
+    excluded = {each.codec: each.excluded for each in order if each.excluded}
+    points: list[EnginePoint] = []
+    warnings: list[str] = []
+    beside = None
+    with ExitStack() as open_ones:
+        kept: dict[str, EngineProcess] = {}
+        for surveyed in (each for each in order if not each.excluded):
+            codec, what = surveyed.codec, likes[surveyed.codec]
+            yield StageStarted(codec, f"build {codec} in {can.title} and search it")
+            try:
+                apart = EngineProcess(what, bench.place(codec))
+                open_ones.callback(apart.close)
+                kept[codec] = apart
+                point = yield from bench.measured(apart, what, surveyed.factor)
+            except (EngineDiedError, InputError) as error:
+                if codec in kept:
+                    kept.pop(codec).close()
+                excluded[codec] = str(error)
+                warnings.append(str(error))
+                yield Warned(str(error))
+                continue
+            points.append(point)
+            best = best_of(points, options, asked.n)
+            for beaten in [each for each in kept if best is None or each != best.settings.codec]:
+                kept.pop(beaten).close()
+            yield StageFinished(codec, told(point), point.load_s, 0.0)
+            if point.raised and point.reaches_target:
+                warnings.append(f"{codec}: {RAISED}")
+                yield Warned(warnings[-1])
+            enough = ENOUGH_BUILDS if asked.n >= SURVEYED_FROM else len(order)
+            if sum(within(each, options, asked.n) for each in points) >= enough:
+                break
+        chosen = best_of(points, options, asked.n)
+        if chosen is not None:
+            beside = yield from bench.beside(kept[chosen.settings.codec], chosen)
+    exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
+    return TargetResult(
+        status="reached" if chosen is not None else "not_reached",
+        engine=can.name,
+        sweep=result,
+        points=tuple(points),
+        excluded=excluded,
+        chosen=chosen,
+        beside=beside,
+        exported=exported,
+        warnings=tuple(warnings),
+    )
+
+
+def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
+    """Raise InputError if an earlier sweep was of other data or another question."""
+    of_queries = base.fingerprint if queries is None else queries.fingerprint
+    for name, then, asked in (
+        ("vectors", earlier.profile.fingerprint, base.fingerprint),
+        ("queries", earlier.queries.fingerprint, of_queries),
+        ("recall", earlier.options.recall, options.recall),
+        ("k", earlier.options.k, options.k),
+        ("metric", earlier.profile.metric, options.metric),
+        ("seed", earlier.options.seed, options.seed),
+        ("confidence", earlier.options.confidence, options.confidence),
+        ("number of held-out queries", earlier.options.n_queries, options.n_queries),
+    ):
+        if then != asked:
+            raise InputError(f"--sweep: that report is of other {name}: sweep again by leaving --sweep out")
+
+
+def _like(bench: Bench, codec: EngineCodec) -> EngineConfig:
+    """Return the settings of a codec, with the M that is worth most with codes of its size."""
+    can, result, options = bench.can, bench.result, bench.asked.problem.options
+    prefer, d = options.prefer, bench.asked.vectors.d
+
+    def cost(point: OperatingPoint) -> float:
+        return weighed(d * codec.bits / 8 + 2 * 4 * point.configuration.M, point.seconds, prefer)
+
+    plain = [
+        point
+        for point in result.points
+        if point.reaches_target and point.configuration.cut == "none" and point.configuration.rerank is None
+    ]
+    guide = min(plain, key=cost, default=result.points[result.named[prefer]])
+    return EngineConfig(
+        engine=can.name,
+        codec=codec.name,
+        d=d,
+        metric=bench.asked.profile.metric,
+        k=options.k,
+        M=min(max(guide.configuration.M, can.M[0]), can.M[1]),
+        ef_construction=options.space.ef_construction,
+        ef_search=guide.ef_search,
+    )
+
+
+def _order(
+    bench: Bench, codecs: tuple[EngineCodec, ...], start: EngineConfig
+) -> Generator[Event, None, list[Surveyed]]:
+    """Yield events; return the codecs in the order in which they are built at full size."""
+    can = bench.can
+    if bench.asked.n < SURVEYED_FROM or len(codecs) == 1:
+        return [
+            Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=1.0)
+            for codec in sorted(codecs, key=lambda each: each.bits)
+        ]
+    name, started = "survey", time.perf_counter()
+    yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
+    found = yield from shown(name, survey(can, codecs, start, bench.asked, bench.threads))
+    took = time.perf_counter() - started
+    yield StageFinished(name, f"look at {len(codecs)} codecs of {can.title} on a sample", took, 0.0)
+    for each in found:
+        if each.excluded:
+            yield Note(f"{each.codec}: {each.excluded}")
+    prefer = bench.asked.problem.options.prefer
+    return sorted(found, key=lambda each: weighed(each.bytes_per_vector, each.seconds, prefer))
+
+
+def _claims(result: Result, chosen: EnginePoint) -> Claims:
+    return replace(
+        claims_of(result, result.points[result.named[result.options.prefer]]),
+        recall=chosen.validated.mean,
+        recall_lower=chosen.validated.lower,
+        index_bytes=chosen.index_bytes,
+        measured_in=chosen.applied.version,
+        in_engine=True,
+        raised=chosen.raised,
+        created=now(),
+    )

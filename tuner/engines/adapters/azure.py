@@ -1,0 +1,184 @@
+"""Azure AI Search: exported as REST bodies, and held against its client's typed models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+CAPABILITIES = Capabilities(
+    name="azure",
+    title="Azure AI Search",
+    language="json",
+    codecs=(
+        EngineCodec(name="single", nearest="fp32", bits=32),
+        EngineCodec(name="half", nearest="fp16", bits=16, note="the field itself is Collection(Edm.Half)"),
+        EngineCodec(name="scalar", nearest="SQ8", bits=8, oversampling=True),
+        EngineCodec(
+            name="binary",
+            nearest="tqmse1",
+            bits=1,
+            oversampling=True,
+            note="one sign a dimension, compared by Hamming distance; meant for 1,024 dimensions and more",
+        ),
+    ),
+    defaults=Defaults(codec="single", M=4, ef_construction=400, ef_search=500),
+    tested="validated with azure-search-documents 12.0.0 (REST API 2026-04-01); ranges read in articles and "
+    "examples, for the client has none; no service was called",
+    runs="no",
+    packages=("azure-search-documents>=12.0",),
+    modules=("azure.search.documents",),
+    M=(4, 10),
+    ef_construction=(100, 1_000),
+    ef_search=(100, 1_000),
+    oversampling=(1, 100),
+    ef_covers_candidates=True,
+    most_dims=4_096,
+    counts_oversampling="oversampling x k neighbours by their codes are compared on the preserved originals; "
+    "without re-scoring enableRescoring is false",
+    fallbacks=(
+        "efSearch stands in the index, not in the query",
+        "an index's partitions and replicas each hold graphs of their own, which answer apart",
+        "a query with exhaustive: true scans exactly",
+    ),
+    bytes_are="not read: it was not run",
+)
+METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
+KINDS = {"scalar": "scalarQuantization", "binary": "binaryQuantization"}
+ALGORITHM, PROFILE, COMPRESSION = "hnsw", "embedding", "compressed"
+
+
+def compression(settings: EngineConfig) -> dict[str, Any] | None:
+    """Return how vectors are compressed; None keeps them as the field has them."""
+    if settings.codec not in KINDS:
+        return None
+    rescoring: dict[str, Any] = {
+        "enableRescoring": settings.oversampling > 1,
+        "rescoreStorageMethod": "preserveOriginals",
+    }
+    if settings.oversampling > 1:
+        rescoring["defaultOversampling"] = float(settings.oversampling)
+    whole = {"name": COMPRESSION, "kind": KINDS[settings.codec], "rescoringOptions": rescoring}
+    if settings.codec == "scalar":
+        whole["scalarQuantizationParameters"] = {"quantizedDataType": "int8"}
+    return whole
+
+
+def vector_search(settings: EngineConfig) -> dict[str, Any]:
+    """Return ``vectorSearch`` of the index."""
+    parameters = {
+        "m": settings.M,
+        "efConstruction": settings.ef_construction,
+        "efSearch": settings.ef_search,
+        "metric": METRICS[settings.metric],
+    }
+    profile = {"name": PROFILE, "algorithm": ALGORITHM}
+    whole: dict[str, Any] = {
+        "algorithms": [{"name": ALGORITHM, "kind": "hnsw", "hnswParameters": parameters}],
+        "profiles": [profile],
+    }
+    chosen = compression(settings)
+    if chosen is not None:
+        profile["compression"] = COMPRESSION
+        whole["compressions"] = [chosen]
+    return whole
+
+
+def vector_query(settings: EngineConfig) -> dict[str, Any]:
+    """Return one of ``vectorQueries`` of a search, less its vector."""
+    whole = {"kind": "vector", "fields": "embedding", "k": settings.k, "exhaustive": False}
+    return {**whole, "oversampling": float(settings.oversampling)} if settings.oversampling > 1 else whole
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the index and the search."""
+    field = {
+        "name": "embedding",
+        "type": "Collection(Edm.Half)" if settings.codec == "half" else "Collection(Edm.Single)",
+        "searchable": True,
+        "dimensions": settings.d,
+        "vectorSearchProfile": PROFILE,
+    }
+    return {
+        "index": {
+            "name": "items",
+            "fields": [{"name": "id", "type": "Edm.String", "key": True}, field],
+            "vectorSearch": vector_search(settings),
+        },
+        "search": {"vectorQueries": [{**vector_query(settings), "vector": "$query"}]},
+    }
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold both parts against what the vendor's typed models write.
+
+    Raises:
+        InputError: the client is installed and writes another, or does not know a value.
+    """
+    try:
+        from azure.search.documents import models as of_search  # noqa: PLC0415 - as every engine's packages
+        from azure.search.documents.indexes import models as of_index  # noqa: PLC0415
+    except ImportError:
+        return
+    for known, value in (
+        (of_index.VectorSearchAlgorithmMetric, METRICS[settings.metric]),
+        (of_index.VectorSearchCompressionKind, KINDS.get(settings.codec)),
+    ):
+        if value is not None and value not in {each.value for each in known}:
+            raise InputError(f"Azure's client does not know {value!r}: update it or tune")
+    _compare(_clients_search(of_index, settings), vector_search(settings))
+    _compare(
+        of_search.VectorizedQuery(
+            vector=[],
+            k_nearest_neighbors=settings.k,
+            fields="embedding",
+            exhaustive=False,
+            oversampling=float(settings.oversampling) if settings.oversampling > 1 else None,
+        ),
+        {**vector_query(settings), "vector": []},
+    )
+
+
+def _compare(made: Any, wanted: dict[str, Any]) -> None:
+    written = {key: value for key, value in made.as_dict().items() if value is not None}
+    if written != wanted:
+        odd = sorted(key for key in {*written, *wanted} if written.get(key) != wanted.get(key))
+        raise InputError(f"Azure's client writes {', '.join(odd)} otherwise: update it or tune")
+
+
+def _clients_search(of_index: Any, settings: EngineConfig) -> Any:
+    graph = of_index.HnswAlgorithmConfiguration(
+        name=ALGORITHM,
+        parameters=of_index.HnswParameters(
+            m=settings.M,
+            ef_construction=settings.ef_construction,
+            ef_search=settings.ef_search,
+            metric=METRICS[settings.metric],
+        ),
+    )
+    if settings.codec not in KINDS:
+        profile = of_index.VectorSearchProfile(name=PROFILE, algorithm_configuration_name=ALGORITHM)
+        return of_index.VectorSearch(algorithms=[graph], profiles=[profile])
+    rescoring: dict[str, Any] = {"enable_rescoring": settings.oversampling > 1}
+    if settings.oversampling > 1:
+        rescoring["default_oversampling"] = float(settings.oversampling)
+    named: dict[str, Any] = {
+        "compression_name": COMPRESSION,
+        "rescoring_options": of_index.RescoringOptions(
+            **rescoring, rescore_storage_method="preserveOriginals"
+        ),
+    }
+    if settings.codec == "scalar":
+        parameters = of_index.ScalarQuantizationParameters(quantized_data_type="int8")
+        compressed = of_index.ScalarQuantizationCompression(**named, parameters=parameters)
+    else:
+        compressed = of_index.BinaryQuantizationCompression(**named)
+    profile = of_index.VectorSearchProfile(
+        name=PROFILE, algorithm_configuration_name=ALGORITHM, compression_name=COMPRESSION
+    )
+    return of_index.VectorSearch(algorithms=[graph], profiles=[profile], compressions=[compressed])
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

@@ -1,0 +1,233 @@
+"""Chroma: embedded, in this process; it keeps float32 only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+import warnings
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.engines.protocol import (
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    ReportedConfig,
+    Running,
+)
+from tuner.errors import InputError
+from tuner.types import FloatArray, Metric
+
+CAPABILITIES = Capabilities(
+    name="chroma",
+    title="Chroma",
+    language="python",
+    codecs=(EngineCodec(name="float32", nearest="fp32", bits=32),),
+    defaults=Defaults(codec="float32", M=16, ef_construction=100, ef_search=100),
+    tested="chromadb 1.5.9, PersistentClient",
+    runs="embedded",
+    packages=("chromadb>=1.5.9",),
+    modules=("chromadb",),
+    M=(2, 1_000),
+    ef_construction_per_M=1.0,
+    fallbacks=(
+        "modify(ef_search) changes the stored configuration at once, and searches only after the process is "
+        "started again",
+        "an ef_search below n_results returns n_results all the same",
+        "an ef_construction below max_neighbors is raised to it",
+        "the space is l2 when it is not named",
+        "the graph on disk lags behind the one in memory by up to sync_threshold (1,000) rows",
+    ),
+    bytes_are="data_level0.bin and link_lists.bin of the collection's segment; SQLite, which holds the ids "
+    "and the write-ahead log, is not in it",
+)
+METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "ip", "l2": "l2"}
+HEADER = struct.Struct("<i6QiI3QdQ")
+"""header.bin of Chroma's fork of hnswlib: its version, then what hnswlib's saveIndex writes, unpadded."""
+BATCH = 5_000
+"""Rows that are added at once: Chroma takes no more than get_max_batch_size(), 5,461."""
+GRAPH_FILES = ("data_level0.bin", "link_lists.bin")
+
+
+def configuration(settings: EngineConfig) -> dict[str, Any]:
+    """Return the collection's configuration."""
+    return {
+        "hnsw": {
+            "space": METRICS[settings.metric],
+            "max_neighbors": settings.M,
+            "ef_construction": settings.ef_construction,
+            "ef_search": settings.ef_search,
+        }
+    }
+
+
+def changed_search(ef_search: int) -> dict[str, Any]:
+    """Return the change of configuration that a new ef_search takes."""
+    return {"hnsw": {"ef_search": ef_search}}
+
+
+def body(settings: EngineConfig) -> str:
+    """Return the Python that makes the collection and searches it."""
+    return f"""\
+import chromadb
+import numpy as np
+
+x = np.load("embeddings.npy").astype("float32")
+client = chromadb.PersistentClient(path="chroma")
+collection = client.create_collection(
+    "items",
+    embedding_function=None,
+    configuration={json.dumps(configuration(settings))},
+)
+for first in range(0, len(x), {BATCH}):
+    rows = x[first : first + {BATCH}]
+    collection.add(ids=[str(first + row) for row in range(len(rows))], embeddings=rows)
+
+# a collection that is there already can be given another ef_search; start the process again afterwards:
+# collection.modify(configuration={json.dumps(changed_search(settings.ef_search))})
+
+queries = np.load("queries.npy").astype("float32")
+found = collection.query(query_embeddings=queries, n_results={settings.k}, include=["distances"])"""
+
+
+class RunningChroma:
+    """One collection in a folder of our own."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        self.settings, self.name = settings, place.name
+        self.folder = (place.folder / "chroma").resolve()
+        self.client: Any = None
+        self.collection: Any = None
+        self.opened: dict[str, Any] = {}
+        self._connect()
+        try:
+            self._make_collection(place)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _connect(self) -> None:
+        import chromadb  # noqa: PLC0415 - as every engine's packages
+        from chromadb.config import EngineConfig as ChromaSettings  # noqa: PLC0415
+
+        self.client = chromadb.PersistentClient(
+            path=str(self.folder), settings=ChromaSettings(anonymized_telemetry=False)
+        )
+
+    def _disconnect(self) -> None:
+        """Stop Chroma: a client of the same folder that is made without this shares the old one's state."""
+        if self.client is not None:
+            self.client.close()
+        self.client = self.collection = None
+
+    def _make_collection(self, place: Deployment) -> None:
+        if any(found.name == self.name for found in self.client.list_collections()):
+            if not place.replace:
+                raise InputError(f"a collection {self.name} is there already: give --replace to drop it")
+            self.client.delete_collection(self.name)
+        asked = configuration(self.settings)
+        # by default the graph on disk lags behind the one in memory by up to 1,000 rows
+        asked["hnsw"]["sync_threshold"] = max(2, place.n)
+        self.collection = self.client.create_collection(
+            self.name, embedding_function=None, configuration=asked
+        )
+        self._keep_configuration()
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Insert the rows."""
+        for start in range(0, len(x), BATCH):
+            rows = np.ascontiguousarray(x[start : start + BATCH], dtype=np.float32)
+            ids = [str(first + start + row) for row in range(len(rows))]
+            self.collection.add(ids=ids, embeddings=rows)
+
+    def build(self) -> None:
+        """Open the graph that grew with the rows from its files."""
+        self._reopen()
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Set ef_search, and open the collection again: what is open keeps the old one."""
+        if self.opened.get("ef_search") != ef_search:
+            with warnings.catch_warnings():  # for every collection without an embedding function
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.collection.modify(configuration=changed_search(ef_search))
+            self._reopen()
+
+    def _reopen(self) -> None:
+        self._disconnect()
+        self._connect()
+        self.collection = self.client.get_collection(self.name, embedding_function=None)
+        self._keep_configuration()
+        self.search(np.ones(self.settings.d, dtype=np.float32), 1)  # reads the graph from its files
+
+    def _keep_configuration(self) -> None:
+        """Keep the configuration as it is at opening: modify changes it later, without effect."""
+        self.opened = dict(self.collection.configuration_json.get("hnsw") or {})
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Search for one query."""
+        found = self.collection.query(query_embeddings=[query], n_results=k, include=["distances"])
+        return [int(name) for name in found["ids"][0]]
+
+    def applied(self) -> ReportedConfig:
+        """Return what the collection's configuration and the header of its graph say."""
+        import chromadb  # noqa: PLC0415
+
+        metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
+        found = ReportedConfig(
+            version=f"chromadb {chromadb.__version__}",
+            n_indexed=0,
+            metric=metrics.get(self.opened.get("space", "")),
+            ef_search=self.opened.get("ef_search"),
+        )
+        header = self._segment() / "header.bin"
+        if not header.exists():
+            return found
+        fields = HEADER.unpack(header.read_bytes()[: HEADER.size])
+        vector_bytes = fields[5] - fields[6]  # a row holds its links, its vector, its label
+        return replace(
+            found,
+            n_indexed=fields[3],
+            codec="float32" if vector_bytes == 4 * self.settings.d else f"{vector_bytes} bytes a vector",
+            M=fields[11],
+            ef_construction=fields[13],
+        )
+
+    def index_bytes(self) -> int:
+        """Return the size of the graph's files."""
+        files = (self._segment() / name for name in GRAPH_FILES)
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def _segment(self) -> Path:
+        """Return the folder of the collection's graph; those of dropped collections stay beside it."""
+        catalogue = f"{(self.folder / 'chroma.sqlite3').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(catalogue, uri=True)) as connection:
+            query = "SELECT id FROM segments WHERE scope = 'VECTOR' AND collection = ?"
+            [name] = connection.execute(query, (str(self.collection.id),)).fetchone()
+        return self.folder / str(name)
+
+    def close(self) -> None:
+        """Drop the collection and stop Chroma."""
+        if self.client is None:
+            return
+        from chromadb.errors import ChromaError  # noqa: PLC0415
+
+        with suppress(ChromaError):
+            self.client.delete_collection(self.name)
+        self._disconnect()
+
+
+def open_chroma(settings: EngineConfig, place: Deployment) -> Running:
+    """Return an empty collection."""
+    return RunningChroma(settings, place)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_chroma)

@@ -1,0 +1,147 @@
+"""Elasticsearch: exported, and held against its client's own types; no server runs from PyPI."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_args
+
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+BFLOAT16 = "hnsw_bfloat16"
+"""``hnsw`` over a field of that element type."""
+CAPABILITIES = Capabilities(
+    name="elasticsearch",
+    title="Elasticsearch",
+    language="json",
+    codecs=(
+        EngineCodec(name="hnsw", nearest="fp32", bits=32),
+        EngineCodec(
+            name=BFLOAT16, nearest="bf16", bits=16, note="since 9.3; the stored vectors are rounded too"
+        ),
+        EngineCodec(
+            name="int8_hnsw",
+            nearest="SQ8",
+            bits=8,
+            oversampling=True,
+            note="7 bits in a byte each (Lucene's), so below SQ8; the default below 384 dims",
+        ),
+        EngineCodec(name="int4_hnsw", nearest="SQ4", bits=4, oversampling=True, multiple_of=2),
+        EngineCodec(
+            name="bbq_hnsw",
+            nearest="RaBitQ1",
+            bits=1,
+            oversampling=True,
+            least_d=64,
+            note="the default from 384 dims on (9.1), with an oversampling of 3",
+        ),
+    ),
+    defaults=Defaults(codec="int8_hnsw", M=16, ef_construction=100, ef_search=15),
+    tested="validated with elasticsearch-py 9.5.1; read: documentation of 9.1 to 9.3 and the sources "
+    "of DenseVectorFieldMapper; no server was run, and Lucene's codecs under it are the engine lucene",
+    runs="no",
+    packages=("elasticsearch>=9.5",),
+    modules=("elasticsearch",),
+    M=(2, 512),
+    ef_construction=(1, 3_200),
+    ef_search=(1, 10_000),
+    oversampling=(1, 10),
+    most_candidates=10_000,
+    ef_covers_candidates=True,
+    most_dims=4_096,
+    counts_oversampling="rescore_vector.oversample: oversample x k of the num_candidates are compared on "
+    "float vectors; 0 turns it off",
+    fallbacks=(
+        "without rescore_vector in the query, the mapping's own (3 for bbq) applies",
+        "num_candidates left out is 1.5 x k",
+        "segments below flat_index_threshold vectors (150, bbq 300) are scanned exactly",
+        "num_candidates counts a shard, so more shards find more",
+    ),
+    bytes_are="not read: it was not run",
+)
+SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "max_inner_product", "l2": "l2_norm"}
+
+
+def rescore(settings: EngineConfig) -> dict[str, float]:
+    """Return ``rescore_vector``, as a number also where it is off."""
+    return {"oversample": float(settings.oversampling) if settings.oversampling > 1 else 0.0}
+
+
+def field(settings: EngineConfig) -> dict[str, Any]:
+    """Return the field's mapping."""
+    plain = settings.codec in ("hnsw", BFLOAT16)
+    options: dict[str, Any] = {
+        "type": "hnsw" if plain else settings.codec,
+        "m": settings.M,
+        "ef_construction": settings.ef_construction,
+    }
+    if not plain:
+        options["rescore_vector"] = rescore(settings)
+    return {
+        "type": "dense_vector",
+        "element_type": "bfloat16" if settings.codec == BFLOAT16 else "float",
+        "dims": settings.d,
+        "index": True,
+        "similarity": SIMILARITY[settings.metric],
+        "index_options": options,
+    }
+
+
+def knn(settings: EngineConfig) -> dict[str, Any]:
+    """Return the search."""
+    whole: dict[str, Any] = {
+        "field": "embedding",
+        "query_vector": "$query",
+        "k": settings.k,
+        "num_candidates": settings.ef_search,
+    }
+    if settings.codec not in ("hnsw", BFLOAT16):
+        whole["rescore_vector"] = rescore(settings)
+    return whole
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the index's mapping and the search's body."""
+    return {
+        "index": {"mappings": {"properties": {"embedding": field(settings)}}},
+        "search": {"size": settings.k, "knn": knn(settings)},
+    }
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold the mapping and the search against the types that the vendor's client declares.
+
+    Raises:
+        InputError: the client is installed and does not know an option or its value.
+    """
+    try:
+        from elasticsearch.dsl import types  # noqa: PLC0415 - as every engine's packages
+        from elasticsearch.dsl.field import DenseVector  # noqa: PLC0415
+        from elasticsearch.dsl.query import Knn  # noqa: PLC0415
+    except ImportError:
+        return
+    mapping, searched = field(settings), knn(settings)
+    if mapping.pop("type") != DenseVector.name:
+        raise InputError("Elasticsearch's client knows no dense_vector: update tune or the client")
+    _hold(DenseVector, mapping)
+    _hold(types.DenseVectorIndexOptions, mapping["index_options"])
+    _hold(Knn, searched)
+    if "rescore_vector" in searched:
+        _hold(types.DenseVectorIndexOptionsRescoreVector, mapping["index_options"]["rescore_vector"])
+        _hold(types.RescoreVector, searched["rescore_vector"])
+
+
+def _hold(declares: type[Any], values: dict[str, Any]) -> None:
+    """Raise InputError unless every name and every choice among words is one that ``declares`` has."""
+    declared = inspect.signature(declares.__init__).parameters
+    for name, value in values.items():
+        if name not in declared:
+            raise InputError(f"Elasticsearch's client knows no option {name!r}: update tune or the client")
+        choices = [each for part in get_args(declared[name].annotation) for each in get_args(part)]
+        words = [each for each in choices if isinstance(each, str)]
+        if isinstance(value, str) and words and value not in words:
+            raise InputError(f"Elasticsearch's client knows no {name} {value!r}: it knows {', '.join(words)}")
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

@@ -1,0 +1,110 @@
+"""hnswlib: the library itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from tuner.engines.protocol import (
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    ReportedConfig,
+    Running,
+)
+from tuner.types import FloatArray, Metric
+
+CAPABILITIES = Capabilities(
+    name="hnswlib",
+    title="hnswlib",
+    language="python",
+    codecs=(EngineCodec(name="float32", nearest="fp32", bits=32),),
+    defaults=Defaults(codec="float32", M=16, ef_construction=200, ef_search=10),
+    tested="hnswlib 0.8.0",
+    runs="library",
+    packages=("hnswlib>=0.8.0",),
+    modules=("hnswlib",),
+    fallbacks=("load_index forgets ef: set_ef must be called again after loading",),
+    bytes_are="index_file_size()",
+)
+SPACES: dict[Metric, str] = {"cosine": "cosine", "ip": "ip", "l2": "l2"}
+
+
+def body(settings: EngineConfig) -> str:
+    """Return the Python that builds and searches the index."""
+    space = SPACES[settings.metric]
+    return f"""\
+import hnswlib
+import numpy as np
+
+x = np.load("embeddings.npy").astype("float32")
+index = hnswlib.Index(space="{space}", dim={settings.d})
+index.init_index(max_elements=len(x), M={settings.M}, ef_construction={settings.ef_construction})
+index.add_items(x)
+index.set_ef({settings.ef_search})  # again after every load_index
+
+queries = np.load("queries.npy").astype("float32")
+ids, distances = index.knn_query(queries, k={settings.k})"""
+
+
+class RunningHnswlib:
+    """An index in this process."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        import hnswlib  # noqa: PLC0415 - as every engine's packages
+
+        self.index = hnswlib.Index(space=SPACES[settings.metric], dim=settings.d)
+        self.index.init_index(
+            max_elements=max(1, place.n), M=settings.M, ef_construction=settings.ef_construction
+        )
+        self.index.set_num_threads(place.threads)
+        self.settings = settings
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Insert the rows."""
+        self.index.add_items(x, range(first, first + len(x)))
+
+    def build(self) -> None:
+        """The graph grew with the rows: only ef is left."""
+        self.index.set_num_threads(1)
+        self.index.set_ef(self.settings.ef_search)
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Set ef."""
+        self.index.set_ef(ef_search)
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Search for one query."""
+        ids: list[int] = self.index.knn_query(query, k=k)[0][0].tolist()
+        return ids
+
+    def applied(self) -> ReportedConfig:
+        """Return what the index object says."""
+        metrics: dict[str, Metric] = {name: metric for metric, name in SPACES.items()}
+        return ReportedConfig(
+            version=f"hnswlib {version('hnswlib')}",
+            n_indexed=self.index.get_current_count(),
+            codec="float32",
+            metric=metrics[self.index.space],
+            M=self.index.M,
+            ef_construction=self.index.ef_construction,
+            ef_search=self.index.ef,
+        )
+
+    def index_bytes(self) -> int:
+        """Return the bytes that save_index would write."""
+        return int(self.index.index_file_size())
+
+    def close(self) -> None:
+        """Nothing lies outside this process."""
+
+
+def open_hnswlib(settings: EngineConfig, place: Deployment) -> Running:
+    """Return an empty index."""
+    return RunningHnswlib(settings, place)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_hnswlib)

@@ -1,0 +1,265 @@
+"""LanceDB: embedded, in this process; every HNSW of it lies in an IVF, here of one partition."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tuner.engines.protocol import (
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    ReportedConfig,
+    Running,
+)
+from tuner.errors import InputError
+from tuner.types import FloatArray, Metric
+
+PQ_NOTE = "it trains on 256 rows or more, for longer than the graph takes, the more parts the longer"
+CAPABILITIES = Capabilities(
+    name="lancedb",
+    title="LanceDB",
+    language="python",
+    codecs=(
+        EngineCodec(name="HnswFlat", nearest="fp32", bits=32),
+        EngineCodec(
+            name="HnswFlat float16",
+            nearest="fp16",
+            bits=16,
+            note="the table's own column is float16, so nothing of float32 is left",
+        ),
+        EngineCodec(
+            name="HnswSq",
+            nearest="SQ8",
+            bits=8,
+            oversampling=True,
+            note="one range for all dimensions, where SQ8 has one for each",
+        ),
+        EngineCodec(
+            name="HnswPq d/4", nearest="PQd/4x8", bits=2, oversampling=True, multiple_of=4, note=PQ_NOTE
+        ),
+        EngineCodec(
+            name="HnswPq d/8", nearest="PQd/8x8", bits=1, oversampling=True, multiple_of=8, note=PQ_NOTE
+        ),
+        EngineCodec(
+            name="HnswPq d/16",
+            nearest="PQd/16x8",
+            bits=0.5,
+            oversampling=True,
+            multiple_of=16,
+            note=PQ_NOTE,
+        ),
+    ),
+    defaults=Defaults(codec="HnswSq", M=20, ef_construction=300, ef_search=15),
+    tested="lancedb 0.40.0",
+    runs="embedded",
+    packages=("lancedb>=0.40.0", "pyarrow>=16"),
+    modules=("lancedb", "pyarrow"),
+    M=(4, 1_000),
+    ef_construction_per_M=1.0,
+    ef_covers_candidates=True,
+    counts_oversampling="refine_factor: k x refine_factor candidates are compared on the table's own "
+    "vectors; 1 changes no result, so nothing is asked for then",
+    fallbacks=(
+        "create_index without a config makes IVF_PQ, which is no graph",
+        "without num_partitions the graph becomes several when there are many rows, and nprobes (20) says "
+        "how many of them are searched",
+        "without ef a search takes 1.5 x k x refine_factor",
+        "rows added after create_index are scanned exactly until optimize()",
+        "a table without an index, or a search by another metric than the index's, is scanned exactly",
+        "IVF_RQ (RaBitQ) is no graph, so it is left out",
+    ),
+    bytes_are="size_bytes of list_indices(): the graph and the codes; the table's vectors, which re-scoring "
+    "reads, are not in it",
+)
+METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
+PARTITIONS = 1
+"""Graphs, and how many of them a search visits: what was tuned is one graph."""
+INDEX = "embedding_idx"
+
+
+def config_class(settings: EngineConfig) -> str:
+    """Return the name of the class of ``lancedb.index`` that configures the index."""
+    return settings.codec.split()[0]
+
+
+def config_keywords(settings: EngineConfig) -> dict[str, Any]:
+    """Return that class's keyword arguments."""
+    keywords: dict[str, Any] = {
+        "distance_type": METRICS[settings.metric],
+        "num_partitions": PARTITIONS,
+        "m": settings.M,
+        "ef_construction": settings.ef_construction,
+    }
+    parts = re.search(r"d/(\d+)", settings.codec)
+    if parts:
+        keywords |= {"num_sub_vectors": settings.d // int(parts[1]), "num_bits": 8}
+    return keywords
+
+
+def search_calls(settings: EngineConfig) -> list[tuple[str, Any]]:
+    """Return what is called on a search, in order, with each call's argument."""
+    refine = [("refine_factor", settings.oversampling)] if settings.oversampling > 1 else []
+    return [
+        ("distance_type", METRICS[settings.metric]),
+        ("nprobes", PARTITIONS),
+        ("ef", settings.ef_search),
+        *refine,
+        ("limit", settings.k),
+        ("select", ["id", "_distance"]),
+    ]
+
+
+def number_type(settings: EngineConfig) -> str:
+    """Return the type of the column's numbers."""
+    return "float16" if settings.codec.endswith("float16") else "float32"
+
+
+def body(settings: EngineConfig) -> str:
+    """Return the Python that makes the table and searches it."""
+    name, numbers = config_class(settings), number_type(settings)
+    arguments = ", ".join(f"{key}={json.dumps(value)}" for key, value in config_keywords(settings).items())
+    calls = "\n".join(f"    .{call}({json.dumps(value)})" for call, value in search_calls(settings))
+    exact = "" if settings.oversampling > 1 else "  # no refine_factor: nothing is re-scored"
+    return f"""\
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.index import {name}
+
+x = np.load("embeddings.npy").astype("{numbers}")
+schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(pa.{numbers}(), {settings.d}))])
+table = lancedb.connect("lancedb").create_table("items", schema=schema)
+vectors = pa.FixedSizeListArray.from_arrays(x.ravel(), {settings.d})
+table.add(pa.table([pa.array(np.arange(len(x))), vectors], schema=schema))
+
+table.create_index(
+    "embedding",
+    config={name}({arguments}),
+)
+
+queries = np.load("queries.npy").astype("float32")
+found = (
+    table.search(queries[0], vector_column_name="embedding"){exact}
+{calls}
+    .to_list()
+)"""
+
+
+class RunningLanceDB:
+    """One table in a folder of our own."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        # both are read once, when the library starts its threads
+        os.environ["LANCE_CPU_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(place.threads)
+        import lancedb  # noqa: PLC0415 - as every engine's packages
+
+        self.settings, self.name = settings, place.name
+        self.database: Any = lancedb.connect(str(place.folder / "lancedb"))
+        self.table: Any = self._make_table(place)
+
+    def _make_table(self, place: Deployment) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        number = getattr(pa, number_type(self.settings))()
+        schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(number, self.settings.d))])
+        try:
+            return self.database.create_table(
+                self.name, schema=schema, mode="overwrite" if place.replace else "create"
+            )
+        except ValueError as error:
+            if "already exists" not in str(error):
+                raise
+            raise InputError(f"a table {self.name} is there already: give --replace to drop it") from None
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Append the rows to the table."""
+        import pyarrow as pa  # noqa: PLC0415
+
+        numbers = pa.array(x.astype(number_type(self.settings), copy=False).ravel())
+        columns = [
+            pa.array(np.arange(first, first + len(x))),
+            pa.FixedSizeListArray.from_arrays(numbers, self.settings.d),
+        ]
+        self.table.add(pa.Table.from_arrays(columns, schema=self.table.schema))
+
+    def build(self) -> None:
+        """Make the index, and read it into memory."""
+        from lancedb import index  # noqa: PLC0415
+
+        config = getattr(index, config_class(self.settings))(**config_keywords(self.settings))
+        self.table.create_index("embedding", config=config, name=INDEX)
+        self.table.prewarm_index(INDEX)
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Ask for these with every search."""
+        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Search for one query."""
+        ids: list[int] = self._search(query, k).to_arrow().column("id").to_pylist()
+        return ids
+
+    def _search(self, query: FloatArray, k: int) -> Any:
+        """Return the search that the exported text builds."""
+        search = self.table.search(query, vector_column_name="embedding")
+        for call, value in search_calls(replace(self.settings, k=k)):
+            search = getattr(search, call)(value)
+        return search
+
+    def applied(self) -> ReportedConfig:
+        """Return what the table's list of indexes, their statistics and the plan of a search say."""
+        from lancedb import __version__  # noqa: PLC0415
+
+        version = f"lancedb {__version__}"
+        found = next((index for index in self.table.list_indices() if index.name == INDEX), None)
+        if found is None:
+            return ReportedConfig(version=version, n_indexed=0, index_used=False)
+        details, stats = found.index_details, self.table.index_stats(INDEX)
+        metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
+        plan = self._search(np.ones(self.settings.d, dtype=np.float32), self.settings.k).explain_plan()
+        return ReportedConfig(
+            version=version,
+            n_indexed=stats.num_indexed_rows,
+            codec=self._codec(found.index_type, details.get("compression", {})),
+            metric=metrics.get(stats.distance_type),
+            M=details["hnsw"]["max_connections"],
+            ef_construction=details["hnsw"]["construction_ef"],
+            index_used=f"ANNSubIndex: name={INDEX}," in plan,
+        )
+
+    def _codec(self, index_type: str, compression: dict[str, Any]) -> str:
+        """Return our name of the index's type and of what its details say of compression."""
+        name = index_type.removeprefix("Ivf")
+        if "num_sub_vectors" in compression:
+            name += f" d/{self.settings.d / compression['num_sub_vectors']:g}"
+            return name if compression["num_bits"] == 8 else f"{name}, {compression['num_bits']} bits"
+        number = str(self.table.schema.field("embedding").type.value_type)
+        return f"{name} float16" if number == "halffloat" else name
+
+    def index_bytes(self) -> int:
+        """Return the bytes of the index's files."""
+        return sum(index.size_bytes or 0 for index in self.table.list_indices())
+
+    def close(self) -> None:
+        """Drop the table."""
+        if self.table is not None:
+            self.database.drop_table(self.name, ignore_missing=True)
+            self.table = None
+
+
+def open_lancedb(settings: EngineConfig, place: Deployment) -> Running:
+    """Return an empty table."""
+    return RunningLanceDB(settings, place)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_lancedb)

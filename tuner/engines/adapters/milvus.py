@@ -1,0 +1,140 @@
+"""Milvus: exported for a version; its client validates no parameters, so the server's ranges stand here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+MOST_INT = 2**31 - 1
+CAPABILITIES = Capabilities(
+    name="milvus",
+    title="Milvus",
+    language="json",
+    codecs=(
+        EngineCodec(name="HNSW", nearest="fp32", bits=32),
+        EngineCodec(name="HNSW_SQ FP16", nearest="fp16", bits=16, oversampling=True),
+        EngineCodec(name="HNSW_SQ BF16", nearest="bf16", bits=16, oversampling=True),
+        EngineCodec(name="HNSW_SQ SQ8", nearest="SQ8", bits=8, oversampling=True),
+        EngineCodec(name="HNSW_SQ SQ6", nearest="SQ6", bits=6, oversampling=True),
+        EngineCodec(
+            name="HNSW_SQ SQ4U",
+            nearest="SQ4",
+            bits=4,
+            oversampling=True,
+            note="one range for all dimensions, so below SQ4 where their scales differ; since 2.6.8",
+        ),
+        EngineCodec(name="HNSW_PQ d/2", nearest="PQd/2x4", bits=2, oversampling=True, multiple_of=2),
+        EngineCodec(name="HNSW_PQ d/4", nearest="PQd/4x8", bits=2, oversampling=True, multiple_of=4),
+        EngineCodec(name="HNSW_PQ d/8", nearest="PQd/8x8", bits=1, oversampling=True, multiple_of=8),
+    ),
+    defaults=Defaults(codec="HNSW", M=18, ef_construction=240, ef_search=16),
+    tested="read: Milvus's documentation of 2.5 and 2.6, the ranges in Knowhere's faiss_hnsw_config.h and "
+    "AUTOINDEX's defaults; pymilvus validates no parameters, and no server of these versions was run",
+    runs="no",
+    versioned=True,
+    M=(2, 2_048),
+    ef_construction=(1, MOST_INT),
+    ef_search=(1, MOST_INT),
+    oversampling=(1, 1_000),
+    ef_covers_candidates=True,
+    most_dims=32_768,
+    counts_oversampling="refine_k: refine_k x k neighbours by their codes are compared on the vectors of "
+    "refine_type, which the index then holds beside its codes",
+    fallbacks=(
+        "refine_k without refine in the index changes nothing",
+        "growing segments, and sealed ones too small to be indexed, are scanned exactly",
+        "ef counts a segment, so more segments find more",
+        "milvus-lite ignores sq_type and refine, and scans exactly for HNSW_PQ: it proves nothing",
+    ),
+    bytes_are="not read: it was not run",
+)
+METRICS: dict[Metric, str] = {"cosine": "COSINE", "ip": "IP", "l2": "L2"}
+PQ_PARTS = {"d/2": (2, 4), "d/4": (4, 8), "d/8": (8, 8)}
+"""Dimensions a part, and bits of its code."""
+NEWEST, OLDEST = (2, 6, 8), (2, 5, 0)
+SINCE = {"HNSW_SQ SQ4U": (2, 6, 8)}
+LAST_PATCH = 99
+
+
+def version_of(variant: str) -> tuple[int, int, int]:
+    """Return the version that ``variant`` names: "2.6.8", or "2.5" for its last patch; the newest if empty.
+
+    Raises:
+        InputError: it names none, or one without HNSW_SQ and HNSW_PQ.
+    """
+    if not variant:
+        return NEWEST
+    named = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+|x))?", variant)
+    if named is None:
+        raise InputError(f"Milvus has no version {variant!r}: give one such as 2.5 or 2.6.8")
+    line = int(named[1]), int(named[2]), int(named[3]) if (named[3] or "x") != "x" else LAST_PATCH
+    if line < OLDEST:
+        raise InputError(
+            f"Milvus {variant} has no quantized HNSW: configurations are written for 2.5 and later"
+        )
+    return line
+
+
+def index_params(settings: EngineConfig) -> dict[str, Any]:
+    """Return the parameters of ``create_index``."""
+    kind, _, variety = settings.codec.partition(" ")
+    params: dict[str, Any] = {"M": settings.M, "efConstruction": settings.ef_construction}
+    if kind == "HNSW_SQ":
+        params["sq_type"] = variety
+    if kind == "HNSW_PQ":
+        dimensions, bits = PQ_PARTS[variety]
+        params |= {"m": settings.d // dimensions, "nbits": bits}
+    if kind != "HNSW":
+        params["refine"] = settings.oversampling > 1
+    if settings.oversampling > 1:
+        params["refine_type"] = "FP32"
+    return {"index_type": kind, "metric_type": METRICS[settings.metric], "params": params}
+
+
+def search_params(settings: EngineConfig) -> dict[str, Any]:
+    """Return the parameters of ``search``."""
+    params: dict[str, Any] = {"ef": settings.ef_search}
+    if settings.oversampling > 1:
+        params["refine_k"] = float(settings.oversampling)
+    return {"metric_type": METRICS[settings.metric], "params": params}
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the field, the index and the search."""
+    return {
+        "version": settings.variant or _text(NEWEST),
+        "field": {"field_name": "embedding", "datatype": "FLOAT_VECTOR", "dim": settings.d},
+        "index": {"field_name": "embedding", **index_params(settings)},
+        "search": {
+            "anns_field": "embedding",
+            "data": ["$query"],
+            "limit": settings.k,
+            "search_params": search_params(settings),
+        },
+    }
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold the codec against what the version has.
+
+    Raises:
+        InputError: it lacks it.
+    """
+    since = SINCE.get(settings.codec, OLDEST)
+    if version_of(settings.variant) < since:
+        came = _text(since)
+        raise InputError(
+            f"Milvus {settings.variant} has no {settings.codec}, which came with {came}: choose another "
+            "codec or a later version"
+        )
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

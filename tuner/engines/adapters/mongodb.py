@@ -1,0 +1,75 @@
+"""MongoDB's vector search: exported; its driver validates nothing, so the server's ranges stand here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.types import Metric
+
+CAPABILITIES = Capabilities(
+    name="mongodb",
+    title="MongoDB",
+    language="json",
+    codecs=(
+        EngineCodec(name="none", nearest="fp32", bits=32),
+        EngineCodec(
+            name="scalar",
+            nearest="SQ8",
+            bits=8,
+            note="7 bits in a byte each (Lucene's), so below SQ8; never re-scored",
+        ),
+        EngineCodec(
+            name="binary",
+            nearest="tqmse1",
+            bits=1,
+            multiple_of=8,
+            note="it re-scores by itself: the best sqrt(limit x numCandidates) on float vectors, with "
+            "nothing to set, so it finds more than a prediction without re-scoring says",
+        ),
+    ),
+    defaults=Defaults(codec="none", M=16, ef_construction=100, ef_search=200),
+    tested="read: MongoDB's documentation and the public sources of its search server, mongot (HnswOptions, "
+    "BinaryQuantizedVectorRescorer); pymongo validates nothing, and no server was run",
+    runs="no",
+    M=(16, 64),
+    ef_construction=(100, 3_200),
+    ef_search=(1, 10_000),
+    oversampling=(1, 1),
+    ef_covers_candidates=True,
+    most_dims=8_192,
+    fallbacks=(
+        "numCandidates has no default; 20 x limit is what the documentation advises",
+        "dotProduct is meant for vectors of length 1",
+        "numCandidates counts a Lucene segment, so more segments find more",
+    ),
+    bytes_are="not read: it was not run",
+)
+SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the index's definition and the stage of the search."""
+    field = {
+        "type": "vector",
+        "path": "embedding",
+        "numDimensions": settings.d,
+        "similarity": SIMILARITY[settings.metric],
+        "quantization": settings.codec,
+        "indexingMethod": "hnsw",
+        "hnswOptions": {"maxEdges": settings.M, "numEdgeCandidates": settings.ef_construction},
+    }
+    stage = {
+        "index": "embedding_hnsw",
+        "path": "embedding",
+        "queryVector": "$query",
+        "numCandidates": settings.ef_search,
+        "limit": settings.k,
+    }
+    return {
+        "index": {"name": "embedding_hnsw", "type": "vectorSearch", "definition": {"fields": [field]}},
+        "search": {"$vectorSearch": stage},
+    }
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body)

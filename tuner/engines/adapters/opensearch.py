@@ -1,0 +1,188 @@
+"""OpenSearch, its faiss engine: exported for a version line; no server or schema comes from a registry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+CAPABILITIES = Capabilities(
+    name="opensearch",
+    title="OpenSearch",
+    language="json",
+    codecs=(
+        EngineCodec(name="flat", nearest="fp32", bits=32),
+        EngineCodec(name="sq_fp16", nearest="fp16", bits=16, note="values beyond 65504 are refused"),
+        EngineCodec(name="sq_bf16", nearest="bf16", bits=16, note="since 3.9"),
+        EngineCodec(
+            name="sq4",
+            nearest="SQ4",
+            bits=4,
+            oversampling=True,
+            note="since 3.9; Lucene's quantizer, not faiss's",
+        ),
+        EngineCodec(
+            name="sq2",
+            nearest="RaBitQ2",
+            bits=2,
+            oversampling=True,
+            note="since 3.9; Lucene's quantizer, not faiss's",
+        ),
+        EngineCodec(
+            name="sq1",
+            nearest="RaBitQ1",
+            bits=1,
+            oversampling=True,
+            note="since 3.6; Lucene's quantizer, not faiss's",
+        ),
+        EngineCodec(
+            name="binary4",
+            nearest="tqmse4",
+            bits=4,
+            oversampling=True,
+            note="4 thresholds a dimension, compared by Hamming distance: below tqmse4 without re-scoring",
+        ),
+        EngineCodec(
+            name="binary2",
+            nearest="tqmse2",
+            bits=2,
+            oversampling=True,
+            note="2 thresholds a dimension, compared by Hamming distance: below tqmse2 without re-scoring",
+        ),
+        EngineCodec(
+            name="binary1",
+            nearest="tqmse1",
+            bits=1,
+            oversampling=True,
+            note="above or below the segment's mean, compared by Hamming distance",
+        ),
+    ),
+    defaults=Defaults(codec="flat", M=16, ef_construction=100, ef_search=100),
+    tested="read: OpenSearch's documentation of 2.17 to 3.9 and the k-NN plugin's sources (FaissHNSWMethod, "
+    "RescoreContext); the client validates nothing, and no server was run",
+    runs="no",
+    versioned=True,
+    M=(2, 100),
+    ef_construction=(1, NO_LIMIT),
+    ef_search=(1, NO_LIMIT),
+    oversampling=(1, 100),
+    most_candidates=10_000,
+    ef_covers_candidates=True,
+    most_dims=16_000,
+    counts_oversampling="rescore.oversample_factor: oversample_factor x k neighbours by their codes, never "
+    "fewer than 100, are compared on float vectors; false turns it off",
+    fallbacks=(
+        "segments below approximate_threshold (15,000 vectors from 3.0 on) are scanned exactly",
+        "re-scoring fetches 100 candidates at least, so a small oversampling finds more than was predicted",
+        "without rescore in the query, codecs of 1, 2 and 4 bits can re-score 3 x k, 2 x k and 2 x k",
+        "ef_search counts a segment, so more segments find more",
+    ),
+    bytes_are="not read: it was not run",
+)
+SPACES: dict[Metric, str] = {"cosine": "cosinesimil", "ip": "innerproduct", "l2": "l2"}
+NEWEST, OLDEST = (3, 9), (2, 17)
+LAST_MINOR = 99
+BITS_NAMED = (3, 6)
+"""The sq encoder requires ``bits`` since then, and knew only ``type`` before."""
+SINCE = {"sq_bf16": (3, 9), "sq4": (3, 9), "sq2": (3, 9), "sq1": (3, 6)}
+COSINE_SINCE = (2, 19)
+
+
+def version_of(variant: str) -> tuple[int, int]:
+    """Return the version line that ``variant`` names ("2.19", "3.6", or "2.x" for the last); newest if empty.
+
+    Raises:
+        InputError: it names none, or one that is too old.
+    """
+    if not variant:
+        return NEWEST
+    named = re.fullmatch(r"(\d+)(?:\.(\d+|x)(?:\.\d+)?)?", variant)
+    if named is None:
+        raise InputError(f"OpenSearch has no version {variant!r}: give one such as 2.19, 3.6 or 3.9")
+    line = int(named[1]), int(named[2]) if (named[2] or "x") != "x" else LAST_MINOR
+    if line < OLDEST:
+        raise InputError(
+            f"OpenSearch {variant} cannot re-score: configurations are written for {_text(OLDEST)} and later"
+        )
+    return line
+
+
+def encoder(settings: EngineConfig) -> dict[str, Any] | None:
+    """Return the faiss encoder as the version spells it; None keeps float32."""
+    codec, line = settings.codec, version_of(settings.variant)
+    if codec == "flat":
+        return None
+    if codec.startswith("binary"):
+        return {"name": "binary", "parameters": {"bits": int(codec.removeprefix("binary"))}}
+    kind = codec.removeprefix("sq").removeprefix("_")
+    if kind.isdigit():
+        return {"name": "sq", "parameters": {"bits": int(kind)}}
+    bits = {"bits": 16} if line >= BITS_NAMED else {}
+    return {"name": "sq", "parameters": {**bits, "type": kind}}
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the index's settings and mapping, and the search's body."""
+    parameters: dict[str, Any] = {
+        "m": settings.M,
+        "ef_construction": settings.ef_construction,
+        "ef_search": settings.ef_search,
+    }
+    chosen = encoder(settings)
+    if chosen is not None:
+        parameters["encoder"] = chosen
+    field = {
+        "type": "knn_vector",
+        "dimension": settings.d,
+        "data_type": "float",
+        "space_type": SPACES[settings.metric],
+        "method": {"name": "hnsw", "engine": "faiss", "parameters": parameters},
+    }
+    return {
+        "version": settings.variant or _text(NEWEST),
+        "index": {"settings": {"index": {"knn": True}}, "mappings": {"properties": {"embedding": field}}},
+        "search": {"size": settings.k, "query": {"knn": {"embedding": _query(settings)}}},
+    }
+
+
+def _query(settings: EngineConfig) -> dict[str, Any]:
+    query: dict[str, Any] = {
+        "vector": "$query",
+        "k": settings.k,
+        "method_parameters": {"ef_search": settings.ef_search},
+    }
+    codec = CAPABILITIES.codec(settings.codec)
+    if codec is not None and codec.oversampling:
+        factor = float(settings.oversampling)
+        query["rescore"] = {"oversample_factor": factor} if settings.oversampling > 1 else False
+    return query
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold the codec and the metric against what the version line has.
+
+    Raises:
+        InputError: it lacks one of them.
+    """
+    line = version_of(settings.variant)
+    since = SINCE.get(settings.codec, OLDEST)
+    if line < since:
+        raise InputError(
+            f"OpenSearch {settings.variant} has no encoder {settings.codec}, which came with {_text(since)}: "
+            "choose another codec or a later version"
+        )
+    if settings.metric == "cosine" and line < COSINE_SINCE:
+        raise InputError(
+            f"OpenSearch {settings.variant} has no cosine in its faiss engine, which came with "
+            f"{_text(COSINE_SINCE)}: normalise the vectors and use ip"
+        )
+
+
+def _text(line: tuple[int, int]) -> str:
+    return f"{line[0]}.{line[1]}"
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

@@ -1,0 +1,347 @@
+"""Qdrant: its own segments in this process, by qdrant-edge; the client's local mode only searches exactly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tuner.engines.protocol import (
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    ReportedConfig,
+    Running,
+)
+from tuner.errors import InputError
+from tuner.types import FloatArray, Metric
+
+CAPABILITIES = Capabilities(
+    name="qdrant",
+    title="Qdrant",
+    language="json",
+    codecs=(
+        EngineCodec(name="float32", nearest="fp32", bits=32),
+        EngineCodec(name="float16", nearest="fp16", bits=16),
+        EngineCodec(
+            name="scalar_int8",
+            nearest="SQ8",
+            bits=8,
+            oversampling=True,
+            note="one range for all dimensions, in 7 bits: between SQ6 and SQ8",
+        ),
+        *(
+            EngineCodec(name=f"turbo_bits{bits}", nearest=f"RaBitQ{bits}", bits=bits, oversampling=True)
+            for bits in (8, 4, 2, 1)
+        ),
+        EngineCodec(
+            name="binary_one_bit",
+            nearest="tqmse1",
+            bits=1,
+            oversampling=True,
+            metrics=("cosine", "ip"),
+            note="it keeps only the query's signs too and no lengths, so it is far coarser than tqmse1",
+        ),
+        *(
+            EngineCodec(
+                name=f"product_x{4 * dims}", nearest=f"PQd/{dims}x8", bits=8 / dims, oversampling=True
+            )
+            for dims in (2, 4, 8)
+        ),
+    ),
+    defaults=Defaults(codec="float32", M=16, ef_construction=100, ef_search=100),
+    tested="qdrant-edge-py 0.9.0, which is the server's segments without the server; qdrant-client 1.20.0",
+    runs="embedded",
+    packages=("qdrant-edge-py>=0.9.0", "qdrant-client>=1.20"),
+    modules=("qdrant_edge", "qdrant_client"),
+    M=(2, 512),
+    counts_oversampling="limit x oversampling candidates are compared on the original vectors; rescore "
+    "without it re-orders the k it returns and finds nothing more",
+    fallbacks=(
+        "a search follows max(hnsw_ef, k x oversampling), so oversampling raises ef too",
+        "segments below indexing_threshold kB have no graph and are scanned exactly",
+        "searches over fewer than full_scan_threshold kB of vectors are exact though there is a graph",
+        "each segment has a graph of its own and is searched with the full hnsw_ef: more segments find and "
+        "cost more, and default_segment_number 0 makes as many as there are CPUs",
+        "without hnsw_ef a search takes ef_construct",
+        "qdrant-client's local mode (:memory:) ignores graph and quantizer and searches exactly",
+        "datatype uint8 cuts the components of unit vectors off to zero, so it is left out",
+    ),
+    bytes_are="files of the graph and of the codes, or of the vectors where there is no quantizer; without "
+    "the quantizer's parameters and the originals for re-scoring, which lie on disk",
+)
+DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "ip": "Dot", "l2": "Euclid"}
+THRESHOLD_KB = 10_000
+"""Qdrant's own default of both thresholds, which exported bodies state."""
+LEAST_KB = 1
+"""Both thresholds when verifying, so that the graph of a small collection is built and searched too."""
+MOST_KB = 1 << 32
+"""Size of a segment when verifying: all vectors are in one graph."""
+GRAPH = "vector_index/hnsw_config.json"
+
+
+def quantization(settings: EngineConfig) -> dict[str, Any] | None:
+    """Return the quantizer's part of the collection, or None where there is none."""
+    kind, _, option = settings.codec.partition("_")
+    options: dict[str, dict[str, Any]] = {
+        "scalar": {"type": option, "quantile": 0.99},
+        "turbo": {"bits": option},
+        "binary": {"encoding": option, "query_encoding": "binary"},
+        "product": {"compression": option},
+    }
+    return {kind: {**options[kind], "always_ram": True}} if kind in options else None
+
+
+def collection(settings: EngineConfig) -> dict[str, Any]:
+    """Return the body that creates the collection."""
+    quantizer = quantization(settings)
+    vectors: dict[str, Any] = {
+        "size": settings.d,
+        "distance": DISTANCES[settings.metric],
+        "datatype": settings.codec if quantizer is None else "float32",
+        "on_disk": quantizer is not None,
+    }
+    whole: dict[str, Any] = {
+        "vectors": vectors,
+        "hnsw_config": {
+            "m": settings.M,
+            "ef_construct": settings.ef_construction,
+            "full_scan_threshold": THRESHOLD_KB,
+        },
+        "optimizers_config": {"default_segment_number": 1, "indexing_threshold": THRESHOLD_KB},
+    }
+    return whole if quantizer is None else {**whole, "quantization_config": quantizer}
+
+
+def search_params(settings: EngineConfig) -> dict[str, Any]:
+    """Return the params of a search."""
+    params: dict[str, Any] = {"hnsw_ef": settings.ef_search, "exact": False}
+    if quantization(settings) is None:
+        return params
+    rescore = {"rescore": settings.oversampling > 1, "oversampling": float(settings.oversampling)}
+    return {**params, "quantization": {"ignore": False, **rescore}}
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the bodies of the requests that create the collection and that search it."""
+    return {
+        "verification": f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB); tune verify sets both to "
+        f"{LEAST_KB} kB, because smaller collections are searched exactly, and keeps one segment",
+        "PUT /collections/items": collection(settings),
+        "POST /collections/items/points/query": {
+            "query": "$query",
+            "limit": settings.k,
+            "params": search_params(settings),
+            "with_payload": False,
+        },
+    }
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold both bodies against the vendor's own models.
+
+    Raises:
+        InputError: the client is installed, and its models refuse a body.
+    """
+    try:
+        from pydantic import ValidationError  # noqa: PLC0415 - as every engine's packages
+        from qdrant_client import models  # noqa: PLC0415
+    except ImportError:
+        return
+    create, search = list(body(settings).values())[1:]
+    try:
+        models.CreateCollection.model_validate(create)
+        models.QueryRequest.model_validate({**search, "query": [0.0] * settings.d})
+    except ValidationError as error:
+        # of a union's members, those of other kinds complain that fields are missing or too many
+        others = ("missing", "extra_forbidden")
+        first = next((each for each in error.errors() if each["type"] not in others), error.errors()[0])
+        where = ".".join(part for part in first["loc"] if isinstance(part, str) and part[0].islower())
+        raise InputError(f"Qdrant's client refuses {where}: {first['msg']}: give another value") from None
+
+
+class RunningQdrant:
+    """One shard with one segment, in a folder."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        import qdrant_edge  # noqa: PLC0415 - as every engine's packages
+
+        self.edge, self.settings = qdrant_edge, settings
+        self.folder = place.folder / place.name
+        self.shard: qdrant_edge.EdgeShard | None = None
+        if self.folder.exists():
+            if not place.replace:
+                raise InputError(f"a collection {place.name} is there already: give --replace to drop it")
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
+        try:
+            self.shard = qdrant_edge.EdgeShard.create(str(self.folder), self._config(place.threads))
+        except BaseException:
+            self.close()
+            raise
+        self.set_search(settings.ef_search, settings.oversampling)
+
+    def _config(self, threads: int) -> Any:
+        """Return the body of the collection as the edge's own types, with thresholds for verifying."""
+        edge, whole = self.edge, collection(self.settings)
+        vectors, graph = whole["vectors"], whole["hnsw_config"]
+        datatypes = {
+            "float32": edge.VectorStorageDatatype.Float32,
+            "float16": edge.VectorStorageDatatype.Float16,
+        }
+        return edge.EdgeConfig(
+            vectors=edge.EdgeVectorParams(
+                size=vectors["size"],
+                distance=getattr(edge.Distance, vectors["distance"]),
+                datatype=datatypes[vectors["datatype"]],
+                on_disk=vectors["on_disk"],
+            ),
+            hnsw_config=edge.HnswIndexConfig(
+                m=graph["m"],
+                ef_construct=graph["ef_construct"],
+                full_scan_threshold=LEAST_KB,
+                max_indexing_threads=threads,
+            ),
+            quantization_config=self._quantizer(whole.get("quantization_config")),
+            optimizers=edge.EdgeOptimizersConfig(
+                default_segment_number=whole["optimizers_config"]["default_segment_number"],
+                indexing_threshold=LEAST_KB,
+                max_segment_size=MOST_KB,
+            ),
+            max_search_threads=1,
+            wal_enabled=False,
+        )
+
+    def _quantizer(self, wanted: dict[str, Any] | None) -> Any:
+        edge = self.edge
+        if wanted is None:
+            return None
+        [(kind, options)] = wanted.items()
+        in_memory = options["always_ram"]
+        if kind == "scalar":
+            return edge.ScalarQuantizationConfig(
+                type=edge.ScalarType.Int8, quantile=options["quantile"], always_ram=in_memory
+            )
+        if kind == "turbo":
+            bits = getattr(edge.TurboQuantBitSize, options["bits"].capitalize())
+            return edge.TurboQuantQuantizationConfig(bits=bits, always_ram=in_memory)
+        if kind == "product":
+            ratio = getattr(edge.CompressionRatio, options["compression"].upper())
+            return edge.ProductQuantizationConfig(compression=ratio, always_ram=in_memory)
+        return edge.BinaryQuantizationConfig(
+            encoding=getattr(edge.BinaryQuantizationEncoding, _camel(options["encoding"])),
+            query_encoding=getattr(edge.BinaryQuantizationQueryEncoding, _camel(options["query_encoding"])),
+            always_ram=in_memory,
+        )
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Upsert the rows as points."""
+        points = [self.edge.Point(first + row, vector) for row, vector in enumerate(x.tolist())]
+        self._open().update(self.edge.UpdateOperation.upsert_points(points))
+
+    def build(self) -> None:
+        """Run the optimizers until none has anything left to do: they make the graph and the codes."""
+        shard = self._open()
+        shard.optimize()
+        shard.flush()
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Search with these params from now on."""
+        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
+        params = search_params(self.settings)
+        codes = params.pop("quantization", None)
+        self.params = self.edge.SearchParams(
+            **params, quantization=None if codes is None else self.edge.QuantizationSearchParams(**codes)
+        )
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Search for one query."""
+        edge = self.edge
+        nearest = edge.Query.Nearest(query.tolist())
+        found = self._open().search(edge.SearchRequest(query=nearest, limit=k, params=self.params))
+        return [point.id for point in found]
+
+    def _open(self) -> Any:
+        if self.shard is None:
+            raise InputError("the collection was closed: open another")
+        return self.shard
+
+    def applied(self) -> ReportedConfig:
+        """Return what the shard and the files of its segments say; ef comes with each search."""
+        found = ReportedConfig(
+            version=f"qdrant-edge {version('qdrant-edge-py')}",
+            n_indexed=self._open().info().indexed_vectors_count,
+        )
+        segments = self._indexed()
+        if len(segments) != 1:
+            return found
+        [segment] = segments
+        graph = _read(segment / GRAPH)
+        metrics: dict[str, Metric] = {name: metric for metric, name in DISTANCES.items()}
+        return replace(
+            found,
+            n_indexed=min(found.n_indexed or 0, graph["indexed_vector_count"]),
+            codec=_codec(segment),
+            metric=metrics.get(_read(segment / "segment.json")["config"]["vector_data"][""]["distance"]),
+            M=graph["m"],
+            ef_construction=graph["ef_construct"],
+        )
+
+    def _indexed(self) -> list[Path]:
+        """Return the segments that have a graph."""
+        return [segment for segment in self.folder.glob("segments/*") if (segment / GRAPH).exists()]
+
+    def index_bytes(self) -> int:
+        """Return the size of the files that a search without re-scoring reads."""
+        total = 0
+        for segment in self._indexed():
+            stored = segment / "vector_storage"
+            codes = [*stored.glob("quantized.data")] or [stored / "matrix.dat"]
+            total += sum(file.stat().st_size for file in (*(segment / "vector_index").iterdir(), *codes))
+        return total
+
+    def close(self) -> None:
+        """Close the shard and remove its folder."""
+        if self.shard is not None:
+            self.shard.close()
+            self.shard = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _codec(segment: Path) -> str | None:
+    """Return the codec of a segment, by the quantizer that it stores or the size of its vectors."""
+    stored = segment / "vector_storage"
+    if (stored / "quantized.data").exists():
+        [(kind, options)] = _read(stored / "quantized.config.json")["quantization_config"].items()
+        option = next(
+            options[name] for name in ("type", "bits", "encoding", "compression") if name in options
+        )
+        return f"{kind}_{option}"
+    config = _read(segment / "segment.json")["config"]["vector_data"][""]
+    cells = _read(segment / GRAPH)["indexed_vector_count"] * config["size"]
+    width = (stored / "matrix.dat").stat().st_size // max(1, cells)
+    return {4: "float32", 2: "float16"}.get(width)
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def _camel(name: str) -> str:
+    """Return ``one_bit`` as ``OneBit``, the edge's spelling of the REST API's words."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def open_qdrant(settings: EngineConfig, place: Deployment) -> Running:
+    """Return an empty shard."""
+    return RunningQdrant(settings, place)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_qdrant)

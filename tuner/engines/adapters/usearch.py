@@ -1,0 +1,170 @@
+"""USearch: the library itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tuner.engines.protocol import (
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    EngineConfig,
+    ReportedConfig,
+    Running,
+)
+from tuner.errors import InputError
+from tuner.types import FloatArray, Metric
+
+CAPABILITIES = Capabilities(
+    name="usearch",
+    title="USearch",
+    language="python",
+    codecs=(
+        EngineCodec(name="f32", nearest="fp32", bits=32),
+        EngineCodec(name="f16", nearest="fp16", bits=16),
+        EngineCodec(name="bf16", nearest="bf16", bits=16),
+        EngineCodec(
+            name="e4m3",
+            nearest="SQ6",
+            bits=8,
+            note="floats of 8 bits: a component from 0.02 to 448 keeps 4 binary digits, a smaller one fewer",
+        ),
+        EngineCodec(
+            name="i8",
+            nearest="SQ6",
+            bits=8,
+            metrics=("cosine",),
+            note="it scales every vector to length 1 and all dimensions alike, so it is coarser than SQ8: "
+            "like SQ6 at 128 dimensions, like SQ4 at 1,536; useless for inner product and L2",
+        ),
+    ),
+    defaults=Defaults(codec="bf16", M=16, ef_construction=128, ef_search=64),
+    tested="usearch 2.26.6",
+    runs="library",
+    packages=("usearch>=2.26.6",),
+    modules=("usearch",),
+    M=(2, 10_000),
+    fallbacks=(
+        "0 for connectivity or an expansion is the default (16, 128, 64)",
+        "a search with expansion_search below k takes k",
+        "without dtype the index keeps bf16, not float32",
+        "Index.restore forgets expansion_search: it must be set again",
+        "b1 holds signs and nothing re-scores them; e5m2, e3m2 and e2m3 take the room of e4m3 and find "
+        "less: they are left out",
+    ),
+    bytes_are="serialized_length; memory_usage is an arena in powers of two",
+)
+METRICS: dict[Metric, str] = {"cosine": "cos", "ip": "ip", "l2": "l2sq"}
+
+
+def keywords(settings: EngineConfig) -> dict[str, Any]:
+    """Return the index's keyword arguments."""
+    return {
+        "ndim": settings.d,
+        "metric": METRICS[settings.metric],
+        "dtype": settings.codec,
+        "connectivity": settings.M,
+        "expansion_add": settings.ef_construction,
+        "expansion_search": settings.ef_search,
+    }
+
+
+def body(settings: EngineConfig) -> str:
+    """Return the Python that builds and searches the index."""
+    arguments = "\n".join(
+        f'    {name}="{value}",' if isinstance(value, str) else f"    {name}={value},"
+        for name, value in keywords(settings).items()
+    )
+    return f"""\
+import numpy as np
+from usearch.index import Index
+
+x = np.load("embeddings.npy").astype("float32")
+index = Index(
+{arguments}
+)
+index.add(np.arange(len(x)), x)
+# index.expansion_search = {settings.ef_search}  # again after Index.restore
+
+queries = np.load("queries.npy").astype("float32")
+found = index.search(queries, {settings.k})  # found.keys, found.distances"""
+
+
+def check(settings: EngineConfig) -> None:
+    """Have the library itself make an empty index.
+
+    Raises:
+        InputError: it is installed and refuses.
+    """
+    try:
+        from usearch.index import Index  # noqa: PLC0415 - as every engine's packages
+    except ImportError:
+        return
+    try:
+        Index(**keywords(settings))
+    except (KeyError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"USearch refuses these settings: {first}") from None
+
+
+class RunningUSearch:
+    """An index in this process."""
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        from usearch.index import Index  # noqa: PLC0415 - as every engine's packages
+
+        self.index: Any = Index(**keywords(settings))
+        self.threads = place.threads
+
+    def add(self, first: int, x: FloatArray) -> None:
+        """Insert the rows."""
+        keys = np.arange(first, first + len(x), dtype=np.uint64)
+        self.index.add(keys, np.ascontiguousarray(x), threads=self.threads)
+
+    def build(self) -> None:
+        """Do nothing: the graph grew with the rows."""
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Set expansion_search."""
+        self.index.expansion_search = ef_search
+
+    def search(self, query: FloatArray, k: int) -> Sequence[int]:
+        """Search for one query."""
+        ids: list[int] = self.index.search(query, k, threads=1).keys.tolist()
+        return ids
+
+    def applied(self) -> ReportedConfig:
+        """Return what the index object says."""
+        from usearch import __version__  # noqa: PLC0415
+
+        index = self.index
+        metrics: dict[str, Metric] = {"Cos": "cosine", "IP": "ip", "L2sq": "l2"}
+        return ReportedConfig(
+            version=f"usearch {__version__}",
+            n_indexed=index.levels_stats[0].nodes if len(index) else 0,
+            codec=index.dtype.name.lower(),
+            metric=metrics.get(index.metric_kind.name),
+            M=index.connectivity,
+            ef_construction=index.expansion_add,
+            ef_search=index.expansion_search,
+        )
+
+    def index_bytes(self) -> int:
+        """Return the bytes that save would write."""
+        return int(self.index.serialized_length)
+
+    def close(self) -> None:
+        """Nothing lies outside this process."""
+
+
+def open_usearch(settings: EngineConfig, place: Deployment) -> Running:
+    """Return an empty index."""
+    return RunningUSearch(settings, place)
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_usearch)

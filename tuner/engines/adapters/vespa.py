@@ -1,0 +1,209 @@
+"""Vespa: exported as a schema file with the query below it, and held against what pyvespa renders."""
+
+from __future__ import annotations
+
+import json
+from itertools import zip_longest
+from typing import Any
+
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+CAPABILITIES = Capabilities(
+    name="vespa",
+    title="Vespa",
+    language="vespa",
+    codecs=(
+        EngineCodec(name="float", nearest="fp32", bits=32),
+        EngineCodec(name="bfloat16", nearest="bf16", bits=16),
+        EngineCodec(
+            name="bits",
+            nearest="tqmse1",
+            bits=1,
+            oversampling=True,
+            metrics=("cosine", "ip"),
+            multiple_of=8,
+            note="one sign a dimension, packed by Vespa itself and compared by Hamming distance; the query "
+            "is sent twice, as floats and packed (numpy.packbits(q > 0), as int8)",
+        ),
+    ),
+    defaults=Defaults(codec="float", M=16, ef_construction=200, ef_search=10),
+    tested="rendered alike by pyvespa 1.2.9; read: Vespa's documentation (approximate search, binarizing "
+    "vectors); only a server validates schemas, and none was run",
+    runs="no",
+    packages=("pyvespa>=1.2",),
+    modules=("vespa",),
+    M=(2, NO_LIMIT),
+    ef_construction=(1, NO_LIMIT),
+    ef_search=(1, NO_LIMIT),
+    oversampling=(1, 1_000),
+    most_candidates=10_000,
+    ef_covers_candidates=True,
+    counts_oversampling="written out: targetHits and the second phase's rerank-count are k x oversampling, "
+    "compared on the float vectors, which are paged from disk",
+    fallbacks=(
+        "ef_search is targetHits + hnsw.exploreAdditionalHits: without the latter it is k",
+        "targetHits and rerank-count count a content node, so more nodes find more",
+        "under a filter that leaves few documents the search is exact",
+        "inner product is searched in a graph of lengthened vectors, another one than faiss's",
+    ),
+    bytes_are="not read: it was not run",
+)
+DISTANCES: dict[Metric, str] = {"cosine": "angular", "ip": "dotproduct", "l2": "euclidean"}
+EXACT: dict[Metric, str] = {
+    "cosine": "cosine_similarity(query(q), attribute(embedding), x)",
+    "ip": "sum(query(q) * attribute(embedding))",
+    "l2": "-euclidean_distance(query(q), attribute(embedding), x)",
+}
+"""What the second phase ranks by."""
+INDENT = "    "
+
+
+def _block(head: str, *lines: str) -> list[str]:
+    return [f"{head} {{", *(INDENT + line for line in lines), "}"]
+
+
+def _indexed(settings: EngineConfig) -> tuple[str, str, str]:
+    """Return name and type of the field that has the graph, and its distance."""
+    if settings.codec == "bits":
+        return "embedding_bits", f"tensor<int8>(x[{settings.d // 8}])", "hamming"
+    return "embedding", f"tensor<{settings.codec}>(x[{settings.d}])", DISTANCES[settings.metric]
+
+
+def _field(settings: EngineConfig) -> list[str]:
+    name, kind, distance = _indexed(settings)
+    made = "input embedding | binarize | pack_bits | " if settings.codec == "bits" else ""
+    graph = _block(
+        "hnsw",
+        f"max-links-per-node: {settings.M}",
+        f"neighbors-to-explore-at-insert: {settings.ef_construction}",
+    )
+    return _block(
+        f"field {name} type {kind}",
+        f"indexing: {made}attribute | index",
+        *_block("attribute", f"distance-metric: {distance}"),
+        *_block("index", *graph),
+    )
+
+
+def _profile(settings: EngineConfig) -> list[str]:
+    name, kind, _ = _indexed(settings)
+    inputs = [f"query(q) tensor<float>(x[{settings.d}])"]
+    if settings.codec == "bits":
+        inputs.append(f"query(q_bits) {kind}")
+    second = []
+    if settings.oversampling > 1:
+        exact = _block("expression", EXACT[settings.metric])
+        second = _block("second-phase", *exact, f"rerank-count: {settings.candidates}")
+    return _block(
+        "rank-profile nearest",
+        *_block("inputs", *inputs),
+        *_block("first-phase", *_block("expression", f"closeness(field, {name})")),
+        *second,
+    )
+
+
+def schema(settings: EngineConfig) -> str:
+    """Return the schema."""
+    fields = _block("field id type long", "indexing: summary | attribute")
+    beside: list[str] = []
+    if settings.codec == "bits":
+        paged = _block("attribute", "paged")
+        fields += _block(
+            f"field embedding type tensor<float>(x[{settings.d}])", "indexing: attribute", *paged
+        )
+        beside = _field(settings)
+    else:
+        fields += _field(settings)
+    return "\n".join(_block("schema items", *_block("document items", *fields), *beside, *_profile(settings)))
+
+
+def query(settings: EngineConfig) -> dict[str, Any]:
+    """Return the body of a search request."""
+    name, _, _ = _indexed(settings)
+    given = "q_bits" if settings.codec == "bits" else "q"
+    hits = {
+        "targetHits": settings.candidates,
+        "hnsw.exploreAdditionalHits": settings.ef_search - settings.candidates,
+    }
+    request = {
+        "yql": f"select id from items where {json.dumps(hits)}nearestNeighbor({name}, {given})",
+        "ranking": "nearest",
+        "hits": settings.k,
+        "input.query(q)": "$query",
+    }
+    return request if given == "q" else {**request, "input.query(q_bits)": "$packed_query"}
+
+
+def body(settings: EngineConfig) -> str:
+    """Return the schema file, with the search in comments."""
+    searched = json.dumps(query(settings), indent=2).splitlines()
+    return "\n".join(
+        [
+            "# schemas/items.sd of an application package",
+            schema(settings),
+            "",
+            "# POST /search/",
+            *(f"# {line}" for line in searched),
+        ]
+    )
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold the schema against what pyvespa renders of the same fields and ranking.
+
+    Raises:
+        InputError: pyvespa is installed and renders another, or does not know the distance.
+    """
+    try:
+        from vespa import package  # noqa: PLC0415 - as every engine's packages
+    except ImportError:
+        return
+    rendered = _clients_schema(package, settings).schema_to_text
+    pairs = zip_longest(_words(rendered), _words(schema(settings)), fillvalue="(nothing)")
+    for theirs, ours in pairs:
+        if theirs != ours:
+            raise InputError(f"pyvespa writes {theirs!r} where the schema has {ours!r}: update it or tune")
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+def _clients_schema(package: Any, settings: EngineConfig) -> Any:
+    name, kind, distance = _indexed(settings)
+    packed, floats = settings.codec == "bits", f"tensor<float>(x[{settings.d}])"
+    graph = package.HNSW(
+        distance_metric=distance,
+        max_links_per_node=settings.M,
+        neighbors_to_explore_at_insert=settings.ef_construction,
+    )
+    made = ["input embedding", "binarize", "pack_bits"] if packed else []
+    fields = [package.Field(name="id", type="long", indexing=["summary", "attribute"])]
+    if packed:
+        fields.append(
+            package.Field(name="embedding", type=floats, indexing=["attribute"], attribute=["paged"])
+        )
+    fields.append(
+        package.Field(
+            name=name,
+            type=kind,
+            indexing=[*made, "attribute", "index"],
+            ann=graph,
+            is_document_field=not packed,
+        )
+    )
+    second = None
+    if settings.oversampling > 1:
+        second = package.SecondPhaseRanking(EXACT[settings.metric], rerank_count=settings.candidates)
+    profile = package.RankProfile(
+        name="nearest",
+        first_phase=f"closeness(field, {name})",
+        second_phase=second,
+        inputs=[("query(q)", floats), *([("query(q_bits)", kind)] if packed else [])],
+    )
+    return package.Schema(name="items", document=package.Document(fields=fields), rank_profiles=[profile])
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

@@ -1,0 +1,143 @@
+"""Weaviate: exported, and held against what its own client makes of it; no server runs from a registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.errors import InputError
+from tuner.types import Metric
+
+CAPABILITIES = Capabilities(
+    name="weaviate",
+    title="Weaviate",
+    language="json",
+    codecs=(
+        EngineCodec(name="none", nearest="fp32", bits=32),
+        EngineCodec(name="rq8", nearest="RaBitQ8", bits=8, oversampling=True),
+        EngineCodec(
+            name="rq4",
+            nearest="RaBitQ4",
+            bits=4,
+            oversampling=True,
+            note="only the newest servers take 4 bits",
+        ),
+        EngineCodec(name="rq1", nearest="RaBitQ1", bits=1, oversampling=True),
+        EngineCodec(
+            name="sq",
+            nearest="SQ8",
+            bits=8,
+            oversampling=True,
+            note="one range for all dimensions, learnt once trainingLimit vectors are there; float32 before",
+        ),
+        EngineCodec(
+            name="bq",
+            nearest="tqmse1",
+            bits=1,
+            note="one sign a dimension; it re-scores all ef candidates by itself, and rescoreLimit is "
+            "discarded, so it finds more than a prediction without re-scoring says",
+        ),
+    ),
+    defaults=Defaults(codec="none", M=32, ef_construction=128, ef_search=100),
+    tested="validated with weaviate-client 4.23.1; read: Weaviate's documentation and its server's sources "
+    "(hnsw: config.go, rq_config.go, search.go); no server was run",
+    runs="no",
+    packages=("weaviate-client>=4.23",),
+    modules=("weaviate",),
+    M=(4, 2_047),
+    ef_construction=(4, NO_LIMIT),
+    ef_search=(1, NO_LIMIT),
+    oversampling=(1, 1_000),
+    ef_covers_candidates=True,
+    counts_oversampling="rescoreLimit, a number of candidates and no multiple: it is written as k x "
+    "oversampling; of the ef that were found so many are compared on float vectors, and 0 turns it off",
+    fallbacks=(
+        "a query for more than rescoreLimit neighbours re-scores all ef: another k needs another limit",
+        "ef of -1 is k x 8, at least 100 and at most 500: the default",
+        "DEFAULT_QUANTIZATION of the server applies unless skipDefaultQuantization stands in the collection",
+        "under a filter, collections below flatSearchCutoff matches are scanned exactly",
+    ),
+    bytes_are="not read: it was not run",
+)
+DISTANCES: dict[Metric, str] = {"cosine": "cosine", "ip": "dot", "l2": "l2-squared"}
+SQ_TRAINING = 100_000
+"""Weaviate's default."""
+
+
+def quantizer(settings: EngineConfig) -> dict[str, Any]:
+    """Return the quantizer's part of the index's configuration."""
+    codec = settings.codec
+    if codec == "none":
+        return {"skipDefaultQuantization": True}
+    if codec == "bq":
+        return {"bq": {"enabled": True}}
+    limit = settings.candidates if settings.oversampling > 1 else 0
+    if codec == "sq":
+        return {"sq": {"enabled": True, "rescoreLimit": limit, "trainingLimit": SQ_TRAINING}}
+    return {"rq": {"enabled": True, "bits": int(codec.removeprefix("rq")), "rescoreLimit": limit}}
+
+
+def index_config(settings: EngineConfig) -> dict[str, Any]:
+    """Return ``vectorIndexConfig``."""
+    return {
+        "distance": DISTANCES[settings.metric],
+        "maxConnections": settings.M,
+        "efConstruction": settings.ef_construction,
+        "ef": settings.ef_search,
+        **quantizer(settings),
+    }
+
+
+def body(settings: EngineConfig) -> dict[str, Any]:
+    """Return the collection and the search; ef stands in the collection, where it can be changed later."""
+    vector = {
+        "vectorizer": {"none": {}},
+        "vectorIndexType": "hnsw",
+        "vectorIndexConfig": index_config(settings),
+    }
+    return {
+        "collection": {"class": "Items", "vectorConfig": {"embedding": vector}},
+        "search": {"near_vector": "$query", "target_vector": "embedding", "limit": settings.k},
+    }
+
+
+def check(settings: EngineConfig) -> None:
+    """Hold the index's configuration against what the vendor's client makes of it.
+
+    Raises:
+        InputError: the client is installed, and refuses the configuration or writes another.
+    """
+    try:
+        from pydantic import ValidationError  # noqa: PLC0415 - as every engine's packages
+        from weaviate.classes.config import Configure, VectorDistances  # noqa: PLC0415
+    except ImportError:
+        return
+    wanted, make = index_config(settings), Configure.VectorIndex
+    try:
+        made = make.hnsw(
+            distance_metric=VectorDistances(wanted["distance"]),
+            max_connections=settings.M,
+            ef_construction=settings.ef_construction,
+            ef=settings.ef_search,
+            quantizer=_clients_quantizer(make.Quantizer, wanted),
+        )
+    except (ValidationError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"Weaviate's client refuses the configuration ({said}): update it or tune") from None
+    written = made._to_dict()  # the client's only way to JSON
+    if written != wanted:
+        odd = sorted(key for key in {*written, *wanted} if written.get(key) != wanted.get(key))
+        raise InputError(f"Weaviate's client writes {', '.join(odd)} otherwise: update it or tune")
+
+
+def _clients_quantizer(make: Any, wanted: dict[str, Any]) -> Any:
+    if "bq" in wanted:
+        return make.bq()
+    if "sq" in wanted:
+        return make.sq(rescore_limit=wanted["sq"]["rescoreLimit"], training_limit=SQ_TRAINING)
+    if "rq" in wanted:
+        return make.rq(bits=wanted["rq"]["bits"], rescore_limit=wanted["rq"]["rescoreLimit"])
+    return make.none()
+
+
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

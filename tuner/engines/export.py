@@ -1,0 +1,232 @@
+"""An exported configuration as a file: what it claims, and the engine's own language below it.
+
+The file carries its settings in one line for machines. Reading it renders them again, and the file must be
+what comes out, to the letter: so what is verified is what the file says, and a body that was edited by hand
+is refused with the line that differs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tuner.engines.limits import check_settings
+from tuner.engines.protocol import Capabilities, Engine, EngineConfig
+from tuner.engines.registry import find_engine
+from tuner.errors import InputError
+from tuner.runtime.journal import write_atomically
+from tuner.types import OperatingPoint, Result
+from tuner.version import __version__
+
+SUFFIXES = {"json": ".json", "sql": ".sql", "python": ".py", "java": ".java", "vespa": ".sd"}
+COMMENTS = {"sql": "-- ", "python": "# ", "java": "// ", "vespa": "# "}
+MARK = "tune: "
+MOST_BYTES = 1 << 20
+"""Exported files take a few kB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What was measured of the settings, and where.
+
+    Attributes:
+        target: recall@k that was asked for.
+        recall, recall_lower: on ``n_queries`` queries that chose nothing, with the lower bound.
+        n: vectors that were indexed.
+        index_bytes: of that index.
+        data: name of the vectors' file.
+        label: configuration of the sweep that this came from, in faiss's spelling.
+        measured_in: library or engine with its version.
+        in_engine: whether that is the engine which the file is for.
+        created: time of the measurement.
+        confidence: of the lower bound.
+        seed: that split the queries.
+        queries: fingerprint of the queries, or "held out" if they were rows of the base.
+        n_held_out: how many rows those were.
+        raised: whether those queries took part in choosing ef_search after all.
+    """
+
+    target: float
+    recall: float
+    recall_lower: float
+    n_queries: int
+    n: int
+    index_bytes: int
+    data: str
+    label: str
+    measured_in: str
+    in_engine: bool
+    created: str
+    queries: str
+    seed: int = 0
+    confidence: float = 0.95
+    n_held_out: int = 0
+    raised: bool = False
+    tuner: str = __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an exported file holds."""
+
+    settings: EngineConfig
+    claims: Claims
+
+
+def render(engine: Engine, exported: Exported) -> str:
+    """Return the text of the file.
+
+    Raises:
+        InputError: the engine, or its vendor's model, does not take the settings.
+    """
+    check_settings(engine, exported.settings)
+    about = _about(engine.capabilities, exported)
+    machine = msgspec.json.encode(exported).decode()
+    body = engine.body(exported.settings)
+    if isinstance(body, dict):
+        whole: dict[str, Any] = {"about": about, "tune": json.loads(machine), **body}
+        return json.dumps(whole, indent=2) + "\n"
+    sign = COMMENTS[engine.capabilities.language]
+    head = [*about, MARK + machine]
+    return "\n".join([*(sign + line for line in head), "", body.strip(), ""])
+
+
+def suffix(engine: Engine) -> str:
+    """Return how the name of an exported file ends."""
+    return SUFFIXES[engine.capabilities.language]
+
+
+def write_exported(engine: Engine, exported: Exported, path: Path) -> None:
+    """Write the file, under a temporary name first.
+
+    Raises:
+        InputError: the settings are refused, or the file cannot be written.
+    """
+    text = render(engine, exported)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
+
+
+def read_exported(path: Path) -> tuple[Engine, Exported]:
+    """Return the engine of an exported file and what it holds.
+
+    Raises:
+        InputError: it cannot be read, is no such file, or was edited.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path}: is too large for an exported configuration: name one from tune export")
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): name a file from tune export") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text: name a file from tune export") from None
+    exported = _decode(path, text)
+    engine = find_engine(exported.settings.engine)
+    try:
+        expected = render(engine, exported)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    _check_unchanged(path, text, expected)
+    return engine, exported
+
+
+def _decode(path: Path, text: str) -> Exported:
+    try:
+        if text.lstrip().startswith("{"):
+            return msgspec.convert(json.loads(text)["tune"], Exported)
+        lines = (
+            line.removeprefix("-- ").removeprefix("# ").removeprefix("// ") for line in text.splitlines()
+        )
+        machine = next(line for line in lines if line.startswith(MARK))
+        return msgspec.json.decode(machine.removeprefix(MARK).encode(), type=Exported)
+    except (KeyError, TypeError, StopIteration, ValueError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, ValueError) else ""
+        raise InputError(
+            f"{path}: holds no settings of tune export{why}: export the configuration again"
+        ) from None
+
+
+def _check_unchanged(path: Path, text: str, expected: str) -> None:
+    pairs = zip_longest(text.splitlines(), expected.splitlines(), fillvalue="(nothing)")
+    for number, (found, wanted) in enumerate(pairs, 1):
+        if found.rstrip() != wanted.rstrip():
+            raise InputError(
+                f"{path}, line {number}: {_short(found)} stands where its settings say {_short(wanted)}: "
+                "what is verified must be what the file says, so export it again instead of editing it"
+            )
+
+
+def _short(line: str) -> str:
+    line = line.strip()
+    return repr(line if len(line) <= 80 else line[:77] + "...")
+
+
+def describe(settings: EngineConfig) -> str:
+    """Return settings in a few words, the engine's terms for people."""
+    scored = f", re-scoring x{settings.oversampling}" if settings.oversampling > 1 else ""
+    return (
+        f"{settings.codec}, M={settings.M}, ef_construction={settings.ef_construction}, "
+        f"ef_search={settings.ef_search}{scored}"
+    )
+
+
+def _about(can: Capabilities, exported: Exported) -> list[str]:
+    settings, claims = exported.settings, exported.claims
+    codec = can.codec(settings.codec)
+    where = claims.measured_in if claims.in_engine else f"{claims.measured_in}, as {claims.label}"
+    lines = [
+        f"{can.title}: {describe(settings)}",
+        f"made by vector-index-tuner {claims.tuner} for recall@{settings.k} of {claims.target:g}, metric "
+        f"{settings.metric}",
+        f"measured in {where}: recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}) on "
+        f"{claims.n_queries:,} held-out queries, {claims.index_bytes:,} bytes, {claims.n:,} x {settings.d} "
+        f"vectors of {claims.data}, {claims.created}",
+    ]
+    if claims.raised:
+        lines.append("those queries took part in choosing ef_search: verify it with others")
+    if not claims.in_engine:
+        unseen = "on a running server" if can.runs == "no" else f"in {can.title}"
+        lines.append(
+            f"NOT verified {unseen}: the engine's own codec and graph can reach another recall"
+            + ("" if can.runs == "no" else f"; tune verify FILE --on {can.name} VECTORS.npy does it")
+        )
+    if settings.variant:
+        lines.append(f"for version {settings.variant} of the engine")
+    if codec is not None and codec.note:
+        lines.append(f"{codec.name}: {codec.note}")
+    if settings.oversampling > 1:
+        lines.append(f"oversampling: {can.counts_oversampling}")
+    return lines
+
+
+def claims_of(result: Result, point: OperatingPoint) -> Claims:
+    """Return what a report says of one of its points, measured in faiss."""
+    recall = point.validated or point.recall
+    queries = result.queries
+    held_out = len(queries.held_out_rows)
+    return Claims(
+        target=result.options.recall,
+        recall=recall.mean,
+        recall_lower=recall.lower,
+        n_queries=recall.n_queries,
+        n=result.profile.n - held_out,
+        index_bytes=point.memory.resident_bytes,
+        data=Path(result.profile.source).name,
+        label=point.configuration.label,
+        measured_in=f"faiss {result.versions.get('faiss', '')}".strip(),
+        in_engine=False,
+        created=result.created,
+        queries="held out" if held_out else queries.fingerprint,
+        seed=result.options.seed,
+        confidence=result.options.confidence,
+        n_held_out=held_out,
+    )

@@ -1,0 +1,187 @@
+"""An engine in a process of its own: what crashes there, prints there or takes memory there is not ours.
+
+The parent calls, the child answers over a pipe. When the parent is gone, in whatever way, the child reads the
+end of the pipe, closes the engine and ends; when the child is gone, the parent gets ``EngineDiedError``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+from urllib.parse import unquote
+
+import numpy as np
+
+from tuner.data.vectors import Vectors
+from tuner.engines.protocol import Answers, Deployment, EngineConfig, ReportedConfig
+from tuner.engines.registry import find_engine, require_installed
+from tuner.errors import InputError, TunerError
+from tuner.runtime import child
+from tuner.types import FloatArray, IdArray, Steps
+
+BLOCK_ROWS = 2_000
+IDLE_S, CLOSING_S = 3.0, 30.0
+"""A child that works is interrupted after the first, and killed after the second."""
+LAST_WORDS = 2_000
+
+
+class EngineDiedError(TunerError):
+    """The engine's process ended, or the engine reported an error of its own."""
+
+
+class EngineProcess:
+    """A ``Running`` index in a child process; use it as a context manager.
+
+    Args:
+        settings: of the index.
+        place: where it is made.
+
+    Raises:
+        InputError: the engine is not installed, or refuses the place (no server, a table of that name).
+        EngineDiedError: it could not be started.
+    """
+
+    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+        engine = find_engine(settings.engine)
+        if engine.open is None:
+            raise InputError(
+                f"{engine.capabilities.title} does not run on a development machine: nothing was verified"
+            )
+        require_installed(engine, place.address)
+        self._engine, self.title = engine, engine.capabilities.title
+        self.n = place.n
+        self._secrets = _secrets(place.address)
+        ours, theirs = os.pipe(), os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            child.command("tuner.engines.worker", str(theirs[0]), str(ours[1])),
+            pass_fds=(theirs[0], ours[1]),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is the parent's to handle: it closes the engine in order
+        )
+        os.close(theirs[0])
+        os.close(ours[1])
+        self._calls = Connection(theirs[1], readable=False)
+        self._answers = Connection(ours[0], writable=False)
+        try:
+            self._ask("open", settings, place)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process that the engine runs in."""
+        return self._child.pid
+
+    def __enter__(self) -> EngineProcess:
+        """Return the index itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def load(self, vectors: Vectors, rows: IdArray | None) -> Steps[float]:
+        """Load the rows (all if None) as ids 0..n-1 and build; yield the share, return wall seconds."""
+        n = vectors.n if rows is None else len(rows)
+        started = time.perf_counter()
+        source = vectors.source if Path(vectors.source).exists() else None
+        if source is not None:
+            self._ask("source", source, rows)
+        for first in range(0, n, BLOCK_ROWS):
+            last = min(n, first + BLOCK_ROWS)
+            if source is not None:
+                self._ask("add_from", first, last)
+            else:
+                chosen = np.arange(first, last) if rows is None else rows[first:last]
+                self._ask("add", first, vectors.rows(chosen))
+            yield 0.5 * last / n
+        self._ask("build")
+        yield 1.0
+        return time.perf_counter() - started
+
+    def set_search(self, ef_search: int, oversampling: int) -> None:
+        """Search with these from now on."""
+        self._ask("set_search", ef_search, oversampling)
+
+    def search(self, queries: FloatArray, k: int) -> Answers:
+        """Return what queries (nq, d), asked one at a time, get."""
+        return cast("Answers", self._ask("search", queries, k))
+
+    def applied(self) -> ReportedConfig:
+        """Return what the engine says it did."""
+        return cast("ReportedConfig", self._ask("applied"))
+
+    def index_bytes(self) -> int:
+        """Return the engine's reading of its index's bytes."""
+        return int(cast("int", self._ask("index_bytes")))
+
+    def close(self) -> None:
+        """Close the engine and end its process, whatever state they are in."""
+        if self._log.closed:
+            return
+        with suppress(OSError):
+            self._calls.close()  # which the child reads as the end
+        for wait_s, then in ((IDLE_S, signal.SIGINT), (CLOSING_S, signal.SIGKILL)):
+            try:
+                self._child.wait(wait_s)
+                break
+            except subprocess.TimeoutExpired:
+                self._child.send_signal(then)
+        self._child.wait()
+        if self._child.returncode < 0:  # it could not end what it had started
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._engine.sweep()
+        self._answers.close()
+        self._log.close()
+
+    def _ask(self, name: str, *arguments: object) -> object:
+        try:
+            self._calls.send((name, arguments))
+            kind, value = self._answers.recv()
+        except (EOFError, OSError):
+            raise EngineDiedError(f"{self.title} died during {name}: {self._last_words()}") from None
+        if kind == "input":
+            raise InputError(self._without_secret(str(value)))
+        if kind == "error":
+            raise EngineDiedError(f"{self.title} failed during {name}: {self._without_secret(str(value))}")
+        return cast("object", value)
+
+    def _without_secret(self, text: str) -> str:
+        for word in self._secrets:
+            text = text.replace(word, "***")
+        return text
+
+    def _last_words(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(5.0)
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - LAST_WORDS))
+        said = self._log.read().decode(errors="replace").strip().splitlines()
+        code = self._child.returncode
+        ended = "it does not answer" if code is None else f"exit status {code}"
+        return f"{ended}{': ' + self._without_secret(said[-1][:200]) if said else ''}"
+
+
+def _secrets(address: str | None) -> list[str]:
+    """Return what of a DSN or URL no message may repeat: passwords, as written and as meant."""
+    if not address:
+        return []
+    found = re.findall(r"password\s*=\s*('[^']*'|[^\s&]+)", address) + re.findall(r":([^:@/]+)@", address)
+    written = [word.strip("'") for word in found]
+    return sorted({*written, *map(unquote, written)} - {""}, key=len, reverse=True)

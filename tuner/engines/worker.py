@@ -1,0 +1,86 @@
+"""The process that an engine runs in: one index, asked over a pipe by ``tuner.engines.process``."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from tuner.data.vectors import Vectors, open_vectors
+from tuner.engines.protocol import Answers, Deployment, EngineConfig
+from tuner.engines.registry import find_engine
+from tuner.errors import TunerError
+from tuner.types import FloatArray, IdArray
+
+
+class Host:
+    """The child's side: one index, and the file that its rows come from."""
+
+    def __init__(self) -> None:
+        self.running: Any = None
+        self.vectors: Vectors | None = None
+        self.rows: IdArray | None = None
+
+    def open(self, settings: EngineConfig, place: Deployment) -> None:
+        """Start the engine."""
+        start = find_engine(settings.engine).open
+        assert start is not None  # noqa: S101 - the parent looked
+        self.running = start(settings, place)
+
+    def source(self, path: str, rows: IdArray | None) -> None:
+        """Take rows from this file."""
+        self.vectors, self.rows = open_vectors(path, "base"), rows
+
+    def add_from(self, first: int, last: int) -> None:
+        """Load rows of the file."""
+        assert self.vectors is not None  # noqa: S101 - the parent named it
+        chosen = np.arange(first, last) if self.rows is None else self.rows[first:last]
+        self.running.add(first, self.vectors.rows(chosen))
+
+    def search(self, queries: FloatArray, k: int) -> Answers:
+        """Search one query at a time, and time each."""
+        ids = np.full((len(queries), k), -1, dtype=np.int64)
+        seconds = np.empty(len(queries))
+        for number, query in enumerate(queries):
+            start = time.perf_counter()
+            found = self.running.search(query, k)
+            seconds[number] = time.perf_counter() - start
+            ids[number, : len(found)] = found[:k]
+        return Answers(ids=ids, seconds=seconds)
+
+    def answer(self, name: str, arguments: tuple[object, ...]) -> object:
+        """Do what the parent asked."""
+        own = getattr(self, name, None)
+        return own(*arguments) if own is not None else getattr(self.running, name)(*arguments)
+
+
+def serve(calls: Connection, answers: Connection) -> None:
+    """Answer the parent until it closes the pipe; then close the engine."""
+    host = Host()
+    try:
+        while True:
+            try:
+                name, arguments = calls.recv()
+            except EOFError:
+                return
+            try:
+                answers.send(("ok", host.answer(name, arguments)))
+            except TunerError as error:
+                answers.send(("input", str(error)))
+            except (pickle.PicklingError, BrokenPipeError, KeyboardInterrupt):
+                return
+            except Exception as error:  # noqa: BLE001 - an engine's error of whatever type is told to the parent
+                words = " ".join(str(error).split())[:500]
+                answers.send(("error", f"{type(error).__name__}: {words}"))
+    finally:
+        if host.running is not None:
+            host.running.close()
+
+
+def main() -> None:
+    """Serve on the two pipes that the arguments name."""
+    serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

@@ -1,0 +1,1 @@
+"""Codecs, encoders, graphs, and the faiss index that is made of them."""

@@ -1,0 +1,1 @@
+"""Index files of faiss, hnswlib and usearch, read without trust."""

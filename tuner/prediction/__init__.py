@@ -1,0 +1,1 @@
+"""What is predicted before anything is built: ceilings, curves, costs, the surface and its front."""

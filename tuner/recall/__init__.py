@@ -1,0 +1,1 @@
+"""What recall means, exact neighbours, and when two measurements of recall differ."""

@@ -1,0 +1,134 @@
+"""Exact neighbours by blocked exact search, cached by content.
+
+Distances are squared L2 in the prepared space (see ``tuner.data.base``), where they rank rows as the
+user's metric does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from tuner.recall.metric import exact_distances, first_occurrences, is_right
+from tuner.types import FloatArray, IdArray, Steps
+
+BLOCK_BYTES = 8 << 20
+MARGIN = 16
+"""Neighbours kept beyond k, so that ties at rank k and rounding in BLAS cannot hide a true one."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Exact neighbours of a query set.
+
+    Attributes:
+        ids: (nq, depth) int64, nearest first by BLAS distances (expanded form).
+        right: (nq, k + MARGIN) whether the row in ``ids`` is within the k-th exact distance, which is
+            recomputed from the rows themselves.
+        kth_distance: (nq,) float64, exact squared distance of the k-th neighbour.
+        k: neighbours asked for.
+    """
+
+    ids: IdArray
+    right: NDArray[np.bool_]
+    kth_distance: NDArray[np.float64]
+    k: int
+
+    def hits(self, base: FloatArray, queries: FloatArray, ids: IdArray) -> NDArray[np.int64]:
+        """Return tie-aware hits per query, (nq,) int64, of the ``ids`` (nq, >= k) that a search returned.
+
+        An id counts once, if its row is as near as the k-th neighbour. Rows beyond the margin are looked
+        up only for queries whose ties go on there.
+        """
+        ids = ids[:, : self.k]
+        near = self.ids[:, : self.right.shape[1]]
+        known_right = ((ids[:, :, None] == near[:, None, :]) & self.right[:, None, :]).any(axis=2)
+        tied_on = np.flatnonzero(self.right[:, -1])
+        if len(tied_on):
+            distances = exact_distances(base, queries[tied_on], ids[tied_on])
+            known_right[tied_on] = is_right(distances, self.kth_distance[tied_on])
+        hits: NDArray[np.int64] = (known_right & first_occurrences(ids)).sum(axis=1)
+        return hits
+
+    def part(self, index: NDArray[np.int64]) -> Truth:
+        """Return the truth of some of the queries, by position."""
+        return Truth(
+            ids=self.ids[index], right=self.right[index], kth_distance=self.kth_distance[index], k=self.k
+        )
+
+
+def search_exactly(base: FloatArray, queries: FloatArray, depth: int, k: int) -> Steps[Truth]:
+    """Yield the share done; return the truth of ``queries`` (nq, d) against ``base`` (n, d).
+
+    Args:
+        depth: neighbours kept for each query, at least k.
+        k: rank whose exact distance decides what counts as right.
+    """
+    n, d = base.shape
+    depth = min(n, max(depth, k + MARGIN))
+    rows = max(256, BLOCK_BYTES // (4 * d))
+    heap = faiss.ResultHeap(len(queries), depth, keep_max=False)
+    for start in range(0, n, rows):
+        block = np.ascontiguousarray(base[start : start + rows])
+        distances, ids = faiss.knn(queries, block, min(depth, len(block)))
+        heap.add_result(distances, ids + start)
+        yield min(1.0, (start + rows) / n)
+    heap.finalize()
+    candidates = heap.I[:, : min(depth, k + MARGIN)]
+    exact = exact_distances(base, queries, candidates)
+    kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
+    return Truth(ids=heap.I, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
+
+
+def cache_dir() -> Path:
+    """Return the folder of cached truths (``TUNER_CACHE_DIR`` moves it)."""
+    return Path(os.environ.get("TUNER_CACHE_DIR") or platformdirs.user_cache_dir("vector-index-tuner"))
+
+
+def cached(
+    key: tuple[object, ...], base: FloatArray, queries: FloatArray, depth: int, k: int
+) -> Steps[tuple[Truth, bool]]:
+    """Return the truth and whether it came from the cache.
+
+    Args:
+        key: what the answer depends on beside queries, depth and k: fingerprint, metric, held-out rows.
+    """
+    digest = hashlib.blake2b(np.ascontiguousarray(queries).data, digest_size=16)
+    digest.update(repr((key, depth, k)).encode())
+    name = digest.hexdigest()
+    path = cache_dir() / "truth" / f"{name}.npz"
+    try:
+        # opened here, because np.load leaves a broken archive open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            truth = Truth(
+                ids=found["ids"].astype(np.int64),
+                right=found["right"],
+                kth_distance=found["kth_distance"],
+                k=k,
+            )
+        if truth.ids.shape[0] == len(queries) and int(truth.ids.max()) < len(base):
+            return truth, True
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # no cache, or one that an interrupted run left broken: it is made again
+    truth = yield from search_exactly(base, queries, depth, k)
+    _store(path, truth)
+    return truth, False
+
+
+def _store(path: Path, truth: Truth) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as out:
+            np.savez(out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance)
+        Path(out.name).replace(path)
+    except OSError:
+        pass  # a cache that cannot be written costs time, not the answer

@@ -1,0 +1,1 @@
+"""What a run stands on: machine, journal, timing, steps, child processes."""

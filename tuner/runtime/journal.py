@@ -1,0 +1,154 @@
+"""What a run has finished, on disk, so that a killed run goes on where it was.
+
+One file a stage, written under a temporary name and renamed; a stage is finished when its file is
+there. Stages hold frozen dataclasses, numbers, strings and arrays, as MessagePack.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+import numpy as np
+
+from tuner.errors import InputError
+from tuner.runtime.machine import return_freed_memory
+from tuner.types import Event, Progress, StageCost, StageFinished, StageStarted, Steps
+
+T = TypeVar("T")
+
+
+class Saved(msgspec.Struct):
+    """A finished stage as it stands on disk."""
+
+    cost: StageCost
+    value: msgspec.Raw
+
+
+class Journal:
+    """The finished stages of one run, in ``folder``.
+
+    Args:
+        folder: made if missing.
+        identity: what the run depends on (data, options, versions). A folder of another run is refused.
+        resume: go on from what is there; otherwise the folder is emptied.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, str], *, resume: bool) -> None:
+        self.folder = folder
+        self.costs: list[StageCost] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / "journal.json"
+        if resume:
+            check_identity(mark, identity)
+        else:
+            for old in (*folder.glob("*.stage"), *folder.glob("*.partial")):
+                old.unlink()
+            write_atomically(mark, msgspec.json.encode(identity))
+
+    def stage(
+        self,
+        name: str,
+        title: str,
+        kind: Any,
+        work: Callable[[], Steps[T]],
+        estimate_s: float | None = None,
+        intact: Callable[[T], bool] = lambda _: True,
+    ) -> Generator[Event, None, T]:
+        """Do ``work`` once, ever: yield its progress, keep its result, or read it from an earlier run.
+
+        Args:
+            kind: type of the result, for reading it back.
+            estimate_s: a guess of its wall seconds.
+            intact: whether the files that an earlier run left beside its result are still whole.
+        """
+        path = self.folder / f"{name}.stage"
+        found = _read_stage(path, kind)
+        if found is not None and intact(found[1]):
+            self.costs.append(found[0])
+            yield StageFinished(name, title, found[0].wall_s, found[0].cpu_s, resumed=True)
+            return cast("T", found[1])
+        yield StageStarted(name, title, estimate_s)
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        steps = work()
+        while True:
+            try:
+                yield Progress(name, next(steps))
+            except StopIteration as stop:
+                value = stop.value
+                break
+        return_freed_memory()
+        cost = StageCost(name=name, wall_s=time.perf_counter() - wall, cpu_s=cpu_seconds() - cpu)
+        raw = msgspec.Raw(msgspec.msgpack.encode(value, enc_hook=_encode))
+        write_atomically(path, msgspec.msgpack.encode(Saved(cost=cost, value=raw)))
+        self.costs.append(cost)
+        yield StageFinished(name, title, cost.wall_s, cost.cpu_s)
+        return cast(T, value)
+
+
+def _read_stage(path: Path, kind: Any) -> tuple[StageCost, Any] | None:
+    """Return what an earlier run kept, or None if it kept nothing or the file is damaged."""
+    try:
+        saved = msgspec.msgpack.decode(path.read_bytes(), type=Saved)
+        return saved.cost, msgspec.msgpack.decode(saved.value, type=kind, dec_hook=_decode)
+    except (FileNotFoundError, msgspec.DecodeError, ValueError):
+        return None
+
+
+def check_identity(mark: Path, identity: dict[str, str]) -> None:
+    """Raise InputError unless ``mark`` was written by a run of the same identity."""
+    try:
+        found = msgspec.json.decode(mark.read_bytes(), type=dict[str, str])
+    except OSError:
+        raise InputError(
+            f"{mark.parent}: no journal of an earlier run to resume; run without --resume"
+        ) from None
+    except msgspec.DecodeError:
+        raise InputError(f"{mark}: the journal is damaged; run without --resume") from None
+    different = sorted(key for key in identity.keys() | found.keys() if identity.get(key) != found.get(key))
+    if different:
+        raise InputError(
+            f"{mark.parent}: the journal is of another run (different {', '.join(different)}); "
+            "repeat its options and files, or run without --resume"
+        )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write under a temporary name, flush to disk and rename, so that no reader sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(path)
+
+
+def cpu_seconds() -> float:
+    """Return CPU seconds of this process and its ended children, all threads."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {"dtype": value.dtype.str, "shape": value.shape, "data": value.tobytes()}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"a stage cannot keep a {type(value)}")
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    if getattr(kind, "__origin__", kind) is np.ndarray:
+        return np.frombuffer(value["data"], dtype=value["dtype"]).reshape(value["shape"])
+    raise NotImplementedError(f"a stage cannot read a {kind}")

@@ -1,0 +1,208 @@
+"""Clock time that can be compared: interleaved rounds, one query at a time, one thread, one core.
+
+Absolute latency on a shared machine is not repeatable, ratios from the same moment are. So a round
+goes through the queries in small blocks, every contestant takes its turn at each block, in random
+order, and what is compared are ratios to a reference that has its turn too. Measured: the same index
+entered twice differs by 4 % after 6 blocks, 3 % after 12 and 1.4 % after 20. Smaller blocks settle
+sooner, but contestants take each other's place in the shared cache: an index that was 1.9 times as fast
+as a larger one alone was 1.4 times as fast beside it in blocks of 32 queries, 1.75 in blocks of 128
+after a few queries that are not timed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.runtime.machine import use_threads
+from tuner.types import FloatArray, Latency
+
+Search = Callable[[FloatArray], object]
+"""Searches queries (nq, d); one at a time when it is timed."""
+
+FEWEST_ROUNDS = 6
+MOST_ROUNDS = 9
+ALIKE = 0.03
+"""The same index entered twice may differ by this share when rounds end."""
+BLOCK, WARM_UP = 128, 16
+"""Queries that a contestant answers in one turn, a few ms, and others that it answers before, not timed."""
+WILD = 3.0
+"""Blocks whose ratio is more standard deviations than this from the median are clipped to it."""
+SETTLED = 0.02
+"""Rounds end when the standard error of every ratio is below this share."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Per-query seconds of each contestant.
+
+    Attributes:
+        seconds: (contestants, rounds, queries a round) float64.
+        n_slices: every so many rounds the same queries come again.
+    """
+
+    seconds: NDArray[np.float64]
+    n_slices: int = 1
+
+    def ratio(self, contestant: int, reference: int) -> float:
+        """Return mean latency over the reference's: sums over blocks, those that were disturbed clipped."""
+        ratios, weights = self._ratios(contestant, reference)
+        return float(ratios @ weights)
+
+    def settled(self, reference: int) -> bool:
+        """Return whether every ratio's standard error is small."""
+        return all(self.error(number, reference) < SETTLED for number in range(len(self.seconds)))
+
+    def error(self, contestant: int, reference: int) -> float:
+        """Return the relative standard error of a ratio, from its spread over blocks and rounds."""
+        ratios, weights = self._ratios(contestant, reference)
+        return float(_spread(ratios) * np.linalg.norm(weights) / (ratios @ weights))
+
+    def _ratios(self, contestant: int, reference: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the ratio to the reference of every block of every round, clipped, and its weight."""
+        starts = np.arange(0, self.seconds.shape[2], BLOCK)
+        own, others = (
+            np.add.reduceat(self.seconds[i], starts, axis=1).ravel() for i in (contestant, reference)
+        )
+        ratios, typical = own / others, np.median(others)
+        middle, width = np.median(ratios), WILD * _spread(ratios)
+        # a reference that was disturbed itself would count for more than its queries
+        weights = np.minimum(others, WILD * typical)
+        return np.clip(ratios, middle - width, middle + width), weights / weights.sum()
+
+    def latency(self, contestant: int, reference: int, queries_per_second: float | None = None) -> Latency:
+        """Return the contestant's latency: its ratio times the reference's typical round.
+
+        Percentiles are over the queries, each query's median over its visits, scaled so that they belong
+        to the same typical round.
+        """
+        typical = float(np.median(self.seconds[reference].mean(axis=1)))
+        mean = typical * self.ratio(contestant, reference)
+        own = self.seconds[contestant]
+        by_query = np.concatenate(
+            [
+                np.median(own[slice_ :: self.n_slices], axis=0)
+                for slice_ in range(min(self.n_slices, len(own)))
+            ]
+        )
+        p50, p95, p99 = np.percentile(by_query, [50, 95, 99]) * (mean / by_query.mean())
+        return Latency(
+            mean_s=mean,
+            p50_s=float(p50),
+            p95_s=float(p95),
+            p99_s=float(p99),
+            n_rounds=self.seconds.shape[1],
+            queries_per_second=queries_per_second,
+        )
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Return a standard deviation that outliers do not move: the median absolute deviation, scaled."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Pin this process to one core and one thread, and undo it afterwards."""
+    pinned = hasattr(os, "sched_getaffinity")
+    threads = faiss.omp_get_max_threads()
+    if pinned:
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(cores)})
+    use_threads(1)
+    try:
+        yield
+    finally:
+        if pinned:
+            os.sched_setaffinity(0, cores)
+        use_threads(threads)
+
+
+def interleave(
+    contestants: list[Search],
+    queries: FloatArray,
+    seed: int,
+    *,
+    a_round: int | None = None,
+    reference: int = 0,
+    twins: tuple[int, int] | None = None,
+    fewest: int = FEWEST_ROUNDS,
+    most: int = MOST_ROUNDS,
+) -> Timings:
+    """Time every contestant on every query, block by block in random order, until the ratios are settled.
+
+    Args:
+        contestants: what to time.
+        queries: (nq, d), one at a time.
+        seed: of the order.
+        a_round: queries of one round, all if None. The next round takes the next ones: a query that
+            comes again soon finds its rows in the cache, which flatters what fits in there.
+        reference: the contestant that ratios are taken to.
+        twins: two entries of the same index (A/A): rounds go on while they still differ.
+        fewest: rounds at least.
+        most: rounds at most.
+    """
+    rng = np.random.default_rng(seed)
+    size = min(len(queries), a_round or len(queries))
+    n_slices = len(queries) // size
+    rounds: list[NDArray[np.float64]] = []
+    with one_core():
+        for search in contestants:
+            search(queries[:size])  # fetches most pages that the rounds will touch
+        while len(rounds) < most:
+            first = size * (len(rounds) % n_slices)
+            rounds.append(_round(contestants, queries[first : first + size], rng))
+            so_far = Timings(np.stack(rounds, axis=1), n_slices)
+            alike = twins is None or abs(so_far.ratio(*twins) - 1) < ALIKE
+            if len(rounds) >= fewest and alike and so_far.settled(reference):
+                break
+    return Timings(np.stack(rounds, axis=1), n_slices)
+
+
+def _round(contestants: list[Search], queries: FloatArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    seconds = np.empty((len(contestants), len(queries)))
+    for start in range(0, len(queries), BLOCK):
+        block = slice(start, start + BLOCK)
+        before = queries.take(range(start - WARM_UP, start), axis=0, mode="wrap")
+        for number in rng.permutation(len(contestants)):
+            _time_queries(contestants[number], before)
+            seconds[number, block] = _time_queries(contestants[number], queries[block])
+    return seconds
+
+
+def _time_queries(search: Search, queries: FloatArray) -> NDArray[np.float64]:
+    clock = time.perf_counter
+    out = np.empty(len(queries))
+    for number in range(len(queries)):
+        query = queries[number : number + 1]
+        start = clock()
+        search(query)
+        out[number] = clock() - start
+    return out
+
+
+def call_overhead_s(d: int) -> float:
+    """Return the median seconds of a search that has nothing to do: Python's and faiss's call."""
+    index = faiss.IndexFlatL2(d)
+    index.add(np.zeros((1, d), dtype=np.float32))
+    query = np.zeros((1, d), dtype=np.float32)
+    with one_core():
+        return float(np.median([_time_queries(lambda q: index.search(q, 1), query)[0] for _ in range(200)]))
+
+
+def throughput(search: Search, queries: FloatArray, threads: int) -> float:
+    """Return queries a second of one batch on ``threads`` threads, the better of two."""
+    use_threads(threads)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        search(queries)
+        seconds.append(time.perf_counter() - start)
+    return len(queries) / min(seconds)

@@ -1,0 +1,89 @@
+"""Makes the index of any configuration: trained codecs, codes of the whole base, derived graphs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tuner.index.assemble import Encoded, SearchableIndex, predict_memory, serve
+from tuner.index.codecs import Cut, quantizer
+from tuner.index.encoders import Encoder, from_bytes
+from tuner.index.graph import DerivableGraph
+from tuner.index.projections import Projection
+from tuner.prediction.ceilings import encode_rows
+from tuner.sweep.problem import Problem
+from tuner.types import Configuration, Memory
+
+EncoderKey = tuple[str, int, Cut]
+
+
+class IndexBuilder:
+    """Configurations of one problem and one graph, made on demand; the last few parts are kept.
+
+    Args:
+        problem: data and queries.
+        links: the one graph.
+        trained: serialized encoders, by codec, dims and cut.
+    """
+
+    def __init__(self, problem: Problem, links: DerivableGraph, trained: dict[str, bytes]) -> None:
+        self.problem = problem
+        self.links = links
+        self.trained = trained
+        self.encoder = lru_cache(maxsize=None)(self._read_encoder)
+        self.keep_codecs(1)
+
+    def keep_codecs(self, count: int) -> None:
+        """Keep the codes of that many codecs from now on; 0 frees all."""
+        self._encoded = lru_cache(maxsize=count)(self._encode)
+        self._stored = lru_cache(maxsize=min(count, 1))(self._encode)
+
+    def serve(self, configuration: Configuration) -> SearchableIndex:
+        """Return the configuration's index, ready to search."""
+        return serve(
+            configuration,
+            self.links,
+            self.problem.links_path,
+            self.encoded(configuration),
+            self.stored(configuration),
+            self.problem.base,
+        )
+
+    def encoded(self, configuration: Configuration) -> Encoded:
+        """Return the codes of the whole base for the graph search."""
+        return self._encoded(configuration.codec, configuration.dims, configuration.cut)
+
+    def stored(self, configuration: Configuration) -> Encoded | None:
+        """Return the codes of the whole base for re-ranking, if the configuration re-ranks."""
+        if configuration.rerank is None:
+            return None
+        return self._stored(configuration.rerank, self.problem.base.d, "none")
+
+    def store_encoder(self, configuration: Configuration) -> Encoder | None:
+        """Return the encoder of the re-ranking store, if the configuration re-ranks."""
+        if configuration.rerank is None:
+            return None
+        return self.encoder(configuration.rerank, self.problem.base.d, "none")
+
+    def memory_of(self, configuration: Configuration) -> Memory:
+        """Return the configuration's bytes by part, from arithmetic."""
+        encoder = self.encoder(configuration.codec, configuration.dims, configuration.cut)
+        store = self.store_encoder(configuration)
+        return predict_memory(configuration, encoder, store, self.links, self.problem.base)
+
+    def _read_encoder(self, codec: str, dims: int, cut: Cut) -> Encoder:
+        trained = self.trained[encoder_name(codec, dims, cut)]
+        return from_bytes(quantizer(codec, dims), Projection(cut, dims), trained)
+
+    def _encode(self, codec: str, dims: int, cut: Cut) -> Encoded:
+        base = self.problem.base
+        encoder = self.encoder(codec, dims, cut)
+        if codec == "fp32" and cut == "none":
+            return Encoded(encoder, base.x.view("uint8"))
+        codes = encode_rows(base, encoder)
+        base.release()
+        return Encoded(encoder, codes)
+
+
+def encoder_name(codec: str, dims: int, cut: Cut) -> str:
+    """Return the key of a trained encoder."""
+    return f"{codec}@{cut}{dims}"

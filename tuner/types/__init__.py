@@ -1,0 +1,50 @@
+"""The nouns of the project: what goes in, what is measured, what comes out.
+
+Every other module meets here. Everything is a frozen dataclass; stored quantities are SI and carry
+their unit in the name (``_s``, ``_bytes``, ``_per_query``).
+"""
+
+from tuner.types.data import Profile, QuerySet
+from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
+from tuner.types.options import Options, Space
+from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
+from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost
+from tuner.types.verdict import Line, Status
+from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
+
+__all__ = [
+    "PREFERENCES",
+    "SCHEMA_VERSION",
+    "Ceiling",
+    "Configuration",
+    "Cost",
+    "CurvePoint",
+    "Event",
+    "Finished",
+    "FloatArray",
+    "IdArray",
+    "Latency",
+    "Line",
+    "Memory",
+    "Metric",
+    "Note",
+    "OperatingPoint",
+    "Options",
+    "Preference",
+    "Profile",
+    "Progress",
+    "QuerySet",
+    "Recall",
+    "Recommendation",
+    "ReferenceComparison",
+    "Result",
+    "Space",
+    "StageCost",
+    "StageFinished",
+    "StageStarted",
+    "Status",
+    "Steps",
+    "StoreAt",
+    "T",
+    "Warned",
+]

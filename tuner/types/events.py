@@ -1,0 +1,61 @@
+"""Events of a running job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tuner.types.results import Result
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """``estimate_s`` is a guess of the stage's wall seconds, for the progress line."""
+
+    name: str
+    title: str
+    estimate_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` is the share in [0, 1] of the stage ``name``."""
+
+    name: str
+    done: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """What the stage took; ``resumed`` where its result came from the journal of an earlier run."""
+
+    name: str
+    title: str
+    wall_s: float
+    cpu_s: float
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the user that is no result: the metric chosen, duplicates found."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A doubt that the user should act on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of every sweep."""
+
+    result: Result
+
+
+Event: TypeAlias = StageStarted | Progress | StageFinished | Note | Warned | Finished

@@ -1,0 +1,71 @@
+"""What goes in: the space that is swept and what the user asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tuner.types.words import Preference, StoreAt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What to sweep. Names are faiss's spelling.
+
+    Attributes:
+        M: links a node (level 0 holds 2M), ascending.
+        ef_construction: of the one build.
+        codecs: quantizers, with ``PQ<d/4>x8`` style widths relative to d.
+        cuts: shares of the dimensions to keep, 1.0 for all of them.
+        cut_kinds: how dimensions are cut.
+        rerank_stores: codecs that the exact (or nearly exact) vectors are kept in for re-ranking.
+        rerank_factors: candidates re-ranked, as multiples of k; 1 is no re-ranking.
+        ef_search_max: largest ef_search that is tried.
+    """
+
+    name: str = "default"
+    M: tuple[int, ...] = (6, 8, 12, 16, 24, 32, 48)
+    ef_construction: int = 100
+    codecs: tuple[str, ...] = ()
+    cuts: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    cut_kinds: tuple[Literal["pca", "truncate"], ...] = ("pca", "truncate")
+    rerank_stores: tuple[str, ...] = ("fp32", "fp16", "SQ8")
+    rerank_factors: tuple[int, ...] = (1, 2, 4, 8, 16)
+    ef_search_max: int = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user asked for, validated.
+
+    Attributes:
+        recall: target recall@k in (0, 1].
+        max_memory_bytes: limit on the resident index, or None.
+        max_memory_per_vector: the same as bytes a vector, or None.
+        max_latency_s: limit on the p95 of one query at a time on one thread, or None.
+        confidence: of the one-sided lower bound on recall.
+        threads: for building and for exact truth; 0 means all cores.
+        time_budget_s: wall seconds for the whole run, or None.
+        n_queries: held-out queries when no query file is given; None chooses.
+        exhaustive: build and measure every configuration natively.
+        native: measure these codecs alone, with graphs that faiss builds, as other engines do; empty derives
+            graphs and measures whatever could win.
+    """
+
+    recall: float
+    k: int = 10
+    metric: Literal["auto", "cosine", "ip", "l2"] = "auto"
+    max_memory_bytes: int | None = None
+    max_memory_per_vector: float | None = None
+    max_latency_s: float | None = None
+    prefer: Preference = "balanced"
+    confidence: float = 0.95
+    seed: int = 0
+    threads: int = 0
+    time_budget_s: float | None = None
+    n_queries: int | None = None
+    rerank_store: StoreAt = "memory"
+    baseline: Literal["graph", "hnswlib"] = "graph"
+    exhaustive: bool = False
+    native: tuple[str, ...] = ()
+    space: Space = field(default_factory=Space)
