@@ -23,8 +23,8 @@ from tuner.errors import InputError
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+HERE = Path(__file__).parents[1]
+ROOT = HERE.parent
 RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
 N, NQ, D, K = 2_500, 300, 48, 10
 CAUGHT_BY = {
