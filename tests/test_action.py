@@ -12,7 +12,7 @@ import yaml
 from conftest import planted_rows
 
 import tuner
-from tuner.check import GateBaseline, save_baseline, write_baseline
+from tuner.gate import GateBaseline, save_baseline, write_baseline
 from tuner.types import Space
 
 ROOT = Path(__file__).parents[1]

@@ -24,7 +24,7 @@ FLOORS = {
     "tuner.engines": 4,
     "tuner.sweep": 5,
     "tuner.diagnosis": 6,
-    "tuner.check": 6,
+    "tuner.gate": 6,
     "tuner.engine_jobs": 6,
     "tuner.api": 7,
     "tuner.testing": 7,

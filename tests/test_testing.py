@@ -11,8 +11,8 @@ from conftest import planted_rows
 from numpy.typing import NDArray
 
 import tuner
-from tuner.check import save_baseline, write_baseline
 from tuner.errors import InputError
+from tuner.gate import save_baseline, write_baseline
 from tuner.testing import Search, assert_recall
 from tuner.types import FloatArray, Space
 

@@ -16,14 +16,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.check import CheckOptions, CheckResult, Limits, check, read_baseline
-from tuner.check.outputs import headline
-from tuner.check.verdict import points
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
+from tuner.gate import CheckOptions, CheckResult, Limits, check, read_baseline
+from tuner.gate.outputs import headline
+from tuner.gate.verdict import points
 from tuner.recall.metric import summarize
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall.truth import cached

@@ -20,9 +20,9 @@ import numpy as np
 
 import tuner
 from benchmarks.gate.faults import FAULTS, inner, rebuilt
-from tuner.check import CheckOptions, CheckResult, GateBaseline, Limits, check, save_baseline
 from tuner.data.base import Base
 from tuner.data.vectors import open_vectors
+from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, check, save_baseline
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.recall.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
 from tuner.recall.truth import Truth, search_exactly

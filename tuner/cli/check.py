@@ -12,7 +12,10 @@ from typing import get_args
 import click
 from rich.table import Table
 
-from tuner.check import (
+from tuner.cli.draw import Screen, follow
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError, TunerError
+from tuner.gate import (
     CheckOptions,
     CheckResult,
     Limits,
@@ -21,7 +24,7 @@ from tuner.check import (
     save_baseline,
     write_baseline,
 )
-from tuner.check.outputs import (
+from tuner.gate.outputs import (
     error_annotation,
     error_junit,
     headline,
@@ -30,9 +33,6 @@ from tuner.check.outputs import (
     to_junit,
     to_markdown,
 )
-from tuner.cli.draw import Screen, follow
-from tuner.data.vectors import open_vectors
-from tuner.errors import InputError, TunerError
 from tuner.report import result_from_json
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly

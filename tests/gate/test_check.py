@@ -15,7 +15,10 @@ from conftest import planted_rows
 
 import tuner
 from benchmarks.gate.faults import FAULTS, inner
-from tuner.check import (
+from tuner.cli.main import _exit_code
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+from tuner.gate import (
     CheckOptions,
     CheckResult,
     GateBaseline,
@@ -25,11 +28,8 @@ from tuner.check import (
     save_baseline,
     write_baseline,
 )
-from tuner.check.outputs import headline, to_annotations, to_json, to_junit, to_markdown
-from tuner.check.verdict import Use, growth_line, power_line, use_line
-from tuner.cli.main import _exit_code
-from tuner.data.vectors import open_vectors
-from tuner.errors import InputError
+from tuner.gate.outputs import headline, to_annotations, to_json, to_junit, to_markdown
+from tuner.gate.verdict import Use, growth_line, power_line, use_line
 from tuner.recall.paired import Power
 from tuner.report import result_to_json
 from tuner.runtime.steps import result_of

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.check.baseline import BaselineData, BaselineQueries, GateBaseline, machine_of
-from tuner.check.rebuild import fitting, options_of, rebuilt
-from tuner.check.subject import Subject, changed_share, open_subject
-from tuner.check.verdict import (
+from tuner.data.checks import check_inputs
+from tuner.data.profile import check_queries, scan
+from tuner.data.vectors import Vectors
+from tuner.errors import InputError
+from tuner.gate.baseline import BaselineData, BaselineQueries, GateBaseline, machine_of
+from tuner.gate.rebuild import fitting, options_of, rebuilt
+from tuner.gate.subject import Subject, changed_share, open_subject
+from tuner.gate.verdict import (
     CheckResult,
     Limits,
     Use,
@@ -22,10 +26,6 @@ from tuner.check.verdict import (
     target_line,
     use_line,
 )
-from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
-from tuner.data.vectors import Vectors
-from tuner.errors import InputError
 from tuner.index.files.faiss import layers_of, links_of_level_0
 from tuner.recall.metric import exact_distances, is_right, summarize
 from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tuner.check.verdict import CheckResult
+from tuner.gate.verdict import CheckResult
 from tuner.types import Line
 
 SIGNS = {"pass": "ok", "fail": "**FAIL**", "info": "-", "warn": "warning"}

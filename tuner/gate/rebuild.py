@@ -6,10 +6,10 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 
-from tuner.check.baseline import GateBaseline
-from tuner.check.subject import Subject, served_subject
 from tuner.data.base import Base
 from tuner.errors import InputError
+from tuner.gate.baseline import GateBaseline
+from tuner.gate.subject import Subject, served_subject
 from tuner.index.codecs import quantizer
 from tuner.index.encoders import train
 from tuner.index.graph import DerivableGraph

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import isinf
 from typing import Any
 
-from tuner.check.baseline import GateBaseline
+from tuner.gate.baseline import GateBaseline
 from tuner.recall.paired import POWER, Drop, Power
 from tuner.types import Line, Recall
 
