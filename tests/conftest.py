@@ -22,6 +22,7 @@ from tuner.index.projections import Projection, fit_rotation
 from tuner.prediction.ceilings import encode_rows
 from tuner.recall.truth import Truth, search_exactly
 from tuner.runtime.machine import use_threads
+from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 T = TypeVar("T")
@@ -31,15 +32,11 @@ N, NQ, D, K, M_MAX = 1800, 60, 28, 10, 24
 
 def finish(steps: Steps[T]) -> T:
     """Return the result of long work, its progress checked: shares that never fall, within [0, 1]."""
-    last = 0.0
-    while True:
-        try:
-            share = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    last, driver = 0.0, Driver(steps)
+    for share in driver:
         assert last <= share <= 1
         last = share
+    return driver.result
 
 
 def scores(metric: Metric, x: FloatArray, queries: FloatArray) -> NDArray[np.float64]:

@@ -9,21 +9,18 @@ from tuner.data import vectors as module
 from tuner.data.profile import MetricChoice, check_queries, scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
+from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, Profile, Steps
 
 T = TypeVar("T")
 
 
 def _done(steps: Steps[T]) -> T:
-    shares = []
-    while True:
-        try:
-            shares.append(next(steps))
-        except StopIteration as end:
-            assert shares == sorted(shares)
-            assert 0 <= shares[0] <= shares[-1] <= 1
-            result: T = end.value
-            return result
+    driver = Driver(steps)
+    shares = list(driver)
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
+    return driver.result
 
 
 def _profile(x: np.ndarray, metric: MetricChoice = "auto") -> Profile:

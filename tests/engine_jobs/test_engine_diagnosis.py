@@ -15,6 +15,7 @@ from tuner.engine_jobs.diagnose import EngineFindings, diagnose_engine
 from tuner.engine_jobs.verify import VerifyOptions
 from tuner.engines import Claims, EngineConfig, Exported, find_engine
 from tuner.engines.export import write_exported
+from tuner.runtime.steps import result_of
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 2_000, 1_000, 10
@@ -72,13 +73,9 @@ def found(
         VerifyOptions(recall=recall),
         tmp_path,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: EngineFindings = end.value
-            assert sum(cause.share for cause in result.causes) == pytest.approx(1 - result.recall.mean)
-            return result
+    result = result_of(steps)
+    assert sum(cause.share for cause in result.causes) == pytest.approx(1 - result.recall.mean)
+    return result
 
 
 def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:

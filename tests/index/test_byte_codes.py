@@ -11,18 +11,10 @@ from tuner.data.base import Base
 from tuner.index.byte_codes import ByteEncoder, DistinctBytes, Scale, scale_of
 from tuner.index.codecs import quantizer
 from tuner.index.encoders import train
-from tuner.index.graph import DerivableGraph, build, transplant
+from tuner.index.graph import build, transplant
 from tuner.index.projections import Projection
-from tuner.types import FloatArray, Steps
-
-
-def finish(steps: Steps[DerivableGraph]) -> DerivableGraph:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            links: DerivableGraph = stop.value
-            return links
+from tuner.runtime.steps import result_of
+from tuner.types import FloatArray
 
 
 def test_the_scale_reaches_from_the_least_to_the_largest() -> None:
@@ -95,7 +87,7 @@ def test_equal_rows_do_not_cut_a_graph_apart(tmp_path: Path, kind: type[ByteEnco
     x.tofile(tmp_path / "base.f32")
     base = Base(np.memmap(tmp_path / "base.f32", np.float32, "r", shape=x.shape), None, "l2", 0.0)
     fp32 = train(quantizer("fp32", 16), Projection("none", 16), None, "l2", x[:1], 0)
-    links = finish(build(base, kind(scale_of(x), 16), 16, 80, 0, tmp_path / "links"))
+    links = result_of(build(base, kind(scale_of(x), 16), 16, 80, 0, tmp_path / "links"))
     index = transplant(links, 8, tmp_path / "links", fp32.empty(8), x.view(np.uint8))
     index.hnsw.efSearch = 700
     exact = ((queries[:, None, :] - x[None]) ** 2).sum(axis=2)
@@ -121,7 +113,7 @@ def test_a_graph_built_on_bytes_is_as_good(tmp_path: Path) -> None:
     recalls = []
     for number, encoder in enumerate((fp32, ByteEncoder(scale_of(x), 20))):
         path = tmp_path / f"links{number}"
-        links = finish(build(base, encoder, 12, 60, 0, path))
+        links = result_of(build(base, encoder, 12, 60, 0, path))
         index = transplant(links, 8, path, fp32.empty(8), x.view(np.uint8))
         index.hnsw.efSearch = 60
         recalls.append(recall_of(index, x, queries))

@@ -15,6 +15,7 @@ from tuner.index.graph import DerivableGraph
 from tuner.recall.truth import Truth
 from tuner.runtime import journal as module
 from tuner.runtime.journal import Journal, check_identity, cpu_seconds, peak_rss_bytes, write_atomically
+from tuner.runtime.steps import Driver
 from tuner.types import Ceiling, CurvePoint, Event, Progress, StageFinished, StageStarted, Steps
 
 IDENTITY = {"data": "abc", "options": "recall=0.95"}
@@ -37,12 +38,8 @@ class Work:
 
 
 def _drain(stage: Generator[Event, None, Any]) -> tuple[list[Event], Any]:
-    events: list[Event] = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
+    driver = Driver(stage)
+    return list(driver), driver.result
 
 
 def test_a_stage_tells_its_progress_and_keeps_its_cost(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tuner.runtime.steps import scaled
-from tuner.types import Steps
+from tuner.runtime.steps import Driver, as_progress, result_of, scaled
+from tuner.types import Progress, Steps
 
 
 def work(*shares: float) -> Steps[str]:
@@ -12,12 +12,8 @@ def work(*shares: float) -> Steps[str]:
 
 
 def shares_and_result(steps: Steps[str]) -> tuple[list[float], str]:
-    shares: list[float] = []
-    while True:
-        try:
-            shares.append(next(steps))
-        except StopIteration as stop:
-            return shares, stop.value
+    driver = Driver(steps)
+    return list(driver), driver.result
 
 
 @pytest.mark.parametrize(
@@ -50,3 +46,25 @@ def test_nothing_is_done_before_it_is_asked_for_and_errors_come_through() -> Non
     assert next(steps) == pytest.approx(0.05)
     with pytest.raises(ValueError, match="planted"):
         next(steps)
+
+
+def test_shares_become_progress_of_a_stage_and_the_result_comes_back() -> None:
+    driver = Driver(as_progress("load", work(0.25, 1.0)))
+    assert list(driver) == [Progress("load", 0.25), Progress("load", 1.0)]
+    assert driver.result == "done"
+    assert result_of(work(0.5)) == "done"
+
+
+def test_work_that_is_left_half_way_is_closed() -> None:
+    closed = []
+
+    def half() -> Steps[None]:
+        try:
+            yield 0.5
+        finally:
+            closed.append(True)
+
+    steps = as_progress("load", half())
+    next(steps)
+    steps.close()
+    assert closed == [True]

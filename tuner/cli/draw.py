@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgre
 
 from tuner import types
 from tuner.cli.units import show_seconds
+from tuner.runtime.steps import Driver
 from tuner.types import Event, Finished, Note, StageFinished, StageStarted, Warned
 
 T = TypeVar("T")
@@ -31,13 +32,11 @@ class Screen(Console):
 def follow(events: Generator[Event, None, T], console: Console, *, quiet: bool) -> T:
     """Run ``events`` to their end, drawing each on ``console``, and return their result."""
     drawing = Drawing(console, live=console.is_terminal and not quiet, quiet=quiet)
+    driver = Driver(events)
     with closing(events), drawing.progress or nullcontext():
-        while True:
-            try:
-                drawing.show(next(events))
-            except StopIteration as end:
-                result: T = end.value
-                return result
+        for event in driver:
+            drawing.show(event)
+    return driver.result
 
 
 def seconds_left(done: float, gone_s: float, estimate_s: float | None) -> float | None:

@@ -23,12 +23,12 @@ from tuner.diagnosis.sensitivity import Sensitivity, by_k, grown_from
 from tuner.errors import InputError
 from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
+from tuner.runtime.steps import as_progress
 from tuner.types import (
     Event,
     Metric,
     Note,
     Options,
-    Progress,
     Recall,
     StageFinished,
     StageStarted,
@@ -191,13 +191,9 @@ def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
     """Yield the events of work that is not kept in a journal; return its result."""
     yield StageStarted(name, title)
     wall, cpu = time.perf_counter(), cpu_seconds()
-    while True:
-        try:
-            yield Progress(name, next(steps))
-        except StopIteration as end:
-            yield StageFinished(name, title, time.perf_counter() - wall, cpu_seconds() - cpu)
-            result: T = end.value
-            return result
+    result = yield from as_progress(name, steps)
+    yield StageFinished(name, title, time.perf_counter() - wall, cpu_seconds() - cpu)
+    return result
 
 
 def _opened(base: Vectors, asked: DiagnoseOptions) -> Opened:

@@ -24,7 +24,6 @@ from typing import Any
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import FLAT, Cause
 from tuner.engine_jobs.find_ef import find, least_ef, point_of
-from tuner.engine_jobs.measure import shown
 from tuner.engine_jobs.points import EnginePoint
 from tuner.engine_jobs.problem import Questions
 from tuner.engine_jobs.use import applied_line
@@ -33,6 +32,7 @@ from tuner.engines import Deployment, Engine, EngineConfig, EngineProcess, Expor
 from tuner.engines.export import describe
 from tuner.engines.translate import factors_of
 from tuner.runtime.machine import describe_machine, now
+from tuner.runtime.steps import as_progress
 from tuner.types import Event, Note, Progress, Recall, StageFinished, StageStarted, Warned
 
 EXACT = "_float32"
@@ -159,7 +159,7 @@ class EngineDiagnosis:
     ) -> Generator[Event, None, EngineProcess]:
         yield StageStarted(name, f"build {describe(what)}")
         apart = self.open_ones.enter_context(EngineProcess(what, place))
-        load_s = yield from shown(name, apart.load(self.questions.vectors, self.questions.rows))
+        load_s = yield from as_progress(name, apart.load(self.questions.vectors, self.questions.rows))
         yield StageFinished(name, f"{describe(what)}: built", load_s, 0.0)
         return apart
 
@@ -238,7 +238,7 @@ class EngineDiagnosis:
         yield StageStarted(kind, f"the least that {what.codec} needs for the target")
         started = time.perf_counter()
         searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, what.oversampling)
-        found = yield from shown(kind, searching)
+        found = yield from as_progress(kind, searching)
         point: EnginePoint = point_of(apart, found, asked, self.most_ef, 0.0, (None, None))
         yield StageFinished(kind, describe(point.settings), time.perf_counter() - started, 0.0)
         return EnginePrescription(

@@ -23,23 +23,13 @@ from tuner.engines import (
 )
 from tuner.engines.translate import nearest_name
 from tuner.prediction.curves import curves_of
-from tuner.runtime.steps import scaled
-from tuner.types import Event, Progress, Result, StageFinished, StageStarted, Steps, Warned
+from tuner.runtime.steps import as_progress, scaled
+from tuner.types import Event, Result, StageFinished, StageStarted, Warned
 
 T = TypeVar("T")
 LOADING = 0.7
 """Share of an index's time that loading and building are taken to be, on the progress line."""
 DEFAULTS = "defaults"
-
-
-def shown(name: str, steps: Steps[T]) -> Generator[Event, None, T]:
-    """Yield the shares of ``steps`` as progress of the stage ``name``; return its result."""
-    while True:
-        try:
-            yield Progress(name, next(steps))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
 
 @dataclass(frozen=True)
@@ -79,9 +69,9 @@ class Bench:
     ) -> Generator[Event, None, EnginePoint]:
         """Yield events; return a codec's point."""
         name, asked = name or what.codec, self.asked
-        load_s = yield from shown(name, scaled(apart.load(asked.vectors, asked.rows), 0.0, LOADING))
+        load_s = yield from as_progress(name, scaled(apart.load(asked.vectors, asked.rows), 0.0, LOADING))
         searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, first_factor)
-        found = yield from shown(name, scaled(searching, LOADING, 1.0))
+        found = yield from as_progress(name, scaled(searching, LOADING, 1.0))
         ahead = predicted(self.engine, found.settings, self.result, asked.n)
         return point_of(apart, found, asked, self.most_ef, load_s, ahead)
 

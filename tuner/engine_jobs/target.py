@@ -11,7 +11,7 @@ from typing import Literal
 
 from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.measure import Bench, shown, told
+from tuner.engine_jobs.measure import Bench, told
 from tuner.engine_jobs.points import EnginePoint, TargetResult, best_of, weighed, within
 from tuner.engine_jobs.problem import Questions, posed
 from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
@@ -32,7 +32,7 @@ from tuner.errors import InputError
 from tuner.report import write_report
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
-from tuner.runtime.steps import result_of
+from tuner.runtime.steps import as_progress, result_of
 from tuner.sweep import sweep
 from tuner.sweep.run import finish
 from tuner.types import Event, Note, OperatingPoint, Options, Result, StageFinished, StageStarted, Warned
@@ -273,7 +273,7 @@ def _order(
         ]
     name, started = "survey", time.perf_counter()
     yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
-    found = yield from shown(name, survey(can, codecs, start, bench.asked, bench.threads))
+    found = yield from as_progress(name, survey(can, codecs, start, bench.asked, bench.threads))
     took = time.perf_counter() - started
     yield StageFinished(name, f"look at {len(codecs)} codecs of {can.title} on a sample", took, 0.0)
     for each in found:

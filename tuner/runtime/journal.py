@@ -18,7 +18,8 @@ import numpy as np
 
 from tuner.errors import InputError
 from tuner.runtime.machine import return_freed_memory
-from tuner.types import Event, Progress, StageCost, StageFinished, StageStarted, Steps
+from tuner.runtime.steps import as_progress
+from tuner.types import Event, StageCost, StageFinished, StageStarted, Steps
 
 T = TypeVar("T")
 
@@ -75,20 +76,14 @@ class Journal:
             return cast("T", found[1])
         yield StageStarted(name, title, estimate_s)
         wall, cpu = time.perf_counter(), cpu_seconds()
-        steps = work()
-        while True:
-            try:
-                yield Progress(name, next(steps))
-            except StopIteration as stop:
-                value = stop.value
-                break
+        value = yield from as_progress(name, work())
         return_freed_memory()
         cost = StageCost(name=name, wall_s=time.perf_counter() - wall, cpu_s=cpu_seconds() - cpu)
         raw = msgspec.Raw(msgspec.msgpack.encode(value, enc_hook=_encode))
         write_atomically(path, msgspec.msgpack.encode(Saved(cost=cost, value=raw)))
         self.costs.append(cost)
         yield StageFinished(name, title, cost.wall_s, cost.cpu_s)
-        return cast(T, value)
+        return value
 
 
 def _read_stage(path: Path, kind: Any) -> tuple[StageCost, Any] | None:
