@@ -17,7 +17,7 @@ from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.prediction.curves import search_counted
-from tuner.recall.metric import summarize
+from tuner.recall.target import summarize
 from tuner.recall.truth import Truth, search_exactly
 from tuner.runtime.machine import place_arrays_like_an_index, use_threads
 from tuner.runtime.steps import result_of

@@ -17,7 +17,7 @@ from benchmarks.tasks import split_for_scoring
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
-from tuner.recall.metric import summarize
+from tuner.recall.target import summarize
 from tuner.recall.truth import search_exactly
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import use_threads

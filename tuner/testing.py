@@ -24,8 +24,8 @@ from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, Limits, check, read_baseline
 from tuner.gate.outputs import headline
 from tuner.gate.verdict import points
-from tuner.recall.metric import summarize
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
+from tuner.recall.target import summarize
 from tuner.recall.truth import cached
 from tuner.runtime.machine import kept_threads
 from tuner.runtime.steps import result_of

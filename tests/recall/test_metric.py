@@ -1,4 +1,4 @@
-"""Recall counts exact distances, not ids, and its bound is Student's t over queries."""
+"""Recall counts exact distances, not ids."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 from conftest import finish
 from numpy.typing import NDArray
-from scipy import stats
 
 from tuner.recall.metric import (
     RELATIVE_TOLERANCE,
     exact_distances,
     first_occurrences,
     is_right,
-    standard_error,
-    summarize,
 )
 from tuner.recall.truth import Truth, search_exactly
 from tuner.types import FloatArray, IdArray
@@ -172,70 +169,3 @@ def test_exact_distances_sum_in_float64_and_across_blocks() -> None:
     found = exact_distances(base, queries, np.array([[0, 1]] * 3))
     expected = 600_000 * np.array([np.float64(step * times) ** 2 for times in (1, 2, 3)])
     np.testing.assert_allclose(found, np.stack([expected, expected], axis=1), rtol=1e-6)
-
-
-def test_the_lower_bound_is_students_t_with_a_query_that_finds_nothing() -> None:
-    """5 queries and the imaginary one have mean 4.1 / 6 and variance (3.61 - 4.1^2 / 6) / 5."""
-    hits = np.array([10, 9, 8, 10, 4])
-    recall = summarize(hits, 10, 0.95)
-    error = ((3.61 - 4.1**2 / 6) / 5 / 6) ** 0.5
-    assert recall.mean == pytest.approx(0.82, abs=1e-12)
-    assert recall.lower == pytest.approx(4.1 / 6 - stats.t.ppf(0.95, 5) * error, abs=1e-12)
-    assert recall.lower == pytest.approx(0.352567, abs=1e-6)
-    assert recall.p5 == pytest.approx(0.48, abs=1e-12)
-    assert recall.share_below_half == pytest.approx(0.2, abs=1e-12)
-    assert recall.n_queries == 5
-    assert summarize(hits, 10, 0.99).lower < recall.lower
-    assert standard_error(hits, 10) == pytest.approx(error, abs=1e-12)
-
-
-@pytest.mark.parametrize(("hits", "mean"), [(10, 1.0), (7, 0.7)])
-def test_where_all_queries_are_equal_the_imaginary_one_bounds(hits: int, mean: float) -> None:
-    """100 queries of m and one of 0 have mean 100 m / 101 and standard error m / 101."""
-    recall = summarize(np.full(100, hits), 10, 0.95)
-    assert recall.mean == pytest.approx(mean, abs=1e-12)
-    assert recall.lower == pytest.approx(mean * (100 - 1.66023433) / 101, abs=1e-9)
-    assert standard_error(np.full(100, hits), 10) == pytest.approx(mean / 101, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("nq", "doubt"), [(10, 2.556783), (100, 2.633895), (1_000, 2.643735), (10_000, 2.644742)]
-)
-def test_perfect_recall_is_bounded_as_by_the_rule_of_three(nq: int, doubt: float) -> None:
-    assert summarize(np.full(nq, 10), 10, 0.95).lower == pytest.approx(1 - doubt / nq, abs=1e-6 / nq)
-
-
-def test_the_bound_is_never_below_zero_and_one_query_bounds_nothing() -> None:
-    assert summarize(np.array([0, 0, 0, 10]), 10, 0.95).lower == 0.0
-    assert summarize(np.array([10]), 10, 0.95).lower == 0.0
-
-
-def test_the_bound_holds_as_often_as_it_says() -> None:
-    """2,000 sets of 1,000 queries, the hits of a query correlated, with a known mean of .95."""
-    rng = np.random.default_rng(1)
-    hits = rng.binomial(10, rng.beta(9.5, 0.5, (2_000, 1_000)))
-    held = np.mean([summarize(one, 10, 0.95).lower <= 0.95 for one in hits])
-    assert 0.94 <= held <= 0.985  # the imaginary query costs a little
-    # the unit is the query: neighbours taken one by one would hold far less often
-    share = hits.mean(axis=1) / 10
-    naive = np.mean(share - 1.645 * np.sqrt(share * (1 - share) / 10_000) <= 0.95)
-    assert naive < 0.9
-
-
-@pytest.mark.parametrize("nq", [50, 100, 200, 500])
-def test_the_bound_holds_on_skewed_data_with_few_queries(nq: int) -> None:
-    rng = np.random.default_rng(2)
-    hits = rng.binomial(10, rng.beta(9.5, 0.5, (2_000, nq)))
-    assert np.mean([summarize(one, 10, 0.95).lower <= 0.95 for one in hits]) >= 0.94
-
-
-@pytest.mark.parametrize(("nq", "share"), [(500, 0.005), (1_000, 0.005), (2_000, 0.002)])
-def test_the_bound_holds_where_few_queries_fail_wholly(nq: int, share: float) -> None:
-    """A sample often holds none or few of the failures: Student's t alone holds too seldom."""
-    rng = np.random.default_rng(3)
-    hits = 10 * (rng.random((2_000, nq)) >= share)
-    true = 1 - share
-    assert np.mean([summarize(one, 10, 0.95).lower <= true for one in hits]) >= 0.94
-    found = hits / 10
-    width = stats.t.ppf(0.95, nq - 1) * found.std(axis=1, ddof=1) / nq**0.5
-    assert np.mean(found.mean(axis=1) - width <= true) < 0.94

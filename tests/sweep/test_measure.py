@@ -178,23 +178,23 @@ def test_passing_needs_a_margin_above_the_target(problem: Problem) -> None:
     """30 queries with 8 hits of 10, and one that finds nothing, have standard error .8 / 31."""
     at_target = np.full(30, 8)
     width = 1.6448536 + 1.282 * 2**0.5
-    assert problem.margin(at_target) == pytest.approx(1 / 31 + width * 0.8 / 31, abs=1e-8)
+    assert problem.target.margin(at_target) == pytest.approx(1 / 31 + width * 0.8 / 31, abs=1e-8)
     fewer = replace(problem, validate=problem.validate[:10])
     width = 1.6448536 * 3**0.5 + 1.282 * 2
-    assert fewer.margin(at_target) == pytest.approx(1 / 11 + width * 0.8 / 31, abs=1e-8)
+    assert fewer.target.margin(at_target) == pytest.approx(1 / 11 + width * 0.8 / 31, abs=1e-8)
     assert problem.needed(at_target) > 0.8
     assert problem.needed(np.full(30, 9)) > 0.9
     # 14 perfect queries and 16 with 9 hits have mean .9467 and need .9423; 12 have .94 and need .9414
     for perfect, needed, passes in ((12, 0.9414349, False), (13, 0.9418898, True), (14, 0.9423051, True)):
         hits = np.repeat([10, 9], [perfect, 30 - perfect])
-        assert 0.8 + problem.margin(hits) == pytest.approx(needed, abs=1e-7)
+        assert 0.8 + problem.target.margin(hits) == pytest.approx(needed, abs=1e-7)
         assert judged(problem, 50, hits, 1.0, 1.0).passes == passes
 
 
 def test_perfect_hits_pass_where_the_margin_lies_beyond_1(problem: Problem) -> None:
     strict = replace(problem, options=replace(problem.options, recall=0.9))
     perfect = np.full(30, 10)
-    assert 0.9 + strict.margin(perfect) > 1
+    assert 0.9 + strict.target.margin(perfect) > 1
     assert judged(strict, 50, perfect, 1.0, 1.0).passes
     assert not judged(strict, 50, np.repeat([10, 9], [29, 1]), 1.0, 1.0).passes
 

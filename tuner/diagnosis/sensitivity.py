@@ -10,7 +10,8 @@ import numpy as np
 from tuner.diagnosis.growth import TIMES, Extrapolated, Line
 from tuner.diagnosis.opened import Opened
 from tuner.diagnosis.questions import Questions
-from tuner.recall.metric import exact_distances, first_occurrences, is_right, summarize
+from tuner.recall.metric import exact_distances, first_occurrences, is_right
+from tuner.recall.target import summarize
 from tuner.recall.truth import search_exactly
 from tuner.types import Recall, Steps
 

@@ -27,8 +27,9 @@ from tuner.gate.verdict import (
     use_line,
 )
 from tuner.index.files.faiss import layers_of, links_of_level_0
-from tuner.recall.metric import exact_distances, is_right, summarize
+from tuner.recall.metric import exact_distances, is_right
 from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
+from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import (
     describe_machine,

@@ -1,4 +1,4 @@
-"""What recall means here: tie-aware, exact distances, the query as the unit of uncertainty.
+"""What recall means here: tie-aware, by exact distances. Its bound is in ``tuner.recall.target``.
 
 A returned row counts as right if its *exact* distance is within the k-th exact distance of the
 query. Counting by id instead is wrong where vectors repeat: on data with 3 % duplicates it was seen
@@ -11,9 +11,8 @@ import mmap
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from tuner.types import FloatArray, IdArray, Recall
+from tuner.types import FloatArray, IdArray
 
 BLOCK_BYTES = 4 << 20
 RELATIVE_TOLERANCE = 1e-5
@@ -63,34 +62,3 @@ def first_occurrences(ids: IdArray) -> NDArray[np.bool_]:
     repeated = np.zeros(ids.shape, dtype=bool)
     np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
     return ~repeated & (ids >= 0)
-
-
-def summarize(hits: NDArray[np.int64], k: int, confidence: float) -> Recall:
-    """Return mean recall with its one-sided lower bound.
-
-    Student's t over queries, with one imaginary query that finds nothing among them: it stands for the
-    hard queries that a sample this small may not hold. So no bound claims certainty: where all of nq
-    queries are perfect it is about 1 - 2.6 / nq, close to the rule of three.
-
-    Args:
-        hits: (nq,) int64, right answers of each query.
-        k: neighbours asked for.
-        confidence: of the bound.
-    """
-    share = hits / k
-    nq = len(share)
-    doubted = np.append(share, 0.0)
-    width = float(stdtrit(nq, confidence)) * float(doubted.std(ddof=1)) / (nq + 1) ** 0.5
-    return Recall(
-        mean=float(share.mean()),
-        lower=max(0.0, float(doubted.mean()) - width),
-        p5=float(np.percentile(share, 5)),
-        share_below_half=float((share < 0.5).mean()),
-        n_queries=nq,
-    )
-
-
-def standard_error(hits: NDArray[np.int64], k: int) -> float:
-    """Return the standard error of mean recall over queries, the imaginary query included."""
-    doubted = np.append(hits / k, 0.0)
-    return float(doubted.std(ddof=1) / np.sqrt(len(doubted)))
