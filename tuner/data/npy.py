@@ -47,7 +47,7 @@ class NpyFile:
     """What the header of a .npy file promises, checked to be there.
 
     Attributes:
-        source: how messages name the file.
+        source: name of the file in messages.
         offset: bytes before the first value.
     """
 
@@ -102,7 +102,7 @@ def open_npy(path: Path, source: str) -> NpyFile:
     """Return a .npy file that holds at least the bytes that its header promises.
 
     Args:
-        source: how messages name the file.
+        source: name of the file in messages.
 
     Raises:
         InputError: missing, a directory, unreadable, empty, not .npy, damaged, pickled or truncated.

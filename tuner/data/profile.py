@@ -94,7 +94,7 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
 
     Args:
         metric: the user's, or ``auto``.
-        seed: of the sample for the spectrum.
+        seed: random seed of the sample for the spectrum.
 
     Raises:
         InputError: NaN or infinity, values too large for float32 distances, zero rows under cosine.

@@ -12,7 +12,9 @@ def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
     """Return rows that become queries, ascending int64.
 
     Args:
-        n_queries: how many; None takes a tenth of the rows, from 400 to 2,000, at most a fifth of them.
+        n: number of rows.
+        n_queries: number of queries; None takes a tenth of the rows, from 400 to 2,000, at most a fifth.
+        seed: random seed.
     """
     if n_queries is None:
         n_queries = min(2_000, max(400, n // 10), n // 5)

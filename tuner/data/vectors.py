@@ -27,8 +27,10 @@ class Vectors:
     """An (n, d) matrix that is read on demand, as float32.
 
     Attributes:
-        source: what messages call it: the file name as given, or ``base array``.
-        dtype: of the stored values, in native byte order.
+        source: name in messages: the file as the user named it, or ``base array``.
+        n: number of rows.
+        d: dimensions of a row.
+        dtype: type of the stored values, in native byte order.
         data: the array itself, or the file that holds it.
     """
 
@@ -96,7 +98,7 @@ def open_vectors(source: str | Path | NDArray[Any], role: Role) -> Vectors:
 
     Args:
         source: file or array, (n, d), float16, float32, float64, int8 or uint8.
-        role: how messages call an array.
+        role: name of an array in messages.
 
     Raises:
         InputError: it is not such a file or array.

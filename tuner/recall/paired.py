@@ -23,11 +23,12 @@ class Drop:
     """How far mean recall fell.
 
     Attributes:
-        mean: before less after; negative where recall rose.
+        mean: recall before less recall after; negative where it rose.
         lower: one-sided lower confidence bound: it fell by at least this.
         upper: one-sided upper bound.
-        variance: of one query's difference.
-        n_changed: queries whose number of right answers changed.
+        variance: variance of one query's difference.
+        n_changed: number of queries whose right answers changed in number.
+        n_queries: number of queries.
     """
 
     mean: float
@@ -91,7 +92,9 @@ class Power:
     lowered: they come in bunches, because hard queries lose first.
 
     Attributes:
-        allowed: drop that is not called one.
+        n_queries: number of queries.
+        allowed: largest drop that is not called one.
+        confidence: confidence level at which a drop is called one.
         churn: variance of a query's difference that is there without a drop.
         per_drop: variance that a drop of 1 would add.
     """

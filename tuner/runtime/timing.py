@@ -139,15 +139,15 @@ def interleave(
     """Time every contestant on every query, block by block in random order, until the ratios are settled.
 
     Args:
-        contestants: what to time.
-        queries: (nq, d), one at a time.
-        seed: of the order.
+        contestants: searches to time.
+        queries: (nq, d) float32, searched one at a time.
+        seed: random seed of the order.
         a_round: queries of one round, all if None. The next round takes the next ones: a query that
             comes again soon finds its rows in the cache, which flatters what fits in there.
         reference: the contestant that ratios are taken to.
         twins: two entries of the same index (A/A): rounds go on while they still differ.
-        fewest: rounds at least.
-        most: rounds at most.
+        fewest: smallest number of rounds.
+        most: largest number of rounds.
     """
     rng = np.random.default_rng(seed)
     size = min(len(queries), a_round or len(queries))

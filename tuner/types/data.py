@@ -12,10 +12,21 @@ class Profile:
     """What one pass over the base says.
 
     Attributes:
-        n_duplicate_rows: rows that repeat an earlier row bit for bit.
+        source: file of the vectors as named by the user, or ``base array``.
+        n: number of vectors.
+        d: dimensions of a vector.
+        dtype: numpy's name of the stored type.
+        fingerprint: digest of shape, type and values.
+        metric: metric chosen: cosine, ip or l2.
+        metric_reason: reason for the metric, for the screen.
+        norm_min: smallest norm of a vector.
+        norm_mean: mean norm of the vectors.
+        norm_max: largest norm of a vector.
+        n_zero_rows: number of vectors of length zero.
+        n_duplicate_rows: number of rows that repeat an earlier row bit for bit.
+        largest_duplicate_group: size of the largest group of equal rows.
         dead_dimensions: columns whose spread is below rounding, ascending.
         spectrum_dims: principal components that hold 90, 95 and 99 % of the variance of a sample.
-        metric_reason: why the metric was chosen, for the screen.
     """
 
     source: str
@@ -40,8 +51,12 @@ class QuerySet:
     """Where the queries came from and how they were split.
 
     Attributes:
+        source: file of the queries as named by the user, or a name for what came out of the base.
+        fingerprint: digest of shape, type and values.
+        n_tune: queries of the half that parameters are chosen on.
+        n_validate: queries of the held-out half that is reported.
         held_out_rows: rows of the base file that became queries; empty when a query file was given.
-        n_in_base: queries that equal a row of the base bit for bit.
+        n_in_base: number of queries that equal a row of the base bit for bit.
         split: digest of the held-out rows and of the positions of the validation half.
     """
 

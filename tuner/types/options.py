@@ -13,11 +13,12 @@ class Space:
     """What to sweep. Names are faiss's spelling.
 
     Attributes:
-        M: links a node (level 0 holds 2M), ascending.
-        ef_construction: of the one build.
+        name: name of the space in reports.
+        M: links per node (level 0 holds 2M), ascending.
+        ef_construction: candidates kept while building the one graph.
         codecs: quantizers, with ``PQ<d/4>x8`` style widths relative to d.
         cuts: shares of the dimensions to keep, 1.0 for all of them.
-        cut_kinds: how dimensions are cut.
+        cut_kinds: ways to cut dimensions.
         rerank_stores: codecs that the exact (or nearly exact) vectors are kept in for re-ranking.
         rerank_factors: candidates re-ranked, as multiples of k; 1 is no re-ranking.
         ef_search_max: largest ef_search that is tried.
@@ -40,16 +41,24 @@ class Options:
 
     Attributes:
         recall: target recall@k in (0, 1].
+        k: neighbours that a search returns.
+        metric: metric to search by; ``auto`` decides from the data and says why.
         max_memory_bytes: limit on the resident index, or None.
-        max_memory_per_vector: the same as bytes a vector, or None.
+        max_memory_per_vector: limit on the resident index in bytes per vector, or None.
         max_latency_s: limit on the p95 of one query at a time on one thread, or None.
-        confidence: of the one-sided lower bound on recall.
-        threads: for building and for exact truth; 0 means all cores.
+        prefer: point of the Pareto front to recommend.
+        confidence: confidence level of the one-sided lower bound on recall, in (0.5, 1).
+        seed: random seed.
+        threads: number of threads for building and for exact truth; 0 means all cores.
         time_budget_s: wall seconds for the whole run, or None.
-        n_queries: held-out queries when no query file is given; None chooses.
-        exhaustive: build and measure every configuration natively.
-        native: measure these codecs alone, with graphs that faiss builds, as other engines do; empty derives
+        n_queries: number of rows held out as queries when no query file is given; None chooses by size.
+        rerank_store: place of the re-ranking vectors.
+        baseline: reference that the gain is measured against: a float32 index derived from the same graph,
+            or one that hnswlib builds.
+        exhaustive: whether every configuration is built and measured natively.
+        native: codecs to measure alone, with graphs that faiss builds, as other engines do; empty derives
             graphs and measures whatever could win.
+        space: space to sweep.
     """
 
     recall: float

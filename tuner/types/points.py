@@ -13,12 +13,14 @@ class Configuration:
     """One index, all but its ef_search.
 
     Attributes:
+        M: links per node (level 0 holds 2M).
+        ef_construction: candidates kept while building.
         codec: quantizer of the graph's storage, in faiss's spelling.
         dims: dimensions that the codec sees before padding; d when nothing is cut.
-        cut: how they were chosen.
+        cut: way in which those dimensions were chosen.
         rerank: codec of the re-ranking store, or None.
         rerank_factor: candidates re-ranked, as a multiple of k; 1 without re-ranking.
-        rerank_at: where the re-ranking store lives.
+        rerank_at: place of the re-ranking store.
     """
 
     M: int
@@ -44,6 +46,11 @@ class Memory:
     """Bytes of a serialized index by part; ``resident_bytes`` is what must stay in memory.
 
     Attributes:
+        codes_bytes: encoded vectors.
+        links_bytes: lists of neighbours on all levels.
+        levels_bytes: level of each node, and offsets into the lists.
+        ids_bytes: row numbers, where they are stored.
+        rerank_bytes: re-ranking store in memory.
         overhead_bytes: headers, codebooks and transforms.
         disk_bytes: a memory-mapped re-ranking store beside the index, not in ``resident_bytes``.
     """
@@ -74,9 +81,11 @@ class Recall:
     """Recall@k over a query set; the unit of the uncertainty is the query.
 
     Attributes:
+        mean: mean over queries.
         lower: one-sided lower confidence bound on the mean.
         p5: 5th percentile over queries.
-        share_below_half: queries with recall under .5.
+        share_below_half: share of queries with recall under .5.
+        n_queries: number of queries.
     """
 
     mean: float
@@ -91,8 +100,12 @@ class Latency:
     """One query at a time, one thread, Python's call overhead included.
 
     Attributes:
+        mean_s: mean seconds per query.
+        p50_s: median seconds per query.
+        p95_s: 95th percentile of seconds per query.
+        p99_s: 99th percentile of seconds per query.
         n_rounds: interleaved rounds that the figures come from.
-        queries_per_second: one batch on all threads, or None.
+        queries_per_second: throughput of one batch on all threads, or None.
     """
 
     mean_s: float
@@ -118,10 +131,15 @@ class Ceiling:
     """What a codec can reach at best: recall of an exhaustive scan of its codes.
 
     Attributes:
-        recall_at: recall by candidates kept and re-ranked exactly, as multiples of k.
-        recall_with: the same by re-ranking store, where the store is itself a codec.
+        codec: quantizer, in faiss's spelling.
+        dims: dimensions that the codec sees before padding.
+        cut: way in which those dimensions were chosen.
+        code_bytes: bytes per encoded vector.
+        recall_at: recall for each number of candidates kept and re-ranked exactly, in multiples of k.
+        recall_with: recall for each re-ranking store that is itself a codec, as in ``recall_at``.
         train_s: CPU seconds to train the codec.
-        excluded: why no index of this codec was built, empty if one was a candidate.
+        distance_s: seconds per distance computation, or None if not measured.
+        excluded: reason why no index of this codec was built, empty if one was a candidate.
     """
 
     codec: str
@@ -137,7 +155,14 @@ class Ceiling:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """What a derived graph does on exact distances."""
+    """What a derived graph does on exact distances.
+
+    Attributes:
+        M: links per node.
+        ef_search: candidates kept while searching.
+        recall: mean recall@k.
+        ndis_per_query: distance computations per query.
+    """
 
     M: int
     ef_search: int
@@ -150,15 +175,21 @@ class OperatingPoint:
     """A configuration with its ef_search, really built and measured at full size.
 
     Attributes:
-        recall: on the tune half, which chose ``ef_search``.
-        validated: on the held-out half, which chose nothing.
-        predicted_recall: by the model, at the ``ef_search`` that was found.
-        modelled_latency_s: by its ndis and ef_search, at prices that are the same for all points of a codec;
-            for finalists the price is what the clock showed in the last rounds.
-        reads_per_query: random reads of the re-ranking store on disk.
+        configuration: index, all but its ``ef_search``.
+        ef_search: candidates kept while searching.
+        recall: recall on the tune half, which chose ``ef_search``.
+        ndis_per_query: distance computations per query.
+        bytes_read_per_query: bytes of codes, links and re-ranked vectors touched per query.
+        memory: bytes of the serialized index by part.
+        predicted_recall: recall that the model predicted at the ``ef_search`` that was found, or None.
+        modelled_latency_s: seconds per query that ndis and ef_search stand for, at costs that all points of a
+            codec share; for finalists the cost is what the clock showed in the last rounds.
+        reads_per_query: random reads of the re-ranking store on disk per query.
+        latency: measured latency of a finalist, else None.
+        validated: recall on the held-out half, which chose nothing; None where it was not searched.
         validated_hits: right answers of each query of the held-out half.
-        validated_ndis: distance computations a query of that half.
-        reaches_target: both halves support the target, and for finalists p95 is within the limit.
+        validated_ndis: distance computations per query of the held-out half.
+        reaches_target: whether both halves support the target, and for finalists p95 is within the limit.
     """
 
     configuration: Configuration

@@ -45,9 +45,14 @@ class ReferenceComparison:
     """The index that most people have today, at the same recall.
 
     Attributes:
-        memory_ratio: its bytes over the recommendation's.
-        latency_ratio: its mean latency over the recommendation's, on the clock of the same index.
-        build_cpu_s: CPU seconds of its build, when it was really built (hnswlib).
+        name: description of the reference index.
+        ef_search: candidates kept while searching it.
+        recall: recall of the reference on the held-out half.
+        memory_bytes: bytes of the reference in memory.
+        latency: latency of the reference.
+        memory_ratio: bytes of the reference over those of the recommendation.
+        latency_ratio: mean latency of the reference over the recommendation's, on one clock.
+        build_cpu_s: CPU seconds of the reference's build, when it was really built (hnswlib).
     """
 
     name: str
@@ -74,10 +79,15 @@ class Cost:
     """What the whole run took.
 
     Attributes:
-        ordinary_build_cpu_s: one hnswlib build (M=16, ef_construction=200, float32) with the same
-            threads, when it was measured.
-        ordinary_builds: ``cpu_s`` over it, the baseline's own seconds not counted.
-        n_graph_builds: graphs built from scratch.
+        wall_s: wall seconds of the whole run.
+        cpu_s: CPU seconds of all threads.
+        peak_rss_bytes: largest resident memory of the process.
+        n_graph_builds: number of graphs built from scratch.
+        n_indexes_measured: number of indexes really searched.
+        stages: cost of each stage, in their order.
+        ordinary_build_cpu_s: CPU seconds of one hnswlib build (M=16, ef_construction=200, float32) with the
+            same threads, when it was measured.
+        ordinary_builds: ``cpu_s`` over ``ordinary_build_cpu_s``, the reference's own seconds not counted.
     """
 
     wall_s: float
@@ -97,12 +107,27 @@ class Result:
     Attributes:
         status: ``reached``; ``not_reached`` (the honest no); ``exact`` (so few vectors that exact
             search is the answer).
+        options: what the user asked for.
+        profile: what one pass over the vectors found.
+        queries: origin and split of the queries.
         points: all measured points, the Pareto front first.
-        front: positions in ``points``, by memory.
-        named: position of the smallest, fastest and balanced point.
+        front: positions in ``points`` of the Pareto front, by memory.
+        named: positions in ``points`` of the smallest, fastest and balanced point.
+        recommendation: answer, flat; None where there is none.
+        baseline: reference index at the same recall, or None.
+        ceilings: best recall that each codec can reach.
+        curves: recall and distances of each derived graph.
+        n_configurations: number of configurations considered.
         prediction_error: mean absolute error of predicted recall over measured points.
-        noise_floor: ratio seen between two entries of the same index (A/A), as a share.
+        noise_floor: difference in time between two entries of the same index (A/A), as a share.
+        call_overhead_s: seconds of every latency that are the call from Python.
+        cost: what the run took.
+        machine: processor, cores, memory and system.
+        versions: versions of the packages that the figures depend on.
+        warnings: doubts that the user should act on.
         advice: what would help (not reached), or what another option would save.
+        created: time of the run, ISO 8601.
+        schema_version: version of the report's schema.
     """
 
     status: Literal["reached", "not_reached", "exact"]
