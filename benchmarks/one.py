@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
 from benchmarks.contestants import contestant
 from tuner.errors import TunerError
-from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly, use_threads
+from tuner.runtime.machine import dedicate_process, use_threads
 
 
 def main(name: str, task_path: str, folder: str) -> int:
@@ -23,8 +23,7 @@ def main(name: str, task_path: str, folder: str) -> int:
     load = os.getloadavg()[0]
     task = read_task(Path(task_path))
     use_threads(task.threads)
-    return_memory_promptly()
-    place_arrays_like_an_index()
+    dedicate_process()
     try:
         answer = contestant(name)(task, out)
     except ModuleNotFoundError as error:

@@ -1,12 +1,15 @@
 """A space is what its YAML says and its defaults otherwise; wrong names are answered with the nearest."""
 
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tuner.errors import InputError
-from tuner.space import DEFAULT_CODECS, default_space, is_codec, load_space
-from tuner.types import Space
+from tuner.space import PRESETS, checked_space, default_space, is_codec, load_space, preset_names
+from tuner.types import DEFAULT_CODECS, Space
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -30,6 +33,45 @@ def test_default_yaml_writes_every_key() -> None:
 def test_presets_load_under_their_own_name_and_say_what_they_are_for(path: Path) -> None:
     assert load_space(path).name == path.stem
     assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_has_a_name_wherever_one_is_and_readers_see_the_same_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_space(name) == load_space(Path(name)) == load_space(CONFIGS / f"{name}.yaml")
+    assert (PRESETS / f"{name}.yaml").read_bytes() == (CONFIGS / f"{name}.yaml").read_bytes()
+
+
+def test_presets_and_configs_are_the_same_files() -> None:
+    assert [path.stem for path in sorted(CONFIGS.glob("*.yaml"))] == list(preset_names())
+
+
+def test_a_name_that_is_no_preset_is_answered_with_those_that_are() -> None:
+    with pytest.raises(InputError, match=r"qick: cannot be read .* or one of default, low"):
+        load_space("qick")
+
+
+def test_a_space_made_in_python_has_the_default_codecs_and_is_checked_like_a_file() -> None:
+    assert Space(M=(6,)).codecs == DEFAULT_CODECS
+    assert checked_space(Space()) == Space() == default_space()
+    given = Space(M=(np.int64(16), 8), cuts=(np.float32(0.5), 1))  # type: ignore[arg-type]
+    assert checked_space(given) == Space(M=(8, 16), cuts=(0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"M": 6}, "the space's M: 6 is not a list"),
+        ({"codecs": ("SQ9",)}, "the space's codecs: unknown codec 'SQ9': the nearest is 'SQ8'"),
+        ({"codecs": ()}, "the space's codecs: the list is empty"),
+        ({"cut_kinds": ("pcs",)}, "the space's cut_kinds: unknown 'pcs': the nearest is 'pca'"),
+    ],
+)
+def test_a_wrong_value_made_in_python_has_its_sentence(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        checked_space(Space(**wrong))
 
 
 def test_quick_needs_no_product_quantizer() -> None:

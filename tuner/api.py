@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
+from tuner.runtime.machine import borrowed_process
 from tuner.runtime.steps import result_of
-from tuner.space import default_space, load_space
+from tuner.space import checked_space, default_space, load_space
 from tuner.sweep.run import finish, sweep
 from tuner.types import Metric, Options, Result, Space
 
@@ -41,7 +42,7 @@ def tune(
         InputError: data or options cannot be used as they are.
         ResourceError: too little memory, disk or time.
     """
-    chosen = load_space(Path(space)) if isinstance(space, (str, Path)) else space or default_space()
+    chosen = load_space(space) if isinstance(space, (str, Path)) else checked_space(space or default_space())
     asked = Options(recall=recall, space=chosen, **options)
     vectors = open_vectors(_openable(base), "base")
     given = None if queries is None else open_vectors(_openable(queries), "queries")
@@ -49,7 +50,8 @@ def tune(
         folder = Path(scratch) if out is None else Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(scratch, "work")
-        result = result_of(sweep(vectors, given, asked, folder, work))
+        with borrowed_process():
+            result = result_of(sweep(vectors, given, asked, folder, work))
         finish(work)
         return result
 
@@ -94,7 +96,7 @@ def diagnose(
     wanted = Options(recall=recall, space=default_space(), **options)
     vectors = open_vectors(_openable(base), "base")
     given = None if queries is None else open_vectors(_openable(queries), "queries")
-    with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+    with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
 
 

@@ -1,4 +1,4 @@
-"""What to sweep: the default space, and spaces read from YAML with every name checked."""
+"""What to sweep: the default space, presets, and spaces read from YAML with every name checked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,6 @@ import yaml
 from tuner.errors import InputError
 from tuner.types import Space
 
-DEFAULT_CODECS = (
-    *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4", "tqmse4", "tqmse2", "tqmse1"),
-    *("RaBitQ1", "RaBitQ2", "RaBitQ4", "RaBitQ8", "PQd/4x8", "PQd/8x8", "PQd/2x4", "OPQd/4x8"),
-)
 NAMED_CODECS = (
     *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4"),
     *(f"tqmse{bits}" for bits in (1, 2, 3, 4, 8)),
@@ -29,29 +26,62 @@ PRODUCT_EXAMPLES = ("PQd/4x8", "PQd/8x8", "PQd/2x4", "OPQd/4x8", "OPQd/2x4", "PQ
 RERANK_STORES = ("fp32", "fp16", "SQ8")
 CUT_KINDS = ("pca", "truncate")
 KEYS = tuple(field.name for field in fields(Space))
+PRESETS = Path(__file__).parent / "presets"
 
 
 def default_space() -> Space:
     """Return the space that is swept when none is named."""
-    return Space(codecs=DEFAULT_CODECS)
+    return Space()
 
 
-def load_space(path: Path) -> Space:
-    """Return the space of a YAML file; keys that are not in it are those of ``default_space``.
+def preset_names() -> tuple[str, ...]:
+    """Return the names that ``load_space`` takes instead of a file.
+
+    >>> preset_names()
+    ('default', 'low-memory', 'oracle', 'quick')
+    """
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def load_space(source: str | Path) -> Space:
+    """Return the space of a preset or a YAML file; keys that are not in it are those of ``default_space``.
+
+    >>> load_space("quick").M
+    (8, 16, 32)
+
+    Args:
+        source: Name of a preset, or path of a YAML file.
 
     Raises:
         InputError: the file cannot be read, or a key or value in it is not one of a space.
     """
+    path = PRESETS / f"{source}.yaml" if str(source) in preset_names() else Path(source)
     found = _read_mapping(path)
     chosen: dict[str, Any] = {}
     for key, value in found.items():
         if key not in KEYS:
-            raise InputError(f"{path}: unknown key {key!r}: {_nearest(str(key), KEYS)}")
+            raise InputError(f"{path}: unknown key {key!r}: {nearest(str(key), KEYS)}")
         try:
             chosen[key] = READERS[key](value)
         except ValueError as error:
             raise InputError(f"{path}: {key}: {error}") from None
     return replace(default_space(), **{"name": path.stem, **chosen})
+
+
+def checked_space(space: Space) -> Space:
+    """Return a space that was made in Python, its values checked and sorted as those of a file are.
+
+    Raises:
+        InputError: a value is not one of a space.
+    """
+    chosen: dict[str, Any] = {}
+    for key in KEYS:
+        value = getattr(space, key)
+        try:
+            chosen[key] = READERS[key](list(value) if isinstance(value, tuple) else value)
+        except ValueError as error:
+            raise InputError(f"the space's {key}: {error}") from None
+    return Space(**chosen)
 
 
 def is_codec(name: str) -> bool:
@@ -64,7 +94,10 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
         text = path.read_bytes().decode("utf-8")
         found = yaml.safe_load(text)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): name a YAML file") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): name a YAML file, or one of "
+            f"{', '.join(preset_names())}"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
@@ -79,24 +112,25 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     return found
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> str:
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """Return in words which known name a wrong one is nearest to, or all of them."""
     lowered = {candidate.lower(): candidate for candidate in reversed(known)}
     near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     return f"the nearest is {lowered[near[0]]!r}" if near else f"valid are {', '.join(known)}"
 
 
 def _integer(value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{value!r} is not a whole number: give one from {low} to {high}")
-    if not low <= value <= high:
+    if not low <= int(value) <= high:
         raise ValueError(f"{value} is out of range: give one from {low} to {high}")
-    return value
+    return int(value)
 
 
 def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{value!r} is not a number: give a share of the dimensions such as 0.5")
-    if not 0 < value <= 1:
+    if not 0 < float(value) <= 1:
         raise ValueError(f"{value!r} is out of range: give a share of the dimensions in (0, 1]")
     return float(value)
 
@@ -109,13 +143,13 @@ def _text(value: Any) -> str:
 
 def _one_of(value: Any, known: tuple[str, ...]) -> str:
     if value not in known:
-        raise ValueError(f"unknown {value!r}: {_nearest(str(value), known)}")
+        raise ValueError(f"unknown {value!r}: {nearest(str(value), known)}")
     return str(value)
 
 
 def _codec(value: Any) -> str:
     if not isinstance(value, str) or not is_codec(value):
-        raise ValueError(f"unknown codec {value!r}: {_nearest(str(value), NAMED_CODECS + PRODUCT_EXAMPLES)}")
+        raise ValueError(f"unknown codec {value!r}: {nearest(str(value), NAMED_CODECS + PRODUCT_EXAMPLES)}")
     return value
 
 

@@ -27,7 +27,7 @@ from tuner.gate.verdict import points
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall.target import summarize
 from tuner.recall.truth import cached
-from tuner.runtime.machine import kept_threads
+from tuner.runtime.machine import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, Metric, Recall
 
@@ -175,7 +175,7 @@ def gate(
     )
     given = None if queries is None else open_vectors(queries, "queries")
     frozen = read_baseline(Path(baseline))
-    with kept_threads(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
+    with borrowed_process(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
         result = result_of(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
     if not result.passed:
         told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)

@@ -26,8 +26,7 @@ from tuner.index.assemble import (
     write,
 )
 from tuner.index.codecs import Cut
-from tuner.space import DEFAULT_CODECS
-from tuner.types import Configuration, IdArray, Metric, StoreAt
+from tuner.types import DEFAULT_CODECS, Configuration, IdArray, Metric, StoreAt
 
 METRICS: tuple[Metric, ...] = ("l2", "cosine", "ip")
 EF_SEARCH = 700

@@ -13,8 +13,7 @@ from tuner.index.assemble import Encoded
 from tuner.index.codecs import SCALAR_TYPES, new_index, quantizer
 from tuner.index.encoders import Encoder, from_bytes, train
 from tuner.index.projections import Projection, Rotation, behind, fit_rotation
-from tuner.space import DEFAULT_CODECS
-from tuner.types import FloatArray, Metric
+from tuner.types import DEFAULT_CODECS, FloatArray, Metric
 
 CODECS = (*DEFAULT_CODECS, "tqmse3", "tqmse8", "RaBitQ9", "OPQd/2x4", "PQ16x8")
 DIMS = (17, 50, 64, 100, 300, 1000)

@@ -15,9 +15,11 @@ from threadpoolctl import ThreadpoolController
 from tuner.runtime import machine
 from tuner.runtime.machine import (
     available_cores,
+    borrowed_process,
     describe_machine,
     describe_versions,
     place_arrays_like_an_index,
+    use_threads,
 )
 
 ON_LINUX = pytest.mark.skipif(platform.system() != "Linux", reason="prctl is Linux's own")
@@ -58,6 +60,57 @@ def test_huge_pages_are_switched_off_where_only_numpy_gets_them(mode: str, disab
         [sys.executable, "-c", PLACE, mode], capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stdout) == (0, f"0 {disabled}"), done.stderr
+
+
+BORROW = """
+import ctypes, pathlib, sys
+from tuner.runtime import machine
+
+real = pathlib.Path.read_text
+pathlib.Path.read_text = lambda path, encoding=None: (
+    "[madvise]" if path.name == "enabled" else real(path, encoding)
+)
+state = ctypes.CDLL(None).prctl
+state(41, int(sys.argv[1]), 0, 0, 0)
+said = []
+try:
+    with machine.borrowed_process():
+        said.append(state(42, 0, 0, 0, 0))
+        raise ValueError
+except ValueError:
+    said.append(state(42, 0, 0, 0, 0))
+sys.stdout.write(repr(said))
+"""
+
+
+@ON_LINUX
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_borrowed_process_gets_its_huge_pages_back_when_the_job_fails_too(before: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BORROW, str(before)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, f"[1, {before}]"), done.stderr
+
+
+def test_a_borrowed_process_gets_its_threads_back(threads: Callable[[int], None]) -> None:
+    threads(3)
+    before = ThreadpoolController().info()
+    with borrowed_process():
+        use_threads(1)
+        assert faiss.omp_get_max_threads() == 1
+    assert ThreadpoolController().info() == before
+    assert faiss.omp_get_max_threads() == 3
+
+
+def test_a_borrowed_process_keeps_its_malloc_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden() -> None:
+        raise AssertionError("mallopt has no way back")
+
+    monkeypatch.setattr(machine, "return_memory_promptly", forbidden)
+    with borrowed_process():
+        pass
+    with pytest.raises(AssertionError):
+        machine.dedicate_process()
 
 
 def test_on_other_systems_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:

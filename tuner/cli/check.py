@@ -35,7 +35,7 @@ from tuner.gate.outputs import (
 )
 from tuner.report import result_from_json
 from tuner.runtime.journal import write_atomically
-from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly
+from tuner.runtime.machine import dedicate_process
 from tuner.types import Preference
 
 REGRESSION = 1
@@ -139,8 +139,7 @@ def _checked(
     frozen = read_baseline(baseline_file)
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
-    return_memory_promptly()
-    place_arrays_like_an_index()
+    dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
         return follow(check(frozen, base, given, asked, Path(work)), Screen(stderr=True), quiet=quiet)
 

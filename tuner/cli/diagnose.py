@@ -28,7 +28,7 @@ from tuner.engine_jobs.verify import VerifyOptions
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
-from tuner.runtime.machine import place_arrays_like_an_index, return_memory_promptly
+from tuner.runtime.machine import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options
 
@@ -115,8 +115,7 @@ def diagnose_command(
     asked = DiagnoseOptions(
         index=index, space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
     )
-    return_memory_promptly()
-    place_arrays_like_an_index()
+    dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         found = follow(diagnose(base, given, asked, options, Path(work)), Screen(stderr=True), quiet=quiet)
     _write_page(markdown, to_markdown(found))

@@ -37,7 +37,11 @@ OPTIONS = (
     _time("--max-latency", help="Limit on the p95 of one query at a time on one thread: 400us."),
     _value("--prefer", type=_preferences, default="balanced", help="Which point of the front to recommend."),
     _value("--confidence", type=float, default=0.95, help="Of the lower bound on recall."),
-    _path("--space", metavar="YAML", help="What to sweep, as in configs/quick.yaml.  [default: everything]"),
+    _path(
+        "--space",
+        metavar="NAME|YAML",
+        help="quick, low-memory, oracle or a file.  [default: everything]",
+    ),
     _value("--rerank-store", type=_stores, default="memory", help="Where re-ranking vectors live."),
     _value("--baseline", type=_baselines, default="graph", help="What the gain is measured against."),
     click.option("--target", metavar="ENGINE", help="Tune for this engine, and in it where it runs."),

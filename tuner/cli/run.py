@@ -16,6 +16,7 @@ from tuner.data.vectors import Vectors, open_vectors
 from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
+from tuner.runtime.machine import dedicate_process
 from tuner.sweep import plan, sweep
 from tuner.sweep.run import finish
 from tuner.types import Options, Result
@@ -56,6 +57,8 @@ def run(
     base = open_vectors(file, "base")
     asked = open_vectors(queries, "queries") if queries else None
     check_inputs(base, asked, options)
+    if not dry_run:
+        dedicate_process()
     if target is not None:
         refuse_with_target(options, resume=resume, dry_run=dry_run)
         out = out / target if as_default else out

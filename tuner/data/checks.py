@@ -122,4 +122,4 @@ def _check_names(options: Options) -> None:
         if not isinstance(number, (int, np.integer)):
             raise InputError(f"{name} is {number!r}, but it is a whole number: give one")
     if not options.space.codecs:
-        raise InputError("the space has no codecs: give some, or take tuner.space.default_space()")
+        raise InputError("the space has no codecs: give some, or leave them out for the default")

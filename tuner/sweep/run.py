@@ -29,8 +29,6 @@ from tuner.runtime.machine import (
     describe_machine,
     describe_versions,
     now,
-    place_arrays_like_an_index,
-    return_memory_promptly,
     use_threads,
 )
 from tuner.runtime.timing import call_overhead_s
@@ -112,8 +110,6 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     use_threads(options.threads)
-    return_memory_promptly()
-    place_arrays_like_an_index()
     journal = Journal(work, _identity(base, queries, options), resume=resume)
 
     profile = yield from journal.stage(

@@ -6,13 +6,14 @@ their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 
 from tuner.types.data import Profile, QuerySet
 from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
-from tuner.types.options import Options, Space
+from tuner.types.options import DEFAULT_CODECS, Options, Space
 from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
 from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost
 from tuner.types.verdict import Line, Status
 from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
 
 __all__ = [
+    "DEFAULT_CODECS",
     "PREFERENCES",
     "SCHEMA_VERSION",
     "Ceiling",

@@ -7,6 +7,12 @@ from typing import Literal
 
 from tuner.types.words import Preference, StoreAt
 
+DEFAULT_CODECS = (
+    *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4", "tqmse4", "tqmse2", "tqmse1"),
+    *("RaBitQ1", "RaBitQ2", "RaBitQ4", "RaBitQ8", "PQd/4x8", "PQd/8x8", "PQd/2x4", "OPQd/4x8"),
+)
+"""Codecs that have been worth measuring."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
@@ -27,7 +33,7 @@ class Space:
     name: str = "default"
     M: tuple[int, ...] = (6, 8, 12, 16, 24, 32, 48)
     ef_construction: int = 100
-    codecs: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = DEFAULT_CODECS
     cuts: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
     cut_kinds: tuple[Literal["pca", "truncate"], ...] = ("pca", "truncate")
     rerank_stores: tuple[str, ...] = ("fp32", "fp16", "SQ8")
