@@ -10,9 +10,6 @@ import numpy as np
 
 from benchmarks.answers import INDEX, Answer, Task
 from benchmarks.spending import Spending
-from tuner.data.base import prepare, prepared_queries
-from tuner.data.profile import scan
-from tuner.data.split import split_halves
 from tuner.data.vectors import open_vectors
 from tuner.index.assemble import Encoded, SearchableIndex, delivered, memory_with, wrap, write
 from tuner.index.codecs import Cut, quantizer
@@ -20,13 +17,17 @@ from tuner.index.encoders import Encoder, train
 from tuner.index.graph import build_natively
 from tuner.index.projections import Projection, Rotation, fit_rotation
 from tuner.prediction.ceilings import encode_rows
-from tuner.recall.truth import search_exactly
+from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of
 from tuner.sweep.measure import EfResult, find_min_ef, measure_at
+from tuner.sweep.pose import pose as pose_problem
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE
+from tuner.sweep.run import finish
 from tuner.types import Configuration, FloatArray, Memory, Options, Recall, Space
 
+WORK = "work"
+"""Scratch folder of a contestant, in its own."""
 GUESS = 64
 """Where the search for ef_search begins."""
 MOST_RAISED = 4
@@ -50,29 +51,14 @@ def options_of(task: Task, space: Space, *, exhaustive: bool = False) -> Options
 def pose(task: Task, space: Space, folder: Path) -> Problem:
     """Return the problem of a task: prepared base, exact neighbours, the two halves of the tuning queries."""
     vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
-    profile = result_of(scan(vectors, task.metric, seed=task.seed))
-    everything = np.zeros(0, dtype=np.int64)
-    base = result_of(prepare(vectors, profile.metric, everything, profile.norm_max, folder / "base.f32"))
-    raw = asked.read(0, asked.n)
-    queries = prepared_queries(raw, profile.metric)
-    tune, validate = split_halves(len(raw), task.seed)
-    return Problem(
-        options=options_of(task, space),
-        base=base,
-        raw=raw,
-        queries=queries,
-        truth=result_of(search_exactly(base.x, queries, task.k, task.k)),
-        tune=tune,
-        validate=validate,
-        links_path=folder / "links.i32",
-        threads=task.threads,
-    )
+    work = folder / WORK
+    journal = Journal(work, {}, resume=False)
+    return result_of(pose_problem(journal, vectors, asked, options_of(task, space), work)).problem
 
 
 def sweep_up(folder: Path) -> None:
     """Remove the scratch files of a problem."""
-    for name in ("base.f32", "links.i32"):
-        (folder / name).unlink(missing_ok=True)
+    finish(folder / WORK)
 
 
 class Workshop:

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.base import prepared_queries
-from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.opened import Opened
@@ -20,8 +18,7 @@ from tuner.errors import InputError
 from tuner.recall.metric import exact_distances, is_right, release_pages
 from tuner.recall.truth import MARGIN, Truth, search_exactly
 from tuner.runtime.journal import Journal
-from tuner.runtime.machine import available_cores, use_threads
-from tuner.sweep.prepare import LINKS, pose, prepared_base, split
+from tuner.sweep.pose import pose, prepared_base, problem_of, read_profile
 from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 
@@ -107,13 +104,7 @@ def questions_for(
         InputError: base, queries, index and options do not fit.
     """
     given = queries is not None
-    check_inputs(base, queries, options)
-    use_threads(options.threads)
-    profile = yield from journal.stage(
-        "profile", "read the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
-    )
-    if queries is not None:
-        check_queries(base, queries, profile.metric)
+    profile = yield from read_profile(journal, base, queries, options)
     there = np.zeros(base.n, dtype=bool)
     there[opened.ids[(opened.ids >= 0) & (opened.ids < base.n)]] = True
     if not there.any():
@@ -124,11 +115,8 @@ def questions_for(
         options = replace(options, n_queries=len(missing))
     elif not given:
         return (yield from _own_questions(journal, base, profile, np.flatnonzero(there), options, work))
-    raw, query_set, halves = split(base, queries, profile, options)
-    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    prepared = yield from prepared_base(journal, base, profile, held_out, work)
-    problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
-    return Questions(problem, profile, query_set, base, None)
+    posed = yield from pose(journal, base, queries, options, work, profile=profile)
+    return Questions(posed.problem, profile, posed.query_set, base, None)
 
 
 def _own_questions(
@@ -155,17 +143,8 @@ def _own_questions(
         n_validate=len(halves[1]),
         n_in_base=count_in_base(base, raw, np.zeros(0, dtype=np.int64)),
     )
-    problem = Problem(
-        options=options,
-        base=prepared,
-        raw=raw,
-        queries=wanted,
-        truth=without_own(truth, rows, prepared.x, wanted, options.k),
-        tune=halves[0],
-        validate=halves[1],
-        links_path=work / LINKS,
-        threads=options.threads or available_cores(),
-    )
+    theirs = without_own(truth, rows, prepared.x, wanted, options.k)
+    problem = problem_of(options, prepared, raw, wanted, theirs, halves, work)
     return Questions(problem, profile, query_set, base, rows)
 
 

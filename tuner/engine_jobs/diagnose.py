@@ -25,7 +25,6 @@ from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import FLAT, Cause
 from tuner.engine_jobs.find_ef import find, least_ef, point_of
 from tuner.engine_jobs.points import EnginePoint
-from tuner.engine_jobs.problem import Questions
 from tuner.engine_jobs.use import applied_line
 from tuner.engine_jobs.verify import VerifyOptions, joined
 from tuner.engines import Deployment, Engine, EngineConfig, EngineProcess, Exported
@@ -33,6 +32,7 @@ from tuner.engines.export import describe
 from tuner.engines.translate import factors_of
 from tuner.runtime.machine import describe_machine, now
 from tuner.runtime.steps import as_progress
+from tuner.sweep.pose import PosedProblem
 from tuner.types import Event, Note, Progress, Recall, StageFinished, StageStarted, Warned
 
 EXACT = "_float32"
@@ -134,7 +134,7 @@ class EngineDiagnosis:
     """An engine's index, and one of float32 beside it."""
 
     def __init__(
-        self, engine: Engine, questions: Questions, settings: EngineConfig, open_ones: ExitStack
+        self, engine: Engine, questions: PosedProblem, settings: EngineConfig, open_ones: ExitStack
     ) -> None:
         self.engine, self.can, self.settings = engine, engine.capabilities, settings
         self.questions, self.open_ones = questions, open_ones

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tuner.engine_jobs.points import EnginePoint
-from tuner.engine_jobs.problem import Questions
 from tuner.engine_jobs.use import applied_line
 from tuner.engine_jobs.verify import latency_of
 from tuner.engines import Capabilities, EngineConfig, EngineProcess
 from tuner.engines.translate import factors_of
 from tuner.sweep.measure import EfResult, find_min_ef, judged
+from tuner.sweep.pose import PosedProblem
 from tuner.types import FloatArray, IdArray, Steps
 
 ENOUGH_FACTORS = 2
@@ -42,7 +42,7 @@ def find(
     apart: EngineProcess,
     can: Capabilities,
     settings: EngineConfig,
-    asked: Questions,
+    asked: PosedProblem,
     guess: int,
     most: int,
     first_factor: int,
@@ -76,7 +76,12 @@ def find(
 
 
 def _could_reach(
-    apart: EngineProcess, can: Capabilities, settings: EngineConfig, asked: Questions, guess: int, most: int
+    apart: EngineProcess,
+    can: Capabilities,
+    settings: EngineConfig,
+    asked: PosedProblem,
+    guess: int,
+    most: int,
 ) -> bool:
     """Return whether some queries reach the target at an ef_search beyond which little is left to gain."""
     problem = asked.problem
@@ -87,7 +92,12 @@ def _could_reach(
 
 
 def _find_ef(
-    apart: EngineProcess, can: Capabilities, settings: EngineConfig, asked: Questions, guess: int, most: int
+    apart: EngineProcess,
+    can: Capabilities,
+    settings: EngineConfig,
+    asked: PosedProblem,
+    guess: int,
+    most: int,
 ) -> Found:
     problem = asked.problem
     queries, least = asked.raw(problem.tune), least_ef(can, settings)
@@ -106,7 +116,7 @@ def _find_ef(
 def point_of(
     apart: EngineProcess,
     found: Found,
-    asked: Questions,
+    asked: PosedProblem,
     most: int,
     load_s: float,
     predicted: tuple[float | None, int | None],
@@ -143,7 +153,7 @@ def point_of(
     )
 
 
-def _hits(apart: EngineProcess, asked: Questions, half: IdArray, queries: FloatArray, k: int) -> IdArray:
+def _hits(apart: EngineProcess, asked: PosedProblem, half: IdArray, queries: FloatArray, k: int) -> IdArray:
     return asked.problem.hits(apart.search(queries, k).ids, half)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from tuner.engine_jobs.find_ef import find, interleaved_ratio, point_of
 from tuner.engine_jobs.points import DefaultComparison, EnginePoint
-from tuner.engine_jobs.problem import Questions
 from tuner.engines import (
     Capabilities,
     Deployment,
@@ -24,6 +23,7 @@ from tuner.engines import (
 from tuner.engines.translate import nearest_name
 from tuner.prediction.curves import curves_of
 from tuner.runtime.steps import as_progress, scaled
+from tuner.sweep.pose import PosedProblem
 from tuner.types import Event, Result, StageFinished, StageStarted, Warned
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Bench:
     """
 
     engine: Engine
-    asked: Questions
+    asked: PosedProblem
     result: Result
     work: Path
     threads: int

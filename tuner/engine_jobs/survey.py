@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from tuner.engine_jobs.find_ef import least_ef
-from tuner.engine_jobs.problem import Questions
 from tuner.engines import Capabilities, Deployment, EngineCodec, EngineConfig, EngineDiedError, EngineProcess
 from tuner.engines.translate import factors_of
 from tuner.recall.truth import search_exactly
 from tuner.runtime.steps import result_of
+from tuner.sweep.pose import PosedProblem
 from tuner.types import FloatArray, IdArray, Steps
 
 ROWS, QUERIES, EF_SEARCH = 5_000, 200, 200
@@ -44,7 +44,11 @@ class Surveyed:
 
 
 def survey(
-    can: Capabilities, codecs: tuple[EngineCodec, ...], settings: EngineConfig, asked: Questions, threads: int
+    can: Capabilities,
+    codecs: tuple[EngineCodec, ...],
+    settings: EngineConfig,
+    asked: PosedProblem,
+    threads: int,
 ) -> Steps[tuple[Surveyed, ...]]:
     """Yield the share done; return what each codec did, the least bytes times seconds first."""
     problem = asked.problem

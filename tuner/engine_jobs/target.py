@@ -13,7 +13,6 @@ from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.measure import Bench, told
 from tuner.engine_jobs.points import EnginePoint, TargetResult, best_of, weighed, within
-from tuner.engine_jobs.problem import Questions, posed
 from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
 from tuner.engines import (
     Claims,
@@ -34,6 +33,7 @@ from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
 from tuner.runtime.steps import as_progress, result_of
 from tuner.sweep import sweep
+from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.run import finish
 from tuner.types import Event, Note, OperatingPoint, Options, Result, StageFinished, StageStarted, Warned
 
@@ -90,7 +90,7 @@ def tune_for(
     if engine.open is None:
         return _exported_only(engine, result)
     journal = Journal(work / "engine", {}, resume=False)
-    asked = yield from posed(journal, base, queries, narrowed, work / "engine")
+    asked = yield from pose(journal, base, queries, narrowed, work / "engine")
     asked = replace(asked, problem=replace(asked.problem, options=replace(options, space=narrowed.space)))
     return (yield from _tuned_in_engine(engine, codecs, asked, result, work))
 
@@ -162,7 +162,7 @@ def _exported_only(engine: Engine, result: Result) -> TargetResult:
 
 
 def _tuned_in_engine(
-    engine: Engine, codecs: tuple[EngineCodec, ...], asked: Questions, result: Result, work: Path
+    engine: Engine, codecs: tuple[EngineCodec, ...], asked: PosedProblem, result: Result, work: Path
 ) -> Generator[Event, None, TargetResult]:
     options = asked.problem.options
     bench = Bench(engine, asked, result, work, options.threads or available_cores())

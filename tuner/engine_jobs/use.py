@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.engine_jobs.problem import Questions
 from tuner.engines import Capabilities, EngineConfig, EngineProcess, ReportedConfig
 from tuner.recall.metric import exact_distances, is_right
+from tuner.sweep.pose import PosedProblem
 from tuner.types import IdArray, Line
 
 CHANCE = 0.01
@@ -42,7 +42,7 @@ class Starved:
 
 
 def starve(
-    apart: EngineProcess, can: Capabilities, settings: EngineConfig, asked: Questions, half: IdArray
+    apart: EngineProcess, can: Capabilities, settings: EngineConfig, asked: PosedProblem, half: IdArray
 ) -> Starved:
     """Return what starving the search does, and leave the engine with its settings again."""
     full, thin = (
@@ -58,7 +58,7 @@ def starve(
 
 
 def _finds_nearest(
-    apart: EngineProcess, ef_search: int, asked: Questions, half: IdArray
+    apart: EngineProcess, ef_search: int, asked: PosedProblem, half: IdArray
 ) -> NDArray[np.bool_]:
     problem = asked.problem
     apart.set_search(ef_search, 1)

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.problem import Questions, posed
 from tuner.engine_jobs.use import applied_line, starve, use_line
 from tuner.engines import (
     Capabilities,
@@ -29,6 +28,7 @@ from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores
 from tuner.space import default_space
+from tuner.sweep.pose import PosedProblem, pose
 from tuner.types import Event, IdArray, Latency, Line, Note, Options, Progress, Recall, Steps
 
 CHUNK = 64
@@ -149,7 +149,7 @@ def joined(
     queries: Vectors | None,
     asked: VerifyOptions,
     work: Path,
-) -> Generator[Event, None, tuple[Questions, Deployment]]:
+) -> Generator[Event, None, tuple[PosedProblem, Deployment]]:
     """Yield events; return the questions for an engine, and where its index is to be.
 
     Raises:
@@ -163,7 +163,7 @@ def joined(
         raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
     require_installed(engine, asked.address)
     options = _options_of(exported, queries, asked)
-    questions = yield from posed(Journal(work, {}, resume=False), base, queries, options, work)
+    questions = yield from pose(Journal(work, {}, resume=False), base, queries, options, work)
     folder = work / "engine"
     folder.mkdir()
     place = Deployment(
@@ -197,7 +197,7 @@ def _options_of(exported: Exported, queries: Vectors | None, asked: VerifyOption
     )
 
 
-def _fresh_queries(questions: Questions, claims: Claims) -> IdArray:
+def _fresh_queries(questions: PosedProblem, claims: Claims) -> IdArray:
     """Return the queries that chose nothing: the held-out half if the settings were chosen on these."""
     problem, query_set = questions.problem, questions.query_set
     same = HELD_OUT if query_set.held_out_rows else query_set.fingerprint
@@ -211,7 +211,7 @@ def _measured(
     apart: EngineProcess,
     can: Capabilities,
     settings: EngineConfig,
-    questions: Questions,
+    questions: PosedProblem,
     half: IdArray,
     gathered: Gathered,
 ) -> Generator[Event, None, None]:
@@ -234,7 +234,7 @@ def _measured(
 
 
 def _searched(
-    apart: EngineProcess, settings: EngineConfig, questions: Questions, half: IdArray, gathered: Gathered
+    apart: EngineProcess, settings: EngineConfig, questions: PosedProblem, half: IdArray, gathered: Gathered
 ) -> Steps[int]:
     """Search chunk by chunk; recall and latency so far are kept after each."""
     problem, k = questions.problem, settings.k

@@ -17,7 +17,7 @@ from tuner.index.projections import Projection, fit_rotation
 from tuner.prediction.ceilings import Pool
 from tuner.runtime.journal import Journal
 from tuner.sweep.index_builder import IndexBuilder, encoder_name
-from tuner.sweep.prepare import truth_pool
+from tuner.sweep.pose import truth_pool
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
 from tuner.types import Configuration, Event, Options, Profile, QuerySet, Space, Steps

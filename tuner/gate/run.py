@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.gate.baseline import BaselineData, BaselineQueries, GateBaseline, machine_of
@@ -35,10 +33,9 @@ from tuner.runtime.machine import (
     describe_machine,
     describe_versions,
     now,
-    use_threads,
 )
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.prepare import pose, prepared_base, split
+from tuner.sweep.pose import pose
 from tuner.sweep.problem import Problem
 from tuner.types import Event, Line, Note, Profile, QuerySet
 
@@ -84,30 +81,23 @@ def check(
     """
     options = options_of(frozen, asked.threads)
     _check_query_source(frozen, queries)
-    check_inputs(base, queries, options)
-    use_threads(options.threads)
+    lines: list[Line] = []
+
+    def accept(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
+        changed = _changes(frozen, profile, query_set, asked)
+        text = changed or "the vectors and queries of the baseline"
+        lines.append(Line("data", "info" if changed else "pass", text))
+        yield Note(text)
+
     journal = Journal(work, {}, resume=False)
-    profile = yield from journal.stage(
-        "profile", "read the vectors", Profile, lambda: scan(base, options.metric, seed=options.seed)
-    )
-    if queries is not None:
-        check_queries(base, queries, profile.metric)
-    raw, query_set, halves = split(base, queries, profile, options)
-    changed = _changes(frozen, profile, query_set, asked)
-    lines = [
-        Line("data", "info" if changed else "pass", changed or "the vectors and queries of the baseline")
-    ]
-    for line in lines:
-        yield Note(line.text)
-    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    prepared = yield from prepared_base(journal, base, profile, held_out, work)
-    problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
+    posed = yield from pose(journal, base, queries, options, work, accept=accept)
+    problem, profile, query_set = posed.problem, posed.profile, posed.query_set
     if asked.index is None:
         subject = yield from rebuilt(journal, problem, profile, query_set, frozen)
     else:
         what = frozen.configuration
         subject = open_subject(
-            asked.index, prepared, base.d, what.rerank_factor, on_disk=what.rerank_at == "disk"
+            asked.index, problem.base, base.d, what.rerank_factor, on_disk=what.rerank_at == "disk"
         )
     if asked.ef_search is not None:
         subject.set_ef(asked.ef_search)

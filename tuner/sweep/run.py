@@ -7,17 +7,15 @@ one. Events tell what happens; nothing is printed here.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.index.graph import DerivableGraph
@@ -51,7 +49,7 @@ from tuner.sweep.finalists import Timed, choose_finalists, raise_ef, time_finali
 from tuner.sweep.frontier import measure_frontier, prediction_error
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.plan import check_resources, plan
-from tuner.sweep.prepare import LINKS, PREPARED, is_whole, pose, prepared_base, split, truth_pool
+from tuner.sweep.pose import LINKS, PREPARED, is_whole, pose, read_profile, truth_pool
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import (
     Curves,
@@ -85,7 +83,7 @@ MOST_NORM = 60.0
 rounding in that column makes wrong neighbours count as right."""
 
 
-def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after the other
+def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path, *, resume: bool = False
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result. Writes ``index.faiss`` to ``out`` and scratch to ``work``.
@@ -112,37 +110,21 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     use_threads(options.threads)
     journal = Journal(work, _identity(base, queries, options), resume=resume)
 
-    profile = yield from journal.stage(
-        "profile",
-        "read and profile the vectors",
-        Profile,
-        lambda: scan(base, options.metric, seed=options.seed),
-    )
-    yield from _tell_profile(profile)
-    if profile.metric != "cosine" and profile.norm_max < SHORTEST:
-        raise InputError(
-            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, too short to be squared "
-            "in float32: multiply base and queries by a constant"
-        )
-    if profile.metric == "ip" and profile.norm_max > MOST_NORM * profile.norm_mean:
-        raise InputError(
-            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, {MOST_NORM:g} times the mean "
-            f"of {profile.norm_mean:.3g} or more: beside it the inner products of the others cannot be told "
-            "apart in float32; take such rows out or scale them down"
-        )
     warnings: list[str] = []
-    raw, query_set, halves = split(base, queries, profile, options)
-    if queries is not None:
-        check_queries(base, queries, profile.metric)
-    if query_set.n_in_base:
-        warnings.append(
-            f"{query_set.n_in_base} of {len(raw)} queries equal a row of the base: they find themselves, "
-            "which makes recall look better than new queries will see"
-        )
-        yield Warned(warnings[-1])
-    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    prepared = yield from prepared_base(journal, base, profile, held_out, work)
-    problem = yield from pose(journal, options, profile, query_set, prepared, raw, halves, work)
+
+    def accept(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
+        yield from _tell_profile(profile)
+        check_norms(base, profile)
+        if query_set.n_in_base:
+            warnings.append(
+                f"{query_set.n_in_base} of {query_set.n_tune + query_set.n_validate} queries equal a row of "
+                "the base: they find themselves, which makes recall look better than new queries will see"
+            )
+            yield Warned(warnings[-1])
+
+    profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
+    posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
+    problem, query_set, prepared = posed.problem, posed.query_set, posed.problem.base
 
     if problem.best_bound < options.recall:
         warnings.append(
@@ -287,6 +269,21 @@ def sweep(  # noqa: PLR0912, PLR0915 # the table of contents: one stage after th
     )
     yield Finished(result)
     return result
+
+
+def check_norms(base: Vectors, profile: Profile) -> None:
+    """Raise InputError where squared distances of the rows are lost in float32."""
+    if profile.metric != "cosine" and profile.norm_max < SHORTEST:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, too short to be squared "
+            "in float32: multiply base and queries by a constant"
+        )
+    if profile.metric == "ip" and profile.norm_max > MOST_NORM * profile.norm_mean:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, {MOST_NORM:g} times the mean "
+            f"of {profile.norm_mean:.3g} or more: beside it the inner products of the others cannot be told "
+            "apart in float32; take such rows out or scale them down"
+        )
 
 
 def finish(work: Path) -> None:

@@ -1,0 +1,236 @@
+"""From the user's files to a problem: inputs checked, queries split, the base prepared, exact neighbours.
+
+Every job poses its problem here: the sweep, the recall gate, the diagnosis, jobs in a running engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tuner.data.base import Base, open_prepared, prepare, prepared_queries
+from tuner.data.checks import check_inputs
+from tuner.data.profile import check_queries, scan
+from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.vectors import Vectors
+from tuner.prediction.ceilings import Pool, make_pool
+from tuner.recall.truth import Truth, cached
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import available_cores, use_threads
+from tuner.sweep.problem import Problem
+from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
+
+PREPARED, LINKS = "base.f32", "links.i32"
+"""Scratch files beside the journal."""
+POOL_QUERIES = 192
+POOL_DEPTH_K, DEEPER = 80, 5
+"""Depth of the pool, as multiples of k and of the most candidates re-ranked."""
+
+
+@dataclass(frozen=True)
+class PosedProblem:
+    """A problem, and what is known of the data it was made of.
+
+    Attributes:
+        vectors: the user's rows, as they are.
+    """
+
+    problem: Problem
+    profile: Profile
+    query_set: QuerySet
+    vectors: Vectors
+
+    @property
+    def rows(self) -> IdArray | None:
+        """Rows of the user's file that are indexed, None for all; ids of an index are positions in it."""
+        return self.problem.base.rows
+
+    @property
+    def n(self) -> int:
+        """Number of vectors that are indexed."""
+        return self.problem.base.n
+
+    @property
+    def everyone(self) -> IdArray:
+        """Positions of all queries."""
+        return np.arange(len(self.problem.raw))
+
+    def raw(self, half: IdArray) -> FloatArray:
+        """Return some of the queries as the user has them, by position."""
+        return self.problem.raw[half]
+
+
+def read_profile(
+    journal: Journal,
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    *,
+    title: str = "read the vectors",
+) -> Generator[Event, None, Profile]:
+    """Yield events; return the profile of the base, inputs checked and threads set.
+
+    Raises:
+        InputError: base, queries and options do not fit.
+    """
+    check_inputs(base, queries, options)
+    use_threads(options.threads)
+    profile = yield from journal.stage(
+        "profile", title, Profile, lambda: scan(base, options.metric, seed=options.seed)
+    )
+    return profile
+
+
+def accept_any(profile: Profile, query_set: QuerySet) -> Iterable[Event]:
+    """Return no event: any data are welcome."""
+    return ()
+
+
+def pose(
+    journal: Journal,
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    work: Path,
+    *,
+    profile: Profile | None = None,
+    accept: Callable[[Profile, QuerySet], Iterable[Event]] = accept_any,
+) -> Generator[Event, None, PosedProblem]:
+    """Yield events; return the problem, with the exact neighbours of every query.
+
+    Args:
+        journal: finished stages of the job.
+        base: vectors to index.
+        queries: the user's queries, or None to hold some of the base out.
+        options: options of the job.
+        work: scratch folder of the prepared base and the links.
+        profile: profile of the base where ``read_profile`` has read it already.
+        accept: events to yield once the data are known, before anything that takes long; it raises
+            InputError where the job cannot use them.
+
+    Raises:
+        InputError: base, queries and options do not fit.
+    """
+    if profile is None:
+        profile = yield from read_profile(journal, base, queries, options)
+    raw, query_set, halves = split(base, queries, profile, options)
+    yield from accept(profile, query_set)
+    if queries is not None:
+        check_queries(base, queries, profile.metric)
+    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
+    prepared = yield from prepared_base(journal, base, profile, held_out, work)
+    wanted = prepared_queries(raw, profile.metric)
+    truth, from_cache = yield from journal.stage(
+        "truth",
+        "exact neighbours of every query",
+        tuple[Truth, bool],
+        lambda: cached(_truth_key(profile, query_set, "truth"), prepared.x, wanted, options.k, options.k),
+    )
+    if from_cache:
+        yield Note("exact neighbours came from the cache of an earlier run")
+    problem = problem_of(options, prepared, raw, wanted, truth, halves, work)
+    return PosedProblem(problem, profile, query_set, base)
+
+
+def problem_of(
+    options: Options,
+    prepared: Base,
+    raw: FloatArray,
+    queries: FloatArray,
+    truth: Truth,
+    halves: tuple[IdArray, IdArray],
+    work: Path,
+) -> Problem:
+    """Return the problem of prepared data.
+
+    Args:
+        raw: (nq, d) float32 queries as the user has them.
+        queries: (nq, d') float32 queries in the prepared space.
+        halves: positions of the queries to tune on and of those to validate on.
+        work: scratch folder of the links.
+    """
+    return Problem(
+        options=options,
+        base=prepared,
+        raw=raw,
+        queries=queries,
+        truth=truth,
+        tune=halves[0],
+        validate=halves[1],
+        links_path=work / LINKS,
+        threads=options.threads or available_cores(),
+    )
+
+
+def split(
+    base: Vectors, queries: Vectors | None, profile: Profile, options: Options
+) -> tuple[FloatArray, QuerySet, tuple[IdArray, IdArray]]:
+    """Return the raw queries, what is known of them, and the positions of the two halves."""
+    if queries is None:
+        rows = hold_out(base.n, options.n_queries, options.seed)
+        raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
+    else:
+        rows = np.zeros(0, dtype=np.int64)
+        raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
+    tune, validate = split_halves(len(raw), options.seed)
+    drawn = hashlib.blake2b(rows.tobytes() + validate.tobytes(), digest_size=8).hexdigest()
+    query_set = QuerySet(
+        source=source,
+        fingerprint=fingerprint,
+        n_tune=len(tune),
+        n_validate=len(validate),
+        held_out_rows=tuple(int(row) for row in rows),
+        n_in_base=count_in_base(base, raw, rows),
+        split=drawn,
+    )
+    return raw, query_set, (tune, validate)
+
+
+def prepared_base(
+    journal: Journal, base: Vectors, profile: Profile, held_out: IdArray, work: Path
+) -> Generator[Event, None, Base]:
+    """Yield events; return the prepared base, written once and mapped."""
+    path = work / PREPARED
+
+    def write() -> Steps[tuple[int, int]]:
+        prepared = yield from prepare(base, profile.metric, held_out, profile.norm_max, path)
+        return prepared.n, prepared.d
+
+    n, d = yield from journal.stage(
+        "prepare",
+        "write the prepared base",
+        tuple[int, int],
+        write,
+        intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
+    )
+    return open_prepared(path, n, d, profile.metric, held_out, profile.norm_max)
+
+
+def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
+    """Yield the share done; return the pool that ceilings are measured on."""
+    options = problem.options
+    queries = problem.queries[problem.tune[:POOL_QUERIES]]
+    depth = options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
+    key = _truth_key(profile, query_set, "pool")
+    truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)
+    return make_pool(problem.base, queries, truth)
+
+
+def is_whole(path: Path, size: int) -> bool:
+    """Return whether a scratch file is there with all its bytes."""
+    return path.exists() and path.stat().st_size == size
+
+
+def _truth_key(profile: Profile, query_set: QuerySet, what: str) -> tuple[object, ...]:
+    return (
+        what,
+        profile.fingerprint,
+        profile.metric,
+        query_set.fingerprint,
+        query_set.held_out_rows,
+        query_set.n_tune,
+    )
