@@ -85,7 +85,7 @@ class NativeOnDemand(NativeBuilder):
         """Return the bytes that the derived graph would have."""
         what = configuration
         encoder = self.encoder(what.codec, what.dims, what.cut)
-        return predict_memory(what, encoder, self.store_encoder(what), self.links, self.problem.base)
+        return predict_memory(what, encoder, self.store_encoder(what), self.graph, self.problem.base)
 
     def _build(self, codec: str, dims: int, cut: str, M: int) -> faiss.IndexHNSW:
         name = f"{codec}@{cut}{dims}-M{M}"

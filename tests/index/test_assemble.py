@@ -83,14 +83,14 @@ def configuration_of(
 def served_of(world: World, encoded: Callable[..., Encoded], configuration: Configuration) -> SearchableIndex:
     codec = encoded(world.metric, configuration.codec, configuration.cut, configuration.dims)
     store = encoded(world.metric, configuration.rerank) if configuration.rerank else None
-    served = serve(configuration, world.links, world.links_path, codec, store, world.base)
-    served.set_ef(EF_SEARCH)
-    return served
+    searchable = serve(configuration, world.links, world.links_path, codec, store, world.base)
+    searchable.set_ef(EF_SEARCH)
+    return searchable
 
 
-def written_and_read(served: SearchableIndex, world: World, folder: Path) -> tuple[IdArray, int, int]:
+def written_and_read(searchable: SearchableIndex, world: World, folder: Path) -> tuple[IdArray, int, int]:
     """Return ids (nq, K) as a user gets them with faiss alone, and the bytes of index and store."""
-    index, store, kept = delivered(served, world.base)
+    index, store, kept = delivered(searchable, world.base)
     index_bytes = write(index, folder / "index.faiss")
     read = faiss.read_index(str(folder / "index.faiss"))
     store_bytes = 0
@@ -99,7 +99,7 @@ def written_and_read(served: SearchableIndex, world: World, folder: Path) -> tup
         read_store = faiss.read_index(str(folder / "rerank.faiss"), faiss.IO_FLAG_MMAP_IFC)
         kept = (kept, read, read_store)
         read = faiss.IndexRefine(read, read_store)
-        read.k_factor = float(served.configuration.rerank_factor)
+        read.k_factor = float(searchable.configuration.rerank_factor)
     assert not list(folder.glob("*.partial"))
     ids = read.search(world.raw, K)[1]
     return (original_rows(ids, world.base) if store is not None else ids), index_bytes, store_bytes
@@ -133,9 +133,9 @@ def test_the_contract(
 ) -> None:
     one = world(metric, held_out)
     configuration = configuration_of(one, codec, reranking)
-    served = served_of(one, encoded, configuration)
-    ids = served.index.search(one.raw, K)[1]
-    read_ids, index_bytes, store_bytes = written_and_read(served, one, tmp_path)
+    searchable = served_of(one, encoded, configuration)
+    ids = searchable.index.search(one.raw, K)[1]
+    read_ids, index_bytes, store_bytes = written_and_read(searchable, one, tmp_path)
 
     np.testing.assert_array_equal(read_ids, original_rows(ids, one.base))
 
@@ -183,9 +183,9 @@ def test_the_contract_of_a_cut(
     recalls = []
     for reranking in (RERANKINGS[0], ("fp16", 16, "memory"), ("fp16", 16, "disk")):
         configuration = configuration_of(one, codec, reranking, cut=cut, dims=dims)
-        served = served_of(one, encoded, configuration)
-        ids = served.index.search(one.raw, K)[1]
-        read_ids, index_bytes, _ = written_and_read(served, one, tmp_path)
+        searchable = served_of(one, encoded, configuration)
+        ids = searchable.index.search(one.raw, K)[1]
+        read_ids, index_bytes, _ = written_and_read(searchable, one, tmp_path)
         np.testing.assert_array_equal(read_ids, original_rows(ids, one.base))
         encoder = encoded(metric, codec, cut, dims).encoder
         store = encoded(metric, "fp16").encoder if configuration.rerank else None
@@ -228,16 +228,16 @@ def test_the_wrong_search_method_would_be_seen(
 ) -> None:
     """The planted fault: a graph's own search method where two steps are needed, lost when it is read."""
     one = replace(world("l2"), raw=np.concatenate([world("l2").raw, world("l2").file[:500]]))
-    served = served_of(one, encoded, configuration_of(one, codec, RERANKINGS[0]))
-    right = served.hnsw.hnsw.search_method
+    searchable = served_of(one, encoded, configuration_of(one, codec, RERANKINGS[0]))
+    right = searchable.hnsw.hnsw.search_method
     default = faiss.IndexHNSWFlat(4, 4).hnsw.search_method
     assert right != default
-    served.set_ef(20)
+    searchable.set_ef(20)
     found = {}
     for method in (right, default):
-        served.hnsw.hnsw.search_method = method
-        ids = served.index.search(one.raw, K)[1]
-        found[method] = float((written_and_read(served, one, tmp_path)[0] == ids).mean())
+        searchable.hnsw.hnsw.search_method = method
+        ids = searchable.index.search(one.raw, K)[1]
+        found[method] = float((written_and_read(searchable, one, tmp_path)[0] == ids).mean())
     assert found[right] == 1.0
     assert found[default] < 0.999
 
@@ -255,8 +255,8 @@ def test_ids_are_rows_of_the_users_file(
     held = np.setdiff1d(np.arange(len(one.file)), one.base.rows)
     asked = one.base.rows[::30]
     own = replace(one, raw=one.file[asked])
-    served = served_of(one, encoded, configuration_of(one, "SQ8", ("fp32", 4, at)))
-    ids = written_and_read(served, own, tmp_path)[0]
+    searchable = served_of(one, encoded, configuration_of(one, "SQ8", ("fp32", 4, at)))
+    ids = written_and_read(searchable, own, tmp_path)[0]
     assert (ids[:, 0] == asked).mean() > 0.98
     assert not np.isin(ids, held).any()
     assert len(held) == NQ
@@ -288,9 +288,9 @@ def test_every_part_inside_has_metric_l2(
 ) -> None:
     for metric in METRICS:
         one = world(metric)
-        served = served_of(one, encoded, configuration_of(one, "PQd/4x8", ("fp16", 4, "memory")))
-        refine = served.index
-        parts = [refine, refine.base_index, refine.refine_index, served.hnsw, served.hnsw.storage]
+        searchable = served_of(one, encoded, configuration_of(one, "PQd/4x8", ("fp16", 4, "memory")))
+        refine = searchable.index
+        parts = [refine, refine.base_index, refine.refine_index, searchable.hnsw, searchable.hnsw.storage]
         assert {part.metric_type for part in parts} == {faiss.METRIC_L2}
 
 

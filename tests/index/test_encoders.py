@@ -68,8 +68,8 @@ def test_the_name_says_it_all(name: str, dims: int) -> None:
 @CONTRACT
 def test_serialized_and_back_it_codes_the_same(name: str, dims: int) -> None:
     encoder = trained(name, dims)
-    again = from_bytes(encoder.codec, encoder.view, encoder.to_bytes())
-    assert (again.codec, again.view) == (encoder.codec, encoder.view)
+    again = from_bytes(encoder.codec, encoder.projection, encoder.to_bytes())
+    assert (again.codec, again.projection) == (encoder.codec, encoder.projection)
     np.testing.assert_array_equal(again.transform(rows(dims)), encoder.transform(rows(dims)))
     np.testing.assert_array_equal(again.encode(rows(dims)), encoder.encode(rows(dims)))
     assert again.to_bytes() == encoder.to_bytes()
@@ -167,8 +167,10 @@ def test_scalar_codes_decode_to_within_half_a_step() -> None:
 
 @pytest.mark.parametrize("name", ["PQd/4x8", "OPQd/4x8", "PQd/2x4", "SQ8", "RaBitQ2"])
 def test_training_is_of_the_seed(name: str) -> None:
-    codec, view = quantizer(name, 50), Projection("none", 50)
-    first, same, other = (train(codec, view, None, "l2", rows(50), seed).to_bytes() for seed in (1, 1, 2))
+    codec, projection = quantizer(name, 50), Projection("none", 50)
+    first, same, other = (
+        train(codec, projection, None, "l2", rows(50), seed).to_bytes() for seed in (1, 1, 2)
+    )
     assert first == same
     assert (first != other) == (codec.kind in ("pq", "opq"))
 

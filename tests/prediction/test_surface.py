@@ -157,12 +157,12 @@ def test_only_a_store_finer_than_the_codes_reranks(codec: str, code_bytes: int, 
         recall_at={1: 1.0},
         recall_with={store: {2: 1.0} for store in ("fp32", "fp16", "SQ8")},
     )
-    prices = replace(
+    costs = replace(
         PRICES,
         rerank_s={**PRICES.rerank_s, "fp16": 100 * NANO},
         rerank_query_s={**PRICES.rerank_query_s, "fp16": 3_500 * NANO},
     )
-    several = found(ceiling=ceiling, prices=prices, stores={**STORES, "fp16": 128})
+    several = found(ceiling=ceiling, costs=costs, stores={**STORES, "fp16": 128})
     assert set(several) == {(M, None, 1) for M in (8, 16)} | {
         (M, store, 2) for M in (8, 16) for store in stores
     }

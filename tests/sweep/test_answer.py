@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tuner.sweep.answer import GAIN, STRUCK, TIE, answer_of, recommendation_of
-from tuner.sweep.finalists import MOST_FINALISTS, SLACK, batched, choose_finalists, priced
+from tuner.sweep.finalists import MOST_FINALISTS, SLACK, batched, choose_finalists, with_shown_costs
 from tuner.types import Configuration, Latency, Memory, OperatingPoint, Options, Recall
 
 NANO = 1e-9
@@ -77,7 +77,7 @@ def finalists_of(
         true_s = (ndis * PRICE_NS[codec] + ef * HOP_NS) * NANO
         clock_s = true_s * (1 + noise * float(rng.standard_normal()))
         points.append(point(codec, M, memory, true_s * off[codec], clock_s, ef_search=ef))
-    return priced(points)
+    return with_shown_costs(points)
 
 
 @pytest.mark.parametrize("noise_floor", [0.0, 0.03, 0.2])
@@ -119,9 +119,11 @@ def test_a_codecs_price_is_what_the_clock_shows_of_all_its_points() -> None:
         point("SQ8", 16, 1, 50.0, 50.0),
         point("SQ8", 8, 1, 100.0, 300.0, configuration=refined),
     ]
-    assert [p.modelled_latency_s for p in priced(points)] == pytest.approx([110.0, 80.0, 55.0, 300.0])
-    assert [p.latency for p in priced(points)] == [p.latency for p in points]
-    assert priced([]) == []
+    assert [p.modelled_latency_s for p in with_shown_costs(points)] == pytest.approx(
+        [110.0, 80.0, 55.0, 300.0]
+    )
+    assert [p.latency for p in with_shown_costs(points)] == [p.latency for p in points]
+    assert with_shown_costs([]) == []
 
 
 # ---------------------------------------------------------------- what the clock may say

@@ -23,7 +23,7 @@ from tuner.sweep.codecs import (
     _front_of,
     _guess,
     _hope,
-    _hopeless_view,
+    _hopeless_projection,
     _order,
     codecs_at,
     projections_of,
@@ -40,7 +40,7 @@ def options(**space: Any) -> Options:
     return Options(recall=0.95, space=Space(**{"codecs": ("fp32", "SQ8"), **space}))
 
 
-def desk(**changes: Any) -> CodecContext:
+def context(**changes: Any) -> CodecContext:
     """Return a desk whose problem is no more than its options, its aim and its d."""
     settings: dict[str, Any] = dict.fromkeys(
         ("links", "curves", "sample", "rotation", "pool", "shallow", "rerankings", "full")
@@ -55,16 +55,16 @@ def desk(**changes: Any) -> CodecContext:
 def ceiling(
     codec: str,
     recall: float | None = None,
-    view: Projection = WHOLE,
+    projection: Projection = WHOLE,
     with_store: dict[str, Any] | None = None,
 ) -> Ceiling:
     """Return a ceiling whose re-ranking by 2 and 4 leaves a half and a quarter of the misses."""
     known = {} if recall is None else {1: recall, 2: 1 - (1 - recall) / 2, 4: 1 - (1 - recall) / 4}
     return Ceiling(
         codec=codec,
-        dims=view.dims,
-        cut=view.cut,
-        code_bytes=quantizer(codec, view.dims).code_bytes,
+        dims=projection.dims,
+        cut=projection.cut,
+        code_bytes=quantizer(codec, projection.dims).code_bytes,
         recall_at=known,
         recall_with=with_store or {},
         train_s=0.0,
@@ -96,7 +96,7 @@ def test_views_are_cut_to_multiples_of_8_whole_first() -> None:
     expected = [Projection("none", 100)]
     expected += [Projection(cut, dims) for dims in (48, 24) for cut in ("pca", "truncate")]  # 50 is 6.25 x 8
     assert [found[0], *sorted(found[1:], key=lambda v: (-v.dims, v.cut))] == expected
-    assert [view.dims for view in found] == [100, 48, 48, 24, 24]
+    assert [projection.dims for projection in found] == [100, 48, 48, 24, 24]
 
 
 def test_views_that_are_no_cut_or_too_small_or_there_already_are_left_out() -> None:
@@ -120,7 +120,7 @@ def test_finer_codecs_of_a_family_are_judged_before_coarser_ones() -> None:
         cuts=(0.5, 1.0),
         cut_kinds=("pca",),
     )
-    order = [(view.cut, codec.name) for view, codec in _order(asked, D)]
+    order = [(projection.cut, codec.name) for projection, codec in _order(asked, D)]
     names = ["fp32", "SQ8", "SQ6", "SQ4", "RaBitQ4", "RaBitQ1", "tqmse4", "tqmse2", "PQ16x8", "fp16"]
     assert order[:10] == [("none", name) for name in names]
     assert order[10:] == [("pca", name) for name in names if name != "PQ16x8"]
@@ -138,7 +138,7 @@ def test_every_codec_of_the_default_space_has_a_family() -> None:
 
 
 def test_without_knowledge_everything_is_hoped_for() -> None:
-    hope, with_store = _hope(desk(), ceiling("SQ4"))
+    hope, with_store = _hope(context(), ceiling("SQ4"))
     assert hope == {1: 1.0, 2: 1.0, 4: 1.0}
     assert with_store == {"SQ8": {1: 1.0, 2: 1.0, 4: 1.0}, "fp16": {1: 1.0, 2: 1.0, 4: 1.0}}
 
@@ -146,33 +146,33 @@ def test_without_knowledge_everything_is_hoped_for() -> None:
 def test_no_codec_keeps_more_than_float32_or_a_finer_one_of_its_family() -> None:
     known = [ceiling("fp32", 1.0), ceiling("SQ8", 0.992, with_store={"fp16": {2: 0.995, 4: 0.998}})]
     known.append(ceiling("RaBitQ8", 0.98))  # another family
-    made = desk(ceilings=known)
+    made = context(ceilings=known)
     hope, with_store = _hope(made, ceiling("SQ6"))
     assert hope == pytest.approx({1: 0.992, 2: 0.996, 4: 0.998})
     assert with_store == {"SQ8": {1: 1.0, 2: 1.0, 4: 1.0}, "fp16": {1: 1.0, 2: 0.995, 4: 0.998}}
     assert _hope(made, ceiling("tqmse4"))[0] == {1: 1.0, 2: 1.0, 4: 1.0}
     assert _hope(made, ceiling("RaBitQ4"))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
     # a coarser one says nothing of a finer one
-    assert _hope(desk(ceilings=[ceiling("SQ4", 0.9)]), ceiling("SQ8"))[0][1] == 1.0
+    assert _hope(context(ceilings=[ceiling("SQ4", 0.9)]), ceiling("SQ8"))[0][1] == 1.0
 
 
 def test_float32_on_a_cut_bounds_every_codec_on_that_cut_alone() -> None:
     cut = Projection("pca", 32)
     known = [ceiling("fp32", 1.0), ceiling("fp32", 0.98, cut), ceiling("SQ8", 0.97)]
-    made = desk(ceilings=known)
-    assert _hope(made, ceiling("RaBitQ4", view=cut))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
-    assert _hope(made, ceiling("RaBitQ4", view=Projection("truncate", 32)))[0][1] == 1.0
+    made = context(ceilings=known)
+    assert _hope(made, ceiling("RaBitQ4", projection=cut))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
+    assert _hope(made, ceiling("RaBitQ4", projection=Projection("truncate", 32)))[0][1] == 1.0
     assert _hope(made, ceiling("RaBitQ4"))[0][1] == 1.0
 
 
 def test_a_rotation_is_hoped_to_leave_seven_tenths_of_the_misses() -> None:
-    made = desk(ceilings=[ceiling("PQ16x8", 0.9)])
+    made = context(ceilings=[ceiling("PQ16x8", 0.9)])
     assert _hope(made, ceiling("OPQ16x8"))[0] == pytest.approx({1: 0.93, 2: 0.965, 4: 0.9825})
     assert _hope(made, ceiling("OPQ32x8"))[0][1] == 1.0
 
 
 def test_what_has_no_ceiling_bounds_nothing() -> None:
-    assert _hope(desk(ceilings=[ceiling("fp32"), ceiling("SQ8")]), ceiling("SQ4"))[0][1] == 1.0
+    assert _hope(context(ceilings=[ceiling("fp32"), ceiling("SQ8")]), ceiling("SQ4"))[0][1] == 1.0
 
 
 @pytest.mark.parametrize(("recall", "hoped"), [(0.9399, 0.0), (0.9401, 1.0)])
@@ -180,12 +180,12 @@ def test_half_the_bytes_of_a_clear_miss_miss_too(recall: float, hoped: float) ->
     """The aim less .02, whatever the family: tqmse4 has 32 bytes, RaBitQ1 fewer than half of SQ8's 64."""
     limit = AIM - HALF_THE_BYTES_LOSS
     assert limit == pytest.approx(0.94)
-    made = desk(ceilings=[ceiling("SQ8", recall)])
+    made = context(ceilings=[ceiling("SQ8", recall)])
     hope, _ = _hope(made, ceiling("tqmse4"))
     assert hope == {1: hoped, 2: 1.0, 4: 1.0}  # with re-ranking it may still do
     more = ceiling("SQ6")
     assert 2 * more.code_bytes > 64
-    assert _hope(desk(ceilings=[ceiling("SQ8", 0.1)]), ceiling("RaBitQ4"))[0][1] == 1.0
+    assert _hope(context(ceilings=[ceiling("SQ8", 0.1)]), ceiling("RaBitQ4"))[0][1] == 1.0
 
 
 # ---------------------------------------------------------------- cuts that are of no use
@@ -195,14 +195,18 @@ def test_a_cut_on_which_float32_misses_the_aim_is_of_no_use() -> None:
     """With re-ranking by 4 it has .984, then .959."""
     cut = Projection("pca", 16)
     sq8 = quantizer("SQ8", 16)
-    assert _hopeless_view(desk(ceilings=[ceiling("fp32", 0.936, cut)]), cut, sq8) == ""
-    reason = _hopeless_view(desk(ceilings=[ceiling("fp32", 0.836, cut)]), cut, sq8)
+    assert _hopeless_projection(context(ceilings=[ceiling("fp32", 0.936, cut)]), cut, sq8) == ""
+    reason = _hopeless_projection(context(ceilings=[ceiling("fp32", 0.836, cut)]), cut, sq8)
     assert reason == "float32 at this cut reaches 0.9590 at best"
     # float32 itself is judged, and so is what nothing is known of
-    assert _hopeless_view(desk(ceilings=[ceiling("fp32", 0.1, cut)]), cut, quantizer("fp32", 16)) == ""
-    assert _hopeless_view(desk(ceilings=[ceiling("fp32", 0.1, cut)]), Projection("pca", 32), sq8) == ""
-    assert _hopeless_view(desk(ceilings=[ceiling("fp32", None, cut)]), cut, sq8) == ""
-    assert _hopeless_view(desk(ceilings=[ceiling("fp32", 0.1)]), WHOLE, sq8) == ""
+    assert (
+        _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1, cut)]), cut, quantizer("fp32", 16)) == ""
+    )
+    assert (
+        _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1, cut)]), Projection("pca", 32), sq8) == ""
+    )
+    assert _hopeless_projection(context(ceilings=[ceiling("fp32", None, cut)]), cut, sq8) == ""
+    assert _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1)]), WHOLE, sq8) == ""
 
 
 @pytest.mark.parametrize(
@@ -218,9 +222,17 @@ def test_of_two_cuts_the_better_is_kept_and_truncation_where_they_are_close(
     pca: float, truncated: float, left_out: str
 ) -> None:
     assert TRUNCATION_LOSS == 0.005
-    views = {"pca": Projection("pca", 32), "truncate": Projection("truncate", 32)}
-    made = desk(ceilings=[ceiling("fp32", pca, views["pca"]), ceiling("fp32", truncated, views["truncate"])])
-    reasons = {cut: _hopeless_view(made, view, quantizer("SQ8", 32)) for cut, view in views.items()}
+    projections = {"pca": Projection("pca", 32), "truncate": Projection("truncate", 32)}
+    made = context(
+        ceilings=[
+            ceiling("fp32", pca, projections["pca"]),
+            ceiling("fp32", truncated, projections["truncate"]),
+        ]
+    )
+    reasons = {
+        cut: _hopeless_projection(made, projection, quantizer("SQ8", 32))
+        for cut, projection in projections.items()
+    }
     other = {"pca": "truncate", "truncate": "pca"}[left_out]
     assert reasons == {left_out: f"{other} to 32 dimensions keeps more recall", other: ""}
 
@@ -228,7 +240,7 @@ def test_of_two_cuts_the_better_is_kept_and_truncation_where_they_are_close(
 # ---------------------------------------------------------------- guessed prices
 
 
-def priced_desk(timed: dict[str, tuple[float, float]]) -> CodecContext:
+def context_with_costs(timed: dict[str, tuple[float, float]]) -> CodecContext:
     """Full size 90 ns, of which 40 are cache misses of 4 lines; kernels without their hops 10 ns less."""
     full = object.__new__(FullSize)
     full.own_s, full.hop_s, full.kernel = 90.0, 200.0, KernelCost(60.0, 0.0, 4, 500.0)
@@ -238,17 +250,17 @@ def priced_desk(timed: dict[str, tuple[float, float]]) -> CodecContext:
         "SQ8@pca32": KernelCost(30.0, 0.0, 1, 450.0),  # guess 20 + 25
         "RaBitQ4@none64": KernelCost(50.0, 0.0, 2, 650.0),  # guess 40 + 30
     }
-    return desk(full=full, kernels=kernels, timed=timed)
+    return context(full=full, kernels=kernels, timed=timed)
 
 
 def test_what_was_timed_is_not_guessed() -> None:
-    made = priced_desk({"SQ8@none64": (70.0, 1.5), "SQ8@pca32": (33.0, 1.25)})
+    made = context_with_costs({"SQ8@none64": (70.0, 1.5), "SQ8@pca32": (33.0, 1.25)})
     assert _guess(made, "SQ8@none64", "SQ8@none64") == (70.0, 1.5)
     assert _guess(made, "SQ8@pca32", "SQ8@none64") == (33.0, 1.25)
 
 
 def test_a_codec_of_which_nothing_was_timed_is_guessed_from_its_kernel() -> None:
-    made = priced_desk({"fp32@none64": (90.0, 1.0)})
+    made = context_with_costs({"fp32@none64": (90.0, 1.0)})
     assert _guess(made, "SQ8@none64", "SQ8@none64") == pytest.approx((55.0, 1.0))
     # fewer distances than the reference are not believed, more are: 650 / 500
     assert _guess(made, "SQ8@pca32", "SQ8@none64") == pytest.approx((45.0, 1.0))
@@ -256,14 +268,14 @@ def test_a_codec_of_which_nothing_was_timed_is_guessed_from_its_kernel() -> None
 
 
 def test_a_rotated_codec_takes_what_the_plain_one_does() -> None:
-    made = priced_desk({"PQ16x8@none64": (33.0, 1.2)})
+    made = context_with_costs({"PQ16x8@none64": (33.0, 1.2)})
     made.kernels["OPQ16x8@none64"] = KernelCost(50.0, 9.0, 1, 650.0)
     assert _guess(made, "OPQ16x8@none64", "OPQ16x8@none64") == (33.0, 1.2)
 
 
 def test_a_cut_is_off_by_what_the_whole_view_was_off_by() -> None:
     """SQ8 was guessed at 55 ns and took 66: its cut, guessed at 45, takes 54, and as many distances."""
-    made = priced_desk({"SQ8@none64": (66.0, 1.1)})
+    made = context_with_costs({"SQ8@none64": (66.0, 1.1)})
     assert _guess(made, "SQ8@pca32", "SQ8@none64") == pytest.approx((54.0, 1.1))
     # of another codec it says nothing
     assert _guess(made, "RaBitQ4@none64", "RaBitQ4@none64") == pytest.approx((70.0, 1.3))
@@ -288,7 +300,7 @@ def candidate(memory: int, latency: float, *, rerank: bool = False) -> Candidate
 
 
 def test_nothing_is_beaten_by_nothing() -> None:
-    assert not _beaten(desk(), quantizer("PQ16x8", D), [candidate(100, 1e9)])
+    assert not _beaten(context(), quantizer("PQ16x8", D), [candidate(100, 1e9)])
 
 
 @pytest.mark.parametrize(
@@ -304,7 +316,7 @@ def test_each_kind_of_candidate_has_its_slack(
     codec: str, rerank: bool, slack: float, just_kept: float, just_beaten: float
 ) -> None:
     assert just_kept < 10 / (1 - slack) < just_beaten
-    made, of = desk(known=[candidate(100, 10.0), candidate(50, 1000.0)]), quantizer(codec, D)
+    made, of = context(known=[candidate(100, 10.0), candidate(50, 1000.0)]), quantizer(codec, D)
     assert not _beaten(made, of, [candidate(100, just_kept, rerank=rerank)])
     assert _beaten(made, of, [candidate(100, just_beaten, rerank=rerank)])
     # less memory than what is fast
@@ -313,7 +325,7 @@ def test_each_kind_of_candidate_has_its_slack(
 
 
 def test_one_candidate_that_stands_saves_its_codec() -> None:
-    made, sq8 = desk(known=[candidate(100, 10.0)]), quantizer("SQ8", D)
+    made, sq8 = context(known=[candidate(100, 10.0)]), quantizer("SQ8", D)
     lost = [candidate(100, 12.0), candidate(120, 9.0, rerank=True)]
     assert _beaten(made, sq8, lost)
     assert not _beaten(made, sq8, [*lost, candidate(100, 11.0)])

@@ -73,7 +73,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
         monkeypatch.setattr(module, "interleave", interleave)
         monkeypatch.setattr(module, "throughput", lambda *_: 77.0)
         monkeypatch.setattr(module, "_anchor", lambda _: SimpleNamespace(name="anchor"))
-        monkeypatch.setattr(module, "_search_of", lambda served, _: served.index)
+        monkeypatch.setattr(module, "_search_of", lambda searchable, _: searchable.index)
         problem: Any = SimpleNamespace(
             options=Options(recall=0.95, max_latency_s=max_latency_s),
             raw=np.zeros((10, 8), np.float32),
@@ -82,9 +82,9 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
             threads=1,
         )
         reference = Reference(configuration("fp32"), 50, RECALL, memory_of(configuration("fp32")))
-        bench: Any = Bench()
+        builder: Any = Bench()
         points = [finalist(name) for name in seconds if name not in ("anchor", "fp32")]
-        return finish(module.time_finalists(problem, bench, points, reference))
+        return finish(module.time_finalists(problem, builder, points, reference))
 
     return run
 

@@ -123,18 +123,18 @@ def test_the_smallest_ef_search_of_an_index(
 ) -> None:
     one, codec = world("cosine"), encoded("cosine", "SQ8")
     configuration = Configuration(M=8, ef_construction=100, codec="SQ8", dims=one.base.d)
-    served = serve(configuration, one.links, one.links_path, codec, None, one.base)
-    tuned = tune_ef(problem, served, 30, 500)
-    assert tuned.passes
-    assert tuned.ef_search == K or not measure_at(problem, served, tuned.ef_search - 1).passes
-    assert tune_ef(problem, served, 200, 500).ef_search == tuned.ef_search
+    searchable = serve(configuration, one.links, one.links_path, codec, None, one.base)
+    ef_result = tune_ef(problem, searchable, 30, 500)
+    assert ef_result.passes
+    assert ef_result.ef_search == K or not measure_at(problem, searchable, ef_result.ef_search - 1).passes
+    assert tune_ef(problem, searchable, 200, 500).ef_search == ef_result.ef_search
     # the hits are those of the tune half, by brute force
-    served.set_ef(tuned.ef_search)
-    ids = served.index.search(one.raw[problem.tune], K)[1].tolist()
+    searchable.set_ef(ef_result.ef_search)
+    ids = searchable.index.search(one.raw[problem.tune], K)[1].tolist()
     right = [
         len(set(mine) & set(true)) for mine, true in zip(ids, one.nearest[problem.tune].tolist(), strict=True)
     ]
-    assert tuned.hits.tolist() == right
+    assert ef_result.hits.tolist() == right
 
 
 def test_an_operating_point_reports_both_halves(
@@ -150,27 +150,27 @@ def test_an_operating_point_reports_both_halves(
         rerank_factor=4,
         rerank_at="disk",
     )
-    served = serve(configuration, one.links, one.links_path, codec, store, one.base)
-    tuned = tune_ef(problem, served, 10, 500)
-    assert tuned.ef_search >= 4 * K  # what is re-ranked must have been found
-    prices = CodecCost(1e-7, 1e-6, 1e-5, {"fp16": 1e-6}, {"fp16": 2e-6})
+    searchable = serve(configuration, one.links, one.links_path, codec, store, one.base)
+    ef_result = tune_ef(problem, searchable, 10, 500)
+    assert ef_result.ef_search >= 4 * K  # what is re-ranked must have been found
+    costs = CodecCost(1e-7, 1e-6, 1e-5, {"fp16": 1e-6}, {"fp16": 2e-6})
     memory = predict_memory(configuration, codec.encoder, store.encoder, one.links, one.base)
-    point = operating_point(problem, served, tuned, memory, 0.9, prices)
-    assert point.ef_search == tuned.ef_search
-    assert point.recall.mean == pytest.approx(tuned.hits.mean() / K)
-    served.set_ef(tuned.ef_search)
-    ids = served.index.search(one.raw[problem.validate], K)[1].tolist()
+    point = operating_point(problem, searchable, ef_result, memory, 0.9, costs)
+    assert point.ef_search == ef_result.ef_search
+    assert point.recall.mean == pytest.approx(ef_result.hits.mean() / K)
+    searchable.set_ef(ef_result.ef_search)
+    ids = searchable.index.search(one.raw[problem.validate], K)[1].tolist()
     true = one.nearest[problem.validate].tolist()
     shares = [len(set(mine) & set(others)) / K for mine, others in zip(ids, true, strict=True)]
     assert point.validated is not None
     assert point.validated.mean == pytest.approx(np.mean(shares))
-    assert point.reaches_target == (tuned.passes and point.validated.lower >= 0.8)
-    assert (point.reads_per_query, point.ndis_per_query) == (40, tuned.ndis)
+    assert point.reaches_target == (ef_result.passes and point.validated.lower >= 0.8)
+    assert (point.reads_per_query, point.ndis_per_query) == (40, ef_result.ndis)
     code, stored = codec.codes.shape[1], store.codes.shape[1]
-    links = tuned.hops * 2 * M_MAX * 4
-    assert point.bytes_read_per_query == pytest.approx(tuned.ndis * code + links + 40 * stored)
+    links = ef_result.hops * 2 * M_MAX * 4
+    assert point.bytes_read_per_query == pytest.approx(ef_result.ndis * code + links + 40 * stored)
     assert point.predicted_recall == 0.9
-    modelled = 1e-5 + tuned.ndis * 1e-7 + tuned.ef_search * 1e-6 + 2e-6 + 40 * 1e-6
+    modelled = 1e-5 + ef_result.ndis * 1e-7 + ef_result.ef_search * 1e-6 + 2e-6 + 40 * 1e-6
     assert point.modelled_latency_s == pytest.approx(modelled)
 
 

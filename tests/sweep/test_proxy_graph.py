@@ -108,7 +108,7 @@ def test_the_cheapest_codec_whose_ceiling_is_high_enough(
     assert {depth for _, depth, _ in asked} == {20 * K}
     assert {shape[0] for *_, shape in asked} == {len(shallow.rows)}
     codes = ProxyCodes(one.base, found)
-    assert (codes.encoder.codec.name, codes.encoder.view.dims) == (codec, one.base.d)
+    assert (codes.encoder.codec.name, codes.encoder.projection.dims) == (codec, one.base.d)
     assert codes.builder.codec.name == builder
 
 
@@ -153,10 +153,10 @@ def test_other_codes_are_made_once_when_they_are_asked_for(
 def test_the_graph_has_the_most_links_of_the_space(world: Callable[..., World], tmp_path: Any) -> None:
     one = world("cosine")
     problem = problem_of(one, links_path=tmp_path / "links")
-    stand_in = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
-    links = finish(build_graph(problem, stand_in))
+    proxy = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
+    links = finish(build_graph(problem, proxy))
     assert (links.M, links.ef_construction, links.n) == (12, 40, one.base.n)
-    assert "encoded" not in vars(stand_in)  # the build encodes as it goes
+    assert "encoded" not in vars(proxy)  # the build encodes as it goes
 
 
 def test_the_aim_is_what_the_spread_of_hits_near_the_target_asks_for(
@@ -174,8 +174,8 @@ def test_the_aim_is_what_the_spread_of_hits_near_the_target_asks_for(
     monkeypatch.setattr(one_graph, "measure_curves", planted)
     one = world("cosine")
     problem = problem_of(one)
-    stand_in = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
-    curves = finish(trace_curves(problem, one.links, stand_in))
+    proxy = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
+    curves = finish(trace_curves(problem, one.links, proxy))
     assert curves.points == points
     # .2 from the mean of 30 queries, one imaginary: margins by hand
     spread = np.hypot(0.2 * (30 / 29) ** 0.5, 30**-0.5)
@@ -184,8 +184,8 @@ def test_the_aim_is_what_the_spread_of_hits_near_the_target_asks_for(
     assert curves.aim == pytest.approx(expected, rel=1e-7)
     assert curves.aim == problem.aim_of(hits)
     assert asked["target"] == problem.aim
-    assert (asked["ceiling"], asked["Ms"]) == (stand_in.ceiling, (6, 12))
-    assert asked["encoded"] is stand_in.encoded
+    assert (asked["ceiling"], asked["Ms"]) == (proxy.ceiling, (6, 12))
+    assert asked["encoded"] is proxy.encoded
     np.testing.assert_array_equal(asked["queries"], one.queries[0:NQ:2])
     np.testing.assert_array_equal(asked["truth"].ids, one.truth.ids[0:NQ:2])
 
@@ -220,7 +220,7 @@ def test_curves_are_measured_on_some_of_the_tune_half(
     assert CURVE_QUERIES > 12
     one = world("cosine")
     problem = problem_of(one)
-    stand_in = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
+    proxy = ProxyCodes(one.base, finish(choose_proxy(problem, pool_of(one))))
     seen = []
 
     def planted(*_: Any, **settings: Any) -> Steps[Any]:
@@ -229,7 +229,7 @@ def test_curves_are_measured_on_some_of_the_tune_half(
         return (), np.tile([8, 9], 6)
 
     monkeypatch.setattr(one_graph, "measure_curves", planted)
-    finish(trace_curves(problem, one.links, stand_in))
+    finish(trace_curves(problem, one.links, proxy))
     assert seen == [12]
 
 

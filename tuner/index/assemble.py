@@ -160,15 +160,17 @@ def _no_codes(encoder: Encoder) -> Codes:
     return np.zeros((0, encoder.codec.code_bytes), dtype=np.uint8)
 
 
-def delivered(served: SearchableIndex, base: Base) -> tuple[faiss.Index, faiss.Index | None, tuple[Any, ...]]:
+def delivered(
+    searchable: SearchableIndex, base: Base
+) -> tuple[faiss.Index, faiss.Index | None, tuple[Any, ...]]:
     """Return what is written: the index, the store on disk if any, and what both borrow."""
-    index: faiss.Index = served.index
+    index: faiss.Index = searchable.index
     store = None
-    kept: tuple[Any, ...] = (served,)
-    if served.configuration.rerank_at == "disk" and served.configuration.rerank is not None:
+    kept: tuple[Any, ...] = (searchable,)
+    if searchable.configuration.rerank_at == "disk" and searchable.configuration.rerank is not None:
         refine = faiss.downcast_index(index)
         index, store = refine.base_index, refine.refine_index
-        kept = (served, refine)
+        kept = (searchable, refine)
     if base.rows is not None and store is None:
         n = index.ntotal
         index.ntotal = 0  # faiss maps only what looks empty

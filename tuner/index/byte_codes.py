@@ -56,7 +56,7 @@ class ByteEncoder(Encoder):
     def transform(self, x: FloatArray) -> FloatArray:
         """Return prepared rows (m, d) as whole numbers from 0 to 255, (m, width) float32."""
         levels = np.zeros((len(x), self.codec.width), dtype=np.float32)
-        seen = levels[:, : self.view.dims]
+        seen = levels[:, : self.projection.dims]
         np.subtract(x, self.scale.low, out=seen)
         seen /= self.scale.level
         np.clip(np.rint(seen, out=seen), 0, LEVELS, out=seen)

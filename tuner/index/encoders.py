@@ -22,7 +22,7 @@ class Encoder:
 
     Args:
         codec: its name, width and bytes.
-        view: what it sees.
+        projection: what it sees.
         chain: transforms from the prepared base to the codec's width.
         template: trained index of the codec's class, without vectors.
     """
@@ -30,12 +30,12 @@ class Encoder:
     def __init__(
         self,
         codec: Quantizer,
-        view: Projection,
+        projection: Projection,
         chain: list[faiss.VectorTransform],
         template: faiss.IndexHNSW,
     ) -> None:
         self.codec = codec
-        self.view = view
+        self.projection = projection
         self.chain = chain
         self.template = template
         self.storage = faiss.downcast_index(template.storage)
@@ -82,7 +82,7 @@ class Encoder:
 
 def train(
     codec: Quantizer,
-    view: Projection,
+    projection: Projection,
     rotation: Rotation | None,
     metric: Metric,
     sample: FloatArray,
@@ -101,8 +101,8 @@ def train(
     """
     iterations = (1, 1) if roughly else (PQ_ITERATIONS, OPQ_ITERATIONS)
     few = sample[:ROUGH_ROWS] if roughly else sample
-    chain = chain_of(codec, view, rotation, metric, sample.shape[1])
-    encoder = Encoder(codec, view, chain, new_index(codec, 2))
+    chain = chain_of(codec, projection, rotation, metric, sample.shape[1])
+    encoder = Encoder(codec, projection, chain, new_index(codec, 2))
     if codec.kind == "opq":
         # faiss's OPQ corrupts memory where there are fewer rows than dimensions
         enough = np.resize(few[:OPQ_ROWS], (max(len(few[:OPQ_ROWS]), 2 * codec.width), sample.shape[1]))
@@ -117,11 +117,11 @@ def train(
     return encoder
 
 
-def from_bytes(codec: Quantizer, view: Projection, data: bytes) -> Encoder:
+def from_bytes(codec: Quantizer, projection: Projection, data: bytes) -> Encoder:
     """Return the encoder that ``Encoder.to_bytes`` kept."""
     whole = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
     chain = [faiss.downcast_VectorTransform(whole.chain.at(i)) for i in range(whole.chain.size())]
-    encoder = Encoder(codec, view, chain, faiss.downcast_index(whole.index))
+    encoder = Encoder(codec, projection, chain, faiss.downcast_index(whole.index))
     encoder.owner = whole
     return encoder
 

@@ -89,10 +89,10 @@ def build(
             index.add(encoder.transform(block))
             yield 0.02 + 0.93 * min(1.0, (start + INSERTED) / base.n)
     shuffled.unlink()
-    links = links_of(index, M, base, order, path)
+    graph = links_of(index, M, base, order, path)
     del index  # the links are on disk now
     yield 1.0
-    return links
+    return graph
 
 
 def links_of(index: faiss.IndexHNSW, M: int, base: Base, order: LinkArray, path: Path) -> DerivableGraph:
@@ -226,48 +226,48 @@ def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> L
     return np.take_along_axis(lists, first, axis=1)
 
 
-def derive(links: DerivableGraph, M: int, path: Path, hnsw: faiss.HNSW) -> None:
+def derive(graph: DerivableGraph, M: int, path: Path, hnsw: faiss.HNSW) -> None:
     """Fill an empty ``hnsw`` with the graph of M links a node (2M on level 0), in rows of the prepared base.
 
     Args:
         path: the level 0 lists that ``build`` wrote.
         hnsw: of an index made for the same M; it is filled in place, a copy would double the links.
     """
-    levels = np.empty_like(links.levels)
-    levels[links.order] = links.levels
+    levels = np.empty_like(graph.levels)
+    levels[graph.order] = graph.levels
     faiss.copy_array_to_vector(levels, hnsw.levels)
-    hnsw.neighbors.resize(links.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
+    hnsw.neighbors.resize(graph.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
     hnsw.neighbors.resize(0)
-    hnsw.prepare_level_tab(links.n, True)
+    hnsw.prepare_level_tab(graph.n, True)
     offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
     slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
     slots[:] = -1
-    row_of = np.append(links.order, np.int32(-1))  # position -1, no link, stays -1
-    w = min(2 * M, links.width)
+    row_of = np.append(graph.order, np.int32(-1))  # position -1, no link, stays -1
+    w = min(2 * M, graph.width)
     with path.open("rb") as lists:
-        for start in range(0, links.n, NODES):
-            rows = links.order[start : start + NODES]
-            block = np.fromfile(lists, dtype=np.int32, count=len(rows) * links.width)
-            slots[offsets[rows][:, None] + np.arange(w)] = row_of[block.reshape(-1, links.width)[:, :w]]
-    nodes = np.flatnonzero(links.levels > 1)
+        for start in range(0, graph.n, NODES):
+            rows = graph.order[start : start + NODES]
+            block = np.fromfile(lists, dtype=np.int32, count=len(rows) * graph.width)
+            slots[offsets[rows][:, None] + np.arange(w)] = row_of[block.reshape(-1, graph.width)[:, :w]]
+    nodes = np.flatnonzero(graph.levels > 1)
     if len(nodes):
-        heights = links.levels[nodes] - 1
-        first = offsets[links.order[nodes]] + 2 * M
-        height = np.arange(len(links.upper)) - np.repeat(np.cumsum(heights) - heights, heights)
+        heights = graph.levels[nodes] - 1
+        first = offsets[graph.order[nodes]] + 2 * M
+        height = np.arange(len(graph.upper)) - np.repeat(np.cumsum(heights) - heights, heights)
         start_of = np.repeat(first, heights) + height * M
-        w = min(M, links.M)
-        slots[start_of[:, None] + np.arange(w)] = row_of[links.upper[:, :w]]
-    hnsw.entry_point = int(links.order[links.entry_point])
-    hnsw.max_level = links.max_level
-    hnsw.efConstruction = links.ef_construction
+        w = min(M, graph.M)
+        slots[start_of[:, None] + np.arange(w)] = row_of[graph.upper[:, :w]]
+    hnsw.entry_point = int(graph.order[graph.entry_point])
+    hnsw.max_level = graph.max_level
+    hnsw.efConstruction = graph.ef_construction
 
 
 def transplant(
-    links: DerivableGraph, M: int, path: Path, index: faiss.IndexHNSW, codes: Codes
+    graph: DerivableGraph, M: int, path: Path, index: faiss.IndexHNSW, codes: Codes
 ) -> faiss.IndexHNSW:
     """Put the derived graph and codes into an empty trained index; the codes are searched in place."""
     view_codes(faiss.downcast_index(index.storage), codes)
-    derive(links, M, path, index.hnsw)
+    derive(graph, M, path, index.hnsw)
     index.ntotal, index.is_trained = len(codes), True
     return index
 

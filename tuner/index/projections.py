@@ -58,26 +58,26 @@ def behind(chain: list[faiss.VectorTransform], index: faiss.Index) -> faiss.Inde
 
 
 def chain_of(
-    codec: Quantizer, view: Projection, rotation: Rotation | None, metric: Metric, d: int
+    codec: Quantizer, projection: Projection, rotation: Rotation | None, metric: Metric, d: int
 ) -> list[faiss.VectorTransform]:
     """Return the transforms from the prepared base to the codec's width."""
     steps: list[faiss.VectorTransform] = []
-    if view.cut == "pca":
+    if projection.cut == "pca":
         if rotation is None:
             raise ValueError("a PCA view needs a rotation")
         axes = np.zeros((codec.width, d), dtype=np.float32)
-        axes[: view.dims] = rotation.axes[: view.dims]
+        axes[: projection.dims] = rotation.axes[: projection.dims]
         step = faiss.LinearTransform(d, codec.width, True)
         faiss.copy_array_to_vector(axes.ravel(), step.A)
         faiss.copy_array_to_vector(-(axes @ rotation.mean), step.b)
         step.is_trained = True
         steps.append(step)
-    elif view.dims != d or codec.width != d:
+    elif projection.dims != d or codec.width != d:
         kept = np.full(codec.width, -1, dtype=np.int32)
-        kept[: view.dims] = np.arange(view.dims)
+        kept[: projection.dims] = np.arange(projection.dims)
         step = faiss.RemapDimensionsTransform(d, codec.width, True)
         faiss.copy_array_to_vector(kept, step.map)
         steps.append(step)
-    if view.cut != "none" and metric == "cosine":
+    if projection.cut != "none" and metric == "cosine":
         steps.append(faiss.NormalizationTransform(codec.width, 2.0))
     return steps

@@ -179,8 +179,8 @@ def measure_ceiling(
             recall_with[store][factor] = _recall(np.take_along_axis(right[:, :kept], first, axis=1), k)
     return Ceiling(
         codec=encoder.codec.name,
-        dims=encoder.view.dims,
-        cut=encoder.view.cut,
+        dims=encoder.projection.dims,
+        cut=encoder.projection.cut,
         code_bytes=encoder.codec.code_bytes,
         recall_at=recall_at,
         recall_with=recall_with,

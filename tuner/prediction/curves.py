@@ -91,7 +91,7 @@ def ef_towards(tried: list[tuple[int, float]], wanted: float) -> float:
 
 def measure_curves(
     base: Base,
-    links: DerivableGraph,
+    graph: DerivableGraph,
     path: Path,
     encoded: Encoded,
     *,
@@ -118,7 +118,7 @@ def measure_curves(
     seen = encoded.encoder.transform(queries)
     start, reach = 4.0 * truth.k, FARTHEST
     for number, M in enumerate(sorted(Ms, reverse=True)):
-        index = transplant(links, M, path, encoded.encoder.empty(M), encoded.codes)
+        index = transplant(graph, M, path, encoded.encoder.empty(M), encoded.codes)
 
         def at(ef: float, M: int = M, index: faiss.IndexHNSW = index) -> CurvePoint:
             index.hnsw.efSearch = int(ef)

@@ -68,7 +68,7 @@ MemoryOf = Callable[[Configuration], Memory]
 def candidates(
     ceiling: Ceiling,
     curves: dict[int, Curve],
-    prices: CodecCost,
+    costs: CodecCost,
     memory_of: MemoryOf,
     *,
     aim: float,
@@ -107,8 +107,8 @@ def candidates(
                 rerank_factor=factor,
                 rerank_at=store_at if rerank else "memory",
             )
-            ndis = prices.distances * curve.ndis_at(ef)
-            latency = prices.latency_s(ndis, ef, rerank, k * factor)
+            ndis = costs.distances * curve.ndis_at(ef)
+            latency = costs.latency_s(ndis, ef, rerank, k * factor)
             found.append(
                 Candidate(
                     configuration=configuration,

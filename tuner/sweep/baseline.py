@@ -49,23 +49,23 @@ def reference_configuration(problem: Problem) -> Configuration:
     )
 
 
-def tune_reference(problem: Problem, bench: IndexBuilder, guess: int) -> Steps[Reference]:
+def tune_reference(problem: Problem, builder: IndexBuilder, guess: int) -> Steps[Reference]:
     """Return the reference with its ef_search."""
     k = problem.options.k
     configuration = reference_configuration(problem)
-    served = bench.serve(configuration)
-    tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max)
-    served.set_ef(tuned.ef_search)
-    ids = served.index.search(problem.raw[problem.validate], k)[1]
+    searchable = builder.serve(configuration)
+    ef_result = tune_ef(problem, searchable, guess, problem.options.space.ef_search_max)
+    searchable.set_ef(ef_result.ef_search)
+    ids = searchable.index.search(problem.raw[problem.validate], k)[1]
     hits = problem.hits(ids, problem.validate)
-    del served
+    del searchable
     problem.base.release()
     yield 1.0
     return Reference(
         configuration=configuration,
-        ef_search=tuned.ef_search,
+        ef_search=ef_result.ef_search,
         validated=problem.recall(hits),
-        memory=bench.memory_of(configuration),
+        memory=builder.memory_of(configuration),
     )
 
 
@@ -87,7 +87,7 @@ def graph_baseline(
 
 
 def hnswlib_baseline(
-    problem: Problem, bench: IndexBuilder, recommended: OperatingPoint, guess: int
+    problem: Problem, builder: IndexBuilder, recommended: OperatingPoint, guess: int
 ) -> Steps[ReferenceComparison]:
     """Yield the share done; return a really built hnswlib index, tuned and timed the same way."""
     options, k = problem.options, problem.options.k
@@ -100,21 +100,21 @@ def hnswlib_baseline(
         hits = problem.hits(built.search(tune, k), problem.tune)
         return judged(problem, ef, hits, 0.0, 0.0)
 
-    tuned = find_min_ef(at, k, max(k, guess), options.space.ef_search_max)
-    built.set_ef(tuned.ef_search)
+    ef_result = find_min_ef(at, k, max(k, guess), options.space.ef_search_max)
+    built.set_ef(ef_result.ef_search)
     validated = problem.recall(
         problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
     )
 
     wide = problem.base.metric == "ip"
-    served = bench.serve(recommended.configuration)
-    served.set_ef(recommended.ef_search)
+    searchable = builder.serve(recommended.configuration)
+    searchable.set_ef(recommended.ef_search)
 
     def search_prepared(query: FloatArray) -> object:
         return built.index.knn_query(np.pad(query, ((0, 0), (0, 1))) if wide else query, k=k, num_threads=1)
 
     timings = interleave(
-        [lambda q: served.index.search(q, k), search_prepared],
+        [lambda q: searchable.index.search(q, k), search_prepared],
         # prepared already: a vector is as fast to normalise in C as it is slow in Python
         np.ascontiguousarray(problem.queries[problem.tune[:TIMED_QUERIES], : problem.raw.shape[1]]),
         options.seed,
@@ -124,7 +124,7 @@ def hnswlib_baseline(
     memory = built.serialized_bytes()
     return ReferenceComparison(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",
-        ef_search=tuned.ef_search,
+        ef_search=ef_result.ef_search,
         recall=validated,
         memory_bytes=memory,
         latency=latency,

@@ -21,8 +21,8 @@ def whole_surface(
     problem: Problem,
     curves: dict[int, Curve],
     ceilings: tuple[Ceiling, ...],
-    prices: dict[str, CodecCost],
-    links: DerivableGraph,
+    costs: dict[str, CodecCost],
+    graph: DerivableGraph,
     *,
     disk: bool = False,
     aim: float | None = None,
@@ -36,8 +36,8 @@ def whole_surface(
         if not ceiling.recall_at or (ceiling.excluded and not relaxed):
             continue
         name = encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)
-        memory_of = partial(rough_memory, problem.base, links)
-        found += surface_of(problem, curves, ceiling, prices[name], memory_of, aim)
+        memory_of = partial(rough_memory, problem.base, graph)
+        found += surface_of(problem, curves, ceiling, costs[name], memory_of, aim)
     return found
 
 
@@ -51,7 +51,7 @@ def surface_of(
     problem: Problem,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    prices: CodecCost,
+    costs: CodecCost,
     memory_of: MemoryOf,
     aim: float | None = None,
 ) -> list[Candidate]:
@@ -64,7 +64,7 @@ def surface_of(
     return candidates(
         ceiling,
         curves,
-        prices,
+        costs,
         memory_of,
         aim=problem.aim if aim is None else aim,
         k=problem.options.k,
@@ -76,7 +76,7 @@ def surface_of(
     )
 
 
-def rough_memory(base: Base, links: DerivableGraph, configuration: Configuration) -> Memory:
+def rough_memory(base: Base, graph: DerivableGraph, configuration: Configuration) -> Memory:
     """Return bytes by part without headers and codebooks: enough to compare before training."""
     n = base.n
     store = 0
@@ -85,7 +85,7 @@ def rough_memory(base: Base, links: DerivableGraph, configuration: Configuration
     on_disk = configuration.rerank_at == "disk"
     return Memory(
         codes_bytes=n * quantizer(configuration.codec, configuration.dims).code_bytes,
-        links_bytes=4 * links.n_slots(configuration.M),
+        links_bytes=4 * graph.n_slots(configuration.M),
         levels_bytes=12 * n,
         ids_bytes=0 if base.rows is None else 8 * n,
         rerank_bytes=0 if on_disk else store,

@@ -61,12 +61,12 @@ class CodecEvaluation:
 
     Attributes:
         ceilings: every codec of the space, excluded ones with their reason.
-        prices: seconds at full size, by encoder name.
+        costs: seconds at full size, by encoder name.
         trained: serialized encoders, by encoder name, of those that have a ceiling.
     """
 
     ceilings: tuple[Ceiling, ...]
-    prices: dict[str, CodecCost]
+    costs: dict[str, CodecCost]
     trained: dict[str, bytes]
 
 
@@ -92,7 +92,7 @@ class CodecContext:
     distances: dict[int, dict[str, FloatArray]] = field(default_factory=dict)
     """What the re-ranking stores say of the pool, by its depth: a deep one is seldom needed."""
     ceilings: list[Ceiling] = field(default_factory=list)
-    prices: dict[str, CodecCost] = field(default_factory=dict)
+    costs: dict[str, CodecCost] = field(default_factory=dict)
     trained: dict[str, bytes] = field(default_factory=dict)
     known: list[Candidate] = field(default_factory=list)
 
@@ -105,24 +105,24 @@ def sensible(space: Space, d: int) -> Space:
 
 def projections_of(options: Options, d: int) -> list[Projection]:
     """Return the views of the space at ``d`` dimensions, whole first, cuts rounded to multiples of 8."""
-    views = [Projection("none", d)] if 1.0 in options.space.cuts else []
+    projections = [Projection("none", d)] if 1.0 in options.space.cuts else []
     for share in sorted({share for share in options.space.cuts if share < 1.0}, reverse=True):
         dims = round(share * d / 8) * 8
         for kind in options.space.cut_kinds:
-            view = Projection(kind, dims)
-            if 8 <= dims < d and view not in views:
-                views.append(view)
-    return views
+            projection = Projection(kind, dims)
+            if 8 <= dims < d and projection not in projections:
+                projections.append(projection)
+    return projections
 
 
-def codecs_at(options: Options, view: Projection) -> list[Quantizer]:
+def codecs_at(options: Options, projection: Projection) -> list[Quantizer]:
     """Return the space's codecs at a view; product codecs see all dimensions only."""
-    found = dict.fromkeys(quantizer(name, view.dims) for name in options.space.codecs)
-    return [codec for codec in found if view.cut == "none" or codec.kind not in ("pq", "opq")]
+    found = dict.fromkeys(quantizer(name, projection.dims) for name in options.space.codecs)
+    return [codec for codec in found if projection.cut == "none" or codec.kind not in ("pq", "opq")]
 
 
-def study_codecs(
-    problem: Problem, pool: Pool, links: DerivableGraph, curves: dict[int, Curve], stand_in: ProxyCodes
+def evaluate_codecs(
+    problem: Problem, pool: Pool, links: DerivableGraph, curves: dict[int, Curve], proxy: ProxyCodes
 ) -> Steps[CodecEvaluation]:
     """Yield the share done; return ceilings and prices of all codecs."""
     base, options = problem.base, problem.options
@@ -132,15 +132,17 @@ def study_codecs(
     rough: dict[str, Encoder] = {}
     timed_as: dict[str, str] = {}
     order = _order(options, base.d)
-    for view, codec in order:
-        name = encoder_name(codec.name, view.dims, view.cut)
+    for projection, codec in order:
+        name = encoder_name(codec.name, projection.dims, projection.cut)
         # a truncated view costs what the PCA view of as many dimensions does, but for the matrix
-        timed_as[name] = encoder_name(codec.name, view.dims, "pca" if view.cut == "truncate" else view.cut)
-        if view.cut != "truncate" or "pca" not in options.space.cut_kinds:
+        timed_as[name] = encoder_name(
+            codec.name, projection.dims, "pca" if projection.cut == "truncate" else projection.cut
+        )
+        if projection.cut != "truncate" or "pca" not in options.space.cut_kinds:
             timed_as[name] = name
-            rough[name] = train(codec, view, rotation, base.metric, sample, options.seed, roughly=True)
+            rough[name] = train(codec, projection, rotation, base.metric, sample, options.seed, roughly=True)
     fp32 = train(quantizer("fp32", base.d), whole, None, base.metric, sample[:1], 0)
-    large = {encoder_name(each.codec.name, base.d, "none"): each for each in (fp32, stand_in.encoder)}
+    large = {encoder_name(each.codec.name, base.d, "none"): each for each in (fp32, proxy.encoder)}
     for name, encoder in large.items():
         rough.setdefault(name, encoder)
         timed_as.setdefault(name, name)
@@ -151,11 +153,11 @@ def study_codecs(
         store: train(quantizer(store, base.d), whole, None, base.metric, sample, options.seed)
         for store in options.space.rerank_stores
     }
-    own_name = encoder_name(stand_in.encoder.codec.name, base.d, "none")
-    full = FullSize(problem, links, graph, stand_in.encoded, kernels[own_name])
+    own_name = encoder_name(proxy.encoder.codec.name, base.d, "none")
+    full = FullSize(problem, links, graph, proxy.encoded, kernels[own_name])
     rerankings = time_rerankings(graph, fp32, {**stores, "fp32": fp32}) if stores else {}
     fetch_s = full.fetch_s(exact_codes(fp32, problem), rerankings["fp32"]) if stores else 0.0
-    desk = CodecContext(
+    context = CodecContext(
         problem=problem,
         links=links,
         curves=curves,
@@ -169,20 +171,20 @@ def study_codecs(
         fetch_s=fetch_s,
         full=full,
     )
-    desk.timed[own_name] = full.own_s, 1.0
+    context.timed[own_name] = full.own_s, 1.0
     del rough, graph, kernels
     return_freed_memory()
     for name in {*ALWAYS_TRAINED, *stores}:
         encoder = stores.get(name) or train(
             quantizer(name, base.d), whole, None, base.metric, sample, options.seed
         )
-        desk.trained[encoder_name(name, base.d, "none")] = encoder.to_bytes()
+        context.trained[encoder_name(name, base.d, "none")] = encoder.to_bytes()
     yield 0.25
-    for number, (view, codec) in enumerate(order):
-        _judge(desk, view, codec)
+    for number, (projection, codec) in enumerate(order):
+        _judge(context, projection, codec)
         yield 0.25 + 0.75 * (number + 1) / len(order)
     base.release()
-    return CodecEvaluation(ceilings=tuple(desk.ceilings), prices=desk.prices, trained=desk.trained)
+    return CodecEvaluation(ceilings=tuple(context.ceilings), costs=context.costs, trained=context.trained)
 
 
 def _shallow(pool: Pool, options: Options) -> Pool:
@@ -200,85 +202,93 @@ def _order(options: Options, d: int) -> list[tuple[Projection, Quantizer]]:
     Float32 comes first on every view: it says which of two cuts is worth anything.
     """
     found = [
-        (view, codec)
-        for view in projections_of(options, d)
+        (projection, codec)
+        for projection in projections_of(options, d)
         for codec in sorted(
-            codecs_at(options, view), key=lambda c: (FAMILIES.index(_family(c.name)), -c.code_bytes)
+            codecs_at(options, projection), key=lambda c: (FAMILIES.index(_family(c.name)), -c.code_bytes)
         )
     ]
     return sorted(found, key=lambda each: (each[0].cut != "none", each[1].name != "fp32"))
 
 
-def _judge(desk: CodecContext, view: Projection, codec: Quantizer) -> None:
+def _judge(context: CodecContext, projection: Projection, codec: Quantizer) -> None:
     """Give one codec its ceiling, or the reason why it gets none."""
-    base, options = desk.problem.base, desk.problem.options
-    name = encoder_name(codec.name, view.dims, view.cut)
-    _set_price(desk, name, *_guess(desk, name, encoder_name(codec.name, desk.problem.base.d, "none")))
+    base, options = context.problem.base, context.problem.options
+    name = encoder_name(codec.name, projection.dims, projection.cut)
+    _set_cost(context, name, *_guess(context, name, encoder_name(codec.name, context.problem.base.d, "none")))
     unknown = Ceiling(
         codec=codec.name,
-        dims=view.dims,
-        cut=view.cut,
+        dims=projection.dims,
+        cut=projection.cut,
         code_bytes=codec.code_bytes,
         recall_at={},
         train_s=0.0,
-        distance_s=desk.prices[name].distance_s,
+        distance_s=context.costs[name].distance_s,
     )
-    reason = "" if options.exhaustive else _hopeless_view(desk, view, codec) or _hopeless_cost(desk, unknown)
-    always = codec.name in ALWAYS_JUDGED and view.cut == "none"
+    reason = (
+        ""
+        if options.exhaustive
+        else _hopeless_projection(context, projection, codec) or _hopeless_cost(context, unknown)
+    )
+    always = codec.name in ALWAYS_JUDGED and projection.cut == "none"
     if reason and not always and codec.name != "fp32":
-        desk.ceilings.append(replace(unknown, excluded=reason))
+        context.ceilings.append(replace(unknown, excluded=reason))
         return
     start = time.process_time()
-    encoder = train(codec, view, desk.rotation, base.metric, desk.sample, options.seed)
+    encoder = train(codec, projection, context.rotation, base.metric, context.sample, options.seed)
     spent = time.process_time() - start
-    ceiling = _ceiling_on(desk, desk.shallow, encoder, spent)
+    ceiling = _ceiling_on(context, context.shallow, encoder, spent)
     missing = {1, *options.space.rerank_factors} - ceiling.recall_at.keys()
-    if desk.shallow is not desk.pool and (missing or ceiling.recall_at[1] < SURE):
-        ceiling = _ceiling_on(desk, desk.pool, encoder, spent)
+    if context.shallow is not context.pool and (missing or ceiling.recall_at[1] < SURE):
+        ceiling = _ceiling_on(context, context.pool, encoder, spent)
     if not reason:
-        reason = _not_worth_it(desk, name, codec, encoder, ceiling)
+        reason = _not_worth_it(context, name, codec, encoder, ceiling)
     if not reason:
-        desk.known = _front_of([*desk.known, *_candidates(desk, ceiling)])
-    desk.trained[name] = encoder.to_bytes()
-    desk.ceilings.append(replace(ceiling, distance_s=desk.prices[name].distance_s, excluded=reason))
+        context.known = _front_of([*context.known, *_candidates(context, ceiling)])
+    context.trained[name] = encoder.to_bytes()
+    context.ceilings.append(replace(ceiling, distance_s=context.costs[name].distance_s, excluded=reason))
 
 
-def _not_worth_it(desk: CodecContext, name: str, codec: Quantizer, encoder: Encoder, ceiling: Ceiling) -> str:
+def _not_worth_it(
+    context: CodecContext, name: str, codec: Quantizer, encoder: Encoder, ceiling: Ceiling
+) -> str:
     """Return why a codec of this ceiling is of no use, or an empty string.
 
     What is worth an index at the price that was guessed is timed at full size, and judged again.
     """
-    found = list(_candidates(desk, ceiling))
+    found = list(_candidates(context, ceiling))
     if not found:
         return f"its exhaustive scan reaches {max(ceiling.recall_at.values()):.4f} at best"
-    exhaustive = desk.problem.options.exhaustive
-    whole = encoder_name(codec.name, desk.problem.base.d, "none")
-    known = desk.timed.keys() & {name, whole, _unrotated(name)}
-    if not known and (exhaustive or not _beaten(desk, codec, found)):
-        base = desk.problem.base
-        exact = codec.name == "fp32" and encoder.view.cut == "none"
-        codes = exact_codes(encoder, desk.problem) if exact else Encoded(encoder, encode_rows(base, encoder))
-        desk.timed[name] = desk.full.time(codes)
-        _set_price(desk, name, *desk.timed[name])
-        found = list(_candidates(desk, ceiling))
-    return BEATEN if not exhaustive and _beaten(desk, codec, found) else ""
+    exhaustive = context.problem.options.exhaustive
+    whole = encoder_name(codec.name, context.problem.base.d, "none")
+    known = context.timed.keys() & {name, whole, _unrotated(name)}
+    if not known and (exhaustive or not _beaten(context, codec, found)):
+        base = context.problem.base
+        exact = codec.name == "fp32" and encoder.projection.cut == "none"
+        codes = (
+            exact_codes(encoder, context.problem) if exact else Encoded(encoder, encode_rows(base, encoder))
+        )
+        context.timed[name] = context.full.time(codes)
+        _set_cost(context, name, *context.timed[name])
+        found = list(_candidates(context, ceiling))
+    return BEATEN if not exhaustive and _beaten(context, codec, found) else ""
 
 
-def _guess(desk: CodecContext, name: str, whole: str) -> tuple[float, float]:
+def _guess(context: CodecContext, name: str, whole: str) -> tuple[float, float]:
     """Return seconds a distance and distances of a codec, timed at full size if it was, else guessed.
 
     Args:
         whole: name of the codec on all dimensions: what it is off by, its cuts are taken to be off by.
     """
-    kernel = desk.kernels[name]
-    guess_s = desk.full.guess_s(kernel)
+    kernel = context.kernels[name]
+    guess_s = context.full.guess_s(kernel)
     for same in (name, _unrotated(name)):
-        if same in desk.timed:
-            return desk.timed[same]
-    if whole not in desk.timed:
-        return guess_s, max(1.0, kernel.ndis / desk.full.kernel.ndis)
-    distance_s, distances = desk.timed[whole]
-    return guess_s * distance_s / desk.full.guess_s(desk.kernels[whole]), distances
+        if same in context.timed:
+            return context.timed[same]
+    if whole not in context.timed:
+        return guess_s, max(1.0, kernel.ndis / context.full.kernel.ndis)
+    distance_s, distances = context.timed[whole]
+    return guess_s * distance_s / context.full.guess_s(context.kernels[whole]), distances
 
 
 def _unrotated(name: str) -> str:
@@ -286,21 +296,21 @@ def _unrotated(name: str) -> str:
     return name.removeprefix("O")
 
 
-def _set_price(desk: CodecContext, name: str, distance_s: float, distances: float) -> None:
-    desk.prices[name] = codec_cost_of(
-        desk.kernels[name], distance_s, distances, desk.full.hop_s, desk.rerankings, desk.fetch_s
+def _set_cost(context: CodecContext, name: str, distance_s: float, distances: float) -> None:
+    context.costs[name] = codec_cost_of(
+        context.kernels[name], distance_s, distances, context.full.hop_s, context.rerankings, context.fetch_s
     )
 
 
-def _ceiling_on(desk: CodecContext, pool: Pool, encoder: Encoder, train_s: float) -> Ceiling:
-    base, factors = desk.problem.base, desk.problem.options.space.rerank_factors
+def _ceiling_on(context: CodecContext, pool: Pool, encoder: Encoder, train_s: float) -> Ceiling:
+    base, factors = context.problem.base, context.problem.options.space.rerank_factors
     codes = encode_rows(base, encoder, pool.rows)
     base.release()
-    if pool.depth not in desk.distances:
-        desk.distances[pool.depth] = {
-            name: store_distances(pool, base, name, store) for name, store in desk.stores.items()
+    if pool.depth not in context.distances:
+        context.distances[pool.depth] = {
+            name: store_distances(pool, base, name, store) for name, store in context.stores.items()
         }
-    stores = desk.distances[pool.depth]
+    stores = context.distances[pool.depth]
     return measure_ceiling(pool, encoder, codes, stores, factors, train_s)
 
 
@@ -309,40 +319,43 @@ def _front_of(found: list[Candidate]) -> list[Candidate]:
     return [found[i] for i in on_front]
 
 
-def _hopeless_view(desk: CodecContext, view: Projection, codec: Quantizer) -> str:
+def _hopeless_projection(context: CodecContext, projection: Projection, codec: Quantizer) -> str:
     """Return why a cut is of no use, judged by float32 on it, or an empty string."""
-    if view.cut == "none" or codec.name == "fp32":
+    if projection.cut == "none" or codec.name == "fp32":
         return ""
-    on_view = _float32_on(desk, view.cut, view.dims)
-    if on_view is None or not on_view.recall_at:
+    on_projection = _float32_on(context, projection.cut, projection.dims)
+    if on_projection is None or not on_projection.recall_at:
         return ""
-    if max(on_view.recall_at.values()) < desk.problem.aim:
-        return f"float32 at this cut reaches {max(on_view.recall_at.values()):.4f} at best"
+    if max(on_projection.recall_at.values()) < context.problem.aim:
+        return f"float32 at this cut reaches {max(on_projection.recall_at.values()):.4f} at best"
     rivals = [
         c
-        for c in desk.ceilings
-        if c.codec == "fp32" and c.dims == view.dims and c.cut not in ("none", view.cut) and c.recall_at
+        for c in context.ceilings
+        if c.codec == "fp32"
+        and c.dims == projection.dims
+        and c.cut not in ("none", projection.cut)
+        and c.recall_at
     ]
     for rival in rivals:
-        allowed = TRUNCATION_LOSS if view.cut == "truncate" else -TRUNCATION_LOSS
-        if rival.recall_at[1] > on_view.recall_at[1] + allowed:
-            return f"{rival.cut} to {view.dims} dimensions keeps more recall"
+        allowed = TRUNCATION_LOSS if projection.cut == "truncate" else -TRUNCATION_LOSS
+        if rival.recall_at[1] > on_projection.recall_at[1] + allowed:
+            return f"{rival.cut} to {projection.dims} dimensions keeps more recall"
     return ""
 
 
-def _hopeless_cost(desk: CodecContext, unknown: Ceiling) -> str:
+def _hopeless_cost(context: CodecContext, unknown: Ceiling) -> str:
     """Return why even the best that can be hoped for would not help this codec, or an empty string."""
     codec = quantizer(unknown.codec, unknown.dims)
-    hope, with_store = _hope(desk, unknown)
-    hoped = list(_candidates(desk, replace(unknown, recall_at=hope, recall_with=with_store)))
+    hope, with_store = _hope(context, unknown)
+    hoped = list(_candidates(context, replace(unknown, recall_at=hope, recall_with=with_store)))
     if not hoped:
         return "its own loss leaves a graph more to find than the curves were followed for"
-    return f"even without any loss of its own {BEATEN}" if _beaten(desk, codec, hoped) else ""
+    return f"even without any loss of its own {BEATEN}" if _beaten(context, codec, hoped) else ""
 
 
-def _beaten(desk: CodecContext, codec: Quantizer, found: list[Candidate]) -> bool:
+def _beaten(context: CodecContext, codec: Quantizer, found: list[Candidate]) -> bool:
     """Return whether what is known beats all of a codec's candidates."""
-    if not desk.known:
+    if not context.known:
         return False
     if codec.is_slow:
         slacks = [SLOW_SLACK] * len(found)
@@ -353,8 +366,8 @@ def _beaten(desk: CodecContext, codec: Quantizer, found: list[Candidate]) -> boo
         beaten = dominated_by_more_than(
             [c.memory.resident_bytes for c in mine],
             [c.latency_s for c in mine],
-            [c.memory.resident_bytes for c in desk.known],
-            [c.latency_s for c in desk.known],
+            [c.memory.resident_bytes for c in context.known],
+            [c.latency_s for c in context.known],
             slack,
         )
         if not beaten.all():
@@ -362,18 +375,20 @@ def _beaten(desk: CodecContext, codec: Quantizer, found: list[Candidate]) -> boo
     return True
 
 
-def _hope(desk: CodecContext, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
+def _hope(context: CodecContext, unknown: Ceiling) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
     """Return the best ceilings to hope for, by factor and by store and factor.
 
     No codec keeps more than float32 on the same view, nor more than a finer codec of its family; a
     rotated product codec is hoped to lose 0.7 of what the plain one does. And one of at most half the
     bytes of a codec that clearly misses the aim without re-ranking misses it too.
     """
-    factors = (1, *(factor for factor in desk.problem.options.space.rerank_factors if factor > 1))
+    factors = (1, *(factor for factor in context.problem.options.space.rerank_factors if factor > 1))
     hope = dict.fromkeys(factors, 1.0)
-    with_store = {store: dict.fromkeys(factors, 1.0) for store in desk.stores}
-    on_view = [c for c in desk.ceilings if (c.cut, c.dims) == (unknown.cut, unknown.dims) and c.recall_at]
-    for known in on_view:
+    with_store = {store: dict.fromkeys(factors, 1.0) for store in context.stores}
+    on_projection = [
+        c for c in context.ceilings if (c.cut, c.dims) == (unknown.cut, unknown.dims) and c.recall_at
+    ]
+    for known in on_projection:
         finer = _family(known.codec) == _family(unknown.codec) and known.code_bytes > unknown.code_bytes
         if known.codec == "fp32" or finer:
             for factor, recall in known.recall_at.items():
@@ -384,23 +399,23 @@ def _hope(desk: CodecContext, unknown: Ceiling) -> tuple[dict[int, float], dict[
         if known.codec == _unrotated(unknown.codec) != unknown.codec:
             for factor, recall in known.recall_at.items():
                 hope[factor] = min(hope[factor], 1 - LEFT_BY_ROTATION * (1 - recall))
-        clearly_misses = known.recall_at[1] < desk.problem.aim - HALF_THE_BYTES_LOSS
+        clearly_misses = known.recall_at[1] < context.problem.aim - HALF_THE_BYTES_LOSS
         if clearly_misses and 2 * unknown.code_bytes <= known.code_bytes:
             hope[1] = 0.0
     return hope, with_store
 
 
-def _float32_on(desk: CodecContext, cut: str, dims: int) -> Ceiling | None:
+def _float32_on(context: CodecContext, cut: str, dims: int) -> Ceiling | None:
     """Return the ceiling of float32 on a view, if it is known."""
-    same = (c for c in desk.ceilings if c.codec == "fp32" and (c.cut, c.dims) == (cut, dims))
+    same = (c for c in context.ceilings if c.codec == "fp32" and (c.cut, c.dims) == (cut, dims))
     return next(same, None)
 
 
-def _candidates(desk: CodecContext, ceiling: Ceiling) -> Iterator[Candidate]:
+def _candidates(context: CodecContext, ceiling: Ceiling) -> Iterator[Candidate]:
     yield from surface_of(
-        desk.problem,
-        desk.curves,
+        context.problem,
+        context.curves,
         ceiling,
-        desk.prices[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)],
-        lambda configuration: rough_memory(desk.problem.base, desk.links, configuration),
+        context.costs[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)],
+        lambda configuration: rough_memory(context.problem.base, context.links, configuration),
     )

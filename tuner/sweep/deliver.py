@@ -54,19 +54,19 @@ class Delivery:
     recall: float
 
 
-def deliver(problem: Problem, served: SearchableIndex, out: Path) -> Delivery:
+def deliver(problem: Problem, searchable: SearchableIndex, out: Path) -> Delivery:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
-    index, store, kept = delivered(served, base)
+    index, store, kept = delivered(searchable, base)
     index_bytes = write(index, out / INDEX_NAME)
     store_bytes = write(store, out / STORE_NAME) if store is not None else 0
     if store is None:
         (out / STORE_NAME).unlink(missing_ok=True)
     queries = problem.raw[problem.validate]
-    expected = original_rows(served.index.search(queries, k)[1], base)
+    expected = original_rows(searchable.index.search(queries, k)[1], base)
     del kept
     separate_rows = base.rows if store is not None else None
-    ids = _search_freshly(out, store is not None, served, separate_rows, queries, k)
+    ids = _search_freshly(out, store is not None, searchable, separate_rows, queries, k)
     own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
     hits = problem.hits(own_rows, problem.validate)
     return Delivery(
@@ -78,7 +78,7 @@ def deliver(problem: Problem, served: SearchableIndex, out: Path) -> Delivery:
 
 
 def _search_freshly(
-    out: Path, has_store: bool, served: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
+    out: Path, has_store: bool, searchable: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
 ) -> IdArray:
     with tempfile.TemporaryDirectory() as folder:
         names = ("queries", "ids", "rows")
@@ -89,7 +89,7 @@ def _search_freshly(
         arguments = [
             str(out / INDEX_NAME),
             str(out / STORE_NAME) if has_store else "",
-            str(served.configuration.rerank_factor),
+            str(searchable.configuration.rerank_factor),
             str(rows_path) if rows is not None else "",
             str(queries_path),
             str(ids_path),

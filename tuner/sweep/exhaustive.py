@@ -62,13 +62,13 @@ class NativeBuilder(IndexBuilder):
 def measure_everything(
     journal: Journal,
     problem: Problem,
-    bench: NativeBuilder,
+    builder: NativeBuilder,
     curves: dict[int, Curve],
-    study: CodecEvaluation,
+    evaluation: CodecEvaluation,
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return every configuration of the space that could reach the target, measured."""
     measured: list[OperatingPoint] = []
-    for ceiling in study.ceilings:
+    for ceiling in evaluation.ceilings:
         if not ceiling.recall_at or max(ceiling.recall_at.values()) < problem.options.recall:
             continue
         name = f"{ceiling.codec}@{ceiling.cut}{ceiling.dims}"
@@ -76,7 +76,7 @@ def measure_everything(
             f"native-{name}",
             f"build {name} natively",
             tuple[OperatingPoint, ...],
-            partial(_measure_codec, problem, bench, curves, ceiling, study.prices),
+            partial(_measure_codec, problem, builder, curves, ceiling, evaluation.costs),
         )
         measured += points
     return measured
@@ -84,13 +84,13 @@ def measure_everything(
 
 def _measure_codec(
     problem: Problem,
-    bench: NativeBuilder,
+    builder: NativeBuilder,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    prices: dict[str, CodecCost],
+    costs: dict[str, CodecCost],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     space = problem.options.space
-    price = prices[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)]
+    cost = costs[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)]
     points = []
     for number, M in enumerate(space.M):
         for rerank, factor, best in _rerankings(problem, ceiling):
@@ -104,12 +104,12 @@ def _measure_codec(
                 rerank_factor=factor,
                 rerank_at=problem.options.rerank_store if rerank else "memory",
             )
-            served = bench.serve(configuration)
+            searchable = builder.serve(configuration)
             guess = curves[M].ef_for(min(problem.aim / best, 1.0)) or GUESS
-            tuned = tune_ef(problem, served, guess, space.ef_search_max)
-            predicted = best * curves[M].recall_at(tuned.ef_search)
-            memory = bench.memory_of(configuration)
-            points.append(operating_point(problem, served, tuned, memory, predicted, price))
+            ef_result = tune_ef(problem, searchable, guess, space.ef_search_max)
+            predicted = best * curves[M].recall_at(ef_result.ef_search)
+            memory = builder.memory_of(configuration)
+            points.append(operating_point(problem, searchable, ef_result, memory, predicted, cost))
         yield (number + 1) / len(space.M)
     problem.base.release()
     return tuple(points)

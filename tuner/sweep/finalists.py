@@ -67,7 +67,7 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
 
 
 def raise_ef(
-    problem: Problem, bench: IndexBuilder, points: list[OperatingPoint], prices: dict[str, CodecCost]
+    problem: Problem, builder: IndexBuilder, points: list[OperatingPoint], costs: dict[str, CodecCost]
 ) -> list[OperatingPoint]:
     """Return points whose ef_search was raised until the held-out half supports the target too.
 
@@ -78,24 +78,24 @@ def raise_ef(
     near = sorted(points, key=lambda p: (-_lower(p.validated), p.configuration.label))
     for point in near[:CLOSEST]:
         ef, what = point.ef_search, point.configuration
-        served = bench.serve(what)
+        searchable = builder.serve(what)
         while ef < most:
             ef = min(most, ef + max(1, ef // 12))
-            tuned = measure_at(problem, served, ef)
+            ef_result = measure_at(problem, searchable, ef)
             again = operating_point(
                 problem,
-                served,
-                tuned,
+                searchable,
+                ef_result,
                 point.memory,
                 point.predicted_recall,
-                prices[encoder_name(what.codec, what.dims, what.cut)],
+                costs[encoder_name(what.codec, what.dims, what.cut)],
             )
             if again.reaches_target:
                 raised.append(replace(again, predicted_recall=None))
                 break
             if ef > MOST_RAISED * point.ef_search:
                 break
-        del served  # before the next is made
+        del searchable  # before the next is made
     return raised
 
 
@@ -104,7 +104,7 @@ def _lower(recall: Recall | None) -> float:
 
 
 def time_finalists(
-    problem: Problem, bench: IndexBuilder, finalists: list[OperatingPoint], reference: Reference
+    problem: Problem, builder: IndexBuilder, finalists: list[OperatingPoint], reference: Reference
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
@@ -129,9 +129,9 @@ def time_finalists(
     latencies: list[Latency] = []
     noise, first_s = 0.0, 0.0
     for batch in batched(sizes, limit):
-        bench.keep_codecs(len(batch))
-        servers = [_served(bench, *contestants[number]) for number in batch]
-        searches = [anchor, *(_search_of(served, k) for served in servers)]
+        builder.keep_codecs(len(batch))
+        servers = [_searchable_at(builder, *contestants[number]) for number in batch]
+        searches = [anchor, *(_search_of(searchable, k) for searchable in servers)]
         twins = None
         if not latencies:
             twins = (1, len(searches))
@@ -147,7 +147,7 @@ def time_finalists(
             batch_rate = throughput(search, queries[:few], problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
         del searches, servers, search
-        bench.keep_codecs(1)
+        builder.keep_codecs(1)
         problem.base.release()
         return_freed_memory()
         yield len(latencies) / len(contestants)
@@ -162,7 +162,7 @@ def time_finalists(
     ]
     modelled_s = [p.modelled_latency_s for p in finalists]
     slower = _typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
-    return Timed(tuple(priced(points)), noise, latencies[-1], slower)
+    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower)
 
 
 def _anchor(problem: Problem) -> Search:
@@ -184,22 +184,22 @@ def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> 
     return codes[0] == codes[1]
 
 
-def _served(bench: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
-    served = bench.serve(configuration)
-    served.set_ef(ef_search)
-    return served
+def _searchable_at(builder: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
+    searchable = builder.serve(configuration)
+    searchable.set_ef(ef_search)
+    return searchable
 
 
-def priced(points: list[OperatingPoint]) -> list[OperatingPoint]:
+def with_shown_costs(points: list[OperatingPoint]) -> list[OperatingPoint]:
     """Return timed points with modelled latencies at the one price that the clock shows for each codec."""
     of_codec: dict[tuple[str, str, int, str | None], list[OperatingPoint]] = {}
     for point in points:
-        of_codec.setdefault(_price_key(point), []).append(point)
+        of_codec.setdefault(_cost_key(point), []).append(point)
     factors = {
         key: _typical_ratio([p.seconds for p in mine], [p.modelled_latency_s for p in mine])
         for key, mine in of_codec.items()
     }
-    return [replace(p, modelled_latency_s=p.modelled_latency_s * factors[_price_key(p)]) for p in points]
+    return [replace(p, modelled_latency_s=p.modelled_latency_s * factors[_cost_key(p)]) for p in points]
 
 
 def _typical_ratio(measured_s: list[float], modelled_s: list[float]) -> float:
@@ -207,13 +207,13 @@ def _typical_ratio(measured_s: list[float], modelled_s: list[float]) -> float:
     return float(np.exp(np.mean(np.log(measured_s) - np.log(modelled_s))))
 
 
-def _price_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
+def _cost_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
     what = point.configuration
     return what.codec, what.cut, what.dims, what.rerank
 
 
-def _search_of(served: SearchableIndex, k: int) -> Search:
-    index = served.index
+def _search_of(searchable: SearchableIndex, k: int) -> Search:
+    index = searchable.index
     return lambda queries: index.search(queries, k)
 
 

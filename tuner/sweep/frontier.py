@@ -111,21 +111,23 @@ def unbeaten(
 def measure_frontier(
     journal: Journal,
     problem: Problem,
-    bench: IndexBuilder,
+    builder: IndexBuilder,
     curves: dict[int, Curve],
-    study: CodecEvaluation,
+    evaluation: CodecEvaluation,
     warnings: list[str],
 ) -> Generator[Event, None, list[OperatingPoint]]:
     """Yield events; return what was measured of the surface, codec by codec."""
     found: list[Candidate] = []
     # with the margin, without it, and then the best there is: an honest no still shows it
-    for aim in (problem.aim, problem.options.recall, best_reachable(curves, study.ceilings)):
-        found = found or whole_surface(problem, curves, study.ceilings, study.prices, bench.links, aim=aim)
-    surface = [replace(c, memory=bench.memory_of(c.configuration)) for c in found]
+    for aim in (problem.aim, problem.options.recall, best_reachable(curves, evaluation.ceilings)):
+        found = found or whole_surface(
+            problem, curves, evaluation.ceilings, evaluation.costs, builder.graph, aim=aim
+        )
+    surface = [replace(c, memory=builder.memory_of(c.configuration)) for c in found]
     # nothing larger than the index that most people have is worth a measurement, unless only time counts
     limit = problem.max_memory_bytes()
     if problem.options.prefer != "fastest":
-        usual = LARGEST_SHARE * bench.memory_of(reference_configuration(problem)).resident_bytes
+        usual = LARGEST_SHARE * builder.memory_of(reference_configuration(problem)).resident_bytes
         limit = min(limit, usual)
     fitting = [c for c in surface if c.memory.resident_bytes <= limit]
     remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
@@ -145,7 +147,7 @@ def measure_frontier(
             f"frontier-{group.key}",
             f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
             tuple[OperatingPoint, ...],
-            partial(measure_group, problem, bench, group, curves, study.prices, rivals),
+            partial(measure_group, problem, builder, group, curves, evaluation.costs, rivals),
         )
         measured += points
         done.add(group.key)
@@ -155,29 +157,31 @@ def measure_frontier(
 
 def measure_group(
     problem: Problem,
-    bench: IndexBuilder,
+    builder: IndexBuilder,
     group: Group,
     curves: dict[int, Curve],
-    prices: dict[str, CodecCost],
+    costs: dict[str, CodecCost],
     measured: list[OperatingPoint],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     """Yield the share done; return the measured points of one codec."""
-    bench.keep_codecs(1)  # drops the codes of the group before
+    builder.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
     shown = 1.0  # what the ef that was found was to the one predicted, for this codec
     while waiting and len(measured) + len(points) < MOST_POINTS:
         candidate = waiting.pop(0)
         what = candidate.configuration
-        served = bench.serve(what)
+        searchable = builder.serve(what)
         guess = round(candidate.ef_search * shown)
-        tuned = tune_ef(problem, served, guess, problem.options.space.ef_search_max, candidate.ceiling)
-        shown = tuned.ef_search / candidate.ef_search
-        recall = candidate.ceiling * curves[what.M].recall_at(tuned.ef_search)
-        price = prices[encoder_name(what.codec, what.dims, what.cut)]
-        points.append(operating_point(problem, served, tuned, candidate.memory, recall, price))
+        ef_result = tune_ef(
+            problem, searchable, guess, problem.options.space.ef_search_max, candidate.ceiling
+        )
+        shown = ef_result.ef_search / candidate.ef_search
+        recall = candidate.ceiling * curves[what.M].recall_at(ef_result.ef_search)
+        cost = costs[encoder_name(what.codec, what.dims, what.cut)]
+        points.append(operating_point(problem, searchable, ef_result, candidate.memory, recall, cost))
         keep = standing(waiting, [*measured, *points])
-        del served  # its links, before those of the next are made
+        del searchable  # its links, before those of the next are made
         problem.base.release()
         kept = {c.configuration for c in keep}
         waiting = [c for c in waiting if c.configuration in kept]

@@ -21,13 +21,13 @@ class IndexBuilder:
 
     Args:
         problem: data and queries.
-        links: the one graph.
+        graph: the one graph.
         trained: serialized encoders, by codec, dims and cut.
     """
 
-    def __init__(self, problem: Problem, links: DerivableGraph, trained: dict[str, bytes]) -> None:
+    def __init__(self, problem: Problem, graph: DerivableGraph, trained: dict[str, bytes]) -> None:
         self.problem = problem
-        self.links = links
+        self.graph = graph
         self.trained = trained
         self.encoder = lru_cache(maxsize=None)(self._read_encoder)
         self.keep_codecs(1)
@@ -41,7 +41,7 @@ class IndexBuilder:
         """Return the configuration's index, ready to search."""
         return serve(
             configuration,
-            self.links,
+            self.graph,
             self.problem.links_path,
             self.encoded(configuration),
             self.stored(configuration),
@@ -68,7 +68,7 @@ class IndexBuilder:
         """Return the configuration's bytes by part, from arithmetic."""
         encoder = self.encoder(configuration.codec, configuration.dims, configuration.cut)
         store = self.store_encoder(configuration)
-        return predict_memory(configuration, encoder, store, self.links, self.problem.base)
+        return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
 
     def _read_encoder(self, codec: str, dims: int, cut: Cut) -> Encoder:
         trained = self.trained[encoder_name(codec, dims, cut)]

@@ -54,7 +54,7 @@ class EfResult:
 
 
 def tune_ef(
-    problem: Problem, served: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
+    problem: Problem, searchable: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
 ) -> EfResult:
     """Return the smallest ef_search (within 3 %) whose tune half passes, or the best found.
 
@@ -62,15 +62,17 @@ def tune_ef(
         guess: where to look first.
         ceiling: recall that no ef_search exceeds.
     """
-    least = problem.options.k * served.configuration.rerank_factor
+    least = problem.options.k * searchable.configuration.rerank_factor
     guess = max(least, min(guess, ef_max))
-    return find_min_ef(lambda ef: measure_at(problem, served, ef), least, guess, max(least, ef_max), ceiling)
+    return find_min_ef(
+        lambda ef: measure_at(problem, searchable, ef), least, guess, max(least, ef_max), ceiling
+    )
 
 
-def measure_at(problem: Problem, served: SearchableIndex, ef_search: int) -> EfResult:
+def measure_at(problem: Problem, searchable: SearchableIndex, ef_search: int) -> EfResult:
     """Return what the tune half says of one ef_search."""
-    served.set_ef(ef_search)
-    ids, ndis, hops = search_counted(served.index, problem.raw[problem.tune], problem.options.k)
+    searchable.set_ef(ef_search)
+    ids, ndis, hops = search_counted(searchable.index, problem.raw[problem.tune], problem.options.k)
     return judged(problem, ef_search, problem.hits(ids, problem.tune), ndis, hops)
 
 
@@ -169,36 +171,38 @@ def _is_flat(tried: list[EfResult], guess: int) -> bool:
 
 def operating_point(
     problem: Problem,
-    served: SearchableIndex,
-    tuned: EfResult,
+    searchable: SearchableIndex,
+    ef_result: EfResult,
     memory: Memory,
     predicted_recall: float | None,
-    prices: CodecCost,
+    costs: CodecCost,
 ) -> OperatingPoint:
     """Return the measured point; the held-out half is searched here, and decides nothing here."""
     k = problem.options.k
-    configuration = served.configuration
-    served.set_ef(tuned.ef_search)
-    ids, validated_ndis, _ = search_counted(served.index, problem.raw[problem.validate], k)
+    configuration = searchable.configuration
+    searchable.set_ef(ef_result.ef_search)
+    ids, validated_ndis, _ = search_counted(searchable.index, problem.raw[problem.validate], k)
     hits = problem.hits(ids, problem.validate)
     validated = problem.recall(hits)
     reads = k * configuration.rerank_factor if configuration.rerank else 0
-    links = tuned.hops * 2 * configuration.M * 4
+    links = ef_result.hops * 2 * configuration.M * 4
     store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n
     return OperatingPoint(
         configuration=configuration,
-        ef_search=tuned.ef_search,
-        recall=problem.recall(tuned.hits),
-        ndis_per_query=tuned.ndis,
-        bytes_read_per_query=tuned.ndis * memory.codes_bytes / problem.base.n + links + reads * store_bytes,
+        ef_search=ef_result.ef_search,
+        recall=problem.recall(ef_result.hits),
+        ndis_per_query=ef_result.ndis,
+        bytes_read_per_query=ef_result.ndis * memory.codes_bytes / problem.base.n
+        + links
+        + reads * store_bytes,
         memory=memory,
         predicted_recall=predicted_recall,
-        modelled_latency_s=prices.latency_s(
-            tuned.ndis, tuned.ef_search, configuration.rerank, k * configuration.rerank_factor
+        modelled_latency_s=costs.latency_s(
+            ef_result.ndis, ef_result.ef_search, configuration.rerank, k * configuration.rerank_factor
         ),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
         validated=validated,
         validated_hits=tuple(hits.tolist()),
         validated_ndis=validated_ndis,
-        reaches_target=tuned.passes and problem.validated(validated),
+        reaches_target=ef_result.passes and problem.validated(validated),
     )

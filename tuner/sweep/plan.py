@@ -71,7 +71,7 @@ def count_configurations(options: Options, d: int) -> int:
     """Return how many configurations the space holds at ``d`` dimensions, ef_search not counted."""
     space = options.space
     rerankings = 1 + len(space.rerank_stores) * sum(factor > 1 for factor in space.rerank_factors)
-    codecs = sum(len(codecs_at(options, view)) for view in projections_of(options, d))
+    codecs = sum(len(codecs_at(options, projection)) for projection in projections_of(options, d))
     return len(space.M) * codecs * rerankings
 
 

@@ -47,13 +47,13 @@ class ProxyCodec:
 class ProxyCodes:
     """The stand-in with its codes of the whole base, encoded when they are first asked for."""
 
-    def __init__(self, base: Base, stand_in: ProxyCodec) -> None:
+    def __init__(self, base: Base, proxy: ProxyCodec) -> None:
         self.base = base
-        self.ceiling = stand_in.ceiling
+        self.ceiling = proxy.ceiling
         self.encoder: Encoder = from_bytes(
-            quantizer(stand_in.codec, base.d), Projection("none", base.d), stand_in.trained
+            quantizer(proxy.codec, base.d), Projection("none", base.d), proxy.trained
         )
-        scale = stand_in.scale
+        scale = proxy.scale
         self.builder: Encoder = self.encoder if scale is None else DistinctBytes(scale, base.d)
 
     @cached_property
@@ -99,26 +99,26 @@ def choose_proxy(problem: Problem, pool: Pool) -> Steps[ProxyCodec]:
     return ProxyCodec("fp32", 1.0, fp32.to_bytes())
 
 
-def build_graph(problem: Problem, stand_in: ProxyCodes) -> Steps[DerivableGraph]:
+def build_graph(problem: Problem, proxy: ProxyCodes) -> Steps[DerivableGraph]:
     """Yield the share done; return the graph of the space's largest M."""
     space, seed = problem.options.space, problem.options.seed
     return (
         yield from build(
-            problem.base, stand_in.builder, max(space.M), space.ef_construction, seed, problem.links_path
+            problem.base, proxy.builder, max(space.M), space.ef_construction, seed, problem.links_path
         )
     )
 
 
-def trace_curves(problem: Problem, links: DerivableGraph, stand_in: ProxyCodes) -> Steps[Curves]:
+def trace_curves(problem: Problem, graph: DerivableGraph, proxy: ProxyCodes) -> Steps[Curves]:
     """Yield the share done; return the curves, and the aim that the spread over queries asks for."""
     options, base = problem.options, problem.base
     few = problem.tune[:CURVE_QUERIES]
     points, hits = yield from measure_curves(
         base,
-        links,
+        graph,
         problem.links_path,
-        stand_in.encoded,
-        ceiling=stand_in.ceiling,
+        proxy.encoded,
+        ceiling=proxy.ceiling,
         Ms=options.space.M,
         queries=problem.queries[few],
         truth=problem.truth.part(few),

@@ -41,7 +41,7 @@ from tuner.sweep.answer import (
 )
 from tuner.sweep.baseline import Reference, graph_baseline, hnswlib_baseline, tune_reference
 from tuner.sweep.candidates import whole_surface
-from tuner.sweep.codecs import CodecEvaluation, sensible, study_codecs
+from tuner.sweep.codecs import CodecEvaluation, evaluate_codecs, sensible
 from tuner.sweep.deliver import Delivery, deliver
 from tuner.sweep.exact import SMALL, exact_result
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
@@ -145,12 +145,12 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
     chosen_codec = yield from journal.stage(
         "stand-in", "choose codes to build on", ProxyCodec, partial(choose_proxy, problem, pool)
     )
-    stand_in = ProxyCodes(prepared, chosen_codec)
+    proxy = ProxyCodes(prepared, chosen_codec)
     links = yield from journal.stage(
         "graph",
-        f"build the one graph (M={max(options.space.M)}, on {stand_in.builder.codec.name})",
+        f"build the one graph (M={max(options.space.M)}, on {proxy.builder.codec.name})",
         DerivableGraph,
-        partial(build_graph, problem, stand_in),
+        partial(build_graph, problem, proxy),
         needed.estimate_s / 2,
         lambda links: is_whole(problem.links_path, 4 * links.n * links.width),
     )
@@ -158,39 +158,39 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         "curves",
         "recall and cost of every derived M",
         Curves,
-        partial(trace_curves, problem, links, stand_in),
+        partial(trace_curves, problem, links, proxy),
     )
     problem = replace(problem, measured_aim=traced.aim)
     curves = curves_of(traced.points)
-    study = yield from journal.stage(
+    evaluation = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         CodecEvaluation,
-        partial(study_codecs, problem, pool, links, curves, stand_in),
+        partial(evaluate_codecs, problem, pool, links, curves, proxy),
     )
-    del pool, stand_in  # and the codes with it
+    del pool, proxy  # and the codes with it
     native = options.exhaustive or bool(options.native)
-    make_bench = NativeBuilder if native else IndexBuilder
-    bench = make_bench(problem, links, study.trained)
+    make_builder = NativeBuilder if native else IndexBuilder
+    builder = make_builder(problem, links, evaluation.trained)
     reference = yield from journal.stage(
         "reference",
         "tune the float32 reference",
         Reference,
-        partial(tune_reference, problem, bench, _first_guess(curves, problem)),
+        partial(tune_reference, problem, builder, _first_guess(curves, problem)),
     )
-    bench.keep_codecs(1)
-    if options.exhaustive and isinstance(bench, NativeBuilder):
-        measured = yield from measure_everything(journal, problem, bench, curves, study)
+    builder.keep_codecs(1)
+    if options.exhaustive and isinstance(builder, NativeBuilder):
+        measured = yield from measure_everything(journal, problem, builder, curves, evaluation)
     else:
-        asked_for = replace(study, ceilings=_of_codecs(study.ceilings, options.native))
-        measured = yield from measure_frontier(journal, problem, bench, curves, asked_for, warnings)
+        asked_for = replace(evaluation, ceilings=_of_codecs(evaluation.ceilings, options.native))
+        measured = yield from measure_frontier(journal, problem, builder, curves, asked_for, warnings)
     raised: tuple[OperatingPoint, ...] = ()
     if measured and not any(p.reaches_target for p in measured) and problem.best_bound >= options.recall:
         raised = yield from journal.stage(
             "raise",
             "raise ef_search",
             tuple[OperatingPoint, ...],
-            partial(_raised, problem, bench, measured, study.prices),
+            partial(_raised, problem, builder, measured, evaluation.costs),
         )
         if raised:
             measured += raised
@@ -203,7 +203,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         "timing",
         "time the finalists in interleaved rounds",
         Timed,
-        lambda: _timed(problem, bench, measured, reference),
+        lambda: _timed(problem, builder, measured, reference),
     )
     if timed.points and timed.noise_floor > MOST_NOISE:
         warnings.append(
@@ -227,23 +227,23 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
                 "baseline",
                 "build and tune hnswlib (M=16, ef_construction=200)",
                 ReferenceComparison,
-                lambda: hnswlib_baseline(problem, bench, chosen, reference.ef_search),
+                lambda: hnswlib_baseline(problem, builder, chosen, reference.ef_search),
             )
             ordinary = baseline.build_cpu_s
         delivery = yield from journal.stage(
             "deliver",
             "write the index and check it in a fresh process",
             Delivery,
-            lambda: _deliver(bench, chosen, out),
+            lambda: _deliver(builder, chosen, out),
         )
         _check_delivery(delivery, chosen)
-        on_disk = whole_surface(problem, curves, study.ceilings, study.prices, links, disk=True)
+        on_disk = whole_surface(problem, curves, evaluation.ceilings, evaluation.costs, links, disk=True)
         hint = disk_hint(problem, on_disk, chosen) if options.rerank_store == "memory" else None
         advice += [hint] if hint else []
         advice += _held_out_advice(query_set, profile, chosen)
     else:
         answer = closest(problem, measured, timed.points)
-        advice += advice_not_reached(problem, list(answer.points), study.ceilings)
+        advice += advice_not_reached(problem, list(answer.points), evaluation.ceilings)
     result = Result(
         status="reached" if answer.found else "not_reached",
         options=options,
@@ -254,7 +254,7 @@ def sweep(  # noqa: PLR0915 # the table of contents: one stage after the other
         named=answer.named,
         recommendation=recommendation_of(problem, answer, raised=bool(raised)) if answer.found else None,
         baseline=baseline,
-        ceilings=study.ceilings,
+        ceilings=evaluation.ceilings,
         curves=traced.points,
         n_configurations=needed.n_configurations,
         prediction_error=prediction_error(measured),
@@ -329,30 +329,30 @@ def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
 
 
 def _raised(
-    problem: Problem, bench: IndexBuilder, measured: list[OperatingPoint], prices: dict[str, CodecCost]
+    problem: Problem, builder: IndexBuilder, measured: list[OperatingPoint], costs: dict[str, CodecCost]
 ) -> Steps[tuple[OperatingPoint, ...]]:
-    raised = raise_ef(problem, bench, measured, prices)
+    raised = raise_ef(problem, builder, measured, costs)
     yield 1.0
     return tuple(raised)
 
 
 def _timed(
     problem: Problem,
-    bench: IndexBuilder,
+    builder: IndexBuilder,
     measured: list[OperatingPoint],
     reference: Reference,
 ) -> Steps[Timed]:
     finalists = choose_finalists(measured, problem.max_memory_bytes())
-    timed = yield from time_finalists(problem, bench, finalists, reference)
+    timed = yield from time_finalists(problem, builder, finalists, reference)
     return timed
 
 
-def _deliver(bench: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
-    bench.keep_codecs(1)
-    served = bench.serve(chosen.configuration)
-    served.set_ef(chosen.ef_search)
+def _deliver(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
+    builder.keep_codecs(1)
+    searchable = builder.serve(chosen.configuration)
+    searchable.set_ef(chosen.ef_search)
     yield 0.2
-    return deliver(bench.problem, served, out)
+    return deliver(builder.problem, searchable, out)
 
 
 def _check_delivery(delivery: Delivery, chosen: OperatingPoint) -> None:
