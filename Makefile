@@ -21,10 +21,10 @@ test:
 	$(BIN)/python -m pytest
 
 bench-quick:
-	$(BIN)/python -m benchmarks.quick
+	$(BIN)/python -m benchmarks.sweep.quick
 
 bench:
-	$(BIN)/python -m benchmarks $(DATA)/base.npy $(DATA)/queries.npy --name docs-minilm-384 --out reports/benchmarks/docs-minilm-384
+	$(BIN)/python -m benchmarks.sweep $(DATA)/base.npy $(DATA)/queries.npy --name docs-minilm-384 --out reports/benchmarks/docs-minilm-384
 
 bench-gate:
 	$(BIN)/python -m benchmarks.gate $(DATA)/base.npy --rows 12000 --population 5000 --out reports/gate

@@ -17,8 +17,8 @@ import tuner.sweep.codecs
 import tuner.sweep.frontier
 import tuner.sweep.proxy_graph
 import tuner.sweep.run
-from benchmarks import contestants, tables
-from benchmarks.answers import (
+from benchmarks.sweep import contestants, tables
+from benchmarks.sweep.answers import (
     ANSWER,
     FAILURE,
     INDEX,
@@ -29,14 +29,14 @@ from benchmarks.answers import (
     read_task,
     write,
 )
-from benchmarks.contestants.ablations import IDEAS, LinksOfEachM, switched_off
-from benchmarks.contestants.folklore import HNSWLIB_INDEX
-from benchmarks.launch import LOG, launcher, run_all
-from benchmarks.ordinary import Ordinary
-from benchmarks.score import score
-from benchmarks.spending import Spending, keep_spending, read_spending, spent
-from benchmarks.tables import Scores, gather, read_scores, table_lines, write_scores
-from benchmarks.tasks import SCORING, TASK, make_task, split_for_scoring
+from benchmarks.sweep.contestants.ablations import IDEAS, LinksOfEachM, switched_off
+from benchmarks.sweep.contestants.folklore import HNSWLIB_INDEX
+from benchmarks.sweep.launch import LOG, launcher, run_all
+from benchmarks.sweep.ordinary import Ordinary
+from benchmarks.sweep.score import score
+from benchmarks.sweep.spending import Spending, keep_spending, read_spending, spent
+from benchmarks.sweep.tables import Scores, gather, read_scores, table_lines, write_scores
+from benchmarks.sweep.tasks import SCORING, TASK, make_task, split_for_scoring
 from tuner.data.base import prepare
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
@@ -214,7 +214,7 @@ def test_an_interrupted_search_goes_on_after_its_last_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("optuna", reason="optuna is in the extra 'bench'")
-    from benchmarks.contestants import native, search  # noqa: PLC0415 - of an extra
+    from benchmarks.sweep.contestants import native, search  # noqa: PLC0415 - of an extra
 
     task, _ = posed(tmp_path)
     task = replace(task, recall=0.8)
@@ -358,7 +358,7 @@ def test_the_table_carries_its_figures_and_where_they_come_from(
 
 def test_plots_carry_command_and_date(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is in the extra 'bench'")
-    from benchmarks.plots import plot_all, plot_cost_against_n  # noqa: PLC0415 - of an extra
+    from benchmarks.sweep.plots import plot_all, plot_cost_against_n  # noqa: PLC0415 - of an extra
 
     scores = planted_scores(tmp_path)
     larger = replace(scores, n=2 * scores.n)
@@ -386,7 +386,7 @@ def bench(files: tuple[Path, Path], out: Path, names: str) -> str:
         str(out),
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *map(str, files), *arguments],
+        [sys.executable, "-m", "benchmarks.sweep", *map(str, files), *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

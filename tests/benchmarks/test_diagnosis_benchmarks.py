@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import benchmarks.cures
-import benchmarks.growth
-import benchmarks.illnesses
-from benchmarks.illnesses import diagnosed, ground_of
-from benchmarks.planted import Planted, fitted, illnesses
+import benchmarks.diagnosis.causes
+import benchmarks.diagnosis.fixes
+import benchmarks.growth.__main__
+from benchmarks.diagnosis.causes import diagnosed, ground_of
+from benchmarks.diagnosis.planted import Planted, fitted, illnesses
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 BASE, QUERIES = str(DATA / "base.npy"), str(DATA / "queries.npy")
@@ -30,7 +30,7 @@ def test_there_are_fifteen_illnesses_and_some_that_are_none() -> None:
 def test_an_illness_is_planted_diagnosed_and_written_down(tmp_path: Path) -> None:
     out = tmp_path / "o.json"
     words = [BASE, QUERIES, "--out", str(out), "--rows", "3000", "--only", "missing, ef"]
-    ran = CliRunner().invoke(benchmarks.illnesses.main, words)
+    ran = CliRunner().invoke(benchmarks.diagnosis.causes.main, words)
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(out.read_text())["rows"]
     assert set(row["truths"]) == {"missing rows", "search"}
@@ -53,16 +53,16 @@ def test_another_truth_is_seen_to_be_missed(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_prescribed_is_applied_and_searched(tmp_path: Path) -> None:
     ground = ground_of(Path(BASE), Path(QUERIES), 2_000, 0)
-    row = benchmarks.cures.mended("HNSW16", 12, ground, tmp_path)
+    row = benchmarks.diagnosis.fixes.mended("HNSW16", 12, ground, tmp_path)
     assert row.kind == "search"
     assert row.holds
 
 
 def test_growth_is_said_and_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.growth, "SETTINGS", (("HNSW12", 48),))
+    monkeypatch.setattr(benchmarks.growth.__main__, "SETTINGS", (("HNSW12", 48),))
     out = tmp_path / "o.json"
     words = [BASE, QUERIES, "--out", str(out), "--rows", "6000"]
-    ran = CliRunner().invoke(benchmarks.growth.main, words)
+    ran = CliRunner().invoke(benchmarks.growth.__main__.main, words)
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(out.read_text())["rows"]
     assert row["low"] < row["said"] < row["high"]

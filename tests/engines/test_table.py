@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from installed import needs
 
-from benchmarks.engines import main
+from benchmarks.engines.__main__ import main
 from tuner.engines import find_engine
 from tuner.engines.registry import OURS
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.answers import Failure, Task
-from benchmarks.ordinary import Ordinary
-from benchmarks.score import Scored
+from benchmarks.sweep.answers import Failure, Task
+from benchmarks.sweep.ordinary import Ordinary
+from benchmarks.sweep.score import Scored
 from tuner.report.tables import optional, plain, table
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import describe_machine

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.answers import Task, read_task, write
+from benchmarks.sweep.answers import Task, read_task, write
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError

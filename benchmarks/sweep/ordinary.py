@@ -1,6 +1,6 @@
 """The unit of cost: what a user would build without tuning, in a process of its own.
 
-python -m benchmarks.ordinary TASK.json ORDINARY.json
+python -m benchmarks.sweep.ordinary TASK.json ORDINARY.json
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from benchmarks.answers import read_task
-from benchmarks.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
-from benchmarks.launch import ROOT
-from benchmarks.spending import own_peak_bytes
-from benchmarks.tasks import TASK
+from benchmarks.common import ROOT
+from benchmarks.sweep.answers import read_task
+from benchmarks.sweep.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
+from benchmarks.sweep.spending import own_peak_bytes
+from benchmarks.sweep.tasks import TASK
 from tuner.data.base import prepare
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
@@ -64,7 +64,7 @@ def ordinary(work: Path) -> Ordinary:
         command = [
             sys.executable,
             "-m",
-            "benchmarks.ordinary",
+            "benchmarks.sweep.ordinary",
             str((work / TASK).resolve()),
             str(path.resolve()),
         ]

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.answers import ANSWER, FAILURE, Answer, Failure, read_answer, read_failure
-from benchmarks.tasks import TASK
+from benchmarks.common import ROOT
+from benchmarks.sweep.answers import ANSWER, FAILURE, Answer, Failure, read_answer, read_failure
+from benchmarks.sweep.tasks import TASK
 
 LOG = "log.txt"
-ROOT = Path(__file__).parents[1]
 Launch = Callable[[str, Path, Path], int]
 """Runs the contestant of that name on a task file with a folder; returns the exit status."""
 
@@ -31,7 +31,7 @@ def launcher(interpreters: Mapping[str, str] | None = None) -> Launch:
             "TUNER_CACHE_DIR": str(folder.resolve() / "cache"),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
-        command = [own.get(name, sys.executable), "-m", "benchmarks.one", name, str(task), str(folder)]
+        command = [own.get(name, sys.executable), "-m", "benchmarks.sweep.one", name, str(task), str(folder)]
         with (folder / LOG).open("ab") as log:
             done = subprocess.run(command, env=environment, stdout=log, stderr=log, check=False)  # noqa: S603 - ours
         return done.returncode

@@ -1,6 +1,6 @@
 """Does what ``tune diagnose`` prescribes hold? Indexes below the target, mended, read again and searched.
 
-python -m benchmarks.cures BASE.npy QUERIES.npy --out reports/diagnose/cures-NAME.json
+python -m benchmarks.diagnosis.fixes BASE.npy QUERIES.npy --out reports/diagnose/cures-NAME.json
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import faiss
 import msgspec
 
 import tuner
-from benchmarks.illnesses import ROWS, ground_of
-from benchmarks.planted import Ground, K, built, fitted
+from benchmarks.diagnosis.causes import ROWS, ground_of
+from benchmarks.diagnosis.planted import Ground, K, built, fitted
 from tuner.report.tables import table
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import describe_machine, describe_versions, now
@@ -128,7 +128,8 @@ def main(base: Path, queries: Path, out: Path, rows: int, seed: int) -> None:
         n=len(ground.x),
         d=ground.x.shape[1],
         n_queries=len(ground.queries),
-        command=f"python -m benchmarks.cures {base.name} {queries.name} --rows {rows} --seed {seed}",
+        command=f"python -m benchmarks.diagnosis.fixes {base.name} {queries.name} "
+        f"--rows {rows} --seed {seed}",
         created=now(),
         machine=describe_machine(),
         versions=describe_versions(),

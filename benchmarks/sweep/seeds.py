@@ -1,6 +1,6 @@
 """Does the answer hold whatever the seed? The same task with many seeds, each scored on queries it never saw.
 
-python -m benchmarks.seeds BASE.npy QUERIES.npy --out reports/benchmarks/seeds.md
+python -m benchmarks.sweep.seeds BASE.npy QUERIES.npy --out reports/benchmarks/seeds.md
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 
 import tuner
-from benchmarks.tasks import split_for_scoring
+from benchmarks.sweep.tasks import split_for_scoring
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
@@ -61,7 +61,7 @@ def main(base: Path, queries: Path, recall: float, runs: int, out: Path) -> None
     head = [
         f"# {met} of {runs} seeds meet recall@{K} {recall:g} on {len(raw):,} queries that tuned nothing",
         "",
-        f"`python -m benchmarks.seeds {base.name} {queries.name}` on {vectors.n:,} x {vectors.d}.",
+        f"`python -m benchmarks.sweep.seeds {base.name} {queries.name}` on {vectors.n:,} x {vectors.d}.",
         "",
         "| seed | index | ef | lower bound reported | recall scored |",
         "|---|---|---|---|---|",

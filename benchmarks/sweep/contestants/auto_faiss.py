@@ -20,9 +20,9 @@ import faiss
 import numpy as np
 import psutil
 
-from benchmarks.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
-from benchmarks.contestants.native import careful_ef, pose, sweep_up
-from benchmarks.spending import spent
+from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
+from benchmarks.sweep.contestants.native import careful_ef, pose, sweep_up
+from benchmarks.sweep.spending import spent
 from tuner.index.assemble import metric_transform, write
 from tuner.index.projections import behind
 from tuner.runtime.machine import use_threads

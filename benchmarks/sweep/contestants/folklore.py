@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.answers import INDEX, Answer, Task
-from benchmarks.contestants.native import (
+from benchmarks.sweep.answers import INDEX, Answer, Task
+from benchmarks.sweep.contestants.native import (
     Careful,
     Workshop,
     answer_from,
@@ -16,7 +16,7 @@ from benchmarks.contestants.native import (
     sweep_up,
     write_index,
 )
-from benchmarks.spending import spent
+from benchmarks.sweep.spending import spent
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.steps import result_of
 from tuner.space import default_space

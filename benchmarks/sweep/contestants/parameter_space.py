@@ -8,10 +8,10 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from benchmarks.answers import INDEX, Answer, Task
-from benchmarks.contestants.folklore import FAISS_EF_CONSTRUCTION
-from benchmarks.contestants.native import Workshop, answer_from, pose, sweep_up, write_index
-from benchmarks.spending import spent
+from benchmarks.sweep.answers import INDEX, Answer, Task
+from benchmarks.sweep.contestants.folklore import FAISS_EF_CONSTRUCTION
+from benchmarks.sweep.contestants.native import Workshop, answer_from, pose, sweep_up, write_index
+from benchmarks.sweep.spending import spent
 from tuner.runtime.machine import use_threads
 from tuner.space import default_space
 from tuner.sweep.measure import measure_at

@@ -1,6 +1,6 @@
 """The small version for readers who distrust us: 6,000 rows of the repository's data, at most 3 minutes.
 
-python -m benchmarks.quick
+python -m benchmarks.sweep.quick
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.__main__ import benchmark
-from benchmarks.contestants import FOLKLORE
-from benchmarks.launch import ROOT
-from benchmarks.tables import table_lines
+from benchmarks.common import ROOT
+from benchmarks.sweep.__main__ import benchmark
+from benchmarks.sweep.contestants import FOLKLORE
+from benchmarks.sweep.tables import table_lines
 
 DATA = ROOT / "datasets" / "docs-minilm-384"
 ROWS = 6_000

@@ -1,6 +1,6 @@
 """Run contestants on the same vectors, and score every answer the same way.
 
-python -m benchmarks BASE.npy QUERIES.npy --name NAME --out reports/benchmarks/NAME
+python -m benchmarks.sweep BASE.npy QUERIES.npy --name NAME --out reports/benchmarks/NAME
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from benchmarks.answers import Answer, Failure
-from benchmarks.contestants import expand
-from benchmarks.launch import launcher, run_all
-from benchmarks.ordinary import ordinary
-from benchmarks.score import score
-from benchmarks.tables import Scores, gather, table_lines, write_scores
-from benchmarks.tasks import make_task
+from benchmarks.sweep.answers import Answer, Failure
+from benchmarks.sweep.contestants import expand
+from benchmarks.sweep.launch import launcher, run_all
+from benchmarks.sweep.ordinary import ordinary
+from benchmarks.sweep.score import score
+from benchmarks.sweep.tables import Scores, gather, table_lines, write_scores
+from benchmarks.sweep.tasks import make_task
 from tuner.errors import InputError
 
 WORK = "work"
@@ -69,7 +69,7 @@ def benchmark(
 
 def _plot(scores: Scores, out: Path) -> None:
     try:
-        from benchmarks.plots import plot_all  # noqa: PLC0415 - matplotlib belongs to an extra
+        from benchmarks.sweep.plots import plot_all  # noqa: PLC0415 - matplotlib belongs to an extra
     except ModuleNotFoundError as error:
         click.echo(f"no plots: {error}: pip install 'vector-index-tuner[bench]'", err=True)
         return

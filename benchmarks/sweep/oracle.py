@@ -1,6 +1,6 @@
 """Put the index of a sweep beside the index that the exhaustive run picked, in the same rounds.
 
-    python -m benchmarks.against_oracle OURS ORACLE QUERIES
+    python -m benchmarks.sweep.oracle OURS ORACLE QUERIES
 
 OURS and ORACLE are ``--out`` folders of two runs on the same base and queries, ORACLE's with
 ``--exhaustive``. Prints one Markdown row each, and the ratio of memory x latency.

@@ -1,6 +1,6 @@
 """Run one contestant in a process of its own, so that its CPU seconds and its memory are its own.
 
-python -m benchmarks.one NAME TASK.json FOLDER
+python -m benchmarks.sweep.one NAME TASK.json FOLDER
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
-from benchmarks.contestants import contestant
+from benchmarks.sweep.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
+from benchmarks.sweep.contestants import contestant
 from tuner.errors import TunerError
 from tuner.runtime.machine import dedicate_process, use_threads
 

@@ -10,10 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 import tuner.sweep.run as sweep_run
-from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
-from benchmarks.contestants.ablations import switched_off
-from benchmarks.contestants.native import answer_from, options_of
-from benchmarks.spending import Spending, spent
+from benchmarks.common import ROOT
+from benchmarks.sweep.answers import INDEX, Answer, NoAnswerError, Task
+from benchmarks.sweep.contestants.ablations import switched_off
+from benchmarks.sweep.contestants.native import answer_from, options_of
+from benchmarks.sweep.spending import Spending, spent
 from tuner.cli.folders import has_journal
 from tuner.data.vectors import open_vectors
 from tuner.runtime.steps import result_of
@@ -22,7 +23,7 @@ from tuner.sweep.deliver import deliver
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.types import OperatingPoint, Options, Result
 
-ORACLE_SPACE = Path(__file__).parents[2] / "configs" / "oracle.yaml"
+ORACLE_SPACE = ROOT / "configs" / "oracle.yaml"
 NAMED = ("fastest", "smallest")
 """Points that are scored too, beside the recommended one."""
 
@@ -33,7 +34,7 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
     Args:
         task: the task.
         out: the contestant's folder.
-        without: an idea of ``benchmarks.contestants.ablations``, switched off.
+        without: an idea of ``benchmarks.sweep.contestants.ablations``, switched off.
         exhaustive: build and measure every configuration natively.
     """
     name = "oracle" if exhaustive else "-".join(filter(None, ("ours", without)))

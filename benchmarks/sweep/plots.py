@@ -1,6 +1,6 @@
 """The same figures as pictures (SVG): cost against quality, memory against latency, cost against n.
 
-    python -m benchmarks.plots SCORES.json [SCORES.json ...] --out COST.svg
+    python -m benchmarks.sweep.plots SCORES.json [SCORES.json ...] --out COST.svg
 
 draws the cost against n from the scores of several sizes.
 """
@@ -16,8 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.score import Scored
-from benchmarks.tables import Scores, read_scores
+from benchmarks.sweep.score import Scored
+from benchmarks.sweep.tables import Scores, read_scores
 
 COST_QUALITY, MEMORY_LATENCY = "cost-quality.svg", "memory-latency.svg"
 MET, MISSED = "#1f5fa8", "#c0392b"

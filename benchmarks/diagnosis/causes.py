@@ -1,6 +1,6 @@
 """Does ``tune diagnose`` name what is wrong? Illnesses planted in indexes over real vectors, each diagnosed.
 
-python -m benchmarks.illnesses BASE.npy QUERIES.npy --out reports/diagnose/NAME.json
+python -m benchmarks.diagnosis.causes BASE.npy QUERIES.npy --out reports/diagnose/NAME.json
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 import tuner
-from benchmarks.planted import Array, Ground, illnesses, unit
+from benchmarks.diagnosis.planted import Array, Ground, illnesses, unit
 from tuner.diagnosis import Diagnosis
 from tuner.report.tables import table
 from tuner.runtime.journal import write_atomically
@@ -139,7 +139,8 @@ def main(base: Path, queries: Path, out: Path, rows: int, seed: int, only: str) 
         n=len(ground.x),
         d=ground.x.shape[1],
         n_queries=len(ground.queries),
-        command=f"python -m benchmarks.illnesses {base.name} {queries.name} --rows {rows} --seed {seed}",
+        command=f"python -m benchmarks.diagnosis.causes {base.name} {queries.name} "
+        f"--rows {rows} --seed {seed}",
         created=now(),
         machine=describe_machine(),
         versions={**describe_versions(), "faiss": faiss.__version__},

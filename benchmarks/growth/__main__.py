@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks.illnesses import ground_of
-from benchmarks.planted import built, fitted
+from benchmarks.diagnosis.causes import ground_of
+from benchmarks.diagnosis.planted import built, fitted
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis.growth import line_of
 from tuner.diagnosis.opened import open_object

@@ -11,8 +11,8 @@ import hnswlib
 import numpy as np
 import psutil
 
-from benchmarks.answers import Answer, Task
-from benchmarks.tasks import SCORING
+from benchmarks.sweep.answers import Answer, Task
+from benchmarks.sweep.tasks import SCORING
 from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.answers import INDEX, Answer, NoAnswerError, Task
-from benchmarks.contestants.native import (
+from benchmarks.sweep.answers import INDEX, Answer, NoAnswerError, Task
+from benchmarks.sweep.contestants.native import (
     Workshop,
     answer_from,
     options_of,
@@ -16,8 +16,8 @@ from benchmarks.contestants.native import (
     sweep_up,
     write_index,
 )
-from benchmarks.contestants.ours import sweep_once
-from benchmarks.spending import spent
+from benchmarks.sweep.contestants.ours import sweep_once
+from benchmarks.sweep.spending import spent
 from tuner.data.vectors import open_vectors
 from tuner.space import default_space
 from tuner.sweep.run import finish

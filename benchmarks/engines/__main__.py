@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from benchmarks.launch import ROOT
+from benchmarks.common import ROOT
 from tuner.engine_jobs.measure import predicted
 from tuner.engines import EngineConfig, engine_names, find_engine, missing_modules
 from tuner.engines.export import suffix

@@ -22,8 +22,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from benchmarks.answers import ANSWER, INDEX, Answer, NoAnswerError, Task
-from benchmarks.contestants.native import (
+from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task
+from benchmarks.sweep.contestants.native import (
     Workshop,
     answer_from,
     careful_ef_of,
@@ -31,7 +31,7 @@ from benchmarks.contestants.native import (
     sweep_up,
     write_index,
 )
-from benchmarks.spending import SPENT, Spending, keep_spending, read_spending, spent
+from benchmarks.sweep.spending import SPENT, Spending, keep_spending, read_spending, spent
 from tuner.index.codecs import Cut, quantizer
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.space import default_space
@@ -118,7 +118,7 @@ def _journal(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / TRIALS)))
 
 
-def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.CodecEvaluation:
+def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.Study:
     """Return the study in its journal; a resumed one draws other numbers than its beginning did."""
     n_objectives = 2 if sampler == "nsga" else 1
     study = optuna.create_study(

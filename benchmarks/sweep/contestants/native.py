@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.answers import INDEX, Answer, Task
-from benchmarks.spending import Spending
+from benchmarks.sweep.answers import INDEX, Answer, Task
+from benchmarks.sweep.spending import Spending
 from tuner.data.vectors import open_vectors
 from tuner.index.assemble import Encoded, SearchableIndex, delivered, memory_with, wrap, write
 from tuner.index.codecs import Cut, quantizer

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from benchmarks.answers import Answer, Task
+from benchmarks.sweep.answers import Answer, Task
 from tuner.errors import InputError
 
 Contestant: TypeAlias = Callable[[Task, Path], Answer]
@@ -16,7 +16,9 @@ Contestant: TypeAlias = Callable[[Task, Path], Answer]
 
 def _lazy(module: str, **chosen: Any) -> Contestant:
     def run(task: Task, out: Path) -> Answer:
-        return cast("Answer", import_module(f"benchmarks.contestants.{module}").run(task, out, **chosen))
+        return cast(
+            "Answer", import_module(f"benchmarks.sweep.contestants.{module}").run(task, out, **chosen)
+        )
 
     return run
 

@@ -1,0 +1,1 @@
+"""Does `tune diagnose` name the cause, and do its fixes hold?"""

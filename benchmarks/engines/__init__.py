@@ -1,0 +1,1 @@
+"""Every engine tuned and verified on the same vectors."""

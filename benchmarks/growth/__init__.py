@@ -1,0 +1,1 @@
+"""Does the recall that `tune diagnose` extrapolates to more rows come true?"""
