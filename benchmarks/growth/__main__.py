@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.diagnosis.causes import ground_of
 from benchmarks.diagnosis.planted import built, fitted
 from tuner.data.vectors import open_vectors
-from tuner.diagnosis.growth import line_of
+from tuner.diagnosis.growth import recall_trend
 from tuner.diagnosis.opened import open_object
 from tuner.diagnosis.questions import questions_for
 from tuner.report.tables import table
@@ -86,10 +86,10 @@ def main(base: Path, queries: Path, out: Path, rows: int, seed: int) -> None:
                 Journal(Path(work), {}, resume=False), opened, vectors, asked, options, Path(work)
             )
             questions = result_of(steps)
-            line = result_of(line_of(questions, opened, normalised=False))
-            if line is None:
+            trend = result_of(recall_trend(questions, opened, normalised=False))
+            if trend is None:
                 raise click.UsageError(f"{base}: too few rows to take a part of")
-            said = line.at(n)
+            said = trend.at(n)
             seen = ground.recall(index.search(ground.queries, 10)[1])
             inside = said.low <= seen <= said.high
             found.append(

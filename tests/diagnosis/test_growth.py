@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tuner
-from tuner.diagnosis.growth import fit, fresh
+from tuner.diagnosis.growth import fit_trend, fresh
 from tuner.diagnosis.opened import open_object
-from tuner.diagnosis.sensitivity import Lasts, Sensitivity, grown_from, sensitivity_text
+from tuner.diagnosis.sensitivity import Lasts, Sensitivity, describe_sensitivity, grown_from
 from tuner.types import Recall
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
@@ -47,11 +47,11 @@ def recall(mean: float, lower: float) -> Recall:
 
 def test_a_straight_line_is_found_again() -> None:
     sizes = [4_000, 2_000, 2_000, 1_000, 1_000, 1_000, 1_000]
-    line = fit(sizes, law(np.array(sizes)).tolist())
-    far = line.at(20_000)
+    trend = fit_trend(sizes, law(np.array(sizes)).tolist())
+    far = trend.at(20_000)
     assert far.recall == pytest.approx(law(np.array(20_000)), abs=1e-6)
     assert far.low < far.recall < far.high
-    now = line.beyond(10_000, float(law(np.array(10_000))), 20_000)
+    now = trend.beyond(10_000, float(law(np.array(10_000))), 20_000)
     assert now.recall == pytest.approx(far.recall, abs=1e-6)
 
 
@@ -60,31 +60,31 @@ def test_the_bar_holds_the_next_graph_nineteen_times_in_twenty() -> None:
     inside = 0
     for _ in range(400):
         height = np.arcsin(np.sqrt(1 - law(sizes))) + rng.normal(0, 0.02, len(sizes))
-        line = fit(sizes.tolist(), (1 - np.sin(height) ** 2).tolist())
+        trend = fit_trend(sizes.tolist(), (1 - np.sin(height) ** 2).tolist())
         seen = 1 - np.sin(np.arcsin(np.sqrt(1 - law(np.array(10_000)))) + rng.normal(0, 0.02)) ** 2
-        said = line.at(10_000)
+        said = trend.at(10_000)
         inside += bool(said.low <= seen <= said.high)
     assert 0.92 <= inside / 400 <= 0.995
 
 
 def test_farther_is_less_certain() -> None:
     sizes = [4_000, 2_000, 2_000, 1_000, 1_000, 1_000, 1_000]
-    line = fit(sizes, (law(np.array(sizes)) + np.array([1, -1, 1, -1, 1, -1, 1]) * 0.003).tolist())
-    widths = [line.beyond(10_000, 0.95, times * 10_000) for times in (2, 10)]
+    trend = fit_trend(sizes, (law(np.array(sizes)) + np.array([1, -1, 1, -1, 1, -1, 1]) * 0.003).tolist())
+    widths = [trend.beyond(10_000, 0.95, times * 10_000) for times in (2, 10)]
     assert widths[0].high - widths[0].low < widths[1].high - widths[1].low
     assert widths[1].recall < widths[0].recall < 0.95
 
 
 def test_the_target_is_missed_from_some_number_of_vectors_on() -> None:
     sizes = [4_000, 2_000, 2_000, 1_000, 1_000, 1_000, 1_000]
-    line = fit(sizes, law(np.array(sizes)).tolist())
-    grown, lasts = grown_from(line, recall(float(law(np.array(10_000))), 0.955), 10_000, 0.95)
+    trend = fit_trend(sizes, law(np.array(sizes)).tolist())
+    grown, lasts = grown_from(trend, recall(float(law(np.array(10_000))), 0.955), 10_000, 0.95)
     assert [each.n for each in grown] == [20_000, 100_000]
     assert lasts is not None
     assert lasts.n is not None
     assert lasts.low is not None
     assert 10_000 <= lasts.low <= lasts.n
-    assert grown_from(line, recall(0.94, 0.93), 10_000, 0.95)[1] is None
+    assert grown_from(trend, recall(0.94, 0.93), 10_000, 0.95)[1] is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +110,7 @@ def test_the_diagnosis_says_how_close_the_call_is(x: np.ndarray, q: np.ndarray) 
     assert [each.n for each in close.grown] == [2 * N, 10 * N]
     assert all(each.low <= each.recall <= each.high for each in close.grown)
     assert close.grown[0].recall < found.recall.mean
-    said = sensitivity_text(close, found.target)
+    said = describe_sensitivity(close, found.target)
     assert "extrapolated" in said
     assert f"{close.target:.4f}" in said
 
@@ -134,7 +134,7 @@ def test_too_few_rows_are_not_extrapolated_from(q: np.ndarray, x: np.ndarray) ->
     index.hnsw.efSearch = 60
     found = tuner.diagnose(index, x[:1_000], q)
     assert found.sensitivity.grown == ()
-    assert "extrapolated" not in sensitivity_text(found.sensitivity, found.target)
+    assert "extrapolated" not in describe_sensitivity(found.sensitivity, found.target)
 
 
 def test_what_outlasts_a_hundredfold_is_said_so() -> None:
@@ -143,7 +143,7 @@ def test_what_outlasts_a_hundredfold_is_said_so() -> None:
         target=0.99,
         by_k=(),
         n=1_000,
-        grown=(fit([4, 2, 2, 1, 1], [0.99, 0.99, 0.98, 0.99, 0.99]).at(8),),
+        grown=(fit_trend([4, 2, 2, 1, 1], [0.99, 0.99, 0.98, 0.99, 0.99]).at(8),),
         lasts=Lasts(n=None, low=50_000, high=None),
     )
-    assert "more than 100,000 vectors (50,000 to more than 100,000)" in sensitivity_text(found, 0.95)
+    assert "more than 100,000 vectors (50,000 to more than 100,000)" in describe_sensitivity(found, 0.95)

@@ -13,7 +13,7 @@ from tuner.cli.draw import Screen, follow
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
-from tuner.diagnosis.sensitivity import sensitivity_text
+from tuner.diagnosis.sensitivity import describe_sensitivity
 from tuner.engine_jobs.diagnose import diagnose_engine
 from tuner.engine_jobs.outputs import (
     LIVE_CAUSE_HEAD,
@@ -180,7 +180,7 @@ def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> 
             for number, each in enumerate(found.prescriptions, start=1):
                 cures.add_row(*prescription_row(number, each))
             screen.print(cures)
-        said = sensitivity_text(found.sensitivity, found.target)
+        said = describe_sensitivity(found.sensitivity, found.target)
         screen.print(said, markup=False, highlight=False)
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)

@@ -8,7 +8,7 @@ Each step searches exactly what the step before left, so that the losses add up:
     by the index's own metric                              data
     behind a cut of dimensions                             codec
     an exhaustive scan of the codes, re-ranked             codec, re-ranking
-    the index with its knob turned far up                  graph
+    the index with its search parameter far up             graph
     the index as it is                                     search
 
 The links alone are measured on exact vectors, and what their loss and the others leave over is the
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from tuner.data.base import prepared_queries, view_codes
 from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
-from tuner.diagnosis.opened import Opened, ids_of_lists, through
+from tuner.diagnosis.opened import IndexUnderTest, ids_of_lists, through
 from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.files.faiss import unreachable
 from tuner.index.graph import share_graph
@@ -35,10 +35,10 @@ from tuner.prediction.curves import search_counted
 from tuner.types import FloatArray, IdArray, Steps
 
 FLAT = 0.0005
-"""A gain in recall below which turning the knob further brings nothing."""
+"""A gain in recall below which raising the search parameter further brings nothing."""
 FAR, FAR_EF = 8, 2_048
-"""The knob is turned up to at least so many times what it stands at, and at most to this, or to twice what it
-stands at: faiss's queue of candidates takes time that grows with its square."""
+"""The search parameter is raised to at least so many times its value, and at most to this, or to twice its
+value: faiss's queue of candidates takes time that grows with its square."""
 MOST_EF = 4_096
 """The largest ef_search that is prescribed."""
 DEEPEST = 16
@@ -93,10 +93,10 @@ class Split:
     hops_per_query: float
 
 
-def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[Split]:
+def split_loss(questions: Questions, opened: IndexUnderTest, content: Content) -> Steps[Split]:
     """Yield the share done; return where recall is lost."""
     everyone = questions.everyone
-    rows, ndis, hops = asked(questions, opened)
+    rows, ndis, hops = search_rows(questions, opened)
     hits = questions.hits(rows, everyone)
     now = float(hits.mean()) / questions.k
     yield 0.1
@@ -106,7 +106,7 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
     codec, scan = _codec_losses(questions, opened, content, left)
     yield 0.6
     graph = _graph_loss(questions, opened, content, left)
-    far, far_effort = _far(questions, opened, now)
+    far, far_value = _far(questions, opened, now)
     yield 0.9
     causes = [
         *data,
@@ -115,8 +115,8 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
         Cause(
             name="search",
             share=max(0.0, far - now),
-            text=f"{opened.knob} {opened.effort:,}; at {far_effort:,} recall is {far:.4f}"
-            if opened.knob
+            text=f"{opened.search_param} {opened.value:,}; at {far_value:,} recall is {far:.4f}"
+            if opened.search_param
             else "nothing to turn: every code is compared",
         ),
     ]
@@ -135,7 +135,9 @@ def split_loss(questions: Questions, opened: Opened, content: Content) -> Steps[
     return split
 
 
-def asked(questions: Questions, opened: Opened, which: IdArray | None = None) -> tuple[IdArray, float, float]:
+def search_rows(
+    questions: Questions, opened: IndexUnderTest, which: IdArray | None = None
+) -> tuple[IdArray, float, float]:
     """Return prepared rows (nq, k + extra) that the index answers, distances and hops a query."""
     queries = questions.problem.raw if which is None else questions.problem.raw[which]
     labels, ndis, hops = search_counted(opened.index, queries, questions.k + questions.extra)
@@ -145,7 +147,7 @@ def asked(questions: Questions, opened: Opened, which: IdArray | None = None) ->
 # ---------------------------------------------------------------- data
 
 
-def _data_losses(questions: Questions, opened: Opened, content: Content) -> list[Cause]:
+def _data_losses(questions: Questions, opened: IndexUnderTest, content: Content) -> list[Cause]:
     """Return the losses of what the index holds and of how it compares, all codecs aside."""
     everyone, causes = questions.everyone, []
     left = 1.0
@@ -181,7 +183,7 @@ def _data_losses(questions: Questions, opened: Opened, content: Content) -> list
             partial(through, before),
         )
         recall = questions.recall(_first_rows(content, found, depth), everyone)
-        text = _metric_text(questions, opened, content)
+        text = _describe_metric(questions, opened, content)
         if causes and causes[-1].name == NOT_NORMALISED:  # one illness: the metric sees what cosine did not
             seen = causes.pop()
             text = f"{seen.text}: {text}"
@@ -191,7 +193,7 @@ def _data_losses(questions: Questions, opened: Opened, content: Content) -> list
     return causes
 
 
-def _own_form(opened: Opened, raw: FloatArray) -> FloatArray:
+def _own_form(opened: IndexUnderTest, raw: FloatArray) -> FloatArray:
     """Return queries as the index compares them: only a transform of its own normalises."""
     normalises = any(isinstance(step, faiss.NormalizationTransform) for step in opened.chain)
     return prepared_queries(raw, "cosine") if normalises else np.ascontiguousarray(raw)
@@ -230,7 +232,7 @@ def _worst_state(content: Content) -> tuple[str, str]:
     return words[counts[0][1]][0] if counts[0][0] else "repeated ids", "; ".join(said)
 
 
-def _same_order(questions: Questions, opened: Opened, content: Content) -> bool:
+def _same_order(questions: Questions, opened: IndexUnderTest, content: Content) -> bool:
     """Return whether the index's metric ranks vectors of these lengths as the user's metric does."""
     wanted, own = questions.problem.base.metric, opened.metric
     profile = questions.profile
@@ -245,7 +247,7 @@ def _same_order(questions: Questions, opened: Opened, content: Content) -> bool:
     return equal or (wanted == own and not unit)
 
 
-def _adds_a_column(opened: Opened) -> bool:
+def _adds_a_column(opened: IndexUnderTest) -> bool:
     """Return whether the index turns inner products into distances by one more column."""
     before = opened.chain
     return bool(before) and isinstance(before[0], faiss.RemapDimensionsTransform) and (
@@ -253,7 +255,7 @@ def _adds_a_column(opened: Opened) -> bool:
     )  # fmt: skip
 
 
-def _metric_text(questions: Questions, opened: Opened, content: Content) -> str:
+def _describe_metric(questions: Questions, opened: IndexUnderTest, content: Content) -> str:
     own = {"l2": "L2 distance", "ip": "inner product"}[opened.metric]
     profile = questions.profile
     lengths = "normalised vectors" if content.normalised else (
@@ -266,7 +268,7 @@ def _metric_text(questions: Questions, opened: Opened, content: Content) -> str:
 
 
 def _codec_losses(
-    questions: Questions, opened: Opened, content: Content, left: float
+    questions: Questions, opened: IndexUnderTest, content: Content, left: float
 ) -> tuple[list[Cause], dict[int, float]]:
     """Return the losses of cut, codes and too few candidates re-ranked, and the scan."""
     everyone, causes = questions.everyone, []
@@ -291,7 +293,7 @@ def _codec_losses(
         for factor in (1, 2, 4, 8, 16)
         if depth * factor <= deepest
     }
-    name = _codec_words(opened)
+    name = _describe_codec(opened)
     if opened.refine is None:
         plain = questions.recall(rows[:, :depth], everyone)
         text = f"{name}: every code compared gives {plain:.4f}"
@@ -313,7 +315,7 @@ def _codec_losses(
     return causes, scan
 
 
-def _codec_words(opened: Opened) -> str:
+def _describe_codec(opened: IndexUnderTest) -> str:
     storage = opened.storage
     label = opened.label.split(",")
     name = next((part for part in reversed(label) if not part.startswith("Refine")), "")
@@ -325,7 +327,7 @@ def _codec_words(opened: Opened) -> str:
     return name
 
 
-def _scanned(opened: Opened, queries: FloatArray, depth: int) -> IdArray:
+def _scanned(opened: IndexUnderTest, queries: FloatArray, depth: int) -> IdArray:
     """Return positions (nq, depth) of an exhaustive scan of the codes."""
     if isinstance(opened.core, faiss.IndexIVF):
         before = opened.core.nprobe
@@ -337,7 +339,7 @@ def _scanned(opened: Opened, queries: FloatArray, depth: int) -> IdArray:
     return found
 
 
-def _positions_of(opened: Opened, labels: IdArray) -> IdArray:
+def _positions_of(opened: IndexUnderTest, labels: IdArray) -> IdArray:
     """Return positions of ids that lists answer with."""
     own = ids_of_lists(opened.core)
     order = np.argsort(own, kind="stable")
@@ -355,7 +357,7 @@ def _right_among(questions: Questions, rows: IdArray) -> NDArray[np.int64]:
     return np.minimum(right, k)
 
 
-def _reranked(opened: Opened, raw: FloatArray, positions: IdArray, depth: int) -> IdArray:
+def _reranked(opened: IndexUnderTest, raw: FloatArray, positions: IdArray, depth: int) -> IdArray:
     """Return the best positions (nq, depth) of candidates by the re-ranking store."""
     assert opened.store is not None  # noqa: S101 - the caller looked
     chain, store = opened.store
@@ -374,8 +376,8 @@ def _reranked(opened: Opened, raw: FloatArray, positions: IdArray, depth: int) -
 # ---------------------------------------------------------------- graph and search
 
 
-def _graph_loss(questions: Questions, opened: Opened, content: Content, left: float) -> Cause:
-    """Return what the links lose on exact vectors with the knob far up."""
+def _graph_loss(questions: Questions, opened: IndexUnderTest, content: Content, left: float) -> Cause:
+    """Return what the links lose on exact vectors with the search parameter far up."""
     graph = opened.graph
     if graph is None:
         return Cause(name="graph", share=0.0, text="no graph")
@@ -401,35 +403,35 @@ def _graph_loss(questions: Questions, opened: Opened, content: Content, left: fl
     return Cause(name="graph", share=max(0.0, left - best), text=text)
 
 
-def _far(questions: Questions, opened: Opened, now: float) -> tuple[float, int]:
-    """Return recall with the knob far up, and where it was turned to."""
-    if not opened.knob:
+def _far(questions: Questions, opened: IndexUnderTest, now: float) -> tuple[float, int]:
+    """Return recall with the search parameter far up, and where it was turned to."""
+    if not opened.search_param:
         return now, 1
-    before = opened.effort
+    before = opened.value
 
-    def recall(effort: int) -> float:
-        opened.set_effort(effort)
-        return questions.recall(asked(questions, opened)[0], questions.everyone)
+    def recall(value: int) -> float:
+        opened.set_value(value)
+        return questions.recall(search_rows(questions, opened)[0], questions.everyone)
 
     try:
         return _turned_up(recall, opened, now)
     finally:
-        opened.set_effort(before)
+        opened.set_value(before)
 
 
-def _turned_up(recall: Callable[[int], float], opened: Opened, least: float) -> tuple[float, int]:
-    """Return the best recall and its effort: four times as much until that brings nothing."""
-    most = min(opened.most_effort, max(FAR_EF, 2 * opened.effort))
-    effort = min(most, max(FAR * opened.effort, 256 if opened.graph is not None else 1))
-    best, at = least, opened.effort
+def _turned_up(recall: Callable[[int], float], opened: IndexUnderTest, least: float) -> tuple[float, int]:
+    """Return the best recall and its value: four times as much until that brings nothing."""
+    most = min(opened.largest_value, max(FAR_EF, 2 * opened.value))
+    value = min(most, max(FAR * opened.value, 256 if opened.graph is not None else 1))
+    best, at = least, opened.value
     while True:
-        found = recall(effort)
+        found = recall(value)
         gain = found - best
         if gain > 0:
-            best, at = found, effort
-        if gain < FLAT or effort >= most or best >= 1:
+            best, at = found, value
+        if gain < FLAT or value >= most or best >= 1:
             return best, at
-        effort = min(most, 4 * effort)
+        value = min(most, 4 * value)
 
 
 # ---------------------------------------------------------------- beside the sum

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.vectors import row_hashes
-from tuner.diagnosis.opened import Opened, back_through, through
+from tuner.diagnosis.opened import IndexUnderTest, back_through, through
 from tuner.diagnosis.questions import Questions
 from tuner.types import FloatArray, IdArray, Steps
 
@@ -59,7 +59,7 @@ class Content:
 class StoredVectors:
     """The vectors of an index as its storage sees them: of the re-ranking store, where there is one."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: IndexUnderTest) -> None:
         self.opened = opened
         self.chain, self.storage = opened.chain, opened.storage
         if opened.store is not None:
@@ -94,7 +94,7 @@ class StoredVectors:
         return hasattr(self.storage, "rabitq") and self.storage.rabitq.nb_bits > 1
 
 
-def look(questions: Questions, opened: Opened, work: Path) -> Steps[Content]:
+def look(questions: Questions, opened: IndexUnderTest, work: Path) -> Steps[Content]:
     """Yield the share done; return what the index holds.
 
     Vectors of the file are encoded as the index would, and both codes are decoded and compared, so that

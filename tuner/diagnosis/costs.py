@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from tuner.diagnosis.opened import Opened, through
+from tuner.diagnosis.opened import IndexUnderTest, through
 from tuner.index.graph import share_graph
 from tuner.prediction.curves import search_counted
 from tuner.runtime.timing import BLOCK, Search, call_overhead_s, interleave
@@ -78,14 +78,14 @@ class Walk:
         return search_counted(self.index, self.queries, self.k)[1:]
 
 
-def bytes_of(opened: Opened, index_bytes: int) -> dict[str, int]:
+def bytes_of(opened: IndexUnderTest, index_bytes: int) -> dict[str, int]:
     """Return the bytes of an index by part; what is left are headers, codebooks and transforms."""
     n, graph = opened.n, opened.graph
     parts = {"codes": n * int(opened.storage.code_size)}
     if graph is not None:
         parts["links"] = 4 * int(graph.hnsw.neighbors.size())
         parts["levels"] = 12 * n
-    if any(hasattr(layer, "id_map") for layer in opened.layers) or opened.knob == "nprobe":
+    if any(hasattr(layer, "id_map") for layer in opened.layers) or opened.search_param == "nprobe":
         parts["ids"] = 8 * n
     if opened.store is not None:
         parts["re-ranking store"] = n * int(opened.store[1].code_size)
@@ -95,33 +95,33 @@ def bytes_of(opened: Opened, index_bytes: int) -> dict[str, int]:
     return parts
 
 
-def time_spent(opened: Opened, raw: FloatArray, k: int) -> Spent:
-    """Return where the time of one query goes, with knob and re-ranking as they stand.
+def time_spent(opened: IndexUnderTest, raw: FloatArray, k: int) -> Spent:
+    """Return where the time of one query goes, with search parameter and re-ranking as they stand.
 
     Args:
         raw: (nq, d) queries as the index takes them.
         k: neighbours asked for.
     """
-    queries, effort = np.ascontiguousarray(raw[:QUERIES]), opened.effort
+    queries, value = np.ascontiguousarray(raw[:QUERIES]), opened.value
     wanted = max(1, round(k * opened.factor))
     behind = through(opened.chain, queries)
     graph = opened.graph
 
     def whole(numbers: FloatArray) -> object:
-        opened.set_effort(effort)
+        opened.set_value(value)
         return opened.index.search(_asked(queries, numbers), k)
 
     def transformed(numbers: FloatArray) -> object:
         return through(opened.chain, _asked(queries, numbers))
 
     def core(numbers: FloatArray) -> object:
-        opened.set_effort(effort)
+        opened.set_value(value)
         return opened.core.search(_asked(behind, numbers), wanted)
 
     contestants: list[Search] = [whole, transformed, core]
     walks: list[Walk] = []
     if graph is not None:
-        least = min(effort, MOST_EF)
+        least = min(value, MOST_EF)
         efs = sorted({max(wanted, min(MOST_EF, round(times * least))) for times in TIMES} | {2 * wanted})
         walks = [Walk(index, ef, wanted, behind) for index in (graph, thinned(graph)) for ef in efs]
         contestants += [walk.search for walk in walks]
@@ -129,11 +129,11 @@ def time_spent(opened: Opened, raw: FloatArray, k: int) -> Spent:
     try:
         timings = interleave(contestants, numbers, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
         took = [timings.latency(number, 0).mean_s for number in range(len(contestants))]
-        opened.set_effort(effort)
+        opened.set_value(value)
         _, ndis, hops = search_counted(opened.core, behind, wanted)
         counted = np.array([walk.counted() for walk in walks])
     finally:
-        opened.set_effort(effort)
+        opened.set_value(value)
     total = took[0]
     parts = {"transforms": took[1] if opened.chain else 0.0}
     fetched = 0.0 if opened.refine is None else total - parts["transforms"] - took[2]

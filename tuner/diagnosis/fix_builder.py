@@ -1,7 +1,7 @@
-"""What mends an index, by what it costs the user: turn a knob, put a store beside the codes, encode again
-over the same links, take links away, add rows, or build again.
+"""What mends an index, by what it costs the user: set a search parameter, put a store beside the
+codes, encode again over the same links, take links away, add rows, or build again.
 
-A remedy is only an offer until it was made and measured. Nothing here changes the user's index but for its
+A fix is only an offer until it was made and measured. Nothing here changes the user's index but for its
 search parameters, which are put back.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from tuner.data.base import view_codes
 from tuner.diagnosis.content import MOVED, SAME, Content
-from tuner.diagnosis.opened import Opened, with_ids
+from tuner.diagnosis.opened import IndexUnderTest, with_ids
 from tuner.diagnosis.questions import Questions
 from tuner.index.assemble import Encoded, metric_transform, original_rows, serve
 from tuner.index.codecs import quantizer
@@ -51,20 +51,25 @@ class Fix:
 
     kind: Kind
     title: str
-    make: Callable[[], Opened]
+    make: Callable[[], IndexUnderTest]
     factor: float = 0.0
 
 
 class FixBuilder:
-    """Makes remedies for one index.
+    """Makes fixes for one index.
 
     Args:
         scan: recall of an exhaustive scan by candidates re-ranked exactly.
-        needed: recall that a remedy must reach.
+        needed: recall that a fix must reach.
     """
 
     def __init__(
-        self, questions: Questions, opened: Opened, content: Content, scan: dict[int, float], needed: float
+        self,
+        questions: Questions,
+        opened: IndexUnderTest,
+        content: Content,
+        scan: dict[int, float],
+        needed: float,
     ) -> None:
         self.questions, self.opened, self.content = questions, opened, content
         self.scan, self.needed = scan, needed
@@ -102,8 +107,8 @@ class FixBuilder:
         return self.opened.graph is not None and whole
 
     def _turns(self) -> Iterator[Fix]:
-        if self.opened.knob:
-            yield Fix("search", f"search with another {self.opened.knob}", lambda: self.opened)
+        if self.opened.search_param:
+            yield Fix("search", f"search with another {self.opened.search_param}", lambda: self.opened)
         if self.opened.refine is not None:
             for factor in (2, 4, 8, 16):
                 if factor > self.opened.factor and self.scan.get(factor, 1.0) >= self.needed:
@@ -115,7 +120,7 @@ class FixBuilder:
         if moved.any() and self._ids_are_outside:
             yield Fix("labels", "give the vectors the ids of their rows", self._relabelled)
 
-    def _relabelled(self) -> Opened:
+    def _relabelled(self) -> IndexUnderTest:
         moved = self.content.state == MOVED
         rows = np.where(moved, self.content.moved_to, self.content.rows)
         return self._offered(self._without_ids(), self._ids_of(rows), ())
@@ -125,7 +130,7 @@ class FixBuilder:
         if n_missing and self._ids_are_outside:
             yield Fix("add", f"add the {n_missing:,} missing rows", self._completed)
 
-    def _completed(self) -> Opened:
+    def _completed(self) -> IndexUnderTest:
         missing = self.content.missing
         copy = faiss.deserialize_index(faiss.serialize_index(self._without_ids()))
         for start in range(0, len(missing), ROWS):
@@ -144,7 +149,7 @@ class FixBuilder:
             title = f"re-rank {factors[0]} x k candidates from a {store} store beside the codes"
             yield Fix("store", title, partial(self._with_store, store), float(factors[0]))
 
-    def _with_store(self, store: str) -> Opened:
+    def _with_store(self, store: str) -> IndexUnderTest:
         encoder = self._encoder(store)
         codes = encode_rows(self.base, encoder, self.content.rows)
         exact = encoder.storage_over(codes)
@@ -160,7 +165,7 @@ class FixBuilder:
             title = f"the same links over {codec} codes"
             yield Fix("encode", title, partial(self._encoded, codec))
 
-    def _encoded(self, codec: str) -> Opened:
+    def _encoded(self, codec: str) -> IndexUnderTest:
         encoder, graph = self._encoder(codec), self.opened.graph
         assert graph is not None  # noqa: S101 - it is whole
         index = encoder.empty(graph.hnsw.nb_neighbors(1))
@@ -206,7 +211,7 @@ class FixBuilder:
         """Return the user's ids of prepared rows; -1 stays."""
         return original_rows(rows, self.base)
 
-    def _offered(self, index: faiss.Index, ids: IdArray, kept: tuple[Any, ...]) -> Opened:
+    def _offered(self, index: faiss.Index, ids: IdArray, kept: tuple[Any, ...]) -> IndexUnderTest:
         return with_ids(index, ids, self.opened.source, 0, (self.opened, *kept))
 
     def _encoder(self, codec: str) -> Encoder:
@@ -248,13 +253,13 @@ class FixBuilder:
     def _path(self, name: str) -> Path:
         return self.questions.problem.links_path.with_name(name)
 
-    def _pruned(self, M: int, codec: str) -> Opened:
+    def _pruned(self, M: int, codec: str) -> IndexUnderTest:
         return self._derived(self._own_links(), M, codec, "own.i32")
 
-    def _rebuilt(self, M: int, codec: str) -> Opened:
+    def _rebuilt(self, M: int, codec: str) -> IndexUnderTest:
         return self._derived(self._new_links(), M, codec, "rebuild.i32")
 
-    def _derived(self, links: DerivableGraph, M: int, codec: str, name: str) -> Opened:
+    def _derived(self, links: DerivableGraph, M: int, codec: str, name: str) -> IndexUnderTest:
         encoder = self._encoder(codec)
         plain = codec == "fp32"
         codes = self.base.x.view(np.uint8) if plain else encode_rows(self.base, encoder)

@@ -1,4 +1,4 @@
-"""Remedies made and measured: chosen on one half of the queries, reported on the other."""
+"""Fixes made and measured: chosen on one half of the queries, reported on the other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import get_args
 
 import faiss
 
-from tuner.diagnosis.causes import MOST_EF, Split, asked
+from tuner.diagnosis.causes import MOST_EF, Split, search_rows
 from tuner.diagnosis.content import Content
 from tuner.diagnosis.fix_builder import Fix, FixBuilder, Kind
-from tuner.diagnosis.opened import Opened, open_index
+from tuner.diagnosis.opened import IndexUnderTest, open_index
 from tuner.diagnosis.questions import Questions
 from tuner.errors import InputError
 from tuner.index.assemble import write
@@ -26,19 +26,19 @@ WORTH = 0.10
 """A healthy index is not touched for less than this share of its bytes or its time."""
 TIMED_QUERIES, ROUNDS = 256, 6
 FEW, SURELY = 100, 3.0
-"""Queries at the largest effort, and standard errors below the target, that rule a remedy out."""
+"""Queries at the largest search parameter, and standard errors below the target, that rule a fix out."""
 ENOUGH_OF_A_KIND = 2
 LINK_SHARE, HARD = 0.01, 8
-"""Recall that the links lose, and times the effort that all else needs, from which on a new graph is
+"""Recall that the links lose, and times the value that all else needs, from which on a new graph is
 measured also where something cheaper works: links that were built on coarse codes are poor ones."""
 SLOW = 8
-"""Times the fastest remedy's time from which on one comes after all others: what it saves once, each search
+"""Times the fastest fix's time from which on one comes after all others: what it saves once, each search
 would pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prescription:
-    """A remedy that was made and measured.
+    """A fix that was made and measured.
 
     Attributes:
         kind: what it costs the user: ``search`` (a parameter), ``labels``, ``add``, ``store``, ``encode``
@@ -64,73 +64,75 @@ class Prescription:
 
 
 @dataclass(frozen=True)
-class Cured:
-    """Prescriptions with the remedies that they come from, in the same order."""
+class MeasuredFixes:
+    """Prescriptions with the fixes that they come from, in the same order."""
 
     prescriptions: tuple[Prescription, ...]
-    remedies: tuple[Fix, ...]
+    fixes: tuple[Fix, ...]
 
 
-def cures(questions: Questions, opened: Opened, content: Content, split: Split) -> Steps[Cured]:
+def find_fixes(
+    questions: Questions, opened: IndexUnderTest, content: Content, split: Split
+) -> Steps[MeasuredFixes]:
     """Yield the share done; return what mends the index, or makes it smaller or faster."""
     problem = questions.problem
     needed = problem.needed(split.hits[problem.tune])
-    shop = FixBuilder(questions, opened, content, split.scan, needed)
+    builder = FixBuilder(questions, opened, content, split.scan, needed)
     made: list[tuple[Prescription, Fix]] = []
-    offers = list(shop.offers())
-    for number, remedy in enumerate(offers):
-        if not _enough(made, remedy):
-            made.append((measured(questions, opened, remedy), remedy))
+    offers = list(builder.offers())
+    for number, fix in enumerate(offers):
+        if not _enough(made, fix):
+            made.append((measure_fix(questions, opened, fix), fix))
         yield 0.6 * (number + 1) / len(offers)
     graph_share = sum(cause.share for cause in split.causes if cause.name == "graph")
-    easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.effort, questions.k * p.factor)]
+    easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.value, questions.k * p.factor)]
     if opened.graph is not None and (not easy or graph_share > LINK_SHARE):
-        for remedy in shop.rebuilds():
-            if not _enough(made, remedy):
-                made.append((measured(questions, opened, remedy), remedy))
+        for fix in builder.rebuilds():
+            if not _enough(made, fix):
+                made.append((measure_fix(questions, opened, fix), fix))
     yield 0.8
     kept = ranked(made)
     timed = slow_last(timed_beside(questions, opened, kept))
     yield 1.0
     healthy = problem.validated(problem.recall(split.hits))
     worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
-    return Cured(tuple(p for p, _ in worth), tuple(r for _, r in worth))
+    return MeasuredFixes(tuple(p for p, _ in worth), tuple(r for _, r in worth))
 
 
-def _enough(made: list[tuple[Prescription, Fix]], remedy: Fix) -> bool:
+def _enough(made: list[tuple[Prescription, Fix]], fix: Fix) -> bool:
     """Return whether enough of this kind work already."""
-    return sum(p.works for p, r in made if r.kind == remedy.kind) >= ENOUGH_OF_A_KIND
+    return sum(p.works for p, r in made if r.kind == fix.kind) >= ENOUGH_OF_A_KIND
 
 
-def measured(questions: Questions, opened: Opened, remedy: Fix) -> Prescription:
-    """Make a remedy, find the least effort that reaches the target, and measure it on the other half."""
+def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Prescription:
+    """Make a fix, find the least that reaches the target, and measure it on the other half."""
     problem, k = questions.problem, questions.k
-    index = remedy.make()
-    with turned(index, index.effort, remedy.factor):
+    index = fix.make()
+    with turned(index, index.value, fix.factor):
         least = max(1, round((k + questions.extra) * index.factor)) if index.graph is not None else 1
-        most = max(least, min(index.most_effort, MOST_EF))
+        most = max(least, min(index.largest_value, MOST_EF))
 
-        def at(effort: int) -> EfResult:
-            index.set_effort(effort)
-            rows, ndis, hops = asked(questions, index, problem.tune)
-            return judged(problem, effort, questions.hits(rows, problem.tune), ndis, hops)
+        def at(value: int) -> EfResult:
+            index.set_value(value)
+            rows, ndis, hops = search_rows(questions, index, problem.tune)
+            return judged(problem, value, questions.hits(rows, problem.tune), ndis, hops)
 
-        guess = min(max(least, opened.effort), most)
-        half, passes, effort = problem.validate, False, most
-        if index.knob and _is_hopeless(questions, index, most):
+        guess = min(max(least, opened.value), most)
+        half, passes, value = problem.validate, False, most
+        if index.search_param and _is_hopeless(questions, index, most):
             half = half[:FEW]
         else:
-            tuned = find_min_ef(at, least, guess, most) if index.knob else at(1)
-            passes, effort = tuned.passes, tuned.ef_search
-        index.set_effort(effort)
-        rows, ndis, _ = asked(questions, index, half)
+            tuned = find_min_ef(at, least, guess, most) if index.search_param else at(1)
+            passes, value = tuned.passes, tuned.ef_search
+        index.set_value(value)
+        rows, ndis, _ = search_rows(questions, index, half)
         recall = problem.recall(questions.hits(rows, half))
         return Prescription(
-            kind=remedy.kind,
-            title=remedy.title,
+            kind=fix.kind,
+            title=fix.title,
             label=index.label,
-            knob=index.knob,
-            effort=effort,
+            knob=index.search_param,
+            effort=value,
             factor=index.factor,
             recall=recall,
             ndis_per_query=ndis,
@@ -139,12 +141,12 @@ def measured(questions: Questions, opened: Opened, remedy: Fix) -> Prescription:
         )
 
 
-def _is_hopeless(questions: Questions, index: Opened, most: int) -> bool:
-    """Return whether some queries show that no effort reaches the target."""
+def _is_hopeless(questions: Questions, index: IndexUnderTest, most: int) -> bool:
+    """Return whether some queries show that no search parameter reaches the target."""
     problem, k = questions.problem, questions.k
     few = problem.tune[:FEW]
-    index.set_effort(most)
-    share = questions.hits(asked(questions, index, few)[0], few) / k
+    index.set_value(most)
+    share = questions.hits(search_rows(questions, index, few)[0], few) / k
     return float(share.mean() + SURELY * share.std() / len(few) ** 0.5) < problem.options.recall
 
 
@@ -160,15 +162,15 @@ def serialized_bytes(index: faiss.Index) -> int:
 
 
 @contextmanager
-def turned(opened: Opened, effort: int, factor: float) -> Iterator[Opened]:
-    """Turn the knob and re-rank so many times k candidates (0 leaves that); turn both back afterwards."""
-    before = opened.effort, opened.factor
+def turned(opened: IndexUnderTest, value: int, factor: float) -> Iterator[IndexUnderTest]:
+    """Set search parameter and re-ranking factor (0 leaves it) for a while."""
+    before = opened.value, opened.factor
     try:
         opened.set_factor(factor)
-        opened.set_effort(effort)
+        opened.set_value(value)
         yield opened
     finally:
-        opened.set_effort(before[0])
+        opened.set_value(before[0])
         opened.set_factor(before[1])
 
 
@@ -196,44 +198,46 @@ def is_worth(prescription: Prescription, n_bytes: int) -> bool:
 
 
 def timed_beside(
-    questions: Questions, opened: Opened, kept: list[tuple[Prescription, Fix]]
+    questions: Questions, opened: IndexUnderTest, kept: list[tuple[Prescription, Fix]]
 ) -> list[tuple[Prescription, Fix]]:
     """Return the prescriptions with their time over that of the index as it is, in turns."""
     raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
-    k, now = questions.k, (opened.effort, opened.factor)
+    k, now = questions.k, (opened.value, opened.factor)
     out = []
-    for prescription, remedy in kept:
-        other = remedy.make()
+    for prescription, fix in kept:
+        other = fix.make()
 
         def mine(queries: FloatArray) -> object:
-            opened.set_effort(now[0])
+            opened.set_value(now[0])
             opened.set_factor(now[1])
             return opened.index.search(queries, k)
 
-        def theirs(queries: FloatArray, other: Opened = other, asks: Prescription = prescription) -> object:
-            other.set_effort(asks.effort)
+        def theirs(
+            queries: FloatArray, other: IndexUnderTest = other, asks: Prescription = prescription
+        ) -> object:
+            other.set_value(asks.effort)
             other.set_factor(asks.factor)
             return other.index.search(queries, k)
 
         with turned(opened, *now):  # it may be the other, too
             timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
-        out.append((replace(prescription, latency_ratio=timings.ratio(1, 0)), remedy))
+        out.append((replace(prescription, latency_ratio=timings.ratio(1, 0)), fix))
     use_threads(questions.problem.options.threads)
     return out
 
 
-def apply(questions: Questions, prescription: Prescription, remedy: Fix, out: Path) -> Recall:
+def apply(questions: Questions, prescription: Prescription, fix: Fix, out: Path) -> Recall:
     """Write the mended index, read it again and return what it does on the half that chose nothing.
 
     Raises:
         InputError: it does not do what was promised.
     """
     problem = questions.problem
-    with turned(remedy.make(), prescription.effort, prescription.factor) as index:
+    with turned(fix.make(), prescription.effort, prescription.factor) as index:
         write(index.index, out)
         d = index.d
     again = open_index(out, d, None, None)
-    rows, _, _ = asked(questions, again, problem.validate)
+    rows, _, _ = search_rows(questions, again, problem.validate)
     recall = problem.recall(questions.hits(rows, problem.validate))
     if recall.mean < prescription.recall.lower:
         out.unlink()

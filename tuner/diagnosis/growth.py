@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.opened import IndexUnderTest
 from tuner.diagnosis.questions import Questions
 from tuner.index.encoders import empty_storage
 from tuner.index.projections import behind
@@ -51,14 +51,14 @@ class Extrapolated:
 
 
 @dataclass(frozen=True)
-class Line:
+class RecallTrend:
     """``asin(sqrt(1 - recall))`` against log2 n.
 
     Attributes:
         x: (m,) log2 of the sizes.
         slope: by doubling.
         at_mean: height at the mean of ``x``.
-        spread: standard deviation of one graph around the line.
+        spread: standard deviation of one graph around the trend.
         width: Student's t of the confidence, at m - 2.
     """
 
@@ -96,14 +96,14 @@ class Line:
         return Extrapolated(n=n, recall=recall, low=low, high=high)
 
 
-def fit(sizes: list[int], recalls: list[float]) -> Line:
-    """Return the line through recalls of graphs of some sizes, at least two sizes and three graphs."""
+def fit_trend(sizes: list[int], recalls: list[float]) -> RecallTrend:
+    """Return the trend through recalls of graphs of some sizes, at least two sizes and three graphs."""
     x, y = np.log2(np.array(sizes, dtype=np.float64)), np.array([_height(recall) for recall in recalls])
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
     left = y - y.mean() - slope * (x - x.mean())
     freedom = len(x) - 2
     spread = float(np.sqrt((left**2).sum() / freedom))
-    return Line(x, slope, float(y.mean()), spread, float(stdtrit(freedom, (1 + CONFIDENCE) / 2)))
+    return RecallTrend(x, slope, float(y.mean()), spread, float(stdtrit(freedom, (1 + CONFIDENCE) / 2)))
 
 
 def _height(recall: float) -> float:
@@ -114,8 +114,10 @@ def _recall(height: float) -> float:
     return float(1 - np.sin(np.clip(height, 0, np.pi / 2)) ** 2)
 
 
-def line_of(questions: Questions, opened: Opened, *, normalised: bool) -> Steps[Line | None]:
-    """Yield the share done; return the line of indexes built like this one, None if there are too few rows.
+def recall_trend(
+    questions: Questions, opened: IndexUnderTest, *, normalised: bool
+) -> Steps[RecallTrend | None]:
+    """Yield the share done; return the trend of indexes built like this one, None if there are too few rows.
 
     Args:
         normalised: the index holds vectors at length 1, the file does not.
@@ -142,10 +144,10 @@ def line_of(questions: Questions, opened: Opened, *, normalised: bool) -> Steps[
             hits = truth.hits(x[part], questions.problem.queries, found)
             sizes.append(size)
             recalls.append(float(hits.mean()) / k)
-    return fit(sizes, recalls)
+    return fit_trend(sizes, recalls)
 
 
-def fresh(opened: Opened) -> tuple[faiss.Index, tuple[object, ...]]:
+def fresh(opened: IndexUnderTest) -> tuple[faiss.Index, tuple[object, ...]]:
     """Return an empty index with the parameters and the training of this one, and what it points into."""
     graph = opened.graph
     assert graph is not None  # noqa: S101 - only graphs grow here

@@ -21,7 +21,7 @@ DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
 
 
 @dataclass(frozen=True)
-class Opened:
+class IndexUnderTest:
     """An index that can be searched, scanned and looked into.
 
     Attributes:
@@ -76,30 +76,30 @@ class Opened:
         return "l2" if self.core.metric_type == faiss.METRIC_L2 else "ip"
 
     @property
-    def knob(self) -> str:
-        """The parameter that a search can turn, empty if there is none."""
+    def search_param(self) -> str:
+        """Search parameter of the index (ef_search or nprobe), empty if it has none."""
         if self.graph is not None:
             return "ef_search"
         return "nprobe" if isinstance(self.core, faiss.IndexIVF) else ""
 
     @property
-    def effort(self) -> int:
-        """What the knob stands at; 1 without one."""
+    def value(self) -> int:
+        """Value of the search parameter; 1 without one."""
         if self.graph is not None:
             return int(self.graph.hnsw.efSearch)
-        return int(self.core.nprobe) if self.knob else 1
+        return int(self.core.nprobe) if self.search_param else 1
 
-    def set_effort(self, effort: int) -> None:
-        """Turn the knob."""
+    def set_value(self, value: int) -> None:
+        """Set the search parameter."""
         if self.graph is not None:
-            self.graph.hnsw.efSearch = effort
-        elif self.knob:
-            self.core.nprobe = min(effort, self.core.nlist)
+            self.graph.hnsw.efSearch = value
+        elif self.search_param:
+            self.core.nprobe = min(value, self.core.nlist)
 
     @property
-    def most_effort(self) -> int:
-        """Where the knob has looked everywhere."""
-        return int(self.core.nlist) if self.knob == "nprobe" else self.n
+    def largest_value(self) -> int:
+        """Value of the search parameter from which on everything is looked at."""
+        return int(self.core.nlist) if self.search_param == "nprobe" else self.n
 
     @property
     def factor(self) -> float:
@@ -141,7 +141,7 @@ class Opened:
             tail = f",Refine({codec_name(self.store[1])})x{self.factor:g}"
         if self.graph is not None:
             return f"{head}HNSW{self.graph.hnsw.nb_neighbors(1)},{codec_name(self.storage)}{tail}"
-        lists = f"IVF{self.core.nlist}," if self.knob else ""
+        lists = f"IVF{self.core.nlist}," if self.search_param else ""
         return f"{head}{lists}{codec_name(self.storage)}{tail}"
 
 
@@ -173,13 +173,13 @@ def back_through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArra
     return x
 
 
-def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None) -> Opened:
+def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None) -> IndexUnderTest:
     """Return the index of a file of faiss, hnswlib or usearch.
 
     Args:
         d: columns of the user's vectors.
         metric: space of an hnswlib file, which does not say it.
-        ef_search: knob of the search, instead of what the file says.
+        ef_search: search parameter, instead of what the file says.
 
     Raises:
         InputError: it cannot be diagnosed.
@@ -204,11 +204,11 @@ def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None)
         said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
     whole = with_ids(read.index, read.labels, str(path), path.stat().st_size, (read,))
     opened = replace(whole, library=library, notes=said)
-    opened.set_effort(ef_search or usual)
+    opened.set_value(ef_search or usual)
     return checked(opened, d, ef_search)
 
 
-def open_object(index: faiss.Index, d: int, ef_search: int | None) -> Opened:
+def open_object(index: faiss.Index, d: int, ef_search: int | None) -> IndexUnderTest:
     """Return a faiss index of this process, which is not changed but for its search parameters.
 
     Raises:
@@ -221,8 +221,8 @@ def open_object(index: faiss.Index, d: int, ef_search: int | None) -> Opened:
     return checked(_opened(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)
 
 
-def checked(opened: Opened, d: int, ef_search: int | None) -> Opened:
-    """Return the index with its knob set, if it can be asked about vectors of ``d`` columns."""
+def checked(opened: IndexUnderTest, d: int, ef_search: int | None) -> IndexUnderTest:
+    """Return the index with its search parameter set, if it can be asked about vectors of ``d`` columns."""
     if opened.d != d:
         raise InputError(
             f"{opened.source}: takes vectors of {opened.d} columns, the file has {d}: name its own index"
@@ -230,21 +230,23 @@ def checked(opened: Opened, d: int, ef_search: int | None) -> Opened:
     if opened.n == 0:
         raise InputError(f"{opened.source}: holds no vectors: add them before asking what is wrong")
     if ef_search is not None:
-        opened.set_effort(ef_search)
+        opened.set_value(ef_search)
     return opened
 
 
-def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> Opened:
+def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> IndexUnderTest:
     layers = layers_of(index)
     core = layers[-1]
     ids = ids_of_lists(core) if isinstance(core, faiss.IndexIVF) else np.arange(core.ntotal, dtype=np.int64)
     for layer in reversed(layers):
         if hasattr(layer, "id_map"):
             ids = faiss.vector_to_array(layer.id_map)[ids]
-    return Opened(source, "faiss", index, ids, n_bytes, layers, resident, kept=(index,))
+    return IndexUnderTest(source, "faiss", index, ids, n_bytes, layers, resident, kept=(index,))
 
 
-def with_ids(index: faiss.Index, ids: IdArray, source: str, n_bytes: int, kept: tuple[Any, ...]) -> Opened:
+def with_ids(
+    index: faiss.Index, ids: IdArray, source: str, n_bytes: int, kept: tuple[Any, ...]
+) -> IndexUnderTest:
     """Return an index that answers with positions as one that answers with ids (n,)."""
     n = index.ntotal
     whole = index
@@ -253,7 +255,7 @@ def with_ids(index: faiss.Index, ids: IdArray, source: str, n_bytes: int, kept: 
         whole = faiss.IndexIDMap(index)
         index.ntotal = whole.ntotal = n
         faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
-    return Opened(source, "faiss", whole, ids, n_bytes, layers_of(whole), kept=(index, *kept))
+    return IndexUnderTest(source, "faiss", whole, ids, n_bytes, layers_of(whole), kept=(index, *kept))
 
 
 def ids_of_lists(core: faiss.IndexIVF) -> IdArray:

@@ -8,7 +8,7 @@ import msgspec
 
 from tuner.diagnosis.fixes import Prescription
 from tuner.diagnosis.run import Diagnosis
-from tuner.diagnosis.sensitivity import sensitivity_text
+from tuner.diagnosis.sensitivity import describe_sensitivity
 from tuner.report.tables import table
 from tuner.report.words import bytes_text
 
@@ -93,6 +93,6 @@ def to_markdown(found: Diagnosis) -> str:
     if found.prescriptions:
         rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
         lines += [*table(PRESCRIPTION_HEAD, rows), ""]
-    lines += [sensitivity_text(found.sensitivity, found.target), ""]
+    lines += [describe_sensitivity(found.sensitivity, found.target), ""]
     lines += [f"- {note}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tuner.data.base import prepared_queries
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.opened import IndexUnderTest
 from tuner.errors import InputError
 from tuner.recall.metric import exact_distances, is_right, release_pages
 from tuner.recall.truth import MARGIN, Truth, search_exactly
@@ -93,7 +93,12 @@ class Questions:
 
 
 def questions_for(
-    journal: Journal, opened: Opened, base: Vectors, queries: Vectors | None, options: Options, work: Path
+    journal: Journal,
+    opened: IndexUnderTest,
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    work: Path,
 ) -> Generator[Event, None, Questions]:
     """Yield events; return the questions.
 

@@ -15,9 +15,9 @@ from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import Cause, Split, split_loss
 from tuner.diagnosis.content import look
 from tuner.diagnosis.costs import Costs, bytes_of, time_spent
-from tuner.diagnosis.fixes import Cured, Prescription, apply, cures, turned
-from tuner.diagnosis.growth import Line, line_of
-from tuner.diagnosis.opened import Opened, open_index, open_object
+from tuner.diagnosis.fixes import MeasuredFixes, Prescription, apply, find_fixes, turned
+from tuner.diagnosis.growth import RecallTrend, recall_trend
+from tuner.diagnosis.opened import IndexUnderTest, open_index, open_object
 from tuner.diagnosis.questions import Questions, questions_for
 from tuner.diagnosis.sensitivity import Sensitivity, by_k, grown_from
 from tuner.errors import InputError
@@ -105,33 +105,35 @@ class Diagnosis:
 
 
 def diagnose(
-    base: Vectors, queries: Vectors | None, asked: DiagnoseOptions, options: Options, work: Path
+    base: Vectors, queries: Vectors | None, request: DiagnoseOptions, options: Options, work: Path
 ) -> Generator[Event, None, Diagnosis]:
     """Yield events; return what is wrong and what mends it. Scratch files go to ``work``.
 
     Raises:
         InputError: index, vectors and options do not fit.
     """
-    _check_out(asked)
+    _check_out(request)
     journal = Journal(work, {}, resume=False)
-    opened = _opened(base, asked)
+    opened = _opened(base, request)
     for said in opened.notes:
         yield Note(said)
     questions = yield from questions_for(journal, opened, base, queries, options, work)
-    content = yield from _told("content", "what the index holds", look(questions, opened, work))
-    split = yield from _told("split", "where recall is lost", split_loss(questions, opened, content))
-    cured = yield from _told("cures", "measure what mends it", cures(questions, opened, content, split))
-    line = yield from _told(
+    content = yield from _staged("content", "what the index holds", look(questions, opened, work))
+    split = yield from _staged("split", "where recall is lost", split_loss(questions, opened, content))
+    fixes = yield from _staged(
+        "fixes", "measure what mends it", find_fixes(questions, opened, content, split)
+    )
+    trend = yield from _staged(
         "growth",
         "what more vectors would do, from parts of the file",
-        line_of(questions, opened, normalised=content.normalised),
+        recall_trend(questions, opened, normalised=content.normalised),
     )
-    steps = weigh(questions, opened, split, cured, line)
-    weighed = yield from _told("costs", "where bytes and time go, and how close the call is", steps)
+    steps = weigh(questions, opened, split, fixes, trend)
+    weighed = yield from _staged("costs", "where bytes and time go, and how close the call is", steps)
     applied = None
-    if asked.apply and asked.out is not None:
-        applied = _applied(questions, cured, asked.apply, asked.out)
-    return _diagnosis(questions, opened, split, cured, weighed, applied)
+    if request.apply and request.out is not None:
+        applied = _applied(questions, fixes, request.apply, request.out)
+    return _diagnosis(questions, opened, split, fixes, weighed, applied)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,11 @@ class Weighed:
 
 
 def weigh(
-    questions: Questions, opened: Opened, split: Split, cured: Cured, line: Line | None
+    questions: Questions,
+    opened: IndexUnderTest,
+    split: Split,
+    fixes: MeasuredFixes,
+    trend: RecallTrend | None,
 ) -> Steps[Weighed]:
     """Yield the share done; return what the index costs beside what the first prescription would."""
     problem, k = questions.problem, questions.k
@@ -156,38 +162,45 @@ def weigh(
     needed, subject, supported = None, "the index as it is", recall.lower
     with ExitStack() as stack:
         index = opened
-        if cured.prescriptions:
-            best = cured.prescriptions[0]
-            made = stack.enter_context(turned(cured.remedies[0].make(), best.effort, best.factor))
+        if fixes.prescriptions:
+            best = fixes.prescriptions[0]
+            made = stack.enter_context(turned(fixes.fixes[0].make(), best.effort, best.factor))
             needed = Costs(bytes=bytes_of(made, best.index_bytes), time=time_spent(made, raw, k))
             if not healthy and best.works:
                 index, subject, supported = made, "prescription 1", best.recall.lower
         yield 0.6
         ks = yield from by_k(questions, index)
     use_threads(problem.options.threads)
-    grown, lasts = ((), None) if line is None else grown_from(line, recall, opened.n, problem.options.recall)
+    grown, lasts = (
+        ((), None) if trend is None else grown_from(trend, recall, opened.n, problem.options.recall)
+    )
     sensitivity = Sensitivity(
         subject=subject, target=supported, by_k=ks, n=opened.n, grown=grown, lasts=lasts
     )
     return Weighed(present, needed, sensitivity)
 
 
-def _check_out(asked: DiagnoseOptions) -> None:
+def _check_out(request: DiagnoseOptions) -> None:
     """Refuse, before anything is measured, what could not be written at the end."""
-    out = asked.out
-    if (asked.apply > 0) != (out is not None):
+    out = request.out
+    if (request.apply > 0) != (out is not None):
         raise InputError("--apply needs -o FILE, and -o needs --apply N: give both or none")
     if out is None:
         return
-    if isinstance(asked.index, Path) and out.exists() and asked.index.exists() and out.samefile(asked.index):
+    if (
+        isinstance(request.index, Path)
+        and out.exists()
+        and request.index.exists()
+        and out.samefile(request.index)
+    ):
         raise InputError(f"{out}: is the index itself: write the mended one to another file")
-    if out.exists() and not asked.force:
+    if out.exists() and not request.force:
         raise InputError(f"{out} is there already: use --force to replace it, or name another file")
     if not out.parent.is_dir() or out.is_dir():
         raise InputError(f"{out}: is no file in a folder that is there: name one")
 
 
-def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
+def _staged(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
     """Yield the events of work that is not kept in a journal; return its result."""
     yield StageStarted(name, title)
     wall, cpu = time.perf_counter(), cpu_seconds()
@@ -196,29 +209,29 @@ def _told(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]:
     return result
 
 
-def _opened(base: Vectors, asked: DiagnoseOptions) -> Opened:
-    if isinstance(asked.index, Path):
-        return open_index(asked.index, base.d, asked.space, asked.ef_search)
-    return open_object(asked.index, base.d, asked.ef_search)
+def _opened(base: Vectors, request: DiagnoseOptions) -> IndexUnderTest:
+    if isinstance(request.index, Path):
+        return open_index(request.index, base.d, request.space, request.ef_search)
+    return open_object(request.index, base.d, request.ef_search)
 
 
-def _applied(questions: Questions, cured: Cured, number: int, out: Path) -> Recall:
-    if number > len(cured.prescriptions):
+def _applied(questions: Questions, fixes: MeasuredFixes, number: int, out: Path) -> Recall:
+    if number > len(fixes.prescriptions):
         raise InputError(
-            f"there are {len(cured.prescriptions)} prescriptions and --apply asks for number {number}: "
+            f"there are {len(fixes.prescriptions)} prescriptions and --apply asks for number {number}: "
             "give one of them"
         )
-    prescription = cured.prescriptions[number - 1]
+    prescription = fixes.prescriptions[number - 1]
     if not prescription.works:
         raise InputError("nothing that was measured reaches the target, so there is nothing to apply")
-    return apply(questions, prescription, cured.remedies[number - 1], out)
+    return apply(questions, prescription, fixes.fixes[number - 1], out)
 
 
 def _diagnosis(
     questions: Questions,
-    opened: Opened,
+    opened: IndexUnderTest,
     split: Split,
-    cured: Cured,
+    fixes: MeasuredFixes,
     weighed: Weighed,
     applied: Recall | None,
 ) -> Diagnosis:
@@ -245,8 +258,8 @@ def _diagnosis(
         queries=questions.query_set.source,
         n_queries=len(problem.raw),
         target=problem.options.recall,
-        knob=opened.knob,
-        effort=opened.effort,
+        knob=opened.search_param,
+        effort=opened.value,
         recall=recall,
         healthy=healthy,
         first=None if healthy else first,
@@ -258,7 +271,7 @@ def _diagnosis(
         resident_bytes=opened.resident_bytes,
         costs=weighed.now,
         needed=weighed.needed,
-        prescriptions=cured.prescriptions,
+        prescriptions=fixes.prescriptions,
         sensitivity=weighed.sensitivity,
         applied=applied,
         notes=tuple(notes),

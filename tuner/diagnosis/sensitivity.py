@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.diagnosis.growth import TIMES, Extrapolated, Line
-from tuner.diagnosis.opened import Opened
+from tuner.diagnosis.growth import TIMES, Extrapolated, RecallTrend
+from tuner.diagnosis.opened import IndexUnderTest
 from tuner.diagnosis.questions import Questions
 from tuner.recall.metric import exact_distances, first_occurrences, is_right
 from tuner.recall.target import summarize
@@ -66,7 +66,7 @@ class Sensitivity:
     lasts: Lasts | None
 
 
-def by_k(questions: Questions, opened: Opened) -> Steps[tuple[AtK, ...]]:
+def by_k(questions: Questions, opened: IndexUnderTest) -> Steps[tuple[AtK, ...]]:
     """Yield the share done; return recall at several k, on the half of the queries that chose nothing."""
     problem, k = questions.problem, questions.k
     half, base = problem.validate, problem.base
@@ -90,17 +90,17 @@ def by_k(questions: Questions, opened: Opened) -> Steps[tuple[AtK, ...]]:
 
 
 def grown_from(
-    line: Line, recall: Recall, n: int, target: float
+    trend: RecallTrend, recall: Recall, n: int, target: float
 ) -> tuple[tuple[Extrapolated, ...], Lasts | None]:
     """Return recall at several times as many vectors, and how many the target survives."""
-    grown = tuple(line.beyond(n, recall.mean, times * n) for times in TIMES)
+    grown = tuple(trend.beyond(n, recall.mean, times * n) for times in TIMES)
     if recall.lower < target:
         return grown, None
     needed = target + recall.mean - recall.lower
 
     def until(end: Callable[[Extrapolated], float]) -> int | None:
         steps = np.unique(np.geomspace(n, MOST_TIMES * n, 200).astype(np.int64))
-        missed = [int(more) for more in steps if end(line.beyond(n, recall.mean, int(more))) < needed]
+        missed = [int(more) for more in steps if end(trend.beyond(n, recall.mean, int(more))) < needed]
         return missed[0] if missed else None
 
     return grown, Lasts(
@@ -108,7 +108,7 @@ def grown_from(
     )
 
 
-def sensitivity_text(found: Sensitivity, target: float) -> str:
+def describe_sensitivity(found: Sensitivity, target: float) -> str:
     """Return the line."""
     holds = [each.k for each in found.by_k if each.recall.lower >= target]
     fails = [each for each in found.by_k if each.recall.lower < target]

@@ -153,10 +153,10 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
         raise InputError(
             "the report holds no hits of single queries, it was written by an older version: run tune again"
         )
-    return _frozen(result, point, point.validated, point.validated_ndis)
+    return _baseline_of(result, point, point.validated, point.validated_ndis)
 
 
-def _frozen(result: Result, point: OperatingPoint, validated: Recall, ndis: float) -> GateBaseline:
+def _baseline_of(result: Result, point: OperatingPoint, validated: Recall, ndis: float) -> GateBaseline:
     options = result.options
     parts = {key.removesuffix("_bytes"): size for key, size in msgspec.to_builtins(point.memory).items()}
     return GateBaseline(
@@ -187,9 +187,9 @@ def machine_of(described: dict[str, Any]) -> dict[str, Any]:
     return {key: described[key] for key in ("processor", "cores", "system") if key in described}
 
 
-def write_baseline(frozen: GateBaseline, path: Path) -> None:
+def write_baseline(baseline: GateBaseline, path: Path) -> None:
     """Write the decision as YAML, whole or not at all, with the hits at the end."""
-    tree: dict[str, Any] = msgspec.to_builtins(frozen)
+    tree: dict[str, Any] = msgspec.to_builtins(baseline)
     hits = [str(count) for count in tree.pop("hits")]
     lines = [" ".join(hits[start : start + HITS_A_LINE]) for start in range(0, len(hits), HITS_A_LINE)]
     head = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
@@ -215,30 +215,30 @@ def read_baseline(path: Path) -> GateBaseline:
         )
     try:
         tree["hits"] = [int(count) for count in str(tree.get("hits", "")).split()]
-        frozen = msgspec.convert(tree, GateBaseline)
+        baseline = msgspec.convert(tree, GateBaseline)
     except (msgspec.ValidationError, ValueError) as error:
         raise InputError(f"{path}: is damaged or no baseline ({error}): {MAKE_ANOTHER}") from None
-    _check_hits(frozen, path)
-    return frozen
+    _check_hits(baseline, path)
+    return baseline
 
 
-def _figures(frozen: GateBaseline) -> dict[str, tuple[float, float]]:
+def _figures(baseline: GateBaseline) -> dict[str, tuple[float, float]]:
     """Return figures by name, each with the most that it can be; none is 0 or less."""
-    what = frozen.configuration
+    what = baseline.configuration
     return {
-        "data.n": (frozen.data.n, MOST),
-        "queries.n": (frozen.queries.n, MOST),
-        "the number of indexed vectors": (frozen.n_indexed, MOST),
-        "data.d": (frozen.data.d, MOST_WIDE),
-        "configuration.dims": (what.dims, frozen.data.d + 1),
-        "configuration.M": (what.M, frozen.graph_M),
-        "graph_M": (frozen.graph_M, MOST_LINKS),
+        "data.n": (baseline.data.n, MOST),
+        "queries.n": (baseline.queries.n, MOST),
+        "the number of indexed vectors": (baseline.n_indexed, MOST),
+        "data.d": (baseline.data.d, MOST_WIDE),
+        "configuration.dims": (what.dims, baseline.data.d + 1),
+        "configuration.M": (what.M, baseline.graph_M),
+        "graph_M": (baseline.graph_M, MOST_LINKS),
         "configuration.ef_construction": (what.ef_construction, MOST_EF),
         "configuration.rerank_factor": (what.rerank_factor, MOST_EF),
-        "ef_search": (frozen.ef_search, MOST_EF),
-        "ndis_per_query": (frozen.ndis_per_query, MOST),
-        "bytes.total": (frozen.bytes.get("total", 0), MOST * MOST_WIDE),
-        "latency_s": (1.0 if frozen.latency_s is None else frozen.latency_s, MOST),
+        "ef_search": (baseline.ef_search, MOST_EF),
+        "ndis_per_query": (baseline.ndis_per_query, MOST),
+        "bytes.total": (baseline.bytes.get("total", 0), MOST * MOST_WIDE),
+        "latency_s": (1.0 if baseline.latency_s is None else baseline.latency_s, MOST),
     }
 
 
@@ -256,19 +256,19 @@ def _mapping(path: Path) -> dict[Any, Any]:
     return found
 
 
-def _check_hits(frozen: GateBaseline, path: Path) -> None:
-    hits, n = frozen.hits, frozen.queries.n_validate
-    wrong = [name for name, (figure, most) in _figures(frozen).items() if not 0 < figure <= most]
+def _check_hits(baseline: GateBaseline, path: Path) -> None:
+    hits, n = baseline.hits, baseline.queries.n_validate
+    wrong = [name for name, (figure, most) in _figures(baseline).items() if not 0 < figure <= most]
     if wrong:
         raise InputError(f"{path}: is damaged, {wrong[0]} is out of range: {MAKE_ANOTHER}")
-    what = frozen.configuration
+    what = baseline.configuration
     if not is_codec(what.codec) or what.rerank not in (None, *RERANK_STORES):
         raise InputError(f"{path}: is damaged, it names an unknown codec: {MAKE_ANOTHER}")
     restore = f"restore it from version control, or {MAKE_ANOTHER}"
-    if frozen.k < 1 or not 0 < frozen.recall <= 1 or not 0.5 < frozen.confidence < 1:
+    if baseline.k < 1 or not 0 < baseline.recall <= 1 or not 0.5 < baseline.confidence < 1:
         raise InputError(f"{path}: k, recall or confidence is out of range: {restore}")
     if len(hits) != n or n < 2:
         raise InputError(f"{path}: is truncated, it holds hits of {len(hits)} of {n} queries: {restore}")
-    mean = sum(hits) / (n * frozen.k)
-    if min(hits) < 0 or max(hits) > frozen.k or not abs(mean - frozen.measured_recall) <= ROUNDING:
+    mean = sum(hits) / (n * baseline.k)
+    if min(hits) < 0 or max(hits) > baseline.k or not abs(mean - baseline.measured_recall) <= ROUNDING:
         raise InputError(f"{path}: is damaged, its hits do not give its measured_recall: {restore}")

@@ -9,7 +9,7 @@ from functools import partial
 from tuner.data.base import Base
 from tuner.errors import InputError
 from tuner.gate.baseline import GateBaseline
-from tuner.gate.subject import Subject, served_subject
+from tuner.gate.subject import IndexUnderTest, served_index
 from tuner.index.codecs import quantizer
 from tuner.index.encoders import train
 from tuner.index.graph import DerivableGraph
@@ -23,30 +23,30 @@ from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_
 from tuner.types import Configuration, Event, Options, Profile, QuerySet, Space, Steps
 
 
-def options_of(frozen: GateBaseline, threads: int) -> Options:
+def options_of(baseline: GateBaseline, threads: int) -> Options:
     """Return the options that the frozen decision was made under, as far as a build needs them."""
     return Options(
-        recall=frozen.recall,
-        k=frozen.k,
-        metric=frozen.data.metric,
-        confidence=frozen.confidence,
-        seed=frozen.seed,
+        recall=baseline.recall,
+        k=baseline.k,
+        metric=baseline.data.metric,
+        confidence=baseline.confidence,
+        seed=baseline.seed,
         threads=threads,
-        n_queries=frozen.queries.n if frozen.queries.held_out else None,
+        n_queries=baseline.queries.n if baseline.queries.held_out else None,
         space=Space(
-            M=(frozen.graph_M,),
-            ef_construction=frozen.configuration.ef_construction,
-            codecs=(frozen.configuration.codec,),
-            rerank_factors=(1, frozen.configuration.rerank_factor),
+            M=(baseline.graph_M,),
+            ef_construction=baseline.configuration.ef_construction,
+            codecs=(baseline.configuration.codec,),
+            rerank_factors=(1, baseline.configuration.rerank_factor),
         ),
     )
 
 
 def rebuilt(
-    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, frozen: GateBaseline
-) -> Generator[Event, None, Subject]:
+    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, baseline: GateBaseline
+) -> Generator[Event, None, IndexUnderTest]:
     """Yield events; return the frozen configuration, built on this base."""
-    what = fitting(frozen, problem.base)
+    what = fitting(baseline, problem.base)
     pool = yield from journal.stage(
         "pool", "exact neighbours, deep", Pool, partial(truth_pool, problem, profile, queries)
     )
@@ -55,7 +55,7 @@ def rebuilt(
     )
     links = yield from journal.stage(
         "graph",
-        f"build the graph (M={frozen.graph_M})",
+        f"build the graph (M={baseline.graph_M})",
         DerivableGraph,
         partial(build_graph, problem, ProxyCodes(problem.base, chosen)),
     )
@@ -64,19 +64,19 @@ def rebuilt(
     )
     bench = IndexBuilder(problem, links, trained)
     served = bench.serve(what)
-    served.set_ef(frozen.ef_search)
-    return served_subject(served, problem.base, bench.memory_of(what).resident_bytes)
+    served.set_ef(baseline.ef_search)
+    return served_index(served, problem.base, bench.memory_of(what).resident_bytes)
 
 
-def fitting(frozen: GateBaseline, base: Base) -> Configuration:
+def fitting(baseline: GateBaseline, base: Base) -> Configuration:
     """Return the configuration for this base, whose vectors may have other columns than the frozen ones."""
-    what = frozen.configuration
-    extra = frozen.data.metric == "ip"
-    if base.d == frozen.data.d + extra:
+    what = baseline.configuration
+    extra = baseline.data.metric == "ip"
+    if base.d == baseline.data.d + extra:
         return what
     if what.cut != "none":
         raise InputError(
-            f"{frozen.label} cuts {frozen.data.d} dimensions to {what.dims} and these vectors have "
+            f"{baseline.label} cuts {baseline.data.d} dimensions to {what.dims} and these vectors have "
             f"{base.d - extra}: run tune on them and freeze what it says"
         )
     return replace(what, dims=base.d)

@@ -23,7 +23,7 @@ CHANGED = 0.02
 
 
 @dataclass(frozen=True)
-class Subject:
+class IndexUnderTest:
     """A searchable index.
 
     Attributes:
@@ -83,9 +83,9 @@ class Subject:
         return np.where(own[place] == ids, place, -1)
 
 
-def served_subject(served: SearchableIndex, base: Base, index_bytes: int) -> Subject:
+def served_index(served: SearchableIndex, base: Base, index_bytes: int) -> IndexUnderTest:
     """Return a configuration that was built again."""
-    return Subject(
+    return IndexUnderTest(
         index=served.index,
         graph=served.hnsw,
         rows=None,
@@ -96,7 +96,7 @@ def served_subject(served: SearchableIndex, base: Base, index_bytes: int) -> Sub
     )
 
 
-def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) -> Subject:
+def open_index(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) -> IndexUnderTest:
     """Return the index of a file.
 
     Args:
@@ -124,29 +124,29 @@ def open_subject(path: Path, base: Base, d: int, factor: int, *, on_disk: bool) 
         refine.k_factor = float(factor)
         kept = (index, store)
         index, rows = refine, base.rows
-    return Subject(
+    return IndexUnderTest(
         index=index, graph=graph_of(index), rows=rows, base=base, from_file=True, index_bytes=size, kept=kept
     )
 
 
-def changed_share(subject: Subject, seed: int) -> float | None:
+def changed_share(opened: IndexUnderTest, seed: int) -> float | None:
     """Return the share of sampled vectors in the index that are not those of the base, or None.
 
     The rows are encoded again as the index would, and both codes are decoded and compared. None where the
     index cannot decode.
     """
-    graph = subject.graph
+    graph = opened.graph
     if graph is None:
         return None
     positions = np.sort(np.random.default_rng(seed).choice(graph.ntotal, min(graph.ntotal, SAMPLE), False))
-    rows = subject.rows_at(positions)
+    rows = opened.rows_at(positions)
     known = rows >= 0
     if not known.any():
         return 1.0
     storage = faiss.downcast_index(graph.storage)
     try:
         held = np.stack([storage.reconstruct(int(position)) for position in positions[known]])
-        again = storage.sa_decode(storage.sa_encode(_as_stored(subject, rows[known])))
+        again = storage.sa_decode(storage.sa_encode(_as_stored(opened, rows[known])))
     except (RuntimeError, AttributeError, AssertionError):
         return None  # it cannot decode, or its vectors come about in a way that is not known here
     length = np.linalg.norm(again, axis=1) + np.finfo(np.float32).tiny
@@ -154,13 +154,13 @@ def changed_share(subject: Subject, seed: int) -> float | None:
     return float((differs.sum() + (~known).sum()) / len(positions))
 
 
-def _as_stored(subject: Subject, rows: IdArray) -> FloatArray:
+def _as_stored(opened: IndexUnderTest, rows: IdArray) -> FloatArray:
     """Return prepared rows as the graph's storage sees them."""
-    seen = np.array(subject.base.x[rows])
-    chains = [each.chain for each in layers_of(subject.index) if isinstance(each, faiss.IndexPreTransform)]
+    seen = np.array(opened.base.x[rows])
+    chains = [each.chain for each in layers_of(opened.index) if isinstance(each, faiss.IndexPreTransform)]
     steps = [chain.at(number) for chain in chains for number in range(chain.size())]
-    widens = bool(steps) and steps[0].d_in + 1 == steps[0].d_out == subject.base.d
-    if subject.base.metric == "ip" and widens:
+    widens = bool(steps) and steps[0].d_in + 1 == steps[0].d_out == opened.base.d
+    if opened.base.metric == "ip" and widens:
         steps = steps[1:]  # it adds the column that prepared rows have
     for step in steps:
         seen = step.apply(seen)

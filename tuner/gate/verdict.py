@@ -1,4 +1,4 @@
-"""What was measured against what was frozen: line by line, each with its decision."""
+"""What was measured, against the baseline: line by line, each with its decision."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def recall_line(drop: Drop, recall: Recall, frozen: GateBaseline, allowed: float) -> Line:
+def recall_line(drop: Drop, recall: Recall, baseline: GateBaseline, allowed: float) -> Line:
     """Judge recall against the frozen one, query by query."""
-    now = f"recall@{frozen.k} {recall.mean:.4f}, frozen {frozen.measured_recall:.4f}"
+    now = f"recall@{baseline.k} {recall.mean:.4f}, frozen {baseline.measured_recall:.4f}"
     if drop.n_changed == 0:
         return Line(
             "recall", "pass", f"{now}: every one of {drop.n_queries:,} queries finds as many as before"
@@ -85,18 +85,20 @@ def recall_line(drop: Drop, recall: Recall, frozen: GateBaseline, allowed: float
     return Line("recall", "fail" if drop.lower > allowed else "pass", text)
 
 
-def target_line(upper: float, recall: Recall, frozen: GateBaseline) -> Line:
+def target_line(upper: float, recall: Recall, baseline: GateBaseline) -> Line:
     """Judge recall against the target: a failure only if it is surely below."""
-    sure = f"{frozen.confidence:.0%}"
-    if upper < frozen.recall:
+    sure = f"{baseline.confidence:.0%}"
+    if upper < baseline.recall:
         return Line(
             "target",
             "fail",
-            f"recall is below {frozen.recall:g} with {sure} confidence (at most {upper:.4f})",
+            f"recall is below {baseline.recall:g} with {sure} confidence (at most {upper:.4f})",
         )
-    met = "the lower bound meets it" if recall.lower >= frozen.recall else "not surely below it"
+    met = "the lower bound meets it" if recall.lower >= baseline.recall else "not surely below it"
     return Line(
-        "target", "pass", f"target {frozen.recall:g}: {met} ({recall.lower:.4f} to {upper:.4f}, {sure} each)"
+        "target",
+        "pass",
+        f"target {baseline.recall:g}: {met} ({recall.lower:.4f} to {upper:.4f}, {sure} each)",
     )
 
 

@@ -103,7 +103,7 @@ def test_an_unknown_kind_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "knob", "value"),
+    ("kind", "search_param", "value"),
     [
         ("HNSW8,SQ4,RFlat", "k_factor", 0.0),
         ("HNSW8,SQ4,RFlat", "k_factor", float("nan")),
@@ -113,10 +113,10 @@ def test_an_unknown_kind_is_told() -> None:
         ("IVF4,SQ8", "nprobe", 0),
     ],
 )
-def test_a_knob_that_cannot_be_searched_with_is_told(kind: str, knob: str, value: float) -> None:
+def test_a_knob_that_cannot_be_searched_with_is_told(kind: str, search_param: str, value: float) -> None:
     index = built(kind)
-    setattr(index.hnsw if knob == "efSearch" else index, knob, value)
-    assert f"its {knob} is " in fault(index)
+    setattr(index.hnsw if search_param == "efSearch" else index, search_param, value)
+    assert f"its {search_param} is " in fault(index)
     assert with_mend(fault(index)).endswith("can be searched with: set it to one of these")
 
 
