@@ -17,13 +17,6 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ALLOWED = {
     # api.py
     "diagnose.hnswlib_space",
-    # cli
-    "option --threads",
-    "option --index",
-    "option --space",
-    "option --seed",
-    "option --name",
-    "option --confidence",
     # diagnosis
     "Split.recall",
     "Split.causes",

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 
@@ -260,8 +259,3 @@ def test_a_reader_that_went_away_ends_it_quietly() -> None:
         assert running.stderr is not None
         assert running.stderr.read() == b""
     assert running.returncode == 141
-
-
-def test_each_option_has_a_line_of_help() -> None:
-    run = cli.tune.commands["run"]
-    assert [p.name for p in run.params if isinstance(p, click.Option) and not p.help] == []

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import click
-from rich.table import Table
 
 from tuner.cli.draw import Screen, follow
+from tuner.cli.options import ADDRESS, FORCE, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
+from tuner.cli.outputs import show_table, show_text, write_file
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
@@ -27,7 +28,6 @@ from tuner.engine_jobs.outputs import (
 from tuner.engine_jobs.verify import VerifyOptions
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
-from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options
@@ -36,32 +36,53 @@ ILL = 1
 DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 
 
-@click.command("diagnose")
+@click.command("diagnose", short_help="Say where an index loses recall, and what mends it.")
 @click.argument("file", metavar="FILE")
-@click.option("--index", type=click.Path(path_type=Path), metavar="FILE",
-              help="Of faiss, hnswlib or usearch.")  # fmt: skip
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
-              help="Instead of an index: a file from tune export, diagnosed in its engine.")  # fmt: skip
-@click.option("--dsn", "--url", "address", metavar="ADDRESS",
-              help="With --config: your own server; else one is started and stopped.")  # fmt: skip
-@click.option("--space", type=click.Choice(get_args(Metric)), help="Of an hnswlib index.")
-@click.option("--queries", metavar="FILE", help="Queries as .npy; else rows of the file are asked for.")
 @click.option(
-    "--recall", type=float, help="Target recall@k in (0, 1].  [default: 0.95, or what --config says]"
+    "--index", type=click.Path(path_type=Path), metavar="FILE", help="Index of faiss, hnswlib or usearch."
 )
-@click.option("--k", type=int, help="Neighbours that a search returns.  [default: 10]")
-@click.option("--ef", "ef_search", type=click.IntRange(1, 10**6),
-              help="ef_search or nprobe.  [default: what the index says]")  # fmt: skip
-@click.option("--metric", type=click.Choice(["auto", "cosine", "ip", "l2"]), default="auto",
-              show_default=True, help="What near means to you.")  # fmt: skip
-@click.option("--apply", "number", type=click.IntRange(min=1), help="Do what this prescription says.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The mended index.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a page.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="To build with; 0 is all cores.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; all else goes to stderr.")
-@click.option("--quiet", is_flag=True, help="Print the answer alone.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File of tune export, to diagnose its engine instead of an index file.",
+)
+@ADDRESS
+@click.option("--space", type=click.Choice(get_args(Metric)), help="Space of an hnswlib index.")
+@QUERIES
+@click.option(
+    "--recall",
+    type=float,
+    help="Target recall@k in (0, 1].  [default: 0.95, or what --config says]",
+)
+@click.option("--k", type=int, help="Neighbours per query, >= 1.  [default: 10]")
+@click.option(
+    "--ef",
+    "ef_search",
+    type=click.IntRange(1, 10**6),
+    help="ef_search or nprobe.  [default: what the index says]",
+)
+@METRIC
+@click.option(
+    "--apply",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of the prescription to apply, from 1 on.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Mended index to write, with --apply.",
+)
+@FORCE
+@MARKDOWN
+@THREADS
+@SEED
+@JSON
+@QUIET
 def diagnose_command(
     *,
     file: str,
@@ -85,7 +106,8 @@ def diagnose_command(
 ) -> int:
     """Say where an index over the vectors in FILE loses recall, and what mends it, measured.
 
-    The exit code is 0 if it reaches the target, 1 if it does not, 2 if that could not be judged.
+    FILE is an (n, d) .npy. The exit code is 0 if the index reaches the target, 1 if it does not, 2 if that
+    could not be judged.
     """
     if (index is None) == (config is None):
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
@@ -99,8 +121,8 @@ def diagnose_command(
                 f"{config} says k, metric and ef_search, and an engine's index cannot be written: leave --k, "
                 "--metric, --ef, --space, --apply and -o out"
             )
-        wanted = VerifyOptions(address=address, recall=recall, threads=threads)
-        return _of_engine(config, base, given, wanted, markdown, as_json=as_json, quiet=quiet)
+        deployment = VerifyOptions(address=address, recall=recall, threads=threads)
+        return _of_engine(config, base, given, deployment, markdown, as_json=as_json, quiet=quiet)
     assert index is not None  # noqa: S101 - one of them was given
     if address:
         raise InputError("--dsn and --url go with --config: leave them out")
@@ -112,14 +134,27 @@ def diagnose_command(
         threads=threads,
         space=default_space(),
     )
-    asked = DiagnoseOptions(
+    what = DiagnoseOptions(
         index=index, space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
     )
+    return _of_index(what, base, given, options, markdown, as_json=as_json, quiet=quiet)
+
+
+def _of_index(
+    what: DiagnoseOptions,
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    markdown: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        found = follow(diagnose(base, given, asked, options, Path(work)), Screen(stderr=True), quiet=quiet)
-    _write_page(markdown, to_markdown(found))
-    _show(found, out, as_json=as_json, quiet=quiet)
+        found = follow(diagnose(base, queries, what, options, Path(work)), Screen(stderr=True), quiet=quiet)
+    write_file(markdown, to_markdown(found).encode())
+    _show(found, what.out, as_json=as_json, quiet=quiet)
     return 0 if found.healthy or found.applied is not None else ILL
 
 
@@ -127,7 +162,7 @@ def _of_engine(
     config: Path,
     base: Vectors,
     queries: Vectors | None,
-    asked: VerifyOptions,
+    options: VerifyOptions,
     markdown: Path | None,
     *,
     as_json: bool,
@@ -135,59 +170,34 @@ def _of_engine(
 ) -> int:
     engine, exported = read_exported(config)
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        events = diagnose_engine(engine, exported, base, queries, asked, Path(work))
+        events = diagnose_engine(engine, exported, base, queries, options, Path(work))
         found = follow(events, Screen(stderr=True), quiet=quiet)
-    _write_page(markdown, live_to_markdown(found))
+    write_file(markdown, live_to_markdown(found).encode())
     screen = Screen(stderr=as_json)
     if not quiet:
-        told = ((LIVE_CAUSE_HEAD, live_cause_rows(found)), (LIVE_CURE_HEAD, live_cure_rows(found)))
-        for head, rows in told:
-            table = Table(*head, box=None, pad_edge=False)
-            for row in rows:
-                table.add_row(*row)
-            if table.row_count:
-                screen.print(table)
+        show_table(screen, LIVE_CAUSE_HEAD, live_cause_rows(found))
+        show_table(screen, LIVE_CURE_HEAD, live_cure_rows(found))
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)
-    screen.print(live_headline(found), markup=False, highlight=False, soft_wrap=True)
+    show_text(screen, live_headline(found))
     if as_json:
         click.echo(live_to_json(found), nl=False)
     return 0 if found.healthy else ILL
 
 
-def _write_page(path: Path | None, text: str) -> None:
-    if path is None:
-        return
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
-
-
 def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     screen = Screen(stderr=as_json)
     if not quiet:
-        causes = Table("lost to", "recall", "seen", box=None, pad_edge=False)
-        for row in cause_rows(found):
-            causes.add_row(*row)
-        screen.print(causes)
-        costs = Table(*COST_HEAD, box=None, pad_edge=False)
-        for row in cost_rows(found):
-            costs.add_row(*row)
-        screen.print(costs)
-        if found.prescriptions:
-            cures = Table(*PRESCRIPTION_HEAD, box=None, pad_edge=False)
-            for number, each in enumerate(found.prescriptions, start=1):
-                cures.add_row(*prescription_row(number, each))
-            screen.print(cures)
-        said = describe_sensitivity(found.sensitivity, found.target)
-        screen.print(said, markup=False, highlight=False)
+        show_table(screen, ("lost to", "recall", "seen"), cause_rows(found))
+        show_table(screen, COST_HEAD, cost_rows(found))
+        numbered = enumerate(found.prescriptions, start=1)
+        show_table(screen, PRESCRIPTION_HEAD, (prescription_row(*each) for each in numbered))
+        screen.print(describe_sensitivity(found.sensitivity, found.target), markup=False, highlight=False)
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)
-    screen.print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    show_text(screen, headline(found))
     if found.applied is not None:
         recall = f"{found.applied.mean:.4f} (at least {found.applied.lower:.4f})"
-        said = f"{out}: written and read again, recall {recall}"
-        screen.print(said, markup=False, highlight=False, soft_wrap=True)
+        show_text(screen, f"{out}: written and read again, recall {recall}")
     if as_json:
         click.echo(to_json(found), nl=False)

@@ -17,10 +17,13 @@ import click
 import hnswlib  # noqa: F401
 import scipy  # noqa: F401
 
-from tuner.cli.check import baseline, check_command
+from tuner.cli.baseline import baseline
+from tuner.cli.check import check_command
 from tuner.cli.diagnose import diagnose_command
-from tuner.cli.engines import engines, export, verify_command
+from tuner.cli.engines import engines
+from tuner.cli.export import export
 from tuner.cli.run import run
+from tuner.cli.verify import verify_command
 from tuner.errors import TunerError
 from tuner.runtime.machine import describe_versions
 
@@ -63,7 +66,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 @click.group(cls=Jobs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, callback=_show_version, expose_value=False,
-              help="Show versions.")  # fmt: skip
+              help="Show the versions that figures depend on and exit.")  # fmt: skip
 @click.pass_context
 def tune(ctx: click.Context) -> int:
     """Find HNSW parameters and a quantizer for your own vectors.

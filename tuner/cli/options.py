@@ -1,4 +1,4 @@
-"""The options of a sweep: how they are written, what they default to, which exclude each other."""
+"""The options that commands share, and those of a sweep: ranges, defaults, which exclude each other."""
 
 from __future__ import annotations
 
@@ -17,52 +17,96 @@ from tuner.types import PREFERENCES, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_text = partial(click.option, metavar="FILE")
+RECALL = click.option("--recall", type=float, required=True, help="Target recall@k in (0, 1].")
+QUERIES = click.option("--queries", metavar="FILE", help="Queries as .npy.  [default: some rows of the base]")
+K = click.option("--k", type=int, default=10, show_default=True, help="Neighbours per query, >= 1.")
+METRIC = click.option(
+    "--metric",
+    type=click.Choice(["auto", "cosine", "ip", "l2"]),
+    default="auto",
+    show_default=True,
+    help="Metric; auto decides from the data and says why.",
+)
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed, >= 0.")
+THREADS = click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Number of threads; 0 means all cores.",
+)
+ADDRESS = click.option(
+    "--dsn",
+    "--url",
+    "address",
+    metavar="ADDRESS",
+    help="Address of your own server.  [default: one is started and stopped]",
+)
+MARKDOWN = click.option(
+    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Markdown page to write."
+)
+FORCE = click.option("--force", is_flag=True, help="Replace a file that exists.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr.")
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but the answer.")
+
 _path = partial(click.option, type=click.Path(path_type=Path))
 _value = partial(click.option, show_default=True)
 _size = partial(click.option, type=parse_size, metavar="SIZE")
 _time = partial(click.option, type=parse_duration, metavar="TIME")
 _flag = partial(click.option, is_flag=True)
-_metrics, _stores = click.Choice(["auto", "cosine", "ip", "l2"]), click.Choice(["memory", "disk"])
-_baselines, _preferences = click.Choice(["graph", "hnswlib"]), click.Choice(list(PREFERENCES))
+_stores, _baselines = click.Choice(["memory", "disk"]), click.Choice(["graph", "hnswlib"])
+_preferences = click.Choice(list(PREFERENCES))
 
-# fmt: off - a table, one option a line
-OPTIONS = (
-    click.option("--recall", type=float, required=True, help="Target recall@k in (0, 1]."),
-    _text("--queries", help="Queries as .npy; else some rows of the base become queries and leave it."),
-    click.option("--n-queries", type=int, help="How many rows become queries.  [default: by size]"),
-    _value("--k", type=int, default=10, help="Neighbours that a search returns."),
-    _value("--metric", type=_metrics, default="auto", help="auto decides from the data and says why."),
-    _size("--max-memory", help="Limit on the resident index: 600MB, 2GiB or 180B/vector."),
+SWEEP_OPTIONS = (
+    RECALL,
+    QUERIES,
+    click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
+    K,
+    METRIC,
+    _size("--max-memory", help="Limit on the index in memory: 600MB, 2GiB or 180B/vector."),
     _time("--max-latency", help="Limit on the p95 of one query at a time on one thread: 400us."),
-    _value("--prefer", type=_preferences, default="balanced", help="Which point of the front to recommend."),
-    _value("--confidence", type=float, default=0.95, help="Of the lower bound on recall."),
+    _value("--prefer", type=_preferences, default="balanced", help="Point of the front to recommend."),
+    _value(
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="Confidence level of the lower bound on recall, in (0.5, 1).",
+    ),
     _path(
         "--space",
         metavar="NAME|YAML",
-        help="quick, low-memory, oracle or a file.  [default: everything]",
+        help="Space to sweep: quick, low-memory, oracle or a file.  [default: everything]",
     ),
-    _value("--rerank-store", type=_stores, default="memory", help="Where re-ranking vectors live."),
-    _value("--baseline", type=_baselines, default="graph", help="What the gain is measured against."),
-    click.option("--target", metavar="ENGINE", help="Tune for this engine, and in it where it runs."),
-    _path("--sweep", "earlier", metavar="REPORT", help="With --target: take M from this report.json."),
+    _value("--rerank-store", type=_stores, default="memory", help="Place of the re-ranking vectors."),
+    _value(
+        "--baseline",
+        type=_baselines,
+        default="graph",
+        help="Reference for the gain: derived from the graph, or built by hnswlib.",
+    ),
+    click.option("--target", metavar="ENGINE", help="Engine to tune for, and in, where it runs."),
+    _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to take M from."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),
-    _value("--seed", type=int, default=0, help="Of everything that is drawn."),
-    _value("--threads", type=int, default=0, help="To build with; 0 is all cores. Latency is always of one."),
-    _time("--time-budget", help="For the whole run: 90s, 10m or 1h."),
-    _path("--out", metavar="DIR", help="Where results go.  [default: tune-out/NAME]"),
-    _path("--work", metavar="DIR", hidden=True, help="What --resume needs.  [default: OUT/work]"),
+    SEED,
+    # no IntRange: check_options has a sentence for what is out of range
+    _value(
+        "--threads",
+        type=int,
+        default=0,
+        help="Number of threads for building; 0 means all cores. Latency is measured on one.",
+    ),
+    _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
+    _path("--out", metavar="DIR", help="Results folder.  [default: tune-out/NAME]"),
+    _path("--work", metavar="DIR", hidden=True, help="Folder that --resume needs.  [default: OUT/work]"),
     _flag("--resume", help="Go on from the journal of a stopped run."),
     _flag("--dry-run", help="Show the plan, its time and memory, and stop."),
-    _flag("--json", "as_json", help="Print the report as JSON; all else goes to stderr."),
-    _flag("--quiet", help="Print nothing but the answer."),
+    JSON,
+    QUIET,
 )
-# fmt: on
 
 
 def sweep_options(command: F) -> F:
     """Give a command the options of a sweep, in the order of the table."""
-    for option in reversed(OPTIONS):
+    for option in reversed(SWEEP_OPTIONS):
         command = option(command)
     return command
 

@@ -10,6 +10,7 @@ import click
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
+from tuner.cli.outputs import show_text
 from tuner.cli.target import refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors, open_vectors
@@ -24,7 +25,7 @@ from tuner.types import Options, Result
 HONEST_NO, STOPPED = 1, 130
 
 
-@click.command()
+@click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
 @click.argument("file")
 @sweep_options
 @click.pass_context
@@ -55,25 +56,25 @@ def run(
     out = out or Path("tune-out", Path(file).stem)
     work = work or out / "work"
     base = open_vectors(file, "base")
-    asked = open_vectors(queries, "queries") if queries else None
-    check_inputs(base, asked, options)
+    given = open_vectors(queries, "queries") if queries else None
+    check_inputs(base, given, options)
     if not dry_run:
         dedicate_process()
     if target is not None:
         refuse_with_target(options, resume=resume, dry_run=dry_run)
         out = out / target if as_default else out
         return run_target(
-            find_engine(target), base, asked, options, out, earlier=earlier, as_json=as_json, quiet=quiet
+            find_engine(target), base, given, options, out, earlier=earlier, as_json=as_json, quiet=quiet
         )
     if earlier is not None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")
     if dry_run:
-        click.echo("\n".join(plan(base, asked, options, work).lines))
+        click.echo("\n".join(plan(base, given, options, work).lines))
         return 0
     if resume and not has_journal(work):
         raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
     try:
-        result = _sweep_into(out, work, base, asked, options, resume=resume, quiet=quiet)
+        result = _sweep_into(out, work, base, given, options, resume=resume, quiet=quiet)
     except KeyboardInterrupt:
         kept = f"finished stages are in {work}: the same command with --resume goes on from there"
         click.echo(f"tune: stopped; {kept if has_journal(work) else 'no stage was finished'}", err=True)
@@ -99,7 +100,7 @@ def _sweep_into(
         finish(work)
     if not quiet:
         names = ", ".join(path.name for path in written)
-        screen.print(f"{names} in {out}", markup=False, highlight=False, soft_wrap=True)
+        show_text(screen, f"{names} in {out}")
     return result
 
 

@@ -10,15 +10,16 @@ from rich.table import Table
 
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
+from tuner.cli.outputs import show_text
+from tuner.cli.reports import read_report
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs import EnginePoint, TargetResult, tune_for
 from tuner.engine_jobs.outputs import target_to_json
 from tuner.engines import Engine, write_exported
 from tuner.engines.export import suffix
 from tuner.errors import InputError
-from tuner.report import result_from_json
 from tuner.runtime.journal import write_atomically
-from tuner.types import Options, Result
+from tuner.types import Options
 
 HONEST_NO = 1
 SWEEP = "sweep"
@@ -36,19 +37,6 @@ def refuse_with_target(options: Options, *, resume: bool, dry_run: bool) -> None
     ):
         if given:
             raise InputError(f"{name} and --target exclude each other: leave one of them out")
-
-
-def read_report(path: Path) -> Result:
-    """Return a run's report.
-
-    Raises:
-        InputError: it cannot be read, or is none.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): name a run's report.json") from None
-    return result_from_json(data)
 
 
 def run_target(
@@ -75,7 +63,7 @@ def run_target(
         finally:
             shutil.rmtree(work, ignore_errors=True)
     if not quiet:
-        screen.print(f"{', '.join(written)} in {out}", markup=False, highlight=False, soft_wrap=True)
+        show_text(screen, f"{', '.join(written)} in {out}")
     if as_json:
         click.echo(target_to_json(result), nl=False)
     if not (as_json and quiet):
@@ -105,7 +93,7 @@ def _show(engine: Engine, result: TargetResult, screen: Screen) -> None:
             table.add_row(*_row(result.beside.point, "its default: "))
         screen.print(table)
     for line in sentences(engine, result):
-        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+        show_text(screen, line)
 
 
 def _row(point: EnginePoint, before: str = "") -> tuple[str, ...]:

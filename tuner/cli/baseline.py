@@ -1,0 +1,47 @@
+"""``tune baseline``: freeze a decision in a small file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from tuner.cli.options import FORCE
+from tuner.cli.outputs import refuse_to_replace
+from tuner.cli.reports import read_report
+from tuner.gate import save_baseline, write_baseline
+from tuner.types import Preference
+
+
+@click.command(short_help="Freeze what a run decided, for tune check.")
+@click.argument("report", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports/baseline.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="Baseline to write.",
+)
+@click.option(
+    "--point",
+    type=click.Choice(get_args(Preference)),
+    help="Point to freeze.  [default: the recommended one]",
+)
+@FORCE
+def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) -> int:
+    """Freeze what a run decided in a small file for `tune check`.
+
+    REPORT is the report.json of the run.
+    """
+    result = read_report(report)
+    refuse_to_replace(out, force=force, instead="tune check --update")
+    saved = save_baseline(result, point)
+    write_baseline(saved, out)
+    click.echo(
+        f"{out}: {saved.label} with ef_search={saved.ef_search}, recall {saved.measured_recall:.4f} on "
+        f"{len(saved.hits):,} held-out queries"
+    )
+    return 0

@@ -1,0 +1,76 @@
+"""``tune export``: a point of a run as the configuration of an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tuner.cli.options import FORCE
+from tuner.cli.outputs import refuse_to_replace
+from tuner.cli.reports import read_report
+from tuner.engines import Exported, find_engine, write_exported
+from tuner.engines.export import claims_of, describe, render
+from tuner.engines.translate import settings_of
+from tuner.errors import InputError
+from tuner.types import OperatingPoint, Result
+
+
+@click.command(short_help="Write a point of a run as the configuration of an engine.")
+@click.argument("report", type=click.Path(path_type=Path))
+@click.option("--to", "name", required=True, metavar="ENGINE", help="Engine; tune engines lists them.")
+@click.option(
+    "--point",
+    metavar="NAME|N",
+    help="balanced, fastest, smallest, or a point's number.  [default: the recommended one]",
+)
+@click.option(
+    "--variant",
+    default="",
+    metavar="VERSION",
+    help="Version of the engine, where its configuration depends on it.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write.  [default: standard output]",
+)
+@FORCE
+def export(report: Path, *, name: str, point: str | None, variant: str, out: Path | None, force: bool) -> int:
+    """Write a point of a run as the configuration of an engine.
+
+    REPORT is the report.json of the run.
+    """
+    engine = find_engine(name)
+    result = read_report(report)
+    chosen = _point_of(result, point, report)
+    exported = Exported(
+        settings=settings_of(engine, result, chosen, variant), claims=claims_of(result, chosen)
+    )
+    if out is None:
+        click.echo(render(engine, exported), nl=False)
+        return 0
+    refuse_to_replace(out, force=force, instead="name another file")
+    write_exported(engine, exported, out)
+    click.echo(f"{out}: {engine.capabilities.title}, {describe(exported.settings)}", err=True)
+    return 0
+
+
+def _point_of(result: Result, wanted: str | None, report: Path) -> OperatingPoint:
+    if not result.points or result.status == "exact":
+        raise InputError(
+            f"{report}: holds no point of an index (its answer is {result.status}): there is nothing to "
+            "export"
+        )
+    name = wanted or result.options.prefer
+    if name in result.named:
+        return result.points[result.named[name]]
+    if name.isdigit() and int(name) < len(result.points):
+        return result.points[int(name)]
+    if wanted is None:
+        raise InputError(f"{report}: the target was not reached: name a point by its number with --point 0")
+    raise InputError(
+        f"{report}: has no point {name!r}: it has {', '.join(result.named)} and 0 to {len(result.points) - 1}"
+    )

@@ -1,0 +1,92 @@
+"""``tune verify``: an exported file, proved on the engine itself."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from tuner.cli.draw import Screen, follow
+from tuner.cli.options import ADDRESS, JSON, QUERIES, QUIET, THREADS
+from tuner.cli.outputs import show_verdict
+from tuner.data.vectors import open_vectors
+from tuner.engine_jobs import VerifyOptions, verify
+from tuner.engine_jobs.outputs import to_json
+from tuner.engines import find_engine, read_exported
+from tuner.errors import InputError
+
+NOT_VERIFIED, NOT_JUDGED = 1, 2
+
+
+@click.command("verify", short_help="Prove an exported file on the engine itself.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE")
+@click.option("--on", "name", metavar="ENGINE", help="Engine that CONFIG must be for.")
+@QUERIES
+@ADDRESS
+@click.option(
+    "--name",
+    "table",
+    default="tune_items",
+    show_default=True,
+    metavar="NAME",
+    help="Name of the table, collection or index to make.",
+)
+@click.option("--replace", "drop", is_flag=True, help="Drop a table or collection of that name.")
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Target recall@k.  [default: the one in CONFIG]",
+)
+@THREADS
+@JSON
+@QUIET
+def verify_command(
+    *,
+    config: Path,
+    file: str,
+    name: str | None,
+    queries: str | None,
+    address: str | None,
+    table: str,
+    drop: bool,
+    recall: float | None,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Build what CONFIG says in the engine itself, with the vectors in FILE, and search it.
+
+    CONFIG is a file of `tune export`, FILE an (n, d) .npy. The exit code is 0 if the index was used as
+    configured and reached the target, 1 if not, 2 if that could not be judged.
+    """
+    engine, exported = read_exported(config)
+    if name is not None and find_engine(name).name != engine.name:
+        raise InputError(
+            f"{config}: is for {engine.name}, not for {name}: name that engine, or export to {name}"
+        )
+    options = VerifyOptions(
+        address=address, name=checked_name(table), replace=drop, recall=recall, threads=threads
+    )
+    base = open_vectors(file, "base")
+    given = open_vectors(queries, "queries") if queries else None
+    with tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
+        events = verify(engine, exported, base, given, options, Path(work))
+        result = follow(events, Screen(stderr=True), quiet=quiet)
+    json = to_json(result) if as_json else None
+    show_verdict(Screen(stderr=as_json), result.lines, result.headline, json, quiet=quiet)
+    return {"verified": 0, "not_verified": NOT_VERIFIED, "died": NOT_JUDGED}[result.verdict]
+
+
+def checked_name(table: str) -> str:
+    """Return a name that every engine takes as it is.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not (table.isascii() and table.isidentifier() and table == table.lower() and len(table) <= 48):
+        raise InputError(
+            f"--name {table!r} is no plain name: use lower-case letters, digits and _, at most 48"
+        )
+    return table
