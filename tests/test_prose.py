@@ -25,7 +25,6 @@ ALLOWED = {
     "Costs.bytes",
     "Costs.time",
     "Kind",
-    "Line.slope",
     "DiagnoseOptions.space",
     "Diagnosis.causes",
     "Lasts.low",

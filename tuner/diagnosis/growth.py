@@ -56,7 +56,7 @@ class RecallTrend:
 
     Attributes:
         x: (m,) log2 of the sizes.
-        slope: by doubling.
+        slope: change of the height each time n doubles.
         at_mean: height at the mean of ``x``.
         spread: standard deviation of one graph around the trend.
         width: Student's t of the confidence, at m - 2.
