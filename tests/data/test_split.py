@@ -47,6 +47,12 @@ def test_halves_are_disjoint_complete_and_random(nq: int, sizes: tuple[int, int]
     assert not np.array_equal(tune, np.arange(sizes[0]))
 
 
+def test_a_seed_finds_the_split_that_earlier_versions_found() -> None:
+    """Frozen baselines hold the hits of each query of their half: other draws would orphan them."""
+    assert hold_out(100, 5, 0).tolist() == [26, 30, 50, 61, 81]
+    assert [half.tolist() for half in split_halves(7, 0)] == [[1, 3, 6, 0], [4, 2, 5]]
+
+
 def test_queries_in_the_base_are_counted_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK_BYTES", 16 * 8 * 4)
     base = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)

@@ -1,4 +1,9 @@
-"""Which rows become queries, and which queries choose and which confirm."""
+"""Which rows become queries, and which queries choose and which confirm.
+
+Both draws are numpy's and not ``sklearn.model_selection.train_test_split``, which would draw others: a
+baseline that an earlier version froze holds the hits of each query of its half and a digest of the split,
+and ``tune check`` can compare query by query only if the same seed still finds the same split.
+"""
 
 from __future__ import annotations
 
