@@ -60,7 +60,7 @@ def test_a_terminal_sees_stage_share_detail_and_time_left() -> None:
     drawn = _drawn([StageStarted("graph", "one graph", 600.0), Progress("graph", 0.04, "row 0 [of 9]")])
     assert "one graph" in drawn
     assert "4%" in drawn
-    assert re.search(r"(10 min 00|9 min \d\d) s left", drawn)
+    assert re.search(r"(10|9\.\d+) min left", drawn)
     assert "row 0 [of 9]" in drawn
 
 

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from tuner.cli.units import MemoryLimit, parse_duration, parse_size, show_bytes, show_seconds
+from tuner.cli.units import MemoryLimit, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -63,42 +63,3 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write"):
         parse_duration(text)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (348, "348 B"),
-        (999.4, "999 B"),
-        (1_676, "1.68 kB"),
-        (999_600, "1 MB"),
-        (52_480_000, "52.5 MB"),
-        (2.5e9, "2.5 GB"),
-        (1.2e12, "1.2 TB"),
-        (600_000_000, "600 MB"),
-    ],
-)
-def test_bytes_for_people(count: float, text: str) -> None:
-    assert show_bytes(count) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 ns"),
-        (61e-9, "61 ns"),
-        (47.5e-6, "47.5 us"),
-        (400e-6, "400 us"),
-        (3.2e-3, "3.2 ms"),
-        (0.9996, "1 s"),
-        (12, "12 s"),
-        (59.9, "59.9 s"),
-        (59.96, "1 min 00 s"),
-        (100, "1 min 40 s"),
-        (3599.6, "1 h 00 min"),
-        (7_500, "2 h 05 min"),
-    ],
-)
-def test_durations_for_people(seconds: float, text: str) -> None:
-    assert show_seconds(seconds) == text

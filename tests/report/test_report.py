@@ -31,6 +31,7 @@ from tuner.types import (
     Recommendation,
     ReferenceComparison,
     Result,
+    Space,
     StageCost,
 )
 
@@ -120,7 +121,7 @@ SHORT = OperatingPoint(
 
 REACHED = Result(
     status="reached",
-    options=Options(recall=0.95, threads=2),
+    options=Options(recall=0.95, threads=2, space=Space(codecs=())),
     profile=Profile(
         source="datasets/docs-minilm-384/base.npy",
         n=18_500,
@@ -538,7 +539,14 @@ def test_bytes_are_spelled(n_bytes: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(4.7e-05, "47 us"), (0.0015, "1.5 ms"), (22.0, "22 s"), (186.0, "3.1 min"), (0.0, "0 us")],
+    [
+        (4.7e-05, "47 us"),
+        (0.0015, "1.5 ms"),
+        (22.0, "22 s"),
+        (186.0, "3.1 min"),
+        (9000.0, "2.5 h"),
+        (0.0, "0 us"),
+    ],
 )
 def test_seconds_are_spelled(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
 
 from tuner import types
-from tuner.cli.units import show_seconds
+from tuner.report.words import seconds_text
 from tuner.runtime.steps import Driver
 from tuner.types import Event, Finished, Note, StageFinished, StageStarted, Warned
 
@@ -100,7 +100,7 @@ class Drawing:
 
     def _finish(self, event: StageFinished) -> None:
         self._clear()
-        took = "done by the earlier run" if event.resumed else show_seconds(event.wall_s)
+        took = "done by the earlier run" if event.resumed else seconds_text(event.wall_s)
         self._line(f"{event.title}: {took}")
 
     def _clear(self) -> None:
@@ -126,4 +126,4 @@ def _progress(console: Console) -> Progress:
 
 
 def _left_text(seconds: float | None) -> str:
-    return "" if seconds is None else f"{show_seconds(seconds)} left"
+    return "" if seconds is None else f"{seconds_text(seconds)} left"

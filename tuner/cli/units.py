@@ -1,4 +1,4 @@
-"""Sizes and durations: ``2GB`` and ``400us`` to numbers, and numbers to text."""
+"""Sizes and durations as a user writes them, ``2GB`` and ``400us``, to bytes and seconds."""
 
 from __future__ import annotations
 
@@ -42,36 +42,9 @@ def parse_duration(text: str) -> float:
     return amount * SECONDS[unit.lower()]
 
 
-def show_bytes(count: float) -> str:
-    """Return bytes with three digits and a decimal unit: ``348 B``, ``1.68 kB``, ``2.5 GB``."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size * 0.9995:
-            return f"{_three_digits(count / size)} {unit}"
-    return f"{_three_digits(count)} B"
-
-
-def show_seconds(seconds: float) -> str:
-    """Return a duration: ``47.5 us``, ``3.2 ms``, ``12 s``, ``1 min 40 s``, ``2 h 05 min``."""
-    if seconds < 59.95:
-        for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-            if seconds >= size * 0.9995:
-                return f"{_three_digits(seconds / size)} {unit}"
-        return f"{_three_digits(seconds * 1e9)} ns"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def _amount(text: str) -> tuple[float, str, bool]:
     """Return number, unit and whether it is for each vector; an empty unit if the text has no such form."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         return 0.0, "", False
     return float(match[1]), match[2].replace("μ", "µ"), match[3] is not None
-
-
-def _three_digits(value: float) -> str:
-    decimals = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

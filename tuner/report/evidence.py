@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from tuner.report.tables import code_span, facts, optional, plain, table
-from tuner.report.words import bytes_text, cost_sentence, predicted_points, shown_points
+from tuner.report.words import bytes_text, cost_sentence, counted, predicted_points, shown_points
 from tuner.types import Memory, OperatingPoint, Result
 
 
@@ -42,10 +42,8 @@ def measured_points(result: Result) -> Iterator[str]:
     rows = (_measured_row(point) for point in result.points)
     yield from table((*head, "modelled us", "measured us", "reaches"), rows)
     if result.prediction_error is not None:
-        yield (
-            f"\nMean absolute error of predicted recall over {len(predicted_points(result))} points: "
-            f"{result.prediction_error:.4f}."
-        )
+        over = counted(len(predicted_points(result)), "point")
+        yield f"\nMean absolute error of predicted recall over {over}: {result.prediction_error:.4f}."
 
 
 def ceilings(result: Result) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tuner.report.tables import code_span, facts, plain, table
 from tuner.report.words import (
     asked_for,
     bytes_text,
+    counted,
     gain_sentence,
     n_indexed,
     names_of,
@@ -153,7 +154,7 @@ def _method(result: Result) -> Iterator[str]:
     yield (
         f"- Choice and report are kept apart: {queries.n_tune:,} queries chose every parameter; "
         f"{queries.n_validate:,} others gave the recall reported, and could only strike a point out"
-        + (f": {fell} of {len(result.points)} measured points fell there." if fell else ".")
+        + (f": {fell} of {counted(len(result.points), 'measured point')} fell there." if fell else ".")
     )
     yield (
         "- A returned vector counts if its exact distance is within that of the exact k-th neighbour, so "

@@ -24,7 +24,7 @@ from tuner.types import OperatingPoint, Result
 
 RULED_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 STATUS_STYLE = {"reached": "bold green", "not_reached": "bold yellow", "exact": "bold green"}
-LABEL_WIDTH = 24  # what is left of 80 columns beside the figures
+LABEL_WIDTH = 21  # what is left of 80 columns beside the figures
 
 
 def show_result(result: Result, console: Console) -> None:
@@ -74,7 +74,7 @@ def _front_table(result: Result) -> Table:
     )
     table.add_column("index", max_width=LABEL_WIDTH, overflow="fold")
     latency_unit, factor = _latency_unit(result)
-    for head in ("ef", "recall", "lower", "B/vec", "MB", f"p50/p95 {latency_unit}", "ndis"):
+    for head in ("ef", "recall", "lower", "B/vector", "MB", f"p50/p95 {latency_unit}", "ndis"):
         table.add_column(head, justify="right", no_wrap=True)
     chosen = recommended_point(result)
     for i in shown_points(result):

@@ -3,7 +3,13 @@
 from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result
 
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-SECOND_UNITS = ((120.0, 1 / 60, "min"), (1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "us"))
+SECOND_UNITS = (
+    (7200.0, 1 / 3600, "h"),
+    (120.0, 1 / 60, "min"),
+    (1.0, 1.0, "s"),
+    (1e-3, 1e3, "ms"),
+    (0.0, 1e6, "us"),
+)
 N_CLOSEST = 5
 
 
@@ -18,9 +24,14 @@ def bytes_text(n_bytes: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """``47 us``, ``1.5 ms``, ``22 s``, ``3.1 min`` from two minutes on."""
+    """``47 us``, ``1.5 ms``, ``22 s``, ``3.1 min`` from two minutes on, ``2.5 h`` from two hours on."""
     _, factor, unit = next(row for row in SECOND_UNITS if seconds >= row[0])
     return f"{seconds * factor:.3g} {unit}" if seconds * factor < 999.5 else f"{seconds * factor:,.0f} {unit}"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def names_of(result: Result, position: int) -> tuple[str, ...]:
@@ -75,7 +86,7 @@ def asked_for(options: Options) -> str:
     if options.max_memory_bytes is not None:
         parts.append(f"memory <= {bytes_text(options.max_memory_bytes)}")
     if options.max_memory_per_vector is not None:
-        parts.append(f"memory <= {options.max_memory_per_vector:g} B a vector")
+        parts.append(f"memory <= {options.max_memory_per_vector:g} B/vector")
     if options.max_latency_s is not None:
         parts.append(f"p95 latency <= {seconds_text(options.max_latency_s)}")
     return ", ".join(parts)
@@ -121,8 +132,8 @@ def cost_sentence(result: Result) -> str:
         f"{bytes_text(cost.peak_rss_bytes)} at its peak"
     )
     if cost.n_indexes_measured:
-        builds = _counted(cost.n_graph_builds, "graph build")
-        measured = _counted(cost.n_indexes_measured, "index", "indexes")
+        builds = counted(cost.n_graph_builds, "graph build")
+        measured = counted(cost.n_indexes_measured, "index", "indexes")
         text = f"{text}: {builds} for {result.n_configurations:,} configurations, {measured} measured"
     if cost.ordinary_builds is None or cost.ordinary_build_cpu_s is None:
         return f"{text}."
@@ -138,7 +149,7 @@ def trust_sentence(result: Result) -> str:
     if result.prediction_error is not None:
         parts.append(
             f"predicted recall was off by {result.prediction_error:.4f} on average over "
-            f"{_counted(len(predicted_points(result)), 'measured point')}"
+            f"{counted(len(predicted_points(result)), 'measured point')}"
         )
     if result.noise_floor is not None:
         parts.append(
@@ -177,7 +188,3 @@ def _times(ratio: float, what: str, noise: float) -> str:
 def _near(ratio: float, what: str) -> str:
     """Ratios too close to one, or below it, for the word "times"."""
     return f"{1 - 1 / ratio:.0%} less {what}" if ratio > 1 else f"{1 / ratio - 1:.0%} more {what}"
-
-
-def _counted(n: int, one: str, many: str = "") -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
