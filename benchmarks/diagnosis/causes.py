@@ -1,6 +1,6 @@
-"""Does ``tune diagnose`` name what is wrong? Illnesses planted in indexes over real vectors, each diagnosed.
+"""Does ``tune diagnose`` name what is wrong? Causes planted in indexes over real vectors, each diagnosed.
 
-python -m benchmarks.diagnosis.causes BASE.npy QUERIES.npy --out reports/diagnose/NAME.json
+python -m benchmarks.diagnosis.causes BASE.npy QUERIES.npy --out reports/diagnose/causes-NAME.json
 """
 
 from __future__ import annotations
@@ -9,34 +9,38 @@ import sys
 from pathlib import Path
 
 import click
-import faiss
 import msgspec
-import numpy as np
 
 import tuner
-from benchmarks.diagnosis.planted import Array, Ground, illnesses, unit
+from benchmarks.common import FILE, findings, write_json
+from benchmarks.diagnosis.catalogue import planted_causes
+from benchmarks.diagnosis.vectors import ROWS, UnitVectors, read_unit_vectors
 from tuner.diagnosis import Diagnosis
 from tuner.report.tables import table
-from tuner.runtime.journal import write_atomically
-from tuner.runtime.machine import describe_machine, describe_versions, now
 
-HALF_POINTS = 0.02
-"""How far a share may be from the truth."""
-ROWS, QUERIES = 20_000, 1_000
+MOST_DIFFERENCE = 0.02
+"""Difference allowed between a share and the truth: two points of recall."""
+HEAD = (
+    *("planted", "index", "recall", "named first", "truth, points", "found, points", "residual"),
+    "right",
+)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One illness, and what was found.
+    """One planted cause, and what was found.
 
     Attributes:
-        truths: name of a cause -> recall that it takes away, by construction.
-        shares: what the diagnosis says of the same causes.
-        residual: what all its causes leave over.
-        first: the cause that it names first.
-        right: it names the right one first, and each share is within two points.
+        planted: name of what was planted.
+        label: index and search parameter, as the diagnosis shows them.
+        recall: recall of the index.
+        truths: recall that each cause takes away by construction, by the cause's name.
+        shares: recall that the diagnosis says each of them takes away.
+        residual: recall that all its causes leave unexplained.
+        first: cause that it names first.
+        right: whether it names the right one first, with each share within two points.
     """
 
-    illness: str
+    planted: str = msgspec.field(name="illness")
     label: str
     recall: float
     truths: dict[str, float]
@@ -46,32 +50,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     right: bool
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """All illnesses on one set."""
-
-    base: str
-    n: int
-    d: int
-    n_queries: int
-    command: str
-    created: str
-    machine: dict[str, object]
-    versions: dict[str, str]
-    rows: list[Row]
-
-
-def diagnosed(name: str, ground: Ground) -> Row:
-    """Plant an illness, ask for the diagnosis and compare."""
-    planted = illnesses()[name](ground)
+def diagnosed(name: str, vectors: UnitVectors) -> Row:
+    """Plant a cause, ask for the diagnosis and compare."""
+    planted = planted_causes()[name](vectors)
     found = tuner.diagnose(planted.index, planted.x, planted.queries, metric=planted.metric)
     first = "healthy" if found.first is None else found.first.name
-    shares = {cause: share_of(found, cause) for cause in planted.truths}
-    close = all(abs(shares[cause] - truth) <= HALF_POINTS for cause, truth in planted.truths.items())
+    shares = {cause: share_of(found, cause) for cause in planted.losses}
+    close = all(abs(shares[cause] - loss) <= MOST_DIFFERENCE for cause, loss in planted.losses.items())
     return Row(
-        illness=name,
+        planted=name,
         label=f"{found.label} {found.knob}={found.effort}" if found.knob else found.label,
         recall=found.recall.mean,
-        truths=planted.truths,
+        truths=planted.losses,
         shares=shares,
         residual=found.residual,
         first=first,
@@ -80,75 +70,44 @@ def diagnosed(name: str, ground: Ground) -> Row:
 
 
 def share_of(found: Diagnosis, name: str) -> float:
-    """Return what a diagnosis says that a cause takes away."""
+    """Return the recall that a diagnosis says a cause takes away."""
     causes = found.causes if found.drift is None else (*found.causes, found.drift)
     return sum(cause.share for cause in causes if cause.name == name)
 
 
-def lines(answer: Answer) -> list[str]:
-    """Return the table in Markdown."""
-    cells = (
-        (
-            row.illness,
-            row.label,
-            f"{row.recall:.4f}",
-            row.first,
-            "; ".join(f"{name} {100 * share:.1f}" for name, share in row.truths.items()),
-            "; ".join(f"{name} {100 * share:.1f}" for name, share in row.shares.items()),
-            f"{100 * row.residual:.2f}",
-            "yes" if row.right else "**no**",
-        )
-        for row in answer.rows
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row of the table in Markdown."""
+    return (
+        row.planted,
+        row.label,
+        f"{row.recall:.4f}",
+        row.first,
+        "; ".join(f"{name} {100 * share:.1f}" for name, share in row.truths.items()),
+        "; ".join(f"{name} {100 * share:.1f}" for name, share in row.shares.items()),
+        f"{100 * row.residual:.2f}",
+        "yes" if row.right else "**no**",
     )
-    points = ("truth, points", "found, points", "residual")
-    return list(table(("planted", "index", "recall", "named first", *points, "right"), cells))
-
-
-def ground_of(base: Path, queries: Path, rows: int, seed: int) -> Ground:
-    """Return a part of the vectors at length 1."""
-    x, q = np.load(base, mmap_mode="r"), np.load(queries, mmap_mode="r")
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.choice(len(x), min(rows, len(x)), replace=False))
-    return Ground(_unit(x[chosen]), _unit(q[:QUERIES]), seed)
-
-
-def _unit(x: Array) -> Array:
-    x = np.ascontiguousarray(x, dtype=np.float32)
-    return unit(x[np.linalg.norm(x, axis=1) > 0])
 
 
 @click.command()
-@click.argument("base", type=click.Path(exists=True, path_type=Path))
-@click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The answer as JSON.")
+@click.argument("base", type=FILE)
+@click.argument("queries", type=FILE)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file of the answer.")
 @click.option("--rows", default=ROWS, show_default=True, help="Rows of BASE, at random.")
-@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
-@click.option("--only", default="", help="Illnesses with these words in their names.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option("--only", default="", help="Words in the names of the causes to plant.  [default: all]")
 def main(base: Path, queries: Path, out: Path, rows: int, seed: int, only: str) -> None:
-    """Plant every illness in indexes over the vectors in BASE and diagnose each with QUERIES."""
-    ground = ground_of(base, queries, rows, seed)
+    """Plant every cause in indexes over the vectors in BASE and diagnose each with QUERIES."""
+    vectors = read_unit_vectors(base, queries, rows, seed)
     found = []
-    for name in illnesses():
+    for name in planted_causes():
         if only in name:
-            found.append(diagnosed(name, ground))
+            found.append(diagnosed(name, vectors))
             row = found[-1]
             mark = "right" if row.right else "WRONG"
             click.echo(f"{mark}: {name}: {row.first} {row.shares} {row.truths}", err=True)
-    answer = Answer(
-        base=base.parent.name,
-        n=len(ground.x),
-        d=ground.x.shape[1],
-        n_queries=len(ground.queries),
-        command=f"python -m benchmarks.diagnosis.causes {base.name} {queries.name} "
-        f"--rows {rows} --seed {seed}",
-        created=now(),
-        machine=describe_machine(),
-        versions={**describe_versions(), "faiss": faiss.__version__},
-        rows=found,
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, msgspec.json.format(msgspec.json.encode(answer), indent=1) + b"\n")
-    click.echo("\n".join(lines(answer)))
+    write_json(findings(base, vectors.x.shape, len(vectors.queries), found), out)
+    click.echo("\n".join(table(HEAD, map(cells, found))))
     sys.exit(0 if all(row.right for row in found) else 1)
 
 
