@@ -36,7 +36,7 @@ def _cost_quality(scores: Scores, path: Path) -> Path:
             xscale="log",
             yscale="log",
             xlabel="cost, ordinary builds",
-            ylabel="memory x latency, first row = 1",
+            ylabel=f"memory x latency, first row = 1 (A/A {scores.noise_floor:.1%})",
         )
         axes.set_title(f"{scores.name}: what finding the index costs, and what it is worth")
     return path
@@ -85,7 +85,7 @@ def _source(scores: Scores) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     where = f"{scores.machine['processor']}, {scores.machine['cores']} cores"
     return (
-        f"filled: the scorer's recall meets {scores.recall}; hollow: it does not\n"
+        f"filled: the lower bound of the scorer's recall meets {scores.recall}; hollow: it does not\n"
         f"{scores.command}\n{scores.created}, {where}; {versions}"
     )
 

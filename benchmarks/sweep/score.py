@@ -27,7 +27,7 @@ from tuner.types import FloatArray, IdArray, Latency, Recall
 
 FEWEST_ROUNDS, MOST_ROUNDS = 12, 24
 MEMORY_SHARE = 0.4
-"""Of the available memory, for indexes that are timed together."""
+"""Share of the available memory for indexes that are timed together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,11 @@ class Scored:
     """An answer with what the scorer saw.
 
     Attributes:
-        recall: tie-aware, on the scoring queries.
+        answer: answer of the contestant.
+        recall: tie-aware recall on the scoring queries.
         memory_bytes: size of the index file.
-        ndis_per_query: distances computed; None where the engine does not count them.
+        ndis_per_query: distances computed per query; None where the engine does not count them.
+        latency: time of one query on one thread, in interleaved rounds.
         product_ratio: memory x latency over that of the first answer, which is ours if ours took part.
         ordinary_builds: CPU seconds of the contestant over those of one ordinary build.
     """
@@ -51,12 +53,12 @@ class Scored:
     ordinary_builds: float
 
     def meets(self, target: float) -> bool:
-        """Return whether the scorer's mean recall meets the target."""
-        return self.recall.mean >= target
+        """Return whether the lower bound of the scorer's recall meets the target."""
+        return self.recall.lower >= target
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoringQueries:
     """The scoring queries with their exact neighbours in the prepared base."""
 
     base: Base
@@ -75,7 +77,7 @@ Searching = Callable[[FloatArray], IdArray]
 """Narrow queries (nq, d) -> ids (nq, k)."""
 
 
-def ask(task: Task, work: Path) -> Asked:
+def ask(task: Task, work: Path) -> ScoringQueries:
     """Return the scoring queries of a task."""
     use_threads(task.threads)
     vectors = open_vectors(task.base, "base")
@@ -84,10 +86,10 @@ def ask(task: Task, work: Path) -> Asked:
     nothing = np.zeros(0, dtype=np.int64)
     base = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, work / "scoring.f32"))
     queries = prepared_queries(raw.read(0, raw.n), profile.metric)
-    return Asked(base, queries, result_of(search_exactly(base.x, queries, task.k, task.k)))
+    return ScoringQueries(base, queries, result_of(search_exactly(base.x, queries, task.k, task.k)))
 
 
-def load(answer: Answer, folder: Path, asked: Asked, k: int) -> tuple[Searching, faiss.Index | None]:
+def load(answer: Answer, folder: Path, asked: ScoringQueries, k: int) -> tuple[Searching, faiss.Index | None]:
     """Return what searches the delivered index, and the index itself if faiss made it."""
     path = folder / answer.index
     if answer.engine == "faiss":
@@ -134,7 +136,9 @@ def score(task: Task, answers: list[Answer], work: Path, ordinary_cpu_s: float) 
     return scored, noise
 
 
-def _recall_of(task: Task, answer: Answer, folder: Path, asked: Asked) -> tuple[Recall, float | None]:
+def _recall_of(
+    task: Task, answer: Answer, folder: Path, asked: ScoringQueries
+) -> tuple[Recall, float | None]:
     search, index = load(answer, folder, asked, task.k)
     ndis: float | None = None
     if index is None:
@@ -146,7 +150,9 @@ def _recall_of(task: Task, answer: Answer, folder: Path, asked: Asked) -> tuple[
     return summarize(hits, task.k, task.confidence), ndis
 
 
-def _latencies(task: Task, flat: list[tuple[Answer, Path]], asked: Asked) -> tuple[list[Latency], float]:
+def _latencies(
+    task: Task, flat: list[tuple[Answer, Path]], asked: ScoringQueries
+) -> tuple[list[Latency], float]:
     """Return the latency of each answer, and the noise floor."""
     sizes = [float((folder / answer.index).stat().st_size) for answer, folder in flat]
     limit = max(1.0, MEMORY_SHARE * psutil.virtual_memory().available - sizes[0]) if flat else 1.0

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from benchmarks.common import shown_command, write_lines
 from benchmarks.sweep.answers import Failure, Task
 from benchmarks.sweep.ordinary import Ordinary
 from benchmarks.sweep.score import Scored
 from tuner.report.tables import optional, plain, table
 from tuner.runtime.journal import write_atomically
-from tuner.runtime.machine import describe_machine
+from tuner.runtime.machine import describe_machine, now
 
 SCORES, TABLE = "scores.json", "table.md"
-HEAD = (
-    *(
-        "contestant",
-        "index",
-        "ef",
-        "recall",
-        "lower",
-        "target",
-        "B/vector",
-        "us/query",
-        "ndis",
-        "memory x latency",
-    ),
-    *("graphs built", "CPU s", "wall s", "ordinary builds", "peak MB"),
-)
-
-ABSOLUTE = re.compile(r"(^|=)/.*/")
-"""Folders in an argument, alone or as in ``NAME=PATH``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +25,24 @@ class Scores:
     """One benchmark: what was asked, what each contestant answered, and where the figures come from.
 
     Attributes:
+        name: name of the benchmark.
         base: file name of the vectors.
-        ordinary: the unit of cost.
-        noise_floor: what the first answer differed from itself by in the timed rounds.
+        n: number of vectors.
+        d: dimensions.
+        metric: metric of the search.
+        recall: target recall@k.
+        k: neighbours asked for.
+        seed: random seed.
+        threads: threads for building.
+        n_scoring: queries that answers are scored on.
+        ordinary: CPU seconds of one ordinary build, the unit of cost.
+        noise_floor: A/A, the largest share by which the first answer's time differed from its own.
+        scored: answers with what the scorer saw.
+        failures: contestants without an answer.
+        command: command line that repeats it.
+        created: time of the run, ISO 8601.
+        versions: versions of what the figures depend on.
+        machine: processor, cores and system.
     """
 
     name: str
@@ -91,25 +85,17 @@ def gather(
         scored=tuple(scored),
         failures=tuple(failures),
         command=shown_command(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
         versions=task.versions,
         machine=describe_machine(),
     )
-
-
-def shown_command() -> str:
-    """Return the command that is running, without paths that name this machine."""
-    main = sys.modules["__main__"].__spec__
-    name = main.name.removesuffix(".__main__") if main is not None else Path(sys.argv[0]).name
-    words = [ABSOLUTE.sub(r"\1", word) for word in sys.argv[1:]]
-    return shlex.join(["python", "-m", name, *words])
 
 
 def write_scores(scores: Scores, out: Path) -> None:
     """Write ``scores.json`` and ``table.md`` to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / SCORES, msgspec.json.format(msgspec.json.encode(scores)) + b"\n")
-    write_atomically(out / TABLE, ("\n".join(table_lines(scores)) + "\n").encode())
+    write_lines(table_lines(scores), out / TABLE)
 
 
 def read_scores(path: Path) -> Scores:
@@ -117,11 +103,21 @@ def read_scores(path: Path) -> Scores:
     return msgspec.json.decode(path.read_bytes(), type=Scores)
 
 
+def head(scores: Scores) -> tuple[str, ...]:
+    """Return the names of the columns; what depends on time shows the noise of the machine beside it."""
+    noise = f"(A/A {scores.noise_floor:.1%})"
+    return (
+        *("contestant", "index", "ef", "recall", "lower", "lower bound meets the target", "B/vector"),
+        *(f"us/query {noise}", "ndis", f"memory x latency {noise}"),
+        *("graphs built", "CPU s", "wall s", "ordinary builds", "peak MB"),
+    )
+
+
 def table_lines(scores: Scores) -> Iterator[str]:
     """Yield the lines of ``table.md``."""
     yield f"# {scores.name}: {scores.n:,} x {scores.d}, {scores.metric}, recall@{scores.k} >= {scores.recall}"
     yield ""
-    yield from table(HEAD, (_row(each, scores) for each in scores.scored))
+    yield from table(head(scores), (_row(each, scores) for each in scores.scored))
     yield ""
     if scores.failures:
         yield from table(
@@ -142,7 +138,7 @@ def _row(each: Scored, scores: Scores) -> tuple[str, ...]:
         str(answer.ef_search),
         f"{each.recall.mean:.4f}",
         f"{each.recall.lower:.4f}",
-        "met" if each.meets(scores.recall) else "missed",
+        "yes" if each.meets(scores.recall) else "**no**",
         f"{each.memory_bytes / scores.n:.0f}",
         f"{1e6 * each.latency.mean_s:.0f}",
         optional(each.ndis_per_query, ".0f"),
@@ -161,8 +157,9 @@ def provenance(scores: Scores) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     yield f"- recall, its lower 95 % bound and ndis: {scores.n_scoring} queries that no contestant has seen."
     yield (
-        "- us/query: mean, one query at a time, one thread, all indexes interleaved; the first index differs "
-        f"from itself by {scores.noise_floor:.1%}. Memory x latency is relative to the first row."
+        "- us/query: mean, one query at a time, one thread, all indexes interleaved; the first index, "
+        f"entered twice, differs from itself by {scores.noise_floor:.1%} (A/A): nearer ratios say nothing. "
+        "Memory x latency is relative to the first row."
     )
     yield (
         f"- one ordinary build (hnswlib M=16 ef_construction=200 float32, {scores.threads} threads) takes "
