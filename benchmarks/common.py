@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -98,3 +99,14 @@ def write_lines(lines: Iterable[str], path: Path) -> None:
     """Write text, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, ("\n".join(lines).rstrip("\n") + "\n").encode())
+
+
+def tune_command(arguments: Iterable[str]) -> list[str]:
+    """Return the command line of ``tune`` with this Python and this checkout, to be run in ``ROOT``."""
+    return [sys.executable, "-c", "from tuner.cli.main import main; main()", *arguments]
+
+
+def run_tune(arguments: Iterable[str]) -> subprocess.CompletedProcess[str]:
+    """Run ``tune`` in a process of its own; return what it wrote and its exit status."""
+    command = tune_command(arguments)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours

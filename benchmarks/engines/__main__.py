@@ -168,7 +168,7 @@ def _row(answer: dict[str, Any]) -> str:
     usual = ("", "")
     if beside:
         reached = beside["point"]["reaches_target"]
-        missed = "" if reached else f" (reaches {beside['point']['validated']['mean']:.3f})"
+        missed = "" if reached else f" (lower bound {beside['point']['validated']['lower']:.3f})"
         usual = (f"{beside['memory_ratio']:.2f} x{missed}", f"{beside['latency_ratio']:.2f} x")
     return (
         f"| {version} | {_settings(point)} | {_share(point['predicted_recall'])} | "

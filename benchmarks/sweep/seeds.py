@@ -6,6 +6,8 @@ python -m benchmarks.sweep.seeds BASE.npy QUERIES.npy --out reports/benchmarks/s
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,22 +15,89 @@ import faiss
 import numpy as np
 
 import tuner
+from benchmarks.common import FILE, origin, write_lines
+from benchmarks.sweep.score import ScoringQueries
 from benchmarks.sweep.tasks import split_for_scoring
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
-from tuner.data.vectors import open_vectors
+from tuner.data.vectors import Vectors, open_vectors
 from tuner.recall.target import summarize
 from tuner.recall.truth import search_exactly
-from tuner.runtime.journal import write_atomically
+from tuner.report.tables import table
 from tuner.runtime.machine import use_threads
 from tuner.runtime.steps import result_of
+from tuner.types import FloatArray, Recall
 
 K, CONFIDENCE = 10, 0.95
+HEAD = ("seed", "index", "ef", "lower bound reported", "recall scored", "its lower bound", "meets the target")
+
+
+def scoring_queries(vectors: Vectors, raw: FloatArray, path: Path) -> ScoringQueries:
+    """Return queries with their exact neighbours in the base, which is prepared in the file ``path``."""
+    profile = result_of(scan(vectors, "auto", seed=0))
+    everything = np.zeros(0, dtype=np.int64)
+    prepared = result_of(prepare(vectors, profile.metric, everything, profile.norm_max, path))
+    queries = prepared_queries(raw, profile.metric)
+    return ScoringQueries(prepared, queries, result_of(search_exactly(prepared.x, queries, K, K)))
+
+
+def scored_recall(index: Path, raw: FloatArray, asked: ScoringQueries) -> Recall:
+    """Return recall of a delivered index on queries that tuned nothing."""
+    use_threads(0)
+    ids = faiss.read_index(str(index)).search(raw, K)[1]
+    return summarize(asked.truth.hits(asked.base.x, asked.queries, ids), K, CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one seed answered.
+
+    Attributes:
+        label: recommended index.
+        ef_search: recommended ef_search.
+        reported_lower: lower bound of recall that the run reported.
+        scored: recall on queries that tuned nothing.
+    """
+
+    label: str
+    ef_search: int
+    reported_lower: float
+    scored: Recall
+
+
+def lines(rows: list[Row | None], recall: float) -> Iterator[str]:
+    """Yield the report: a row for each seed, and how many lower bounds meet the target.
+
+    Args:
+        rows: answers of seeds 0, 1, ..., None where nothing reached the target.
+        recall: target recall@10.
+    """
+    scored = [row.scored for row in rows if row is not None]
+    n_met = sum(each.lower >= recall for each in scored)
+    n_means = sum(each.mean >= recall for each in scored)
+    n_queries = scored[0].n_queries if scored else 0
+    yield (
+        f"# {n_met} of {len(rows)} seeds meet recall@{K} {recall:g} by the lower bound on {n_queries:,} "
+        f"queries that tuned nothing; {n_means} do by the mean"
+    )
+    yield ""
+    yield from table(HEAD, (_cells(seed, row, recall) for seed, row in enumerate(rows)))
+    yield ""
+
+
+def _cells(seed: int, row: Row | None, recall: float) -> list[str]:
+    if row is None:
+        return [str(seed), "nothing", *("" for _ in HEAD[2:])]
+    scored = row.scored
+    return [
+        *(str(seed), row.label, str(row.ef_search), f"{row.reported_lower:.4f}"),
+        *(f"{scored.mean:.4f}", f"{scored.lower:.4f}", "yes" if scored.lower >= recall else "**no**"),
+    ]
 
 
 @click.command()
-@click.argument("base", type=click.Path(exists=True, path_type=Path))
-@click.argument("queries", type=click.Path(exists=True, path_type=Path))
+@click.argument("base", type=FILE)
+@click.argument("queries", type=FILE)
 @click.option("--recall", default=0.95, show_default=True, help="Target recall@10.")
 @click.option("--runs", default=20, show_default=True, help="Seeds.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
@@ -36,38 +105,21 @@ def main(base: Path, queries: Path, recall: float, runs: int, out: Path) -> None
     """Tune BASE with two thirds of QUERIES under many seeds; score each answer on the others."""
     vectors, asked = open_vectors(base, "base"), open_vectors(queries, "queries")
     tuning, scoring = split_for_scoring(asked.n, 0)
-    profile = result_of(scan(vectors, "auto", seed=0))
     raw = asked.rows(scoring)
-    lines, met = [], 0
+    rows: list[Row | None] = []
     with tempfile.TemporaryDirectory(prefix="seeds-") as temporary:
-        nothing = np.zeros(0, dtype=np.int64)
-        path = Path(temporary, "base.f32")
-        prepared = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
-        seen = prepared_queries(raw, profile.metric)
-        truth = result_of(search_exactly(prepared.x, seen, K, K))
+        unseen = scoring_queries(vectors, raw, Path(temporary, "base.f32"))
         for seed in range(runs):
             found = tuner.tune(base, recall=recall, queries=asked.rows(tuning), seed=seed, out=temporary)
-            if found.recommendation is None:
-                lines.append(f"| {seed} | nothing | | | |")
-                continue
-            use_threads(0)
-            ids = faiss.read_index(str(Path(temporary, "index.faiss"))).search(raw, K)[1]
-            scored = summarize(truth.hits(prepared.x, seen, ids), K, CONFIDENCE)
-            met += scored.mean >= recall
             answer = found.recommendation
-            what = f"{answer.label} | {answer.ef_search} | {answer.recall_lower:.4f}"
-            lines.append(f"| {seed} | {what} | {scored.mean:.4f} |")
-            click.echo(lines[-1], err=True)
-    head = [
-        f"# {met} of {runs} seeds meet recall@{K} {recall:g} on {len(raw):,} queries that tuned nothing",
-        "",
-        f"`python -m benchmarks.sweep.seeds {base.name} {queries.name}` on {vectors.n:,} x {vectors.d}.",
-        "",
-        "| seed | index | ef | lower bound reported | recall scored |",
-        "|---|---|---|---|---|",
-    ]
-    write_atomically(out, "\n".join([*head, *lines, ""]).encode())
-    click.echo(head[0])
+            if answer is None:
+                rows.append(None)
+            else:
+                scored = scored_recall(Path(temporary, "index.faiss"), raw, unseen)
+                rows.append(Row(answer.label, answer.ef_search, answer.recall_lower, scored))
+            click.echo(" ".join(_cells(seed, rows[-1], recall)), err=True)
+    write_lines([*lines(rows, recall), f"{origin()}; {vectors.n:,} x {vectors.d}"], out)
+    click.echo(next(lines(rows, recall)))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,11 @@ def write_scores(scores: Scores, out: Path) -> None:
     """Write ``scores.json`` and ``table.md`` to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / SCORES, msgspec.json.format(msgspec.json.encode(scores)) + b"\n")
+    write_table(scores, out)
+
+
+def write_table(scores: Scores, out: Path) -> None:
+    """Write ``table.md`` to ``out``."""
     write_lines(table_lines(scores), out / TABLE)
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 TASK, BASE, TUNING, SCORING = "task.json", "base.npy", "tuning.npy", "scoring.npy"
 SCORING_SHARE = 1 / 3
-"""Of the queries, seen by no contestant."""
+"""Share of the queries that no contestant sees."""
 ROWS_SEED = 0
 """Which rows are taken does not depend on the seed of a run: that is for what contestants may vary."""
 
@@ -53,9 +53,7 @@ def make_task(
     (work / ".gitignore").write_text("*\n", encoding="ascii")
     vectors, asked = open_vectors(base, "base"), open_vectors(queries, "queries")
     if rows is not None and rows < vectors.n:
-        chosen = np.sort(np.random.default_rng(ROWS_SEED).choice(vectors.n, rows, replace=False))
-        base = work / BASE
-        _write_rows(vectors.rows(chosen), base)
+        base = write_some_rows(base, rows, work / BASE)
         vectors = open_vectors(base, "base")
     tuning, scoring = (asked.rows(half) for half in split_for_scoring(asked.n, seed))
     _write_rows(tuning, work / TUNING)
@@ -84,6 +82,19 @@ def make_task(
         raise InputError(f"{work}: holds the answers to another task: choose another --out or remove it")
     write(task, path)
     return task
+
+
+def write_some_rows(base: Path, rows: int, path: Path) -> Path:
+    """Write random rows of a base to a .npy file; return its path, or ``base`` where it has no more rows.
+
+    Which rows are drawn does not depend on anything but their number.
+    """
+    vectors = open_vectors(base, "base")
+    if rows >= vectors.n:
+        return base
+    chosen = np.sort(np.random.default_rng(ROWS_SEED).choice(vectors.n, rows, replace=False))
+    _write_rows(vectors.rows(chosen), path)
+    return path
 
 
 def _write_rows(rows: FloatArray, path: Path) -> None:
