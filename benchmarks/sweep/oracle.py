@@ -24,7 +24,7 @@ from tuner.report.tables import table
 from tuner.runtime.timing import interleave
 from tuner.types import FloatArray, Recommendation, Result
 
-RUNS = {"ours": (), "oracle": ("--exhaustive", "--space", "configs/oracle.yaml")}
+RUNS = {"ours": (), "oracle": ("--exhaustive", "--space", "oracle")}
 TIMED, ROUNDS, TIMINGS = 400, 21, 2
 HEAD = (
     *("run", "index", "ef", "recall", "lower", "B/vector", "us/query", "ndis"),

@@ -10,7 +10,6 @@ from typing import Any
 from unittest.mock import patch
 
 import tuner.sweep.run as sweep_run
-from benchmarks.common import ROOT
 from benchmarks.sweep.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.sweep.contestants.ablations import switched_off
 from benchmarks.sweep.contestants.native import answer_from, options_of
@@ -23,7 +22,6 @@ from tuner.sweep.deliver import deliver
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.types import OperatingPoint, Options, Result
 
-ORACLE_SPACE = ROOT / "configs" / "oracle.yaml"
 NAMED = ("fastest", "smallest")
 """Points that are scored too, beside the recommended one."""
 
@@ -38,7 +36,7 @@ def run(task: Task, out: Path, *, without: str = "", exhaustive: bool = False) -
         exhaustive: build and measure every configuration natively.
     """
     name = "oracle" if exhaustive else "-".join(filter(None, ("ours", without)))
-    space = load_space(ORACLE_SPACE) if exhaustive else default_space()
+    space = load_space("oracle") if exhaustive else default_space()
     options = options_of(task, space, exhaustive=exhaustive)
     with switched_off(without) as builds, kept_benches() as benches:
         resume = exhaustive and has_journal(out / "work")  # hours: it goes on where it was
