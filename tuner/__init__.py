@@ -1,24 +1,51 @@
-"""HNSW and quantization parameters for your own vectors, measured: one index build for the whole surface."""
+"""HNSW and quantization parameters for your own vectors, measured: one index build for the whole surface.
 
+>>> import tuner
+>>> result = tuner.tune("embeddings.npy", recall=0.95)  # doctest: +SKIP
+>>> result.best.sentence  # doctest: +SKIP
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tuner.version import __version__
 
 if TYPE_CHECKING:
-    from tuner.api import diagnose, tune
-    from tuner.types import Options, Result, Space
+    from tuner.api import Result, check, diagnose, export, tune, verify
+    from tuner.diagnosis import Diagnosis
+    from tuner.errors import InputError, ResourceError
+    from tuner.types import OperatingPoint, Options, Space
 
-__all__ = ["Options", "Result", "Space", "__version__", "diagnose", "tune"]
+__all__ = [
+    "Diagnosis",
+    "InputError",
+    "OperatingPoint",
+    "Options",
+    "ResourceError",
+    "Result",
+    "Space",
+    "__version__",
+    "check",
+    "diagnose",
+    "export",
+    "tune",
+    "verify",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Result", "check", "diagnose", "export", "tune", "verify"), "tuner.api"),
+    **dict.fromkeys(("OperatingPoint", "Options", "Space"), "tuner.types"),
+    **dict.fromkeys(("InputError", "ResourceError"), "tuner.errors"),
+    "Diagnosis": "tuner.diagnosis",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is (PEP 562): pytest imports this package in every project."""
-    if name in ("tune", "diagnose"):
-        from tuner import api  # noqa: PLC0415
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
-        return getattr(api, name)
-    if name in ("Options", "Result", "Space"):
-        from tuner import types  # noqa: PLC0415
 
-        return getattr(types, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

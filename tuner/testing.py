@@ -16,18 +16,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.api import check
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
 from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
-from tuner.gate import CheckOptions, CheckResult, Limits, check, read_baseline
+from tuner.gate import CheckResult, Limits
 from tuner.gate.outputs import headline
 from tuner.gate.verdict import points
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall.target import summarize
 from tuner.recall.truth import cached
-from tuner.runtime.machine import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, Metric, Recall
 
@@ -167,16 +167,7 @@ def gate(
         limits: what may change.
         new_data: the documents were embedded again.
     """
-    asked = CheckOptions(
-        limits=limits or Limits(),
-        index=None if index is None else Path(index),
-        new_data=new_data,
-        threads=threads,
-    )
-    given = None if queries is None else open_vectors(queries, "queries")
-    frozen = read_baseline(Path(baseline))
-    with borrowed_process(), tempfile.TemporaryDirectory(prefix="recall-gate-") as work:
-        result = result_of(check(frozen, open_vectors(base, "base"), given, asked, Path(work)))
+    result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
     if not result.passed:
         told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
         raise AssertionError(f"{headline(result)}\n{told}")

@@ -14,7 +14,7 @@ from tuner.cli import main as cli
 from tuner.data.checks import check_options
 from tuner.errors import InputError, ResourceError
 from tuner.space import default_space
-from tuner.types import Event, Note, Options, Result, Space
+from tuner.types import Event, Metric, Note, Options, Result, Space
 
 N, D = 200, 8
 GOOD = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
@@ -316,7 +316,7 @@ def test_options_of_numpy_are_options() -> None:
 
 
 @pytest.mark.parametrize("metric", ["l2", "ip"])
-def test_rows_too_short_to_be_squared(metric: str) -> None:
+def test_rows_too_short_to_be_squared(metric: Metric) -> None:
     short = (GOOD / np.linalg.norm(GOOD, axis=1, keepdims=True) * 1e-20).astype(np.float32)
     with pytest.raises(InputError, match=r"the longest row has norm 1e-20, too short .* by a constant"):
         tune(short, recall=0.9, metric=metric)

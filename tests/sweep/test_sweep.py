@@ -22,7 +22,7 @@ from tuner.sweep import plan, sweep
 from tuner.sweep.answer import answer_of
 from tuner.sweep.finalists import choose_finalists
 from tuner.sweep.run import finish
-from tuner.types import Event, Finished, Options, Result, Space, StageFinished
+from tuner.types import Event, Finished, Metric, Options, Result, Space, StageFinished
 
 SPACE = Space(
     name="small",
@@ -189,7 +189,7 @@ def test_a_memory_limit_is_kept(data: tuple[np.ndarray, np.ndarray, Path], tmp_p
 
 @pytest.mark.parametrize("metric", ["cosine", "ip"])
 @pytest.mark.parametrize("given", [True, False])
-def test_few_vectors_are_searched_exactly(metric: str, given: bool, tmp_path: Path) -> None:
+def test_few_vectors_are_searched_exactly(metric: Metric, given: bool, tmp_path: Path) -> None:
     base, queries = planted(800, 100)
     found = tuner.tune(base, recall=0.9, queries=queries if given else None, metric=metric, out=tmp_path)
     assert found.status == "exact"
@@ -201,7 +201,7 @@ def test_few_vectors_are_searched_exactly(metric: str, given: bool, tmp_path: Pa
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-def test_other_metrics_reach_the_truth_of_that_metric(metric: str, tmp_path: Path) -> None:
+def test_other_metrics_reach_the_truth_of_that_metric(metric: Metric, tmp_path: Path) -> None:
     base, queries = planted(3000, 300, seed=3)
     base = base * np.random.default_rng(1).uniform(0.8, 1.2, (len(base), 1)).astype(np.float32)
     found = tuner.tune(base, recall=0.9, queries=queries, space=SPACE, metric=metric, out=tmp_path)

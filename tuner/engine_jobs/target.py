@@ -84,7 +84,7 @@ def tune_for(
         result = yield from sweep(base, queries, narrowed, out, work / "sweep")
         finish(work / "sweep")
         write_report(result, out)  # now, because what follows may fail and this need not be repeated
-    if result.recommendation is None:
+    if result.recommendation is None or result.status == "exact":
         nothing: Literal["exact", "not_reached"] = "exact" if result.status == "exact" else "not_reached"
         return TargetResult(status=nothing, engine=can.name, sweep=result, excluded={})
     if engine.open is None:

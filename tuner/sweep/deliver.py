@@ -105,8 +105,8 @@ def _search_freshly(
         return found
 
 
-def deliver_exact(problem: Problem, out: Path) -> int:
-    """Write the flat index that is the answer for few vectors; return its bytes.
+def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
+    """Write the flat index that is the answer for few vectors; return it and its bytes.
 
     Like any other it takes raw queries and answers with rows of the user's file.
     """
@@ -120,5 +120,5 @@ def deliver_exact(problem: Problem, out: Path) -> int:
         mapped = faiss.IndexIDMap(whole)
         faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
         whole.ntotal = mapped.ntotal = base.n
-        return write(mapped, out / INDEX_NAME)
-    return write(whole, out / INDEX_NAME)
+        whole = mapped
+    return whole, write(whole, out / INDEX_NAME)

@@ -6,11 +6,14 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import faiss
+
 from tuner.runtime.journal import Journal, peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions
+from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.deliver import deliver_exact
 from tuner.sweep.problem import Problem
-from tuner.types import Cost, Profile, QuerySet, Result
+from tuner.types import Cost, Profile, QuerySet, Recommendation, Result
 
 SMALL = 1000
 """A HNSW search at recall .95 computes about as many distances as there are rows here."""
@@ -20,7 +23,7 @@ def exact_result(
     problem: Problem, profile: Profile, query_set: QuerySet, journal: Journal, out: Path, started: float
 ) -> Result:
     """Write a flat index and return the result that says so."""
-    size = deliver_exact(problem, out)
+    index, size = deliver_exact(problem, out)
     return Result(
         status="exact",
         options=problem.options,
@@ -29,7 +32,7 @@ def exact_result(
         points=(),
         front=(),
         named={},
-        recommendation=None,
+        recommendation=_recommendation(problem, index, size),
         baseline=None,
         ceilings=(),
         curves=(),
@@ -52,4 +55,37 @@ def exact_result(
             f"about what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
         ),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _recommendation(problem: Problem, index: faiss.Index, size: int) -> Recommendation:
+    """Return exact search as an answer: no graph, so M, ef_construction and ef_search are 0."""
+    n, k = problem.base.n, problem.options.k
+    queries = problem.raw[problem.validate]
+    latency = interleave([lambda q: index.search(q, k)], queries, 0, a_round=BLOCK).latency(0, 0)
+    return Recommendation(
+        M=0,
+        ef_construction=0,
+        ef_search=0,
+        codec="fp32",
+        dims=problem.base.d,
+        cut="none",
+        rerank=None,
+        rerank_factor=1,
+        rerank_at="memory",
+        recall=1.0,
+        recall_lower=1.0,
+        memory_bytes=size,
+        disk_bytes=0,
+        memory_per_vector_bytes=size / n,
+        latency_mean_s=latency.mean_s,
+        latency_p50_s=latency.p50_s,
+        latency_p95_s=latency.p95_s,
+        latency_p99_s=latency.p99_s,
+        ndis_per_query=float(n),
+        label="Flat",
+        sentence=(
+            f"Exact search of {n:,} vectors finds all of the true {k} nearest in {size / n:.0f} bytes a "
+            f"vector and {1e6 * latency.p50_s:.0f} us a query (median)."
+        ),
     )

@@ -1,0 +1,76 @@
+"""The recall gate as a function."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tuner import types
+from tuner.api.jobs import opened
+from tuner.api.keywords import checked_call
+from tuner.errors import InputError
+from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
+from tuner.gate import check as run_check
+from tuner.runtime.machine import borrowed_process
+from tuner.runtime.steps import result_of
+
+
+@checked_call
+def check(
+    baseline: GateBaseline | types.Result | str | Path,
+    base: NDArray[Any] | str | Path,
+    queries: NDArray[Any] | str | Path | None = None,
+    *,
+    index: str | Path | None = None,
+    ef_search: int | None = None,
+    limits: Limits | None = None,
+    new_data: bool = False,
+    threads: int = 0,
+) -> CheckResult:
+    """Return whether a decision still holds on these vectors: ``passed``, and why, line by line.
+
+    Threads and huge pages of the process are as before afterwards.
+
+    >>> tuner.check("reports/baseline.yaml", "embeddings.npy").passed  # doctest: +SKIP
+
+    Args:
+        baseline: A file of ``tune baseline``, or the result of ``tuner.tune`` itself.
+        base: Vectors, (n, d), or a .npy file.
+        queries: Queries of the baseline, None if it held rows of the base out.
+        index: A faiss index file to check; None builds the frozen configuration again.
+        ef_search: ef_search, instead of what the index file or the baseline says.
+        limits: What may change.
+        new_data: Whether the vectors changed on purpose.
+        threads: Threads to build with; 0 means all cores.
+
+    Raises:
+        InputError: this cannot be judged: other data, other queries, no index.
+        ResourceError: too little memory or disk.
+    """
+    asked = CheckOptions(
+        limits=limits or Limits(),
+        index=None if index is None else Path(index),
+        ef_search=ef_search,
+        new_data=new_data,
+        threads=threads,
+    )
+    frozen = _frozen(baseline)
+    vectors, given = opened(base, queries)
+    with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-check-") as work:
+        return result_of(run_check(frozen, vectors, given, asked, Path(work)))
+
+
+def _frozen(baseline: Any) -> GateBaseline:
+    if isinstance(baseline, GateBaseline):
+        return baseline
+    if isinstance(baseline, types.Result):
+        return save_baseline(baseline)
+    if isinstance(baseline, (str, Path)):
+        return read_baseline(Path(baseline))
+    raise InputError(
+        f"baseline is a {type(baseline).__name__}, but it is a file of tune baseline or a result of tune: "
+        "give one of them"
+    )

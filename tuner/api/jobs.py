@@ -1,0 +1,133 @@
+"""The sweep and the diagnosis as functions."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
+from tuner.api.result import IndexFolder, Result, with_files
+from tuner.data.vectors import Vectors, open_vectors
+from tuner.diagnosis import DiagnoseOptions, Diagnosis
+from tuner.diagnosis import diagnose as run_diagnosis
+from tuner.runtime.machine import borrowed_process
+from tuner.runtime.steps import result_of
+from tuner.space import checked_space, default_space, load_space
+from tuner.sweep.run import finish, sweep
+from tuner.types import Metric, Options, Space
+
+
+@checked_call
+def tune(
+    base: NDArray[Any] | str | Path,
+    *,
+    recall: float,
+    queries: NDArray[Any] | str | Path | None = None,
+    out: str | Path | None = None,
+    space: Space | str | Path | None = None,
+    **options: Unpack[TuneOptions],
+) -> Result:
+    """Return the parameters that reach ``recall`` on these vectors, with all that was measured.
+
+    Threads and huge pages of the process are as before afterwards.
+
+    >>> result = tuner.tune("embeddings.npy", recall=0.95, max_memory_per_vector=180)  # doctest: +SKIP
+    >>> result.best.sentence  # doctest: +SKIP
+
+    Args:
+        base: Vectors to index, (n, d) float32, float16, float64, int8 or uint8, or a .npy file.
+        recall: Target recall@k in (0, 1].
+        queries: Queries, (nq, d) likewise; None holds some rows of the base out.
+        out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
+        space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
+        **options: Further fields of ``tuner.Options``.
+
+    Raises:
+        InputError: data or options cannot be used as they are.
+        ResourceError: too little memory, disk or time.
+    """
+    chosen = load_space(space) if isinstance(space, (str, Path)) else checked_space(space or default_space())
+    wanted = Options(recall=recall, space=chosen, **options)
+    vectors, given = opened(base, queries)
+    with ExitStack() as undo:
+        work = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
+        folder = Path(tempfile.mkdtemp(prefix="tune-index-")) if out is None else Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as failed:
+            if out is None:
+                failed.callback(shutil.rmtree, folder, ignore_errors=True)
+            with borrowed_process():
+                found = result_of(sweep(vectors, given, wanted, folder, work))
+            finish(work)
+            failed.pop_all()
+    return with_files(found, IndexFolder(folder, temporary=out is None))
+
+
+@checked_call
+def diagnose(
+    index: Any,
+    base: NDArray[Any] | str | Path,
+    queries: NDArray[Any] | str | Path | None = None,
+    *,
+    recall: float = 0.95,
+    ef_search: int | None = None,
+    hnswlib_space: Metric | None = None,
+    apply: int = 0,
+    out: str | Path | None = None,
+    force: bool = False,
+    **options: Unpack[QueryOptions],
+) -> Diagnosis:
+    """Return where an index loses recall, and what mends it.
+
+    Threads and huge pages of the process are as before afterwards.
+
+    >>> found = tuner.diagnose("my.faiss", "embeddings.npy", recall=0.95)  # doctest: +SKIP
+    >>> found.healthy, found.first  # doctest: +SKIP
+
+    Args:
+        index: A faiss index, or a file of faiss, hnswlib or usearch.
+        base: Vectors that it was made of, (n, d), or a .npy file.
+        queries: Queries, (nq, d) likewise; None asks for rows of the base.
+        recall: Target recall@k in (0, 1].
+        ef_search: ef_search or nprobe, instead of what the index says.
+        hnswlib_space: Metric of an hnswlib file, which does not say it.
+        apply: Number of the prescription to apply, from 1, written to ``out``.
+        out: File for the mended index.
+        force: Whether a file that is there may be replaced.
+        **options: Further fields of ``tuner.Options``.
+
+    Raises:
+        InputError: index, data and options do not fit.
+    """
+    asked = DiagnoseOptions(
+        index=Path(index) if isinstance(index, (str, Path)) else index,
+        space=hnswlib_space,
+        ef_search=ef_search,
+        apply=apply,
+        out=None if out is None else Path(out),
+        force=force,
+    )
+    wanted = Options(recall=recall, **options)
+    vectors, given = opened(base, queries)
+    with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+        return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
+
+
+def opened(base: Any, queries: Any) -> tuple[Vectors, Vectors | None]:
+    """Return the user's vectors and queries, files or whatever numpy makes an array of.
+
+    Raises:
+        InputError: they are no such files or arrays.
+    """
+    given = None if queries is None else open_vectors(_openable(queries), "queries")
+    return open_vectors(_openable(base), "base"), given
+
+
+def _openable(source: Any) -> NDArray[Any] | str | Path:
+    return source if isinstance(source, (str, Path, np.ndarray)) else np.asarray(source)

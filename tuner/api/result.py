@@ -1,0 +1,185 @@
+"""The result of a run with its index: searched, saved and loaded again."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from tuner import types
+from tuner.errors import InputError
+from tuner.index.files.faiss import read_index
+from tuner.report import result_from_json, write_report
+from tuner.report.words import n_indexed, verdict
+from tuner.sweep.deliver import INDEX_NAME, STORE_NAME
+from tuner.types import Recommendation
+
+REPORT_NAME = "report.json"
+NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_NAME, STORE_NAME)
+"""Everything that a folder of results can hold."""
+FILES = "_files"
+"""Attribute that is no field, so that reports and comparisons do without it."""
+
+
+@dataclass(frozen=True, eq=False)
+class IndexFolder:
+    """Where the files of a delivered index lie.
+
+    Attributes:
+        temporary: Whether the folder is removed along with this object.
+        foreign: Whether the files come from elsewhere, so that they are probed before they are read.
+    """
+
+    path: Path
+    temporary: bool = False
+    foreign: bool = False
+
+    def __post_init__(self) -> None:
+        if self.temporary:
+            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result(types.Result):
+    """Everything that a run found, as ``tuner.types.Result`` describes it, with the delivered index.
+
+    >>> result = tuner.tune("embeddings.npy", recall=0.95)  # doctest: +SKIP
+    >>> distances, rows = result.index().search(queries, 10)  # doctest: +SKIP
+    """
+
+    def __repr__(self) -> str:
+        return f"<Result {self.status}: {verdict(self)}>"
+
+    @property
+    def best(self) -> Recommendation | None:
+        """The answer, of exact search where that is the answer; None where nothing reaches the target."""
+        return self.recommendation
+
+    def index(self) -> faiss.Index:
+        """Return the delivered index, read from its file anew at each call.
+
+        It takes queries as they are and answers with row numbers of the base; ef_search is set.
+
+        Raises:
+            InputError: nothing reached the target, or the file is gone or another run's.
+        """
+        files = self._delivered()
+        index = _read(files, INDEX_NAME)
+        if (index.d, index.ntotal) != (self.profile.d, n_indexed(self)):
+            raise InputError(
+                f"{files.path / INDEX_NAME}: holds {index.ntotal:,} x {index.d}, and the run indexed "
+                f"{n_indexed(self):,} x {self.profile.d}: another run wrote there, so run this one again"
+            )
+        best = self.recommendation
+        if best is None or best.rerank is None or best.rerank_at == "memory":
+            return index
+        index = faiss.IndexRefine(index, _read(files, STORE_NAME, faiss.IO_FLAG_MMAP_IFC))
+        index.k_factor = float(best.rerank_factor)
+        held_out = self.queries.held_out_rows
+        return _with_rows(index, np.delete(np.arange(self.profile.n), held_out)) if held_out else index
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the report, the recommendation and the index, whole or not at all; return the files.
+
+        Files that an earlier run left there under these names are replaced or removed.
+
+        Args:
+            folder: Folder to write to, made if it is missing.
+
+        Raises:
+            InputError: it cannot be written to, or the index is gone.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".save-", dir=folder) as partial:
+                write_report(self, Path(partial))
+                if self.status != "not_reached":
+                    self._copy_index(Path(partial))
+                written = [name for name in NAMES if Path(partial, name).exists()]
+                for name in written:
+                    Path(partial, name).replace(folder / name)
+        except OSError as error:
+            raise InputError(
+                f"{error.filename or folder}: cannot be written ({error.strerror}): name another folder"
+            ) from None
+        for name in set(NAMES) - set(written):
+            (folder / name).unlink(missing_ok=True)
+        return [folder / name for name in written]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Result:
+        """Return the result of a folder that ``save`` or the command line wrote.
+
+        Raises:
+            InputError: it holds no report.
+        """
+        return with_files(read_report(Path(folder, REPORT_NAME)), IndexFolder(Path(folder), foreign=True))
+
+    def _delivered(self) -> IndexFolder:
+        if self.status == "not_reached":
+            raise InputError("nothing reached the target, so there is no index: lower it or raise the limits")
+        files: IndexFolder | None = vars(self).get(FILES)
+        if files is None:
+            raise InputError("this result is a report alone: Result.load(folder) has the index beside it")
+        return files
+
+    def _copy_index(self, folder: Path) -> None:
+        files = self._delivered()
+        for name in (INDEX_NAME, STORE_NAME):
+            if name == INDEX_NAME or (files.path / name).exists():
+                _check_there(files.path / name)
+                shutil.copyfile(files.path / name, folder / name)
+
+
+def with_files(found: types.Result, files: IndexFolder) -> Result:
+    """Return a result that knows where its index lies."""
+    result = Result(**{each.name: getattr(found, each.name) for each in fields(types.Result)})
+    vars(result)[FILES] = files
+    return result
+
+
+def read_report(path: Path) -> types.Result:
+    """Return a run's report.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): name a run's report.json") from None
+    return result_from_json(data)
+
+
+def _read(files: IndexFolder, name: str, flags: int = 0) -> faiss.Index:
+    path = files.path / name
+    _check_there(path)
+    if files.foreign:
+        probed = read_index(path)
+        if not flags:
+            return probed
+    try:
+        return faiss.read_index(str(path), flags)
+    except RuntimeError:
+        raise InputError(f"{path}: cannot be read, something else was written there: run again") from None
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: the index that was delivered is gone: run again, and save() the result")
+
+
+def _with_rows(index: faiss.Index, rows: types.IdArray) -> faiss.Index:
+    """Return an index that answers with these row numbers instead of positions."""
+    n = index.ntotal
+    index.ntotal = 0  # faiss maps only what looks empty
+    mapped = faiss.IndexIDMap(index)
+    index.ntotal = mapped.ntotal = n
+    faiss.copy_array_to_vector(np.ascontiguousarray(rows, dtype=np.int64), mapped.id_map)
+    return mapped
