@@ -7,9 +7,9 @@ from typing import get_args
 
 import click
 
+from tuner.api.result import read_report
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace
-from tuner.cli.reports import read_report
 from tuner.gate import save_baseline, write_baseline
 from tuner.types import Preference
 

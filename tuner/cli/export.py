@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from tuner.api.engines import point_of
+from tuner.api.result import read_report
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace
-from tuner.cli.reports import read_report
 from tuner.engines import Exported, find_engine, write_exported
 from tuner.engines.export import claims_of, describe, render
 from tuner.engines.translate import settings_of
-from tuner.errors import InputError
-from tuner.types import OperatingPoint, Result
 
 
 @click.command(short_help="Write a point of a run as the configuration of an engine.")
@@ -45,7 +44,7 @@ def export(report: Path, *, name: str, point: str | None, variant: str, out: Pat
     """
     engine = find_engine(name)
     result = read_report(report)
-    chosen = _point_of(result, point, report)
+    chosen = point_of(result, point, report)
     exported = Exported(
         settings=settings_of(engine, result, chosen, variant), claims=claims_of(result, chosen)
     )
@@ -56,21 +55,3 @@ def export(report: Path, *, name: str, point: str | None, variant: str, out: Pat
     write_exported(engine, exported, out)
     click.echo(f"{out}: {engine.capabilities.title}, {describe(exported.settings)}", err=True)
     return 0
-
-
-def _point_of(result: Result, wanted: str | None, report: Path) -> OperatingPoint:
-    if not result.points or result.status == "exact":
-        raise InputError(
-            f"{report}: holds no point of an index (its answer is {result.status}): there is nothing to "
-            "export"
-        )
-    name = wanted or result.options.prefer
-    if name in result.named:
-        return result.points[result.named[name]]
-    if name.isdigit() and int(name) < len(result.points):
-        return result.points[int(name)]
-    if wanted is None:
-        raise InputError(f"{report}: the target was not reached: name a point by its number with --point 0")
-    raise InputError(
-        f"{report}: has no point {name!r}: it has {', '.join(result.named)} and 0 to {len(result.points) - 1}"
-    )

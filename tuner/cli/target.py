@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from tuner.api.result import read_report
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
 from tuner.cli.outputs import show_text
-from tuner.cli.reports import read_report
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs import EnginePoint, TargetResult, tune_for
 from tuner.engine_jobs.outputs import target_to_json

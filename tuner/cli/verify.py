@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tuner.api.engines import checked_name
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
@@ -77,16 +78,3 @@ def verify_command(
     json = to_json(result) if as_json else None
     show_verdict(Screen(stderr=as_json), result.lines, result.headline, json, quiet=quiet)
     return {"verified": 0, "not_verified": NOT_VERIFIED, "died": NOT_JUDGED}[result.verdict]
-
-
-def checked_name(table: str) -> str:
-    """Return a name that every engine takes as it is.
-
-    Raises:
-        InputError: it is none.
-    """
-    if not (table.isascii() and table.isidentifier() and table == table.lower() and len(table) <= 48):
-        raise InputError(
-            f"--name {table!r} is no plain name: use lower-case letters, digits and _, at most 48"
-        )
-    return table
