@@ -13,6 +13,7 @@ from typing import TypeAlias
 import faiss
 
 from benchmarks.diagnosis.vectors import Array, UnitVectors
+from tuner.types import Metric
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Planted:
     x: Array
     queries: Array
     losses: dict[str, float] = field(default_factory=dict)
-    metric: str = "cosine"
+    metric: Metric = "cosine"
 
     @property
     def first(self) -> str:
