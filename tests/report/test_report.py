@@ -340,7 +340,7 @@ def test_a_figure_that_is_no_number_is_refused_by_its_name(value: float) -> None
         (b"[1]", "no schema_version"),
         (b'{"schema_version": "1"}', "no schema_version"),
         (b'{"schema_version": 0}', "no schema_version"),
-        (b'{"schema_version": 2}', "schema 2 and this version reads up to 1: run pip install"),
+        (b'{"schema_version": 2}', "schema 2 and this version reads up to 1: update vector-index-tuner"),
         (b'{"schema_version": 1, "status": "maybe"}', r"does not fit schema 1 \(.*maybe.*status"),
     ],
 )

@@ -211,7 +211,7 @@ def read_baseline(path: Path) -> GateBaseline:
     if version > SCHEMA_VERSION:
         raise InputError(
             f"{path}: has schema {version} and this version reads up to {SCHEMA_VERSION}: "
-            "run pip install --upgrade vector-index-tuner"
+            "update vector-index-tuner"
         )
     try:
         tree["hits"] = [int(count) for count in str(tree.get("hits", "")).split()]

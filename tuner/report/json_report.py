@@ -48,7 +48,7 @@ def result_from_json(data: bytes) -> Result:
     if version > SCHEMA_VERSION:
         raise InputError(
             f"The report has schema {version} and this version reads up to {SCHEMA_VERSION}: "
-            "run pip install --upgrade vector-index-tuner."
+            "update vector-index-tuner."
         )
     try:
         return msgspec.json.decode(data, type=Result)
