@@ -24,18 +24,18 @@ def real() -> Engine:
 class Planted:
     """The real index, but for what the fault says."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         self.fault = os.environ[FAULT]
         engine, can = real(), real().capabilities
-        asked = replace(settings, engine=engine.name)
+        asked = replace(config, engine=engine.name)
         if self.fault == "codec not applied":
             asked = replace(asked, codec=can.codecs[0].name, oversampling=1)
         if self.fault == "metric swapped":
-            others: list[Metric] = [each for each in can.metrics if each != settings.metric]
+            others: list[Metric] = [each for each in can.metrics if each != config.metric]
             asked = replace(asked, metric=others[-1])
         assert engine.open is not None
-        self.running: Running = engine.open(asked, place)
-        self.settings = asked
+        self.running: Running = engine.open(asked, deployment)
+        self.config = asked
         self.rows: list[FloatArray] = []
 
     def add(self, first: int, x: FloatArray) -> None:
@@ -48,11 +48,11 @@ class Planted:
         if self.fault != "never built":
             self.running.build()
         if self.fault == "ef ignored":
-            self.running.set_search(400, self.settings.oversampling)
+            self.running.set_search(400, self.config.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         if self.fault not in ("ef ignored", "never built"):
-            self.running.set_search(ef_search, min(oversampling, max(1, self.settings.oversampling)))
+            self.running.set_search(ef_search, min(oversampling, max(1, self.config.oversampling)))
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         if self.fault == "exact search":
@@ -71,13 +71,13 @@ class Planted:
         self.running.close()
 
 
-def open_planted(settings: EngineConfig, place: Deployment) -> Running:
-    return Planted(settings, place)
+def open_planted(config: EngineConfig, deployment: Deployment) -> Running:
+    return Planted(config, deployment)
 
 
 ENGINE: Any = Engine(
     capabilities=replace(real().capabilities, name="planted", title="the planted engine"),
-    body=lambda settings: real().body(replace(settings, engine=real().name)),
+    body=lambda config: real().body(replace(config, engine=real().name)),
     open=open_planted,
 )
 

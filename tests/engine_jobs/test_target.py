@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tuner.cli.main import tune
 from tuner.engines import find_engine, read_exported
-from tuner.engines.translate import settings_of, space_for
+from tuner.engines.translate import config_of, space_for
 from tuner.errors import InputError
 from tuner.report import result_from_json
 from tuner.space import default_space
@@ -125,10 +125,10 @@ def test_what_an_engine_cannot_express_is_refused_with_the_nearest(tuned: Path) 
     cut = replace(point, configuration=replace(point.configuration, cut="pca", dims=128))
     other = replace(found, points=(cut, *found.points))
     with pytest.raises(InputError, match=r"cannot express PCA128,.*nearest .* that it can is number \d"):
-        settings_of(find_engine("hnswlib"), other, cut)
+        config_of(find_engine("hnswlib"), other, cut)
     alone = replace(found, points=(cut,))
     with pytest.raises(InputError, match="nor any other measured point of this report"):
-        settings_of(find_engine("hnswlib"), alone, cut)
+        config_of(find_engine("hnswlib"), alone, cut)
 
 
 @pytest.mark.parametrize(

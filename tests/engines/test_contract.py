@@ -47,7 +47,7 @@ def world(metric: Metric) -> tuple[FloatArray, FloatArray, Any]:
     return rows, asked, np.argsort(-scores(metric, rows, asked), axis=1)[:, :K]
 
 
-def settings(
+def config(
     engine: Engine, codec: str, metric: Metric, *, ef_search: int, oversampling: int = 1
 ) -> EngineConfig:
     return EngineConfig(
@@ -76,20 +76,20 @@ def test_float32_finds_the_neighbours_in_every_metric_it_has(
 ) -> None:
     needs(name)
     engine = find_engine(name)
-    what = settings(engine, engine.capabilities.codecs[0].name, metric, ef_search=150)
+    what = config(engine, engine.capabilities.codecs[0].name, metric, ef_search=150)
     if metric not in engine.capabilities.metrics:
         assert problems(engine, what)
         return
     x, queries, truth = world(metric)
-    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
-        finish(apart.load(open_vectors(x, "base"), None))
-        assert recall(apart.search(queries, K).ids, truth) > 0.97
-        applied = apart.applied()
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as process:
+        finish(process.load(open_vectors(x, "base"), None))
+        assert recall(process.search(queries, K).ids, truth) > 0.97
+        applied = process.applied()
         assert applied.n_indexed in (N, None)
         assert applied.metric in (metric, None)
         assert applied.M in (16, None)
         assert applied.ef_construction in (100, None)
-        assert apart.index_bytes() > 4 * D * N
+        assert process.index_bytes() > 4 * D * N
         assert applied.index_used in (True, None)
     assert [path.name for path in tmp_path.iterdir() if path.is_socket()] == []
 
@@ -101,15 +101,15 @@ def test_ef_takes_effect_and_can_be_starved(name: str, tmp_path: Path) -> None:
     metric = engine.capabilities.metrics[0]
     x, queries, truth = world(metric)
     what = replace(
-        settings(engine, engine.capabilities.codecs[0].name, metric, ef_search=150), M=4, ef_construction=16
+        config(engine, engine.capabilities.codecs[0].name, metric, ef_search=150), M=4, ef_construction=16
     )
     what = replace(what, M=max(4, engine.capabilities.M[0]))
-    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
-        finish(apart.load(open_vectors(x, "base"), None))
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as process:
+        finish(process.load(open_vectors(x, "base"), None))
         found = []
         for ef_search in (150, engine.capabilities.starved_ef):
-            apart.set_search(ef_search, 1)
-            found.append((apart.search(queries, 1).ids == truth[:, :1]).mean())
+            process.set_search(ef_search, 1)
+            found.append((process.search(queries, 1).ids == truth[:, :1]).mean())
     assert found[1] < found[0] - 0.05
 
 
@@ -122,21 +122,21 @@ def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
     for number, codec in enumerate(can.codecs):
         metric = codec.metrics[0] if codec.metrics[0] in can.metrics else can.metrics[0]
         over = min(4, can.oversampling[1]) if codec.oversampling else 1
-        what = settings(engine, codec.name, metric, ef_search=150, oversampling=over)
+        what = config(engine, codec.name, metric, ef_search=150, oversampling=over)
         if problems(engine, what):
             continue
         x, queries, truth = world(metric)
         folder = tmp_path / str(number)
         folder.mkdir()
         # opened without re-scoring: that it can be asked for later is what tuning relies on
-        with EngineProcess(replace(what, oversampling=1), Deployment(folder=folder, n=N)) as apart:
-            finish(apart.load(open_vectors(x, "base"), None))
-            applied = apart.applied()
+        with EngineProcess(replace(what, oversampling=1), Deployment(folder=folder, n=N)) as process:
+            finish(process.load(open_vectors(x, "base"), None))
+            applied = process.applied()
             assert applied.codec in (codec.name, None)
-            sizes[codec.name] = apart.index_bytes()
-            coarse = recall(apart.search(queries, K).ids, truth)
-            apart.set_search(150, over)
-            fine = recall(apart.search(queries, K).ids, truth)
+            sizes[codec.name] = process.index_bytes()
+            coarse = recall(process.search(queries, K).ids, truth)
+            process.set_search(150, over)
+            fine = recall(process.search(queries, K).ids, truth)
             assert fine > coarse + 0.02 or over == 1 or coarse > 0.9
             assert fine > (0.9 if codec.bits >= 8 else 0.4 if codec.oversampling else 0.2)
             told = applied.codec is not None
@@ -149,7 +149,7 @@ def test_an_engine_file_imports_nothing_of_the_engine_before_it_is_opened(name: 
     modules = [
         module for module in find_engine(name).capabilities.modules if module not in ("faiss", "hnswlib")
     ]
-    code = f"import sys, tuner.engines.{name}; sys.exit(any(m in sys.modules for m in {modules!r}))"
+    code = f"import sys, tuner.engines.adapters.{name}; sys.exit(any(m in sys.modules for m in {modules!r}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -158,15 +158,15 @@ def test_a_server_ends_with_the_process_that_started_it(name: str, tmp_path: Pat
     """Even when that is killed and can end nothing itself."""
     needs(name)
     engine = find_engine(name)
-    what = settings(engine, engine.capabilities.codecs[0].name, "cosine", ef_search=40)
+    what = config(engine, engine.capabilities.codecs[0].name, "cosine", ef_search=40)
     before = set(tmp_files())
-    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as apart:
-        host = psutil.Process(apart.pid)
-        servers = [each for each in psutil.process_iter() if started_by(each, host)]
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as process:
+        worker = psutil.Process(process.pid)
+        servers = [each for each in psutil.process_iter() if started_by(each, worker)]
         assert servers
-        host.kill()
+        worker.kill()
         with pytest.raises(EngineDiedError):
-            apart.index_bytes()
+            process.index_bytes()
     _, alive = psutil.wait_procs(servers, timeout=10)
     assert alive == []
     assert set(tmp_files()) <= before
@@ -176,11 +176,11 @@ def tmp_files() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("tune-*"))
 
 
-def started_by(process: psutil.Process, host: psutil.Process) -> bool:
-    """A server may have left its parent, but it is younger and lies in the host's session or folder."""
+def started_by(process: psutil.Process, worker: psutil.Process) -> bool:
+    """A server may have left its parent, but it is younger and lies in the worker's session or folder."""
     try:
         words = " ".join(process.cmdline())
-        younger = process.pid != host.pid and process.create_time() >= host.create_time()
+        younger = process.pid != worker.pid and process.create_time() >= worker.create_time()
     except psutil.Error:
         return False
     return younger and ("redis-server" in words or "postgres" in words)

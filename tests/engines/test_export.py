@@ -22,7 +22,7 @@ PERMISSIVE = tuple(
 )
 
 
-def settings(name: str) -> EngineConfig:
+def config(name: str) -> EngineConfig:
     """The codec nearest to one byte a dimension, and re-scoring where there is some."""
     can = find_engine(name).capabilities
     fitting = [each for each in can.codecs if "cosine" in each.metrics and 256 % each.multiple_of == 0]
@@ -62,7 +62,7 @@ def claims(*, in_engine: bool) -> Claims:
 @pytest.mark.parametrize("name", OURS)
 def test_the_exported_file_is_the_golden_one(name: str) -> None:
     engine = find_engine(name)
-    text = render(engine, Exported(settings=settings(name), claims=claims(in_engine=False)))
+    text = render(engine, Exported(settings=config(name), claims=claims(in_engine=False)))
     path = GOLDEN / f"{name}{suffix(engine)}.txt"  # a .py would be a module to mypy
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +77,10 @@ def test_every_golden_file_belongs_to_an_engine() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_what_was_not_verified_says_so_in_the_file(name: str) -> None:
     engine = find_engine(name)
-    text = render(engine, Exported(settings=settings(name), claims=claims(in_engine=False)))
+    text = render(engine, Exported(settings=config(name), claims=claims(in_engine=False)))
     unseen = "NOT verified on a running server" if engine.open is None else "NOT verified in "
     assert unseen in text
-    assert unseen not in render(engine, Exported(settings=settings(name), claims=claims(in_engine=True)))
+    assert unseen not in render(engine, Exported(settings=config(name), claims=claims(in_engine=True)))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -89,7 +89,7 @@ def test_what_was_not_verified_says_so_in_the_file(name: str) -> None:
 )
 def test_a_number_out_of_range_is_refused_by_name(name: str, field: str, value: int) -> None:
     changed: dict[str, Any] = {field: value}
-    wrong = replace(settings(name), **changed)
+    wrong = replace(config(name), **changed)
     assert any(
         sentence.startswith(f"{field} is {value}, and it takes")
         for sentence in problems(find_engine(name), wrong)
@@ -100,7 +100,7 @@ def test_a_number_out_of_range_is_refused_by_name(name: str, field: str, value: 
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_codec_that_is_not_there_is_refused(name: str) -> None:
-    wrong = replace(settings(name), codec="rq3")
+    wrong = replace(config(name), codec="rq3")
     assert problems(find_engine(name), wrong)[0].startswith("it has no codec 'rq3': it has ")
 
 

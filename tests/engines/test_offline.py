@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from installed import needs
 
-from tuner.engines import EngineConfig, check_settings, find_engine, problems
+from tuner.engines import EngineConfig, check_config, find_engine, problems
 from tuner.engines.export import suffix
 from tuner.errors import InputError
 
@@ -23,7 +23,7 @@ VALIDATED = {
 """What check imports, and the function whose result it holds against the vendor's."""
 
 
-def settings(name: str, **other: Any) -> EngineConfig:
+def config(name: str, **other: Any) -> EngineConfig:
     codec = find_engine(name).capabilities.codecs[0].name
     M = 8 if name == "azure" else 16
     usual = EngineConfig(
@@ -32,11 +32,11 @@ def settings(name: str, **other: Any) -> EngineConfig:
     return replace(usual, **other)
 
 
-def every_settings(name: str) -> list[EngineConfig]:
+def every_config(name: str) -> list[EngineConfig]:
     codecs = find_engine(name).capabilities.codecs
     pairs = itertools.product(codecs, (1, 4))
     return [
-        settings(name, codec=codec.name, metric=metric, oversampling=oversampling)
+        config(name, codec=codec.name, metric=metric, oversampling=oversampling)
         for codec, oversampling in pairs
         for metric in codec.metrics
         if oversampling == 1 or codec.oversampling
@@ -45,13 +45,13 @@ def every_settings(name: str) -> list[EngineConfig]:
 
 def refusal(name: str, **other: Any) -> str:
     with pytest.raises(InputError) as refused:
-        check_settings(find_engine(name), settings(name, **other))
+        check_config(find_engine(name), config(name, **other))
     return str(refused.value)
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_range_errors_are_ours_whatever_the_vendor_lets_pass(name: str) -> None:
-    assert any("M is -5" in each for each in problems(find_engine(name), settings(name, M=-5)))
+    assert any("M is -5" in each for each in problems(find_engine(name), config(name, M=-5)))
     assert "ef_search is 0" in refusal(name, ef_search=0)
     assert "has no codec 'rq3'" in refusal(name, codec="rq3")
 
@@ -59,8 +59,8 @@ def test_range_errors_are_ours_whatever_the_vendor_lets_pass(name: str) -> None:
 @pytest.mark.parametrize("name", VALIDATED)
 def test_the_vendor_writes_what_is_exported(name: str) -> None:
     needs(name)
-    for each in every_settings(name):
-        check_settings(find_engine(name), each)
+    for each in every_config(name):
+        check_config(find_engine(name), each)
 
 
 @pytest.mark.parametrize("name", VALIDATED)
@@ -75,26 +75,26 @@ def test_the_vendor_refuses_another_word(name: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(planted, VALIDATED[name][1], wrong)
     with pytest.raises(InputError, match=r"update"):
-        find_engine(name).check(settings(name))
+        find_engine(name).check(config(name))
 
 
 @pytest.mark.parametrize("name", VALIDATED)
 def test_check_is_silent_without_the_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, VALIDATED[name][0], None)
-    find_engine(name).check(settings(name))
+    find_engine(name).check(config(name))
 
 
 def test_elasticsearchs_client_knows_the_words_of_its_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     needs("elasticsearch")
     engine = find_engine("elasticsearch")
     with pytest.raises(InputError, match="no type 'int9_hnsw'"):
-        engine.check(settings("elasticsearch", codec="int9_hnsw"))
+        engine.check(config("elasticsearch", codec="int9_hnsw"))
     monkeypatch.setattr(sys.modules[engine.body.__module__], "SIMILARITY", {"cosine": "cosin"})
     assert "no similarity 'cosin'" in refusal("elasticsearch")
 
 
 def encoder(codec: str, variant: str) -> Any:
-    written = find_engine("opensearch").body(settings("opensearch", codec=codec, variant=variant))
+    written = find_engine("opensearch").body(config("opensearch", codec=codec, variant=variant))
     assert isinstance(written, dict)
     assert written["version"] == (variant or "3.9")
     field = written["index"]["mappings"]["properties"]["embedding"]
@@ -128,7 +128,7 @@ def test_opensearch_refuses_other_versions() -> None:
 
 def test_re_scoring_is_always_a_number() -> None:
     def written(name: str, codec: str, oversampling: int) -> str:
-        return json.dumps(find_engine(name).body(settings(name, codec=codec, oversampling=oversampling)))
+        return json.dumps(find_engine(name).body(config(name, codec=codec, oversampling=oversampling)))
 
     assert '"rescoreLimit": 40' in written("weaviate", "rq1", 4)
     assert '"rescoreLimit": 0' in written("weaviate", "rq1", 1)
@@ -146,14 +146,14 @@ def test_narrow_engines_say_what_they_take() -> None:
     assert "M is 8, and it takes 16 to 64" in refusal("mongodb", M=8)
     assert "ef_construction is 64, and it takes 100 to 3200" in refusal("mongodb", ef_construction=64)
     assert "cannot re-score" in " ".join(
-        problems(find_engine("mongodb"), settings("mongodb", codec="binary", oversampling=2))
+        problems(find_engine("mongodb"), config("mongodb", codec="binary", oversampling=2))
     )
     assert "HNSW_SQ SQ4U, which came with 2.6.8" in refusal("milvus", codec="HNSW_SQ SQ4U", variant="2.6.7")
 
 
 def test_vespas_file_is_a_schema_with_its_query_in_comments() -> None:
     engine = find_engine("vespa")
-    written = engine.body(settings("vespa", codec="bits", oversampling=4))
+    written = engine.body(config("vespa", codec="bits", oversampling=4))
     assert isinstance(written, str)
     assert suffix(engine) == ".sd"
     bare = [line for line in written.splitlines() if line and not line.startswith("#")]

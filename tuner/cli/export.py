@@ -12,7 +12,7 @@ from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace
 from tuner.engines import Exported, find_engine, write_exported
 from tuner.engines.export import claims_of, describe, render
-from tuner.engines.translate import settings_of
+from tuner.engines.translate import config_of
 
 
 @click.command(short_help="Write a point of a run as the configuration of an engine.")
@@ -46,7 +46,7 @@ def export(report: Path, *, name: str, point: str | None, variant: str, out: Pat
     result = read_report(report)
     chosen = point_of(result, point, report)
     exported = Exported(
-        settings=settings_of(engine, result, chosen, variant), claims=claims_of(result, chosen)
+        settings=config_of(engine, result, chosen, variant), claims=claims_of(result, chosen)
     )
     if out is None:
         click.echo(render(engine, exported), nl=False)

@@ -26,7 +26,7 @@ from tuner.engines import (
     require_installed,
 )
 from tuner.engines.export import claims_of
-from tuner.engines.translate import fitting_codecs, nearest_expressible, settings_of, space_for
+from tuner.engines.translate import config_of, fitting_codecs, nearest_expressible, space_for
 from tuner.errors import InputError
 from tuner.report import write_report
 from tuner.runtime.journal import Journal
@@ -156,7 +156,7 @@ def _exported_only(engine: Engine, result: Result) -> TargetResult:
         engine=engine.name,
         sweep=result,
         excluded={},
-        exported=Exported(settings=settings_of(engine, whole, point), claims=claims_of(result, point)),
+        exported=Exported(settings=config_of(engine, whole, point), claims=claims_of(result, point)),
         warnings=tuple(warnings),
     )
 

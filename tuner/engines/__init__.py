@@ -1,7 +1,7 @@
 """Engines: what each can express, configurations in its own language, and the engine itself where it runs."""
 
 from tuner.engines.export import Claims, Exported, read_exported, write_exported
-from tuner.engines.limits import check_settings, problems
+from tuner.engines.limits import check_config, problems
 from tuner.engines.process import EngineDiedError, EngineProcess
 from tuner.engines.protocol import (
     Answers,
@@ -30,7 +30,7 @@ __all__ = [
     "Exported",
     "ReportedConfig",
     "Running",
-    "check_settings",
+    "check_config",
     "engine_names",
     "find_engine",
     "missing_modules",

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tuner.engines.limits import check_settings
+from tuner.engines.limits import check_config
 from tuner.engines.protocol import Capabilities, Engine, EngineConfig
 from tuner.engines.registry import find_engine
 from tuner.errors import InputError
@@ -84,7 +84,7 @@ def render(engine: Engine, exported: Exported) -> str:
     Raises:
         InputError: the engine, or its vendor's model, does not take the settings.
     """
-    check_settings(engine, exported.settings)
+    check_config(engine, exported.settings)
     about = _about(engine.capabilities, exported)
     machine = msgspec.json.encode(exported).decode()
     body = engine.body(exported.settings)
@@ -170,25 +170,25 @@ def _short(line: str) -> str:
     return repr(line if len(line) <= 80 else line[:77] + "...")
 
 
-def describe(settings: EngineConfig) -> str:
+def describe(config: EngineConfig) -> str:
     """Return settings in a few words, the engine's terms for people."""
-    scored = f", re-scoring x{settings.oversampling}" if settings.oversampling > 1 else ""
+    scored = f", re-scoring x{config.oversampling}" if config.oversampling > 1 else ""
     return (
-        f"{settings.codec}, M={settings.M}, ef_construction={settings.ef_construction}, "
-        f"ef_search={settings.ef_search}{scored}"
+        f"{config.codec}, M={config.M}, ef_construction={config.ef_construction}, "
+        f"ef_search={config.ef_search}{scored}"
     )
 
 
 def _about(can: Capabilities, exported: Exported) -> list[str]:
-    settings, claims = exported.settings, exported.claims
-    codec = can.codec(settings.codec)
+    config, claims = exported.settings, exported.claims
+    codec = can.codec(config.codec)
     where = claims.measured_in if claims.in_engine else f"{claims.measured_in}, as {claims.label}"
     lines = [
-        f"{can.title}: {describe(settings)}",
-        f"made by vector-index-tuner {claims.tuner} for recall@{settings.k} of {claims.target:g}, metric "
-        f"{settings.metric}",
+        f"{can.title}: {describe(config)}",
+        f"made by vector-index-tuner {claims.tuner} for recall@{config.k} of {claims.target:g}, metric "
+        f"{config.metric}",
         f"measured in {where}: recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}) on "
-        f"{claims.n_queries:,} held-out queries, {claims.index_bytes:,} bytes, {claims.n:,} x {settings.d} "
+        f"{claims.n_queries:,} held-out queries, {claims.index_bytes:,} bytes, {claims.n:,} x {config.d} "
         f"vectors of {claims.data}, {claims.created}",
     ]
     if claims.raised:
@@ -199,11 +199,11 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
             f"NOT verified {unseen}: the engine's own codec and graph can reach another recall"
             + ("" if can.runs == "no" else f"; tune verify FILE --on {can.name} VECTORS.npy does it")
         )
-    if settings.variant:
-        lines.append(f"for version {settings.variant} of the engine")
+    if config.variant:
+        lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:
         lines.append(f"{codec.name}: {codec.note}")
-    if settings.oversampling > 1:
+    if config.oversampling > 1:
         lines.append(f"oversampling: {can.counts_oversampling}")
     return lines
 

@@ -42,24 +42,24 @@ class EngineProcess:
     """A ``Running`` index in a child process; use it as a context manager.
 
     Args:
-        settings: of the index.
-        place: where it is made.
+        config: of the index.
+        deployment: where it is made.
 
     Raises:
-        InputError: the engine is not installed, or refuses the place (no server, a table of that name).
+        InputError: the engine is not installed, or refuses the deployment (no server, a table of that name).
         EngineDiedError: it could not be started.
     """
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
-        engine = find_engine(settings.engine)
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
+        engine = find_engine(config.engine)
         if engine.open is None:
             raise InputError(
                 f"{engine.capabilities.title} does not run on a development machine: nothing was verified"
             )
-        require_installed(engine, place.address)
+        require_installed(engine, deployment.address)
         self._engine, self.title = engine, engine.capabilities.title
-        self.n = place.n
-        self._secrets = _secrets(place.address)
+        self.n = deployment.n
+        self._secrets = _secrets(deployment.address)
         ours, theirs = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -75,7 +75,7 @@ class EngineProcess:
         self._calls = Connection(theirs[1], readable=False)
         self._answers = Connection(ours[0], writable=False)
         try:
-            self._ask("open", settings, place)
+            self._ask("open", config, deployment)
         except BaseException:
             self.close()
             raise
@@ -146,7 +146,7 @@ class EngineProcess:
         if self._child.returncode < 0:  # it could not end what it had started
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)
-            self._engine.sweep()
+            self._engine.reap_orphans()
         self._answers.close()
         self._log.close()
 

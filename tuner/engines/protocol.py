@@ -4,13 +4,13 @@ What an engine file promises:
 
 - ``ENGINE.capabilities`` is data: what the engine can express, its bounds, its silent fallbacks. Nothing in
   the file imports the engine's packages until ``check`` or ``open`` is called.
-- ``ENGINE.body(settings)`` renders the whole configuration in the engine's own language: a dict that becomes
-  JSON, or text of SQL or Python. It is a pure function of ``settings``, complete (ef and oversampling always
+- ``ENGINE.body(config)`` renders the whole configuration in the engine's own language: a dict that becomes
+  JSON, or text of SQL or Python. It is a pure function of ``config``, complete (ef and oversampling always
   as numbers, never left to a default), and the same strings are what ``open`` sends to the engine.
-- ``ENGINE.check(settings)`` asks the vendor's own client or schema, offline, and raises ``InputError`` for
+- ``ENGINE.check(config)`` asks the vendor's own client or schema, offline, and raises ``InputError`` for
   what it refuses. Bounds in ``capabilities`` are checked before, for every engine alike: vendors' models let
   ``m = -5`` pass.
-- ``ENGINE.open(settings, place)`` starts or joins the engine and returns a ``Running`` index, still empty.
+- ``ENGINE.open(config, deployment)`` starts or joins the engine and returns a ``Running`` index, still empty.
   None for engines that cannot run on a development machine.
 
 What a ``Running`` promises: vectors as the user has them come in blocks through ``add`` with ids 0..n-1, then
@@ -99,7 +99,7 @@ class Capabilities:
         fallbacks: where it silently does something else.
         bytes_are: what ``index_bytes`` reads.
         licence: of what ``packages`` install, where it is not a permissive one.
-        versioned: whether its language differs between versions, so that ``Settings.variant`` means
+        versioned: whether its language differs between versions, so that ``EngineConfig.variant`` means
             something.
         takes_address: option that names the user's own server, empty if there is none.
     """
@@ -247,11 +247,11 @@ class Running(Protocol):
         """Remove what was made, stop what was started. May be called twice, and after a failure."""
 
 
-def no_check(settings: EngineConfig) -> None:
+def no_check(config: EngineConfig) -> None:
     """Accept: the bounds of ``Capabilities`` are all there is to check."""
 
 
-def nothing_left() -> None:
+def reap_nothing() -> None:
     """Do nothing: all that the engine starts ends with its process, or is in that one's group."""
 
 
@@ -260,14 +260,14 @@ class Engine:
     """An engine file's one public object.
 
     Attributes:
-        sweep: ends what runs of this user left behind that were killed and could not end it themselves.
+        reap_orphans: Function that ends what killed runs of this user left behind.
     """
 
     capabilities: Capabilities
     body: Callable[[EngineConfig], dict[str, Any] | str]
     check: Callable[[EngineConfig], None] = no_check
     open: Callable[[EngineConfig, Deployment], Running] | None = None
-    sweep: Callable[[], None] = nothing_left
+    reap_orphans: Callable[[], None] = reap_nothing
 
     @property
     def name(self) -> str:

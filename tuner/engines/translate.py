@@ -94,15 +94,15 @@ def factors_of(can: Capabilities, k: int) -> tuple[int, ...]:
     return tuple(factor for factor in FACTORS if factor == 1 or low <= factor <= most)
 
 
-def settings_of(engine: Engine, result: Result, point: OperatingPoint, variant: str = "") -> EngineConfig:
+def config_of(engine: Engine, result: Result, point: OperatingPoint, variant: str = "") -> EngineConfig:
     """Return the engine's settings for a measured point.
 
     Raises:
         InputError: the engine cannot express it; the sentence names the nearest point that it can.
     """
-    settings, why_not = _translated(engine, result, point, variant)
-    if settings is not None:
-        return settings
+    config, why_not = _translated(engine, result, point, variant)
+    if config is not None:
+        return config
     near = nearest_expressible(engine, result, point, variant)
     label = point.configuration.label
     can = engine.capabilities
@@ -155,7 +155,7 @@ def _translated(
         return None, f"it has no codec like {what.codec}"
     why = ""
     for codec in codecs:
-        settings = EngineConfig(
+        config = EngineConfig(
             engine=can.name,
             codec=codec.name,
             d=result.profile.d,
@@ -167,8 +167,8 @@ def _translated(
             oversampling=what.rerank_factor,
             variant=variant,
         )
-        broken = problems(engine, settings)
+        broken = problems(engine, config)
         if not broken:
-            return settings, ""
+            return config, ""
         why = broken[0]
     return None, why

@@ -17,7 +17,7 @@ from tuner.errors import TunerError
 from tuner.types import FloatArray, IdArray
 
 
-class Host:
+class Worker:
     """The child's side: one index, and the file that its rows come from."""
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class Host:
         self.vectors: Vectors | None = None
         self.rows: IdArray | None = None
 
-    def open(self, settings: EngineConfig, place: Deployment) -> None:
+    def open(self, config: EngineConfig, deployment: Deployment) -> None:
         """Start the engine."""
-        start = find_engine(settings.engine).open
+        start = find_engine(config.engine).open
         assert start is not None  # noqa: S101 - the parent looked
-        self.running = start(settings, place)
+        self.running = start(config, deployment)
 
     def source(self, path: str, rows: IdArray | None) -> None:
         """Take rows from this file."""
@@ -60,7 +60,7 @@ class Host:
 
 def serve(calls: Connection, answers: Connection) -> None:
     """Answer the parent until it closes the pipe; then close the engine."""
-    host = Host()
+    worker = Worker()
     try:
         while True:
             try:
@@ -68,7 +68,7 @@ def serve(calls: Connection, answers: Connection) -> None:
             except EOFError:
                 return
             try:
-                answers.send(("ok", host.answer(name, arguments)))
+                answers.send(("ok", worker.answer(name, arguments)))
             except TunerError as error:
                 answers.send(("input", str(error)))
             except (pickle.PicklingError, BrokenPipeError, KeyboardInterrupt):
@@ -77,8 +77,8 @@ def serve(calls: Connection, answers: Connection) -> None:
                 words = " ".join(str(error).split())[:500]
                 answers.send(("error", f"{type(error).__name__}: {words}"))
     finally:
-        if host.running is not None:
-            host.running.close()
+        if worker.running is not None:
+            worker.running.close()
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ def recall(running: RunningChroma) -> float:
     )
 
 
-def built(settings: EngineConfig, folder: Path) -> RunningChroma:
-    running = RunningChroma(settings, Deployment(folder=folder, n=N))
+def built(config: EngineConfig, folder: Path) -> RunningChroma:
+    running = RunningChroma(config, Deployment(folder=folder, n=N))
     running.add(0, X[:1_000])
     running.add(1_000, X[1_000:])
     running.build()

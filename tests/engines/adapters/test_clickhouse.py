@@ -13,22 +13,22 @@ from tuner.engines.adapters.clickhouse import RunningClickhouse, read_graph, var
 from tuner.errors import InputError
 
 ENGINE = find_engine("clickhouse")
-SETTINGS = EngineConfig(
+CONFIG = EngineConfig(
     engine="clickhouse", codec="bf16", d=16, metric="ip", k=5, M=8, ef_construction=40, ef_search=30
 )
 N = 600
 
 
 def changed(**values: object) -> EngineConfig:
-    return dataclasses.replace(SETTINGS, **values)  # type: ignore[arg-type]
+    return dataclasses.replace(CONFIG, **values)  # type: ignore[arg-type]
 
 
 def rows(n: int = N) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((n, 16)).astype("f4")
 
 
-def built(folder: Path, settings: EngineConfig) -> RunningClickhouse:
-    running = RunningClickhouse(settings, Deployment(folder=folder, n=N))
+def built(folder: Path, config: EngineConfig) -> RunningClickhouse:
+    running = RunningClickhouse(config, Deployment(folder=folder, n=N))
     running.add(0, rows()[:200])
     running.add(200, rows()[200:])
     running.build()
@@ -55,8 +55,8 @@ def test_the_limit_covers_the_candidates_or_they_would_be_cut() -> None:
 
 def test_without_oversampling_nothing_is_rescored_but_inner_products() -> None:
     assert "vector_search_with_rescoring = 0" in str(ENGINE.body(changed(metric="l2")))
-    assert "vector_search_with_rescoring = 1" in str(ENGINE.body(SETTINGS))
-    assert "dotProduct(embedding, {query:Array(Float32)}) DESC" in str(ENGINE.body(SETTINGS))
+    assert "vector_search_with_rescoring = 1" in str(ENGINE.body(CONFIG))
+    assert "dotProduct(embedding, {query:Array(Float32)}) DESC" in str(ENGINE.body(CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_inner_products_come_largest_first(tmp_path: Path) -> None:
 
 def test_parts_are_merged_and_the_graph_is_one(tmp_path: Path) -> None:
     needs("clickhouse")
-    running = RunningClickhouse(SETTINGS, Deployment(folder=tmp_path, n=N))
+    running = RunningClickhouse(CONFIG, Deployment(folder=tmp_path, n=N))
     running._run("SET max_insert_block_size = 100, min_insert_block_size_rows = 100")
     running.add(0, rows())
     running.build()
@@ -104,7 +104,7 @@ def test_parts_are_merged_and_the_graph_is_one(tmp_path: Path) -> None:
 
 def test_it_answers_before_the_index_is_made(tmp_path: Path) -> None:
     needs("clickhouse")
-    running = RunningClickhouse(SETTINGS, Deployment(folder=tmp_path, n=N))
+    running = RunningClickhouse(CONFIG, Deployment(folder=tmp_path, n=N))
     running.add(0, rows())
     assert len(running.search(rows()[0], 5)) == 5
     assert running.applied().n_indexed == 0
@@ -113,7 +113,7 @@ def test_it_answers_before_the_index_is_made(tmp_path: Path) -> None:
 
 def test_an_index_that_was_never_materialized_indexes_nothing(tmp_path: Path) -> None:
     needs("clickhouse")
-    running = built(tmp_path, SETTINGS)
+    running = built(tmp_path, CONFIG)
     running._run("ALTER TABLE tune_items CLEAR INDEX tune_items_hnsw SETTINGS mutations_sync = 2")
     applied = running.applied()
     assert (applied.n_indexed, applied.codec, applied.M, running.index_bytes()) == (0, None, None, 0)
@@ -122,11 +122,11 @@ def test_an_index_that_was_never_materialized_indexes_nothing(tmp_path: Path) ->
 
 def test_a_table_of_that_name_is_left_alone_unless_told_otherwise(tmp_path: Path) -> None:
     needs("clickhouse")
-    first = built(tmp_path, SETTINGS)
+    first = built(tmp_path, CONFIG)
     with pytest.raises(InputError, match="--replace"):
-        RunningClickhouse(SETTINGS, Deployment(folder=tmp_path))
+        RunningClickhouse(CONFIG, Deployment(folder=tmp_path))
     assert first.applied().n_indexed == N
-    second = RunningClickhouse(SETTINGS, Deployment(folder=tmp_path, replace=True))
+    second = RunningClickhouse(CONFIG, Deployment(folder=tmp_path, replace=True))
     assert second._one("SELECT count() FROM tune_items") == "0"
     second.add(0, rows(10))
     second.close()
@@ -136,8 +136,8 @@ def test_a_table_of_that_name_is_left_alone_unless_told_otherwise(tmp_path: Path
 
 def test_the_exported_sql_runs_as_it_stands(tmp_path: Path) -> None:
     needs("clickhouse")
-    running = RunningClickhouse(SETTINGS, Deployment(folder=tmp_path))
-    create, *others = str(ENGINE.body(SETTINGS)).strip().split(";\n")
+    running = RunningClickhouse(CONFIG, Deployment(folder=tmp_path))
+    create, *others = str(ENGINE.body(CONFIG)).strip().split(";\n")
     running._run(create)
     running._run("INSERT INTO items SELECT number, arrayMap(j -> rand(j) / 1e9, range(16)) FROM numbers(600)")
     for statement in others[:-1]:

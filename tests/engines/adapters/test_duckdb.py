@@ -8,35 +8,35 @@ import pytest
 from installed import needs
 from numpy.typing import NDArray
 
-from tuner.engines import Deployment, EngineConfig, check_settings, find_engine, problems
+from tuner.engines import Deployment, EngineConfig, check_config, find_engine, problems
 from tuner.engines.adapters import duckdb as adapter
 from tuner.engines.adapters.duckdb import RunningDuckdb, links_of
 from tuner.errors import InputError
 
 ENGINE = find_engine("duckdb")
-SETTINGS = EngineConfig(
+CONFIG = EngineConfig(
     engine="duckdb", codec="FLOAT", d=16, metric="ip", k=5, M=8, ef_construction=40, ef_search=30
 )
 N = 600
 
 
 def changed(**values: object) -> EngineConfig:
-    return dataclasses.replace(SETTINGS, **values)  # type: ignore[arg-type]
+    return dataclasses.replace(CONFIG, **values)  # type: ignore[arg-type]
 
 
 def rows() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((N, 16)).astype("f4")
 
 
-def built(folder: Path, settings: EngineConfig) -> RunningDuckdb:
-    running = RunningDuckdb(settings, Deployment(folder=folder, n=N))
+def built(folder: Path, config: EngineConfig) -> RunningDuckdb:
+    running = RunningDuckdb(config, Deployment(folder=folder, n=N))
     running.add(0, rows())
     running.build()
     return running
 
 
 def test_the_exported_sql_has_every_number_and_says_what_is_experimental() -> None:
-    text = str(ENGINE.body(SETTINGS))
+    text = str(ENGINE.body(CONFIG))
     assert "WITH (metric = 'ip', M = 8, M0 = 16, ef_construction = 40, ef_search = 30);" in text
     assert "SET hnsw_ef_search = 30;" in text
     assert "ORDER BY array_negative_inner_product(embedding, $query::FLOAT[16]) LIMIT 5;" in text
@@ -63,7 +63,7 @@ def test_what_it_cannot_do_is_refused_by_us(values: dict[str, object], word: str
 def test_duckdb_itself_accepts_what_we_export_and_refuses_what_it_cannot_do() -> None:
     needs("duckdb")
     for metric in ("cosine", "ip", "l2"):
-        check_settings(ENGINE, changed(metric=metric))
+        check_config(ENGINE, changed(metric=metric))
     with pytest.raises(InputError, match="must be at least 2"):
         ENGINE.check(changed(M=-5))
 
@@ -90,9 +90,9 @@ def test_what_was_really_made_is_read_back(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         adapter,
         "create_index",
-        lambda settings, table: render(dataclasses.replace(settings, **other), table),
+        lambda config, table: render(dataclasses.replace(config, **other), table),
     )
-    running = built(tmp_path, SETTINGS)
+    running = built(tmp_path, CONFIG)
     applied = running.applied()
     assert (applied.metric, applied.M, applied.ef_construction) == ("l2", 4, 77)
     assert not applied.index_used  # the search is by inner product
@@ -102,7 +102,7 @@ def test_what_was_really_made_is_read_back(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_index_that_was_never_made_indexes_nothing(tmp_path: Path) -> None:
     needs("duckdb")
-    running = built(tmp_path, SETTINGS)
+    running = built(tmp_path, CONFIG)
     running._run("DROP INDEX tune_items_hnsw")
     running._run("CHECKPOINT")
     applied = running.applied()
@@ -113,12 +113,12 @@ def test_an_index_that_was_never_made_indexes_nothing(tmp_path: Path) -> None:
 
 def test_a_table_of_that_name_is_left_alone_unless_told_otherwise(tmp_path: Path) -> None:
     needs("duckdb")
-    first = built(tmp_path, SETTINGS)
+    first = built(tmp_path, CONFIG)
     with pytest.raises(InputError, match="--replace"):
-        RunningDuckdb(SETTINGS, Deployment(folder=tmp_path))
+        RunningDuckdb(CONFIG, Deployment(folder=tmp_path))
     assert (tmp_path / "tune.duckdb").exists()
     assert first.applied().n_indexed == N
-    second = RunningDuckdb(SETTINGS, Deployment(folder=tmp_path, replace=True))
+    second = RunningDuckdb(CONFIG, Deployment(folder=tmp_path, replace=True))
     assert second._one("SELECT count(*) FROM tune_items") == 0
     second.close()
     first.close()
@@ -126,8 +126,8 @@ def test_a_table_of_that_name_is_left_alone_unless_told_otherwise(tmp_path: Path
 
 def test_the_exported_sql_runs_as_it_stands(tmp_path: Path) -> None:
     needs("duckdb")
-    running = RunningDuckdb(SETTINGS, Deployment(folder=tmp_path))
-    install, _, create, *others = str(ENGINE.body(SETTINGS)).strip().split(";\n")
+    running = RunningDuckdb(CONFIG, Deployment(folder=tmp_path))
+    install, _, create, *others = str(ENGINE.body(CONFIG)).strip().split(";\n")
     assert install == "INSTALL vss"  # which downloads
     running._run(create)
     running._run("INSERT INTO items SELECT i, [random() for j in range(16)] FROM range(600) AS t(i)")

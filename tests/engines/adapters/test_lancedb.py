@@ -25,8 +25,8 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "1")
 
 
-def loaded(settings: EngineConfig, folder: Path) -> RunningLanceDB:
-    running = RunningLanceDB(settings, Deployment(folder=folder, n=N))
+def loaded(config: EngineConfig, folder: Path) -> RunningLanceDB:
+    running = RunningLanceDB(config, Deployment(folder=folder, n=N))
     running.add(0, X[:200])
     running.add(200, X[200:])
     return running
@@ -86,7 +86,7 @@ def test_a_search_by_another_metric_is_seen_to_leave_the_index(tmp_path: Path) -
     needs("lancedb")
     running = loaded(ASKED, tmp_path)
     running.build()
-    running.settings = replace(running.settings, metric="l2")
+    running.config = replace(running.config, metric="l2")
     assert running.applied().index_used is False
     assert running.applied().metric == "cosine"
     running.close()

@@ -21,7 +21,7 @@ from tuner.engines import (
 from tuner.engines.adapters.lucene import CAPABILITIES, ENGINE, body
 from tuner.errors import InputError
 
-SETTINGS = EngineConfig(
+CONFIG = EngineConfig(
     engine="lucene", codec="PACKED_NIBBLE", d=32, metric="ip", k=10, M=12, ef_construction=70, ef_search=90,
     oversampling=4,
 )  # fmt: skip
@@ -32,7 +32,7 @@ def rows(n: int) -> np.ndarray:
 
 
 def test_the_class_says_every_number() -> None:
-    text = body(SETTINGS)
+    text = body(CONFIG)
     assert "new Lucene104HnswScalarQuantizedVectorsFormat(ScalarEncoding.PACKED_NIBBLE, 12, 70);" in text
     assert "VectorSimilarityFunction.MAXIMUM_INNER_PRODUCT" in text
     assert "new KnnFloatVectorQuery(FIELD, query, 90);" in text
@@ -42,13 +42,13 @@ def test_the_class_says_every_number() -> None:
 
 
 def test_what_is_not_used_is_not_imported() -> None:
-    for settings in (
-        SETTINGS,
-        replace(SETTINGS, ef_search=40),
-        replace(SETTINGS, oversampling=1),
-        replace(SETTINGS, codec="FLOAT32", oversampling=1),
+    for config in (
+        CONFIG,
+        replace(CONFIG, ef_search=40),
+        replace(CONFIG, oversampling=1),
+        replace(CONFIG, codec="FLOAT32", oversampling=1),
     ):
-        text = body(settings)
+        text = body(config)
         imported = set(re.findall(r"^import .*?(\w+);$", text, re.MULTILINE))
         code = re.sub("//.*|import .*", "", text)
         assert set(re.findall(r"\b[A-Z][A-Za-z0-9]+[a-z]\b", code)) == {
@@ -60,7 +60,7 @@ def test_what_is_not_used_is_not_imported() -> None:
 
 
 def test_all_that_the_graph_finds_is_rescored_without_a_cut() -> None:
-    text = body(replace(SETTINGS, ef_search=40))
+    text = body(replace(CONFIG, ef_search=40))
     assert "SCORES" not in text
     assert "createFullPrecisionRescorerQuery(nearest, query, FIELD, 10);" in text
 
@@ -77,12 +77,12 @@ def test_all_that_the_graph_finds_is_rescored_without_a_cut() -> None:
     ],
 )
 def test_out_of_range_is_said(wrong: dict[str, object]) -> None:
-    assert problems(ENGINE, SETTINGS) == []
-    assert len(problems(ENGINE, replace(SETTINGS, **wrong))) == 1  # type: ignore[arg-type]
+    assert problems(ENGINE, CONFIG) == []
+    assert len(problems(ENGINE, replace(CONFIG, **wrong))) == 1  # type: ignore[arg-type]
 
 
 def test_no_product_is_named() -> None:
-    said = repr(CAPABILITIES) + body(SETTINGS)
+    said = repr(CAPABILITIES) + body(CONFIG)
     assert not re.search("elastic|opensearch|solr|mongo", said, re.IGNORECASE)
 
 
@@ -102,9 +102,9 @@ def test_a_java_file_is_read_back(tmp_path: Path) -> None:
         created="now",
     )
     path = tmp_path / "TunedIndex.java"
-    write_exported(ENGINE, Exported(settings=SETTINGS, claims=claims), path)
+    write_exported(ENGINE, Exported(settings=CONFIG, claims=claims), path)
     assert path.read_text().startswith("// Apache Lucene: PACKED_NIBBLE, M=12")
-    assert read_exported(path)[1].settings == SETTINGS
+    assert read_exported(path)[1].settings == CONFIG
     path.write_text(path.read_text().replace("query, 90)", "query, 900)"))
     with pytest.raises(InputError, match="stands where its settings say"):
         read_exported(path)
@@ -113,8 +113,8 @@ def test_a_java_file_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", [codec.name for codec in CAPABILITIES.codecs])
 def test_the_index_itself_says_what_it_is(codec: str, tmp_path: Path) -> None:
     needs("lucene")
-    settings = replace(SETTINGS, codec=codec, oversampling=1)
-    with EngineProcess(settings, Deployment(folder=tmp_path, n=2_000)) as index:
+    config = replace(CONFIG, codec=codec, oversampling=1)
+    with EngineProcess(config, Deployment(folder=tmp_path, n=2_000)) as index:
         index._ask("add", 0, rows(2_000))
         index._ask("build")
         said = index.applied()
@@ -130,7 +130,7 @@ def test_rows_in_blocks_keep_their_ids(tmp_path: Path) -> None:
     needs("lucene")
     x = rows(1_500)
     with EngineProcess(
-        replace(SETTINGS, metric="l2"), Deployment(folder=tmp_path, n=len(x), threads=2)
+        replace(CONFIG, metric="l2"), Deployment(folder=tmp_path, n=len(x), threads=2)
     ) as index:
         for first in range(0, len(x), 500):
             index._ask("add", first, x[first : first + 500])

@@ -17,7 +17,7 @@ from tuner.engines.adapters.pgvector import body
 from tuner.errors import InputError
 
 
-def settings(codec: str = "vector", **changes: Any) -> EngineConfig:
+def config(codec: str = "vector", **changes: Any) -> EngineConfig:
     known: dict[str, Any] = {
         "engine": "pgvector",
         "codec": codec,
@@ -61,17 +61,17 @@ def asked(address: str, statement: str) -> Any:
 
 def test_a_table_of_the_users_is_refused_and_untouched(server: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a table tune_items is there already: give --replace"):
-        EngineProcess(settings(), Deployment(folder=tmp_path, address=server))
+        EngineProcess(config(), Deployment(folder=tmp_path, address=server))
     assert asked(server, "SELECT note FROM tune_items") == "mine"
     assert asked(server, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0
 
 
 def test_everything_that_was_made_is_dropped_again(server: str, tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
-    with EngineProcess(settings(), Deployment(folder=tmp_path, address=server, name="other", n=300)) as apart:
-        finish(apart.load(open_vectors(x, "base"), None))
+    with EngineProcess(config(), Deployment(folder=tmp_path, address=server, name="other", n=300)) as process:
+        finish(process.load(open_vectors(x, "base"), None))
         assert asked(server, "SELECT count(*) FROM other") == 300
-        assert apart.applied().index_used
+        assert process.applied().index_used
     assert asked(server, "SELECT to_regclass('other')::text") is None
     assert asked(server, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0
     assert list(tmp_path.iterdir()) == []
@@ -84,21 +84,21 @@ def test_a_server_that_is_not_there_is_one_sentence_without_the_password(tmp_pat
         "host=127.0.0.1 port=9 user=me password='s3cr et'",
     ):
         with pytest.raises(InputError, match="PostgreSQL cannot be reached") as caught:
-            EngineProcess(settings(), Deployment(folder=tmp_path, address=address))
+            EngineProcess(config(), Deployment(folder=tmp_path, address=address))
         assert "s3cr" not in str(caught.value)
     assert "s3cr" not in repr(Deployment(folder=tmp_path, address="postgresql://me:s3cret@h/x"))
 
 
 def test_what_the_server_would_do_silently_is_refused() -> None:
     engine = find_engine("pgvector")
-    assert "it returns no more than that" in problems(engine, settings("bit", oversampling=16))[0]
-    assert "at M=32 it takes 64 or more" in problems(engine, settings(M=32))[0]
-    assert "at most 1000" in problems(engine, settings("bit", oversampling=100, k=20, ef_search=1000))[0]
-    assert "from 1 to 2000" in problems(engine, settings(d=2001))[0]
+    assert "it returns no more than that" in problems(engine, config("bit", oversampling=16))[0]
+    assert "at M=32 it takes 64 or more" in problems(engine, config(M=32))[0]
+    assert "at most 1000" in problems(engine, config("bit", oversampling=100, k=20, ef_search=1000))[0]
+    assert "from 1 to 2000" in problems(engine, config(d=2001))[0]
 
 
 def test_the_query_repeats_the_index_expression() -> None:
-    text = body(settings("halfvec"))
+    text = body(config("halfvec"))
     assert "((embedding::halfvec(16)) halfvec_cosine_ops)" in text
     assert "ORDER BY embedding::halfvec(16) <=> $1::halfvec(16) LIMIT 10;" in text
-    assert "LIMIT 40) AS candidates" in body(settings("bit", oversampling=4))
+    assert "LIMIT 40) AS candidates" in body(config("bit", oversampling=4))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from installed import needs
 
-from tuner.engines import Deployment, EngineConfig, Running, check_settings, find_engine, problems
+from tuner.engines import Deployment, EngineConfig, Running, check_config, find_engine, problems
 from tuner.errors import InputError
 
 ENGINE = find_engine("qdrant")
-SETTINGS = EngineConfig(
+CONFIG = EngineConfig(
     engine="qdrant",
     codec="turbo_bits2",
     d=32,
@@ -27,17 +27,17 @@ CREATE, SEARCH = "PUT /collections/items", "POST /collections/items/points/query
 
 
 def changed(**values: object) -> EngineConfig:
-    return dataclasses.replace(SETTINGS, **values)  # type: ignore[arg-type]
+    return dataclasses.replace(CONFIG, **values)  # type: ignore[arg-type]
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
-    whole = ENGINE.body(settings)
+def body(config: EngineConfig) -> dict[str, Any]:
+    whole = ENGINE.body(config)
     assert isinstance(whole, dict)
     return whole
 
 
 def test_the_exported_bodies_hold_every_number() -> None:
-    whole = body(SETTINGS)
+    whole = body(CONFIG)
     assert whole[CREATE]["hnsw_config"] == {"m": 8, "ef_construct": 40, "full_scan_threshold": 10_000}
     assert whole[CREATE]["quantization_config"] == {"turbo": {"bits": "bits2", "always_ram": True}}
     assert whole[CREATE]["vectors"]["distance"] == "Euclid"
@@ -53,7 +53,7 @@ def test_without_oversampling_rescoring_is_switched_off_not_left_to_a_default() 
 
 
 def test_the_body_says_that_verifying_changes_the_thresholds() -> None:
-    assert "1 kB" in body(SETTINGS)["verification"]
+    assert "1 kB" in body(CONFIG)["verification"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_vendors_models_accept_every_codec(codec: str) -> None:
     needs("qdrant")
     found = ENGINE.capabilities.codec(codec)
     assert found is not None
-    check_settings(ENGINE, changed(codec=codec, metric="cosine", oversampling=4 if found.oversampling else 1))
+    check_config(ENGINE, changed(codec=codec, metric="cosine", oversampling=4 if found.oversampling else 1))
 
 
 def test_the_vendors_models_refuse_a_quantizer_that_they_do_not_know() -> None:
@@ -78,17 +78,17 @@ def test_the_vendors_models_refuse_a_quantizer_that_they_do_not_know() -> None:
         ENGINE.check(changed(codec="turbo_bits3"))
 
 
-def opened(settings: EngineConfig, folder: Path, n: int) -> tuple[Running, np.ndarray[Any, Any]]:
+def opened(config: EngineConfig, folder: Path, n: int) -> tuple[Running, np.ndarray[Any, Any]]:
     assert ENGINE.open is not None
-    running = ENGINE.open(settings, Deployment(folder=folder, n=n))
-    x = np.random.default_rng(0).normal(size=(n, settings.d)).astype("f4")
+    running = ENGINE.open(config, Deployment(folder=folder, n=n))
+    x = np.random.default_rng(0).normal(size=(n, config.d)).astype("f4")
     running.add(0, x)
     return running, x
 
 
 def test_an_index_that_was_not_built_is_seen(tmp_path: Path) -> None:
     needs("qdrant")
-    running, _ = opened(SETTINGS, tmp_path, 300)
+    running, _ = opened(CONFIG, tmp_path, 300)
     before = running.applied()
     running.build()
     after = running.applied()
@@ -99,8 +99,8 @@ def test_an_index_that_was_not_built_is_seen(tmp_path: Path) -> None:
 
 def test_a_small_collection_is_searched_by_its_graph(tmp_path: Path) -> None:
     needs("qdrant")
-    settings = changed(codec="float32", oversampling=1, M=8, ef_construction=40, ef_search=1)
-    running, x = opened(settings, tmp_path, 2_000)
+    config = changed(codec="float32", oversampling=1, M=8, ef_construction=40, ef_search=1)
+    running, x = opened(config, tmp_path, 2_000)
     running.build()
     starved = sum(running.search(query, 1)[0] == row for row, query in enumerate(x[:200]))
     running.set_search(2_000, 1)

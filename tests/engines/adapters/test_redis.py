@@ -11,7 +11,7 @@ from installed import needs
 from tuner.engines import (
     Deployment,
     EngineConfig,
-    check_settings,
+    check_config,
     find_engine,
     problems,
     registry,
@@ -21,7 +21,7 @@ from tuner.engines.adapters.redis import Server, encode
 from tuner.errors import InputError
 
 ENGINE = find_engine("redis")
-SETTINGS = EngineConfig(
+CONFIG = EngineConfig(
     engine="redis", codec="BFLOAT16", d=16, metric="ip", k=5, M=8, ef_construction=40, ef_search=30
 )
 
@@ -36,11 +36,11 @@ def test_beside_a_server_of_the_users_only_the_client_is_needed(monkeypatch: pyt
 
 
 def changed(**values: object) -> EngineConfig:
-    return dataclasses.replace(SETTINGS, **values)  # type: ignore[arg-type]
+    return dataclasses.replace(CONFIG, **values)  # type: ignore[arg-type]
 
 
 def test_the_exported_file_is_python_with_every_number_in_the_commands() -> None:
-    text = ENGINE.body(SETTINGS)
+    text = ENGINE.body(CONFIG)
     assert isinstance(text, str)
     ast.parse(text)
     assert (
@@ -85,7 +85,7 @@ def test_an_ef_construction_that_it_would_raise_is_refused() -> None:
 def test_redisvl_accepts_what_we_export_and_refuses_a_type_it_does_not_know() -> None:
     needs("redis")
     pytest.importorskip("redisvl")
-    check_settings(ENGINE, SETTINGS)
+    check_config(ENGINE, CONFIG)
     with pytest.raises(InputError, match="redisvl refuses"):
         ENGINE.check(changed(codec="FLOAT8"))
 
@@ -95,7 +95,7 @@ def test_a_wrong_url_is_one_sentence(tmp_path: Path) -> None:
     assert ENGINE.open is not None
     for address, word in (("http://here", "names no Redis"), ("redis://127.0.0.1:1/0", "cannot be used")):
         with pytest.raises(InputError, match=word):
-            ENGINE.open(SETTINGS, Deployment(folder=tmp_path, address=address))
+            ENGINE.open(CONFIG, Deployment(folder=tmp_path, address=address))
 
 
 def test_in_a_users_server_only_our_own_keys_go(tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_in_a_users_server_only_our_own_keys_go(tmp_path: Path) -> None:
     try:
         server.wait_for(client)
         client.hset("tune_items:0", "title", "theirs")
-        place = Deployment(folder=tmp_path, address=server.url, n=50)
+        deployment = Deployment(folder=tmp_path, address=server.url, n=50)
         x = np.random.default_rng(0).normal(size=(50, 16)).astype("f4")
-        first = ENGINE.open(SETTINGS, place)
+        first = ENGINE.open(CONFIG, deployment)
         first.add(0, x)
         with pytest.raises(InputError, match="--replace"):
-            ENGINE.open(SETTINGS, place)
+            ENGINE.open(CONFIG, deployment)
         assert client.dbsize() == 51
-        second = ENGINE.open(SETTINGS, dataclasses.replace(place, replace=True))
+        second = ENGINE.open(CONFIG, dataclasses.replace(deployment, replace=True))
         assert client.dbsize() == 1  # the first one's hashes went with its index
         second.add(0, x)
         second.build()
@@ -123,7 +123,7 @@ def test_in_a_users_server_only_our_own_keys_go(tmp_path: Path) -> None:
         second.close()
         second.close()
         assert client.keys() == [b"tune_items:0"]
-        ENGINE.open(SETTINGS, place).close()  # which would refuse an index that was left
+        ENGINE.open(CONFIG, deployment).close()  # which would refuse an index that was left
     finally:
         client.close()
         server.stop()

@@ -50,68 +50,68 @@ KINDS = {"scalar": "scalarQuantization", "binary": "binaryQuantization"}
 ALGORITHM, PROFILE, COMPRESSION = "hnsw", "embedding", "compressed"
 
 
-def compression(settings: EngineConfig) -> dict[str, Any] | None:
+def compression(config: EngineConfig) -> dict[str, Any] | None:
     """Return how vectors are compressed; None keeps them as the field has them."""
-    if settings.codec not in KINDS:
+    if config.codec not in KINDS:
         return None
     rescoring: dict[str, Any] = {
-        "enableRescoring": settings.oversampling > 1,
+        "enableRescoring": config.oversampling > 1,
         "rescoreStorageMethod": "preserveOriginals",
     }
-    if settings.oversampling > 1:
-        rescoring["defaultOversampling"] = float(settings.oversampling)
-    whole = {"name": COMPRESSION, "kind": KINDS[settings.codec], "rescoringOptions": rescoring}
-    if settings.codec == "scalar":
+    if config.oversampling > 1:
+        rescoring["defaultOversampling"] = float(config.oversampling)
+    whole = {"name": COMPRESSION, "kind": KINDS[config.codec], "rescoringOptions": rescoring}
+    if config.codec == "scalar":
         whole["scalarQuantizationParameters"] = {"quantizedDataType": "int8"}
     return whole
 
 
-def vector_search(settings: EngineConfig) -> dict[str, Any]:
+def vector_search(config: EngineConfig) -> dict[str, Any]:
     """Return ``vectorSearch`` of the index."""
     parameters = {
-        "m": settings.M,
-        "efConstruction": settings.ef_construction,
-        "efSearch": settings.ef_search,
-        "metric": METRICS[settings.metric],
+        "m": config.M,
+        "efConstruction": config.ef_construction,
+        "efSearch": config.ef_search,
+        "metric": METRICS[config.metric],
     }
     profile = {"name": PROFILE, "algorithm": ALGORITHM}
     whole: dict[str, Any] = {
         "algorithms": [{"name": ALGORITHM, "kind": "hnsw", "hnswParameters": parameters}],
         "profiles": [profile],
     }
-    chosen = compression(settings)
+    chosen = compression(config)
     if chosen is not None:
         profile["compression"] = COMPRESSION
         whole["compressions"] = [chosen]
     return whole
 
 
-def vector_query(settings: EngineConfig) -> dict[str, Any]:
+def vector_query(config: EngineConfig) -> dict[str, Any]:
     """Return one of ``vectorQueries`` of a search, less its vector."""
-    whole = {"kind": "vector", "fields": "embedding", "k": settings.k, "exhaustive": False}
-    return {**whole, "oversampling": float(settings.oversampling)} if settings.oversampling > 1 else whole
+    whole = {"kind": "vector", "fields": "embedding", "k": config.k, "exhaustive": False}
+    return {**whole, "oversampling": float(config.oversampling)} if config.oversampling > 1 else whole
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index and the search."""
     field = {
         "name": "embedding",
-        "type": "Collection(Edm.Half)" if settings.codec == "half" else "Collection(Edm.Single)",
+        "type": "Collection(Edm.Half)" if config.codec == "half" else "Collection(Edm.Single)",
         "searchable": True,
-        "dimensions": settings.d,
+        "dimensions": config.d,
         "vectorSearchProfile": PROFILE,
     }
     return {
         "index": {
             "name": "items",
             "fields": [{"name": "id", "type": "Edm.String", "key": True}, field],
-            "vectorSearch": vector_search(settings),
+            "vectorSearch": vector_search(config),
         },
-        "search": {"vectorQueries": [{**vector_query(settings), "vector": "$query"}]},
+        "search": {"vectorQueries": [{**vector_query(config), "vector": "$query"}]},
     }
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold both parts against what the vendor's typed models write.
 
     Raises:
@@ -123,21 +123,21 @@ def check(settings: EngineConfig) -> None:
     except ImportError:
         return
     for known, value in (
-        (of_index.VectorSearchAlgorithmMetric, METRICS[settings.metric]),
-        (of_index.VectorSearchCompressionKind, KINDS.get(settings.codec)),
+        (of_index.VectorSearchAlgorithmMetric, METRICS[config.metric]),
+        (of_index.VectorSearchCompressionKind, KINDS.get(config.codec)),
     ):
         if value is not None and value not in {each.value for each in known}:
             raise InputError(f"Azure's client does not know {value!r}: update it or tune")
-    _compare(_clients_search(of_index, settings), vector_search(settings))
+    _compare(_clients_search(of_index, config), vector_search(config))
     _compare(
         of_search.VectorizedQuery(
             vector=[],
-            k_nearest_neighbors=settings.k,
+            k_nearest_neighbors=config.k,
             fields="embedding",
             exhaustive=False,
-            oversampling=float(settings.oversampling) if settings.oversampling > 1 else None,
+            oversampling=float(config.oversampling) if config.oversampling > 1 else None,
         ),
-        {**vector_query(settings), "vector": []},
+        {**vector_query(config), "vector": []},
     )
 
 
@@ -148,29 +148,29 @@ def _compare(made: Any, wanted: dict[str, Any]) -> None:
         raise InputError(f"Azure's client writes {', '.join(odd)} otherwise: update it or tune")
 
 
-def _clients_search(of_index: Any, settings: EngineConfig) -> Any:
+def _clients_search(of_index: Any, config: EngineConfig) -> Any:
     graph = of_index.HnswAlgorithmConfiguration(
         name=ALGORITHM,
         parameters=of_index.HnswParameters(
-            m=settings.M,
-            ef_construction=settings.ef_construction,
-            ef_search=settings.ef_search,
-            metric=METRICS[settings.metric],
+            m=config.M,
+            ef_construction=config.ef_construction,
+            ef_search=config.ef_search,
+            metric=METRICS[config.metric],
         ),
     )
-    if settings.codec not in KINDS:
+    if config.codec not in KINDS:
         profile = of_index.VectorSearchProfile(name=PROFILE, algorithm_configuration_name=ALGORITHM)
         return of_index.VectorSearch(algorithms=[graph], profiles=[profile])
-    rescoring: dict[str, Any] = {"enable_rescoring": settings.oversampling > 1}
-    if settings.oversampling > 1:
-        rescoring["default_oversampling"] = float(settings.oversampling)
+    rescoring: dict[str, Any] = {"enable_rescoring": config.oversampling > 1}
+    if config.oversampling > 1:
+        rescoring["default_oversampling"] = float(config.oversampling)
     named: dict[str, Any] = {
         "compression_name": COMPRESSION,
         "rescoring_options": of_index.RescoringOptions(
             **rescoring, rescore_storage_method="preserveOriginals"
         ),
     }
-    if settings.codec == "scalar":
+    if config.codec == "scalar":
         parameters = of_index.ScalarQuantizationParameters(quantized_data_type="int8")
         compressed = of_index.ScalarQuantizationCompression(**named, parameters=parameters)
     else:

@@ -58,14 +58,14 @@ BATCH = 5_000
 GRAPH_FILES = ("data_level0.bin", "link_lists.bin")
 
 
-def configuration(settings: EngineConfig) -> dict[str, Any]:
+def configuration(config: EngineConfig) -> dict[str, Any]:
     """Return the collection's configuration."""
     return {
         "hnsw": {
-            "space": METRICS[settings.metric],
-            "max_neighbors": settings.M,
-            "ef_construction": settings.ef_construction,
-            "ef_search": settings.ef_search,
+            "space": METRICS[config.metric],
+            "max_neighbors": config.M,
+            "ef_construction": config.ef_construction,
+            "ef_search": config.ef_search,
         }
     }
 
@@ -75,7 +75,7 @@ def changed_search(ef_search: int) -> dict[str, Any]:
     return {"hnsw": {"ef_search": ef_search}}
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that makes the collection and searches it."""
     return f"""\
 import chromadb
@@ -86,38 +86,38 @@ client = chromadb.PersistentClient(path="chroma")
 collection = client.create_collection(
     "items",
     embedding_function=None,
-    configuration={json.dumps(configuration(settings))},
+    configuration={json.dumps(configuration(config))},
 )
 for first in range(0, len(x), {BATCH}):
     rows = x[first : first + {BATCH}]
     collection.add(ids=[str(first + row) for row in range(len(rows))], embeddings=rows)
 
 # a collection that is there already can be given another ef_search; start the process again afterwards:
-# collection.modify(configuration={json.dumps(changed_search(settings.ef_search))})
+# collection.modify(configuration={json.dumps(changed_search(config.ef_search))})
 
 queries = np.load("queries.npy").astype("float32")
-found = collection.query(query_embeddings=queries, n_results={settings.k}, include=["distances"])"""
+found = collection.query(query_embeddings=queries, n_results={config.k}, include=["distances"])"""
 
 
 class RunningChroma:
     """One collection in a folder of our own."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
-        self.settings, self.name = settings, place.name
-        self.folder = (place.folder / "chroma").resolve()
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
+        self.config, self.name = config, deployment.name
+        self.folder = (deployment.folder / "chroma").resolve()
         self.client: Any = None
         self.collection: Any = None
         self.opened: dict[str, Any] = {}
         self._connect()
         try:
-            self._make_collection(place)
+            self._make_collection(deployment)
         except BaseException:
             self._disconnect()
             raise
 
     def _connect(self) -> None:
         import chromadb  # noqa: PLC0415 - as every engine's packages
-        from chromadb.config import EngineConfig as ChromaSettings  # noqa: PLC0415
+        from chromadb.config import Settings as ChromaSettings  # noqa: PLC0415
 
         self.client = chromadb.PersistentClient(
             path=str(self.folder), settings=ChromaSettings(anonymized_telemetry=False)
@@ -129,14 +129,14 @@ class RunningChroma:
             self.client.close()
         self.client = self.collection = None
 
-    def _make_collection(self, place: Deployment) -> None:
+    def _make_collection(self, deployment: Deployment) -> None:
         if any(found.name == self.name for found in self.client.list_collections()):
-            if not place.replace:
+            if not deployment.replace:
                 raise InputError(f"a collection {self.name} is there already: give --replace to drop it")
             self.client.delete_collection(self.name)
-        asked = configuration(self.settings)
+        asked = configuration(self.config)
         # by default the graph on disk lags behind the one in memory by up to 1,000 rows
-        asked["hnsw"]["sync_threshold"] = max(2, place.n)
+        asked["hnsw"]["sync_threshold"] = max(2, deployment.n)
         self.collection = self.client.create_collection(
             self.name, embedding_function=None, configuration=asked
         )
@@ -166,7 +166,7 @@ class RunningChroma:
         self._connect()
         self.collection = self.client.get_collection(self.name, embedding_function=None)
         self._keep_configuration()
-        self.search(np.ones(self.settings.d, dtype=np.float32), 1)  # reads the graph from its files
+        self.search(np.ones(self.config.d, dtype=np.float32), 1)  # reads the graph from its files
 
     def _keep_configuration(self) -> None:
         """Keep the configuration as it is at opening: modify changes it later, without effect."""
@@ -196,7 +196,7 @@ class RunningChroma:
         return replace(
             found,
             n_indexed=fields[3],
-            codec="float32" if vector_bytes == 4 * self.settings.d else f"{vector_bytes} bytes a vector",
+            codec="float32" if vector_bytes == 4 * self.config.d else f"{vector_bytes} bytes a vector",
             M=fields[11],
             ef_construction=fields[13],
         )
@@ -225,9 +225,9 @@ class RunningChroma:
         self._disconnect()
 
 
-def open_chroma(settings: EngineConfig, place: Deployment) -> Running:
+def open_chroma(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty collection."""
-    return RunningChroma(settings, place)
+    return RunningChroma(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_chroma)

@@ -92,36 +92,36 @@ def create_table(table: str) -> str:
     )
 
 
-def make_index(settings: EngineConfig, table: str) -> tuple[str, ...]:
+def make_index(config: EngineConfig, table: str) -> tuple[str, ...]:
     """Return the statements that make one part of the table and one graph over it."""
-    distance = DISTANCES[settings.metric][0]
+    distance = DISTANCES[config.metric][0]
     return (
         f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_throw_if_noop = 1;",
         f"ALTER TABLE {table} ADD INDEX {table}_hnsw embedding\n"
-        f"  TYPE vector_similarity('hnsw', '{distance}', {settings.d}, '{settings.codec}', "
-        f"{settings.M}, {settings.ef_construction}) GRANULARITY 100000000;",
+        f"  TYPE vector_similarity('hnsw', '{distance}', {config.d}, '{config.codec}', "
+        f"{config.M}, {config.ef_construction}) GRANULARITY 100000000;",
         f"ALTER TABLE {table} MATERIALIZE INDEX {table}_hnsw SETTINGS mutations_sync = 2;",
     )
 
 
-def set_session(settings: EngineConfig) -> str:
+def set_session(config: EngineConfig) -> str:
     """Return what every session that searches must set."""
-    rescores = settings.oversampling > 1 or settings.metric == "ip"
+    rescores = config.oversampling > 1 or config.metric == "ip"
     return (
-        f"SET hnsw_candidate_list_size_for_search = {settings.ef_search},\n"
+        f"SET hnsw_candidate_list_size_for_search = {config.ef_search},\n"
         f"  vector_search_with_rescoring = {int(rescores)},\n"
-        f"  vector_search_index_fetch_multiplier = {settings.oversampling},\n"
-        f"  max_limit_for_vector_search_queries = {max(DEFAULT_MOST, settings.candidates)};"
+        f"  vector_search_index_fetch_multiplier = {config.oversampling},\n"
+        f"  max_limit_for_vector_search_queries = {max(DEFAULT_MOST, config.candidates)};"
     )
 
 
-def select(settings: EngineConfig, table: str, query: str = "{query:Array(Float32)}") -> str:
+def select(config: EngineConfig, table: str, query: str = "{query:Array(Float32)}") -> str:
     """Return the search for one query."""
-    distance, direction = DISTANCES[settings.metric]
-    return f"SELECT id FROM {table} ORDER BY {distance}(embedding, {query}) {direction} LIMIT {settings.k};"
+    distance, direction = DISTANCES[config.metric]
+    return f"SELECT id FROM {table} ORDER BY {distance}(embedding, {query}) {direction} LIMIT {config.k};"
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the whole configuration as SQL."""
     table = "items"
     ordered = (
@@ -132,13 +132,13 @@ def body(settings: EngineConfig) -> str:
         [
             create_table(table),
             "-- load the vectors, then make one part of them: each part has a graph of its own",
-            *make_index(settings, table),
+            *make_index(config, table),
             "",
             "-- in every session that searches, or as SETTINGS of the query",
-            *([ordered] if settings.metric == "ip" else []),
-            set_session(settings),
+            *([ordered] if config.metric == "ip" else []),
+            set_session(config),
             "-- query is a parameter of the client, a list of numbers",
-            select(settings, table),
+            select(config, table),
         ]
     )
 
@@ -196,18 +196,18 @@ def _content(path: Path, first: int, size: int) -> bytes:
 class RunningClickhouse:
     """One table with one index, in this process."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         from chdb import session  # noqa: PLC0415 - as every engine's packages
 
         opened: Any = session.Session  # it declares no types
-        self.settings, self.table = settings, place.name
+        self.config, self.table = config, deployment.name
         self.loading: Any = None
         self.made = False
-        threads = f"max_build_vector_similarity_index_thread_pool_size={place.threads}"
-        self.session: Any = opened(f"{place.folder / 'clickhouse'}?{threads}")
+        threads = f"max_build_vector_similarity_index_thread_pool_size={deployment.threads}"
+        self.session: Any = opened(f"{deployment.folder / 'clickhouse'}?{threads}")
         try:
             if self._one(f"EXISTS TABLE {self.table}") == "1":
-                if not place.replace:
+                if not deployment.replace:
                     raise InputError(f"a table {self.table} is there already: give --replace to drop it")
                 self._run(f"DROP TABLE {self.table} SYNC")
             self._run(create_table(self.table))
@@ -225,7 +225,7 @@ class RunningClickhouse:
         """Append rows to one INSERT in RowBinary."""
         if self.loading is None:
             self.loading = self.session.send_insert(f"INSERT INTO {self.table} (id, embedding)", "RowBinary")
-        d = self.settings.d
+        d = self.config.d
         length = varint(d)
         row = np.dtype([("id", "<u8"), ("length", "u1", (len(length),)), ("x", "<f4", (d,))])
         rows = np.zeros(len(x), dtype=row)
@@ -234,19 +234,19 @@ class RunningClickhouse:
 
     def build(self) -> None:
         """Merge the parts and make the index."""
-        for statement in make_index(self.settings, self.table):
+        for statement in make_index(self.config, self.table):
             self._run(statement)
         self._run("SET max_threads = 1")
-        self.set_search(self.settings.ef_search, self.settings.oversampling)
+        self.set_search(self.config.ef_search, self.config.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Set the session's settings."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
-        self._run(set_session(self.settings))
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
+        self._run(set_session(self.config))
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query, in binary as ClickHouse's documentation advises."""
-        statement = select(replace(self.settings, k=k), self.table, _binary(query))
+        statement = select(replace(self.config, k=k), self.table, _binary(query))
         ids: list[int] = np.frombuffer(self._query(statement, "RowBinary"), dtype="<u8").tolist()
         return ids
 
@@ -255,8 +255,8 @@ class RunningClickhouse:
         graphs = [read_graph(file) for file in self._index_files()]
         graph = graphs[0] if graphs else None
         declared = re.search(r", (\d+)\)$", self._index("type_full"))
-        zero = _binary(np.full(self.settings.d, 0.5, dtype=np.float32))
-        plan = self._text("EXPLAIN indexes = 1 " + select(self.settings, self.table, zero))
+        zero = _binary(np.full(self.config.d, 0.5, dtype=np.float32))
+        plan = self._text("EXPLAIN indexes = 1 " + select(self.config, self.table, zero))
         ef = self._one("SELECT value FROM system.settings WHERE name = 'hnsw_candidate_list_size_for_search'")
         return ReportedConfig(
             version=f"ClickHouse {self._one('SELECT version()')}",
@@ -326,9 +326,9 @@ def _binary(query: FloatArray) -> str:
     return f"reinterpret(unhex('{query.astype('<f4').tobytes().hex()}'), 'Array(Float32)')"
 
 
-def open_clickhouse(settings: EngineConfig, place: Deployment) -> Running:
+def open_clickhouse(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty table."""
-    return RunningClickhouse(settings, place)
+    return RunningClickhouse(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_clickhouse)

@@ -54,57 +54,57 @@ METRICS: dict[Metric, tuple[str, str]] = {
 PERSIST = "SET hnsw_enable_experimental_persistence = true;"
 
 
-def create_table(settings: EngineConfig, table: str) -> str:
+def create_table(config: EngineConfig, table: str) -> str:
     """Return the statement that makes the table."""
-    return f"CREATE TABLE {table} (id BIGINT, embedding FLOAT[{settings.d}]);"
+    return f"CREATE TABLE {table} (id BIGINT, embedding FLOAT[{config.d}]);"
 
 
-def create_index(settings: EngineConfig, table: str) -> str:
+def create_index(config: EngineConfig, table: str) -> str:
     """Return the statement that makes the index."""
     return (
         f"CREATE INDEX {table}_hnsw ON {table} USING HNSW (embedding)\n"
-        f"  WITH (metric = '{METRICS[settings.metric][0]}', M = {settings.M}, M0 = {2 * settings.M}, "
-        f"ef_construction = {settings.ef_construction}, ef_search = {settings.ef_search});"
+        f"  WITH (metric = '{METRICS[config.metric][0]}', M = {config.M}, M0 = {2 * config.M}, "
+        f"ef_construction = {config.ef_construction}, ef_search = {config.ef_search});"
     )
 
 
-def set_session(settings: EngineConfig) -> str:
+def set_session(config: EngineConfig) -> str:
     """Return what every session that searches must set."""
-    return f"SET hnsw_ef_search = {settings.ef_search};"
+    return f"SET hnsw_ef_search = {config.ef_search};"
 
 
-def select(settings: EngineConfig, table: str) -> str:
+def select(config: EngineConfig, table: str) -> str:
     """Return the search for one query."""
-    distance = METRICS[settings.metric][1]
+    distance = METRICS[config.metric][1]
     return (
         f"SELECT id FROM {table}\n"
-        f"  ORDER BY {distance}(embedding, $query::FLOAT[{settings.d}]) LIMIT {settings.k};"
+        f"  ORDER BY {distance}(embedding, $query::FLOAT[{config.d}]) LIMIT {config.k};"
     )
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the whole configuration as SQL."""
     table = "items"
     return "\n".join(
         [
             "INSTALL vss;",
             "LOAD vss;",
-            create_table(settings, table),
+            create_table(config, table),
             "-- load the vectors before the index is made",
             "-- only for a database in a file: EXPERIMENTAL say its makers, a crash may spoil the index,",
             "-- so be ready to make it again; a database in memory does not need this",
             PERSIST,
-            create_index(settings, table),
+            create_index(config, table),
             "",
             "-- in every session that searches",
-            set_session(settings),
+            set_session(config),
             "-- $query is a parameter, a list of numbers",
-            select(settings, table),
+            select(config, table),
         ]
     )
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Make the index on an empty table in memory.
 
     Raises:
@@ -117,8 +117,8 @@ def check(settings: EngineConfig) -> None:
     with duckdb.connect() as connection:
         try:
             connection.execute(load())
-            connection.execute(create_table(settings, "items"))
-            connection.execute(create_index(settings, "items"))
+            connection.execute(create_table(config, "items"))
+            connection.execute(create_index(config, "items"))
         except duckdb.Error as error:
             raise InputError(f"DuckDB refuses it: {' '.join(str(error).split())}") from None
 
@@ -137,22 +137,22 @@ def load() -> str:
 class RunningDuckdb:
     """One table with one index, in a database file."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import duckdb  # noqa: PLC0415
 
-        self.settings, self.table = settings, place.name
-        self.file = place.folder / "tune.duckdb"
+        self.config, self.table = config, deployment.name
+        self.file = deployment.folder / "tune.duckdb"
         self.bytes_before = 0
         self.made = not self.file.exists()
-        self.connection: Any = duckdb.connect(str(self.file), config={"threads": place.threads})
+        self.connection: Any = duckdb.connect(str(self.file), config={"threads": deployment.threads})
         try:
             self._run(load())
             if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [self.table]):
-                if not place.replace:
+                if not deployment.replace:
                     raise InputError(f"a table {self.table} is there already: give --replace to drop it")
                 self._run(f"DROP TABLE {self.table}")
                 self.made = True
-            self._run(create_table(settings, self.table))
+            self._run(create_table(config, self.table))
         except BaseException:
             self.close()
             raise
@@ -164,7 +164,7 @@ class RunningDuckdb:
         rows = pa.table(
             {
                 "id": pa.array(np.arange(first, first + len(x))),
-                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), self.settings.d),
+                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), self.config.d),
             }
         )
         self.connection.register("rows_to_add", rows)
@@ -176,19 +176,19 @@ class RunningDuckdb:
         self._run("CHECKPOINT")
         self.bytes_before = self._used_bytes()
         self._run(PERSIST)
-        self._run(create_index(self.settings, self.table))
+        self._run(create_index(self.config, self.table))
         self._run("CHECKPOINT")
         self._run("SET threads = 1")
-        self.set_search(self.settings.ef_search, self.settings.oversampling)
+        self.set_search(self.config.ef_search, self.config.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Set hnsw_ef_search for the session."""
-        self.settings = replace(self.settings, ef_search=ef_search)
-        self._run(set_session(self.settings))
+        self.config = replace(self.config, ef_search=ef_search)
+        self._run(set_session(self.config))
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
-        statement = select(replace(self.settings, k=k), self.table)
+        statement = select(replace(self.config, k=k), self.table)
         found = self.connection.execute(statement, {"query": query.tolist()})
         return [row[0] for row in found.fetchall()]
 
@@ -204,9 +204,9 @@ class RunningDuckdb:
             [self.table],
         )
         ef = self._one("SELECT value FROM duckdb_settings() WHERE name = 'hnsw_ef_search'")
-        zero = [0.5] * self.settings.d
+        zero = [0.5] * self.config.d
         plan = self.connection.execute(
-            "EXPLAIN " + select(self.settings, self.table), {"query": zero}
+            "EXPLAIN " + select(self.config, self.table), {"query": zero}
         ).fetchall()
         metrics: dict[str, Metric] = {name: metric for metric, (name, _) in METRICS.items()}
         return ReportedConfig(
@@ -262,9 +262,9 @@ def links_of(level: dict[str, int]) -> int:
     return (level["allocated_bytes"] // level["nodes"] - 14) // 4
 
 
-def open_duckdb(settings: EngineConfig, place: Deployment) -> Running:
+def open_duckdb(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty table."""
-    return RunningDuckdb(settings, place)
+    return RunningDuckdb(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_duckdb)

@@ -63,53 +63,53 @@ CAPABILITIES = Capabilities(
 SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "max_inner_product", "l2": "l2_norm"}
 
 
-def rescore(settings: EngineConfig) -> dict[str, float]:
+def rescore(config: EngineConfig) -> dict[str, float]:
     """Return ``rescore_vector``, as a number also where it is off."""
-    return {"oversample": float(settings.oversampling) if settings.oversampling > 1 else 0.0}
+    return {"oversample": float(config.oversampling) if config.oversampling > 1 else 0.0}
 
 
-def field(settings: EngineConfig) -> dict[str, Any]:
+def field(config: EngineConfig) -> dict[str, Any]:
     """Return the field's mapping."""
-    plain = settings.codec in ("hnsw", BFLOAT16)
+    plain = config.codec in ("hnsw", BFLOAT16)
     options: dict[str, Any] = {
-        "type": "hnsw" if plain else settings.codec,
-        "m": settings.M,
-        "ef_construction": settings.ef_construction,
+        "type": "hnsw" if plain else config.codec,
+        "m": config.M,
+        "ef_construction": config.ef_construction,
     }
     if not plain:
-        options["rescore_vector"] = rescore(settings)
+        options["rescore_vector"] = rescore(config)
     return {
         "type": "dense_vector",
-        "element_type": "bfloat16" if settings.codec == BFLOAT16 else "float",
-        "dims": settings.d,
+        "element_type": "bfloat16" if config.codec == BFLOAT16 else "float",
+        "dims": config.d,
         "index": True,
-        "similarity": SIMILARITY[settings.metric],
+        "similarity": SIMILARITY[config.metric],
         "index_options": options,
     }
 
 
-def knn(settings: EngineConfig) -> dict[str, Any]:
+def knn(config: EngineConfig) -> dict[str, Any]:
     """Return the search."""
     whole: dict[str, Any] = {
         "field": "embedding",
         "query_vector": "$query",
-        "k": settings.k,
-        "num_candidates": settings.ef_search,
+        "k": config.k,
+        "num_candidates": config.ef_search,
     }
-    if settings.codec not in ("hnsw", BFLOAT16):
-        whole["rescore_vector"] = rescore(settings)
+    if config.codec not in ("hnsw", BFLOAT16):
+        whole["rescore_vector"] = rescore(config)
     return whole
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index's mapping and the search's body."""
     return {
-        "index": {"mappings": {"properties": {"embedding": field(settings)}}},
-        "search": {"size": settings.k, "knn": knn(settings)},
+        "index": {"mappings": {"properties": {"embedding": field(config)}}},
+        "search": {"size": config.k, "knn": knn(config)},
     }
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the mapping and the search against the types that the vendor's client declares.
 
     Raises:
@@ -121,7 +121,7 @@ def check(settings: EngineConfig) -> None:
         from elasticsearch.dsl.query import Knn  # noqa: PLC0415
     except ImportError:
         return
-    mapping, searched = field(settings), knn(settings)
+    mapping, searched = field(config), knn(config)
     if mapping.pop("type") != DenseVector.name:
         raise InputError("Elasticsearch's client knows no dense_vector: update tune or the client")
     _hold(DenseVector, mapping)

@@ -63,60 +63,60 @@ CAPABILITIES = Capabilities(
 )
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that builds and searches the index."""
-    prepare = "faiss.normalize_L2(x)\n" if settings.metric == "cosine" else ""
-    prepare_queries = "faiss.normalize_L2(queries)\n" if settings.metric == "cosine" else ""
+    prepare = "faiss.normalize_L2(x)\n" if config.metric == "cosine" else ""
+    prepare_queries = "faiss.normalize_L2(queries)\n" if config.metric == "cosine" else ""
     lines = [
         "import faiss",
         "import numpy as np",
         "",
         'x = np.load("embeddings.npy").astype("float32")',
-        f"{prepare}metric = faiss.{_metric(settings)}",
-        f'index = faiss.index_factory({settings.d}, "{factory(settings)}", metric)',
-        "graph = faiss.downcast_index(index.base_index)" if settings.oversampling > 1 else "graph = index",
-        f"graph.hnsw.efConstruction = {settings.ef_construction}",
+        f"{prepare}metric = faiss.{_metric(config)}",
+        f'index = faiss.index_factory({config.d}, "{factory(config)}", metric)',
+        "graph = faiss.downcast_index(index.base_index)" if config.oversampling > 1 else "graph = index",
+        f"graph.hnsw.efConstruction = {config.ef_construction}",
         "index.train(x)",
         "index.add(x)",
-        f"graph.hnsw.efSearch = {settings.ef_search}",
-        *([f"index.k_factor = {settings.oversampling}"] if settings.oversampling > 1 else []),
+        f"graph.hnsw.efSearch = {config.ef_search}",
+        *([f"index.k_factor = {config.oversampling}"] if config.oversampling > 1 else []),
         "",
         'queries = np.load("queries.npy").astype("float32")',
-        f"{prepare_queries}distances, ids = index.search(queries, {settings.k})",
+        f"{prepare_queries}distances, ids = index.search(queries, {config.k})",
     ]
     return "\n".join(lines)
 
 
-def factory(settings: EngineConfig) -> str:
+def factory(config: EngineConfig) -> str:
     """Return faiss's factory string."""
-    storage = FACTORY[settings.codec].format(parts=settings.d // 4)
-    refine = ",RFlat" if settings.oversampling > 1 else ""
-    return f"HNSW{settings.M}_{storage}{refine}"
+    storage = FACTORY[config.codec].format(parts=config.d // 4)
+    refine = ",RFlat" if config.oversampling > 1 else ""
+    return f"HNSW{config.M}_{storage}{refine}"
 
 
-def _metric(settings: EngineConfig) -> str:
+def _metric(config: EngineConfig) -> str:
     """Return faiss's metric; product codes get L2, which ranks normalised rows as cosine does."""
-    return "METRIC_L2" if settings.metric == "l2" or settings.codec == "PQd/4" else "METRIC_INNER_PRODUCT"
+    return "METRIC_L2" if config.metric == "l2" or config.codec == "PQd/4" else "METRIC_INNER_PRODUCT"
 
 
 class RunningFaiss:
     """A native index; rows are collected until it can be trained."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import faiss  # noqa: PLC0415 - as every engine's packages
 
         self.faiss: Any = faiss
-        faiss.omp_set_num_threads(place.threads)
-        self.settings = settings
-        plain = factory(replace(settings, oversampling=1))
-        self.graph = faiss.index_factory(settings.d, plain, getattr(faiss, _metric(settings)))
+        faiss.omp_set_num_threads(deployment.threads)
+        self.config = config
+        plain = factory(replace(config, oversampling=1))
+        self.graph = faiss.index_factory(config.d, plain, getattr(faiss, _metric(config)))
         self.index: Any = self.graph
-        self.graph.hnsw.efConstruction = settings.ef_construction
+        self.graph.hnsw.efConstruction = config.ef_construction
         self.blocks: list[FloatArray] = []
 
     def add(self, first: int, x: FloatArray) -> None:
         """Keep the rows: training comes first."""
-        if self.settings.metric == "cosine":
+        if self.config.metric == "cosine":
             self.faiss.normalize_L2(x)
         self.blocks.append(x)
 
@@ -124,13 +124,13 @@ class RunningFaiss:
         """Train on the rows, and add them block by block."""
         import numpy as np  # noqa: PLC0415
 
-        self.rows = np.concatenate(self.blocks) if self.blocks else np.empty((0, self.settings.d), np.float32)
+        self.rows = np.concatenate(self.blocks) if self.blocks else np.empty((0, self.config.d), np.float32)
         self.blocks.clear()
         if not self.graph.is_trained:
             self.graph.train(self.rows)
         self.graph.add(self.rows)
         self.faiss.omp_set_num_threads(1)
-        self.set_search(self.settings.ef_search, self.settings.oversampling)
+        self.set_search(self.config.ef_search, self.config.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Set efSearch, and put IndexRefineFlat over the graph if candidates are to be re-scored."""
@@ -145,7 +145,7 @@ class RunningFaiss:
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
         row = query[None].copy()
-        if self.settings.metric == "cosine":
+        if self.config.metric == "cosine":
             self.faiss.normalize_L2(row)
         ids: list[int] = self.index.search(row, k)[1][0].tolist()
         return ids
@@ -186,9 +186,9 @@ class RunningFaiss:
         """Nothing lies outside this process."""
 
 
-def open_faiss(settings: EngineConfig, place: Deployment) -> Running:
+def open_faiss(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty index."""
-    return RunningFaiss(settings, place)
+    return RunningFaiss(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_faiss)

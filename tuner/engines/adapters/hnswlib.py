@@ -33,35 +33,35 @@ CAPABILITIES = Capabilities(
 SPACES: dict[Metric, str] = {"cosine": "cosine", "ip": "ip", "l2": "l2"}
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that builds and searches the index."""
-    space = SPACES[settings.metric]
+    space = SPACES[config.metric]
     return f"""\
 import hnswlib
 import numpy as np
 
 x = np.load("embeddings.npy").astype("float32")
-index = hnswlib.Index(space="{space}", dim={settings.d})
-index.init_index(max_elements=len(x), M={settings.M}, ef_construction={settings.ef_construction})
+index = hnswlib.Index(space="{space}", dim={config.d})
+index.init_index(max_elements=len(x), M={config.M}, ef_construction={config.ef_construction})
 index.add_items(x)
-index.set_ef({settings.ef_search})  # again after every load_index
+index.set_ef({config.ef_search})  # again after every load_index
 
 queries = np.load("queries.npy").astype("float32")
-ids, distances = index.knn_query(queries, k={settings.k})"""
+ids, distances = index.knn_query(queries, k={config.k})"""
 
 
 class RunningHnswlib:
     """An index in this process."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import hnswlib  # noqa: PLC0415 - as every engine's packages
 
-        self.index = hnswlib.Index(space=SPACES[settings.metric], dim=settings.d)
+        self.index = hnswlib.Index(space=SPACES[config.metric], dim=config.d)
         self.index.init_index(
-            max_elements=max(1, place.n), M=settings.M, ef_construction=settings.ef_construction
+            max_elements=max(1, deployment.n), M=config.M, ef_construction=config.ef_construction
         )
-        self.index.set_num_threads(place.threads)
-        self.settings = settings
+        self.index.set_num_threads(deployment.threads)
+        self.config = config
 
     def add(self, first: int, x: FloatArray) -> None:
         """Insert the rows."""
@@ -70,7 +70,7 @@ class RunningHnswlib:
     def build(self) -> None:
         """The graph grew with the rows: only ef is left."""
         self.index.set_num_threads(1)
-        self.index.set_ef(self.settings.ef_search)
+        self.index.set_ef(self.config.ef_search)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Set ef."""
@@ -102,9 +102,9 @@ class RunningHnswlib:
         """Nothing lies outside this process."""
 
 
-def open_hnswlib(settings: EngineConfig, place: Deployment) -> Running:
+def open_hnswlib(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty index."""
-    return RunningHnswlib(settings, place)
+    return RunningHnswlib(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_hnswlib)

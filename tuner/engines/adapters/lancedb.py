@@ -87,49 +87,49 @@ PARTITIONS = 1
 INDEX = "embedding_idx"
 
 
-def config_class(settings: EngineConfig) -> str:
+def config_class(config: EngineConfig) -> str:
     """Return the name of the class of ``lancedb.index`` that configures the index."""
-    return settings.codec.split()[0]
+    return config.codec.split()[0]
 
 
-def config_keywords(settings: EngineConfig) -> dict[str, Any]:
+def config_keywords(config: EngineConfig) -> dict[str, Any]:
     """Return that class's keyword arguments."""
     keywords: dict[str, Any] = {
-        "distance_type": METRICS[settings.metric],
+        "distance_type": METRICS[config.metric],
         "num_partitions": PARTITIONS,
-        "m": settings.M,
-        "ef_construction": settings.ef_construction,
+        "m": config.M,
+        "ef_construction": config.ef_construction,
     }
-    parts = re.search(r"d/(\d+)", settings.codec)
+    parts = re.search(r"d/(\d+)", config.codec)
     if parts:
-        keywords |= {"num_sub_vectors": settings.d // int(parts[1]), "num_bits": 8}
+        keywords |= {"num_sub_vectors": config.d // int(parts[1]), "num_bits": 8}
     return keywords
 
 
-def search_calls(settings: EngineConfig) -> list[tuple[str, Any]]:
+def search_calls(config: EngineConfig) -> list[tuple[str, Any]]:
     """Return what is called on a search, in order, with each call's argument."""
-    refine = [("refine_factor", settings.oversampling)] if settings.oversampling > 1 else []
+    refine = [("refine_factor", config.oversampling)] if config.oversampling > 1 else []
     return [
-        ("distance_type", METRICS[settings.metric]),
+        ("distance_type", METRICS[config.metric]),
         ("nprobes", PARTITIONS),
-        ("ef", settings.ef_search),
+        ("ef", config.ef_search),
         *refine,
-        ("limit", settings.k),
+        ("limit", config.k),
         ("select", ["id", "_distance"]),
     ]
 
 
-def number_type(settings: EngineConfig) -> str:
+def number_type(config: EngineConfig) -> str:
     """Return the type of the column's numbers."""
-    return "float16" if settings.codec.endswith("float16") else "float32"
+    return "float16" if config.codec.endswith("float16") else "float32"
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that makes the table and searches it."""
-    name, numbers = config_class(settings), number_type(settings)
-    arguments = ", ".join(f"{key}={json.dumps(value)}" for key, value in config_keywords(settings).items())
-    calls = "\n".join(f"    .{call}({json.dumps(value)})" for call, value in search_calls(settings))
-    exact = "" if settings.oversampling > 1 else "  # no refine_factor: nothing is re-scored"
+    name, numbers = config_class(config), number_type(config)
+    arguments = ", ".join(f"{key}={json.dumps(value)}" for key, value in config_keywords(config).items())
+    calls = "\n".join(f"    .{call}({json.dumps(value)})" for call, value in search_calls(config))
+    exact = "" if config.oversampling > 1 else "  # no refine_factor: nothing is re-scored"
     return f"""\
 import lancedb
 import numpy as np
@@ -137,9 +137,9 @@ import pyarrow as pa
 from lancedb.index import {name}
 
 x = np.load("embeddings.npy").astype("{numbers}")
-schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(pa.{numbers}(), {settings.d}))])
+schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(pa.{numbers}(), {config.d}))])
 table = lancedb.connect("lancedb").create_table("items", schema=schema)
-vectors = pa.FixedSizeListArray.from_arrays(x.ravel(), {settings.d})
+vectors = pa.FixedSizeListArray.from_arrays(x.ravel(), {config.d})
 table.add(pa.table([pa.array(np.arange(len(x))), vectors], schema=schema))
 
 table.create_index(
@@ -158,23 +158,23 @@ found = (
 class RunningLanceDB:
     """One table in a folder of our own."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         # both are read once, when the library starts its threads
-        os.environ["LANCE_CPU_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(place.threads)
+        os.environ["LANCE_CPU_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(deployment.threads)
         import lancedb  # noqa: PLC0415 - as every engine's packages
 
-        self.settings, self.name = settings, place.name
-        self.database: Any = lancedb.connect(str(place.folder / "lancedb"))
-        self.table: Any = self._make_table(place)
+        self.config, self.name = config, deployment.name
+        self.database: Any = lancedb.connect(str(deployment.folder / "lancedb"))
+        self.table: Any = self._make_table(deployment)
 
-    def _make_table(self, place: Deployment) -> Any:
+    def _make_table(self, deployment: Deployment) -> Any:
         import pyarrow as pa  # noqa: PLC0415
 
-        number = getattr(pa, number_type(self.settings))()
-        schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(number, self.settings.d))])
+        number = getattr(pa, number_type(self.config))()
+        schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(number, self.config.d))])
         try:
             return self.database.create_table(
-                self.name, schema=schema, mode="overwrite" if place.replace else "create"
+                self.name, schema=schema, mode="overwrite" if deployment.replace else "create"
             )
         except ValueError as error:
             if "already exists" not in str(error):
@@ -185,10 +185,10 @@ class RunningLanceDB:
         """Append the rows to the table."""
         import pyarrow as pa  # noqa: PLC0415
 
-        numbers = pa.array(x.astype(number_type(self.settings), copy=False).ravel())
+        numbers = pa.array(x.astype(number_type(self.config), copy=False).ravel())
         columns = [
             pa.array(np.arange(first, first + len(x))),
-            pa.FixedSizeListArray.from_arrays(numbers, self.settings.d),
+            pa.FixedSizeListArray.from_arrays(numbers, self.config.d),
         ]
         self.table.add(pa.Table.from_arrays(columns, schema=self.table.schema))
 
@@ -196,13 +196,13 @@ class RunningLanceDB:
         """Make the index, and read it into memory."""
         from lancedb import index  # noqa: PLC0415
 
-        config = getattr(index, config_class(self.settings))(**config_keywords(self.settings))
+        config = getattr(index, config_class(self.config))(**config_keywords(self.config))
         self.table.create_index("embedding", config=config, name=INDEX)
         self.table.prewarm_index(INDEX)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Ask for these with every search."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
@@ -212,7 +212,7 @@ class RunningLanceDB:
     def _search(self, query: FloatArray, k: int) -> Any:
         """Return the search that the exported text builds."""
         search = self.table.search(query, vector_column_name="embedding")
-        for call, value in search_calls(replace(self.settings, k=k)):
+        for call, value in search_calls(replace(self.config, k=k)):
             search = getattr(search, call)(value)
         return search
 
@@ -226,7 +226,7 @@ class RunningLanceDB:
             return ReportedConfig(version=version, n_indexed=0, index_used=False)
         details, stats = found.index_details, self.table.index_stats(INDEX)
         metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
-        plan = self._search(np.ones(self.settings.d, dtype=np.float32), self.settings.k).explain_plan()
+        plan = self._search(np.ones(self.config.d, dtype=np.float32), self.config.k).explain_plan()
         return ReportedConfig(
             version=version,
             n_indexed=stats.num_indexed_rows,
@@ -241,7 +241,7 @@ class RunningLanceDB:
         """Return our name of the index's type and of what its details say of compression."""
         name = index_type.removeprefix("Ivf")
         if "num_sub_vectors" in compression:
-            name += f" d/{self.settings.d / compression['num_sub_vectors']:g}"
+            name += f" d/{self.config.d / compression['num_sub_vectors']:g}"
             return name if compression["num_bits"] == 8 else f"{name}, {compression['num_bits']} bits"
         number = str(self.table.schema.field("embedding").type.value_type)
         return f"{name} float16" if number == "halffloat" else name
@@ -257,9 +257,9 @@ class RunningLanceDB:
             self.table = None
 
 
-def open_lancedb(settings: EngineConfig, place: Deployment) -> Running:
+def open_lancedb(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty table."""
-    return RunningLanceDB(settings, place)
+    return RunningLanceDB(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_lancedb)

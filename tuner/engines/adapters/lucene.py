@@ -100,24 +100,24 @@ ALWAYS_GRAPH = 0
 NO_LIMIT = 2**31 - 1
 
 
-def format_name(settings: EngineConfig) -> str:
+def format_name(config: EngineConfig) -> str:
     """Return the class of the format of vectors."""
-    return PLAIN_FORMAT if settings.codec == EXACT else CODED_FORMAT
+    return PLAIN_FORMAT if config.codec == EXACT else CODED_FORMAT
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return a Java class with the writer's configuration, the field and the search."""
-    wanted = _simple(format_name(settings))
-    encoding = "" if settings.codec == EXACT else f"ScalarEncoding.{settings.codec}, "
+    wanted = _simple(format_name(config))
+    encoding = "" if config.codec == EXACT else f"ScalarEncoding.{config.codec}, "
     return f"""\
-{_imports(settings)}
+{_imports(config)}
 
 final class TunedIndex {{
   static final String FIELD = "{FIELD}";
 
   // maxConn is M, beamWidth is ef_construction
   static final KnnVectorsFormat FORMAT =
-      new {wanted}({encoding}{settings.M}, {settings.ef_construction});
+      new {wanted}({encoding}{config.M}, {config.ef_construction});
 
   // measured on one segment: call writer.forceMerge(1), for every segment has a graph of its own
   static IndexWriterConfig writerConfig() {{
@@ -133,40 +133,40 @@ final class TunedIndex {{
 
   static KnnFloatVectorField field(float[] embedding) {{
     return new KnnFloatVectorField(
-        FIELD, embedding, VectorSimilarityFunction.{SIMILARITY[settings.metric]});
+        FIELD, embedding, VectorSimilarityFunction.{SIMILARITY[config.metric]});
   }}
 
   // measured with java --add-modules jdk.incubator.vector
   static TopDocs search(IndexSearcher searcher, float[] query) throws IOException {{
-{_search(settings)}
+{_search(config)}
   }}
 }}"""
 
 
-def _imports(settings: EngineConfig) -> str:
-    names = [format_name(settings), CODEC, *IMPORTS]
-    if settings.codec != EXACT:
+def _imports(config: EngineConfig) -> str:
+    names = [format_name(config), CODEC, *IMPORTS]
+    if config.codec != EXACT:
         names.append(ENCODING)
-    if settings.oversampling > 1:
+    if config.oversampling > 1:
         names.append("org.apache.lucene.search.RescoreTopNQuery")
-    if _is_cut(settings):
+    if _is_cut(config):
         names.append("org.apache.lucene.search.DoubleValuesSource")
     return "\n".join(f"import {name};" for name in sorted(names))
 
 
-def _search(settings: EngineConfig) -> str:
-    k, last = settings.k, "nearest"
+def _search(config: EngineConfig) -> str:
+    k, last = config.k, "nearest"
     lines = [
         "// the k of this query is ef_search",
-        f"Query nearest = new KnnFloatVectorQuery(FIELD, query, {settings.ef_search});",
+        f"Query nearest = new KnnFloatVectorQuery(FIELD, query, {config.ef_search});",
     ]
-    if _is_cut(settings):
+    if _is_cut(config):
         lines += [
-            f"// of these, by their codes, the best {k} x {settings.oversampling}",
-            f"Query best = new RescoreTopNQuery(nearest, DoubleValuesSource.SCORES, {settings.candidates});",
+            f"// of these, by their codes, the best {k} x {config.oversampling}",
+            f"Query best = new RescoreTopNQuery(nearest, DoubleValuesSource.SCORES, {config.candidates});",
         ]
         last = "best"
-    if settings.oversampling > 1:
+    if config.oversampling > 1:
         lines += [
             "// of these, by their float32 vectors, the best k",
             "Query exact =",
@@ -177,9 +177,9 @@ def _search(settings: EngineConfig) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _is_cut(settings: EngineConfig) -> bool:
+def _is_cut(config: EngineConfig) -> bool:
     """Return whether fewer are re-scored than the graph finds."""
-    return settings.oversampling > 1 and settings.candidates < settings.ef_search
+    return config.oversampling > 1 and config.candidates < config.ef_search
 
 
 def _simple(name: str) -> str:
@@ -189,20 +189,20 @@ def _simple(name: str) -> str:
 class RunningLucene:
     """One index on disk, written and then searched by Lucene."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import jpype  # noqa: PLC0415 - as every engine's packages
 
         self.jpype: Any = jpype
-        self.settings = settings
+        self.config = config
         self.directory: Any = None
         self.writer: Any = None
         self.reader: Any = None
-        self.path = place.folder / place.name
+        self.path = deployment.folder / deployment.name
         if self.path.exists():
-            if not place.replace:
-                raise InputError(f"an index {place.name} is there already: give --replace to drop it")
+            if not deployment.replace:
+                raise InputError(f"an index {deployment.name} is there already: give --replace to drop it")
             shutil.rmtree(self.path)
-        start_java(place.folder)
+        start_java(deployment.folder)
         try:
             self._open_writer()
         except BaseException:
@@ -212,21 +212,23 @@ class RunningLucene:
     def _open_writer(self) -> None:
         path = self.jpype.JClass("java.nio.file.Path").of(str(self.path))
         self.directory = self._class("store.FSDirectory").open(path)
-        config = self._class("index.IndexWriterConfig")().setCodec(self._codec())
-        config.setMergeScheduler(self._class("index.SerialMergeScheduler")())  # so that merges do not race
-        self.writer = self._class("index.IndexWriter")(self.directory, config)
-        self.config = self.writer.getConfig()
+        writer_config = self._class("index.IndexWriterConfig")().setCodec(self._codec())
+        writer_config.setMergeScheduler(
+            self._class("index.SerialMergeScheduler")()
+        )  # so that merges do not race
+        self.writer = self._class("index.IndexWriter")(self.directory, writer_config)
+        self.writer_config = self.writer.getConfig()
 
     def _codec(self) -> Any:
         """Return Lucene's codec with our format put in; Java overrides its method, which Python cannot."""
-        settings = self.settings
-        numbers = (settings.M, settings.ef_construction, MERGE_WORKERS, None, ALWAYS_GRAPH)
-        make = self.jpype.JClass(format_name(settings))
-        if settings.codec == EXACT:
+        config = self.config
+        numbers = (config.M, config.ef_construction, MERGE_WORKERS, None, ALWAYS_GRAPH)
+        make = self.jpype.JClass(format_name(config))
+        if config.codec == EXACT:
             wanted = make(*numbers)
         else:
             encodings = self.jpype.JClass("$".join(ENCODING.rsplit(".", 1)))
-            wanted = make(encodings.valueOf(settings.codec), *numbers)
+            wanted = make(encodings.valueOf(config.codec), *numbers)
         codec = self.jpype.JClass(CODEC)()
         default = codec.getClass().getDeclaredField("defaultKnnVectorsFormat")
         default.setAccessible(True)
@@ -238,7 +240,7 @@ class RunningLucene:
 
     def add(self, first: int, x: FloatArray) -> None:
         """Write a document for each row."""
-        metric = getattr(self._class("index.VectorSimilarityFunction"), SIMILARITY[self.settings.metric])
+        metric = getattr(self._class("index.VectorSimilarityFunction"), SIMILARITY[self.config.metric])
         rows = self.jpype.JArray.of(np.ascontiguousarray(x, dtype=np.float32))
         number = self._class("document.NumericDocValuesField")("id", first)
         vector = self._class("document.KnnFloatVectorField")(FIELD, rows[0], metric)
@@ -266,7 +268,7 @@ class RunningLucene:
 
     def _warm_up(self) -> None:
         """Search for stored vectors: Java compiles what runs often, and first searches take far longer."""
-        vectors, k = self.leaf.getFloatVectorValues(FIELD), self.settings.k
+        vectors, k = self.leaf.getFloatVectorValues(FIELD), self.config.k
         end = time.perf_counter() + WARM_UP_S
         for number in range(vectors.size()):
             self.searcher.search(self._query(vectors.vectorValue(number), k), k)
@@ -283,7 +285,7 @@ class RunningLucene:
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Search with these from now on."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
@@ -291,12 +293,12 @@ class RunningLucene:
         return [self.ids[hit.doc] for hit in hits]
 
     def _query(self, target: Any, k: int) -> Any:
-        settings = self.settings if k == self.settings.k else replace(self.settings, k=k)
-        query = self.nearest(FIELD, target, settings.ef_search)
-        if settings.oversampling == 1:
+        config = self.config if k == self.config.k else replace(self.config, k=k)
+        query = self.nearest(FIELD, target, config.ef_search)
+        if config.oversampling == 1:
             return query
-        if _is_cut(settings):
-            query = self.rescored(query, self.by_code, settings.candidates)
+        if _is_cut(config):
+            query = self.rescored(query, self.by_code, config.candidates)
         return self.rescored.createFullPrecisionRescorerQuery(query, target, FIELD, k)
 
     def applied(self) -> ReportedConfig:
@@ -304,7 +306,7 @@ class RunningLucene:
         info, vectors = self._info(), self._vectors()
         graph, codes = vectors.getGraph(FIELD), vectors.getQuantizedVectorValues(FIELD)
         metrics: dict[str, Metric] = {name: metric for metric, name in SIMILARITY.items()}
-        written = str(self.config.getCodec().getKnnVectorsFormatForField(FIELD))
+        written = str(self.writer_config.getCodec().getKnnVectorsFormatForField(FIELD))
         beam_width = re.search(r"\bbeamWidth=(\d+)", written)
         found, compared = self._effort()
         return ReportedConfig(
@@ -327,7 +329,7 @@ class RunningLucene:
     def _effort(self) -> tuple[int, int]:
         """Return how many neighbours a search finds before any is cut, and how many vectors it compares."""
         target = self.leaf.getFloatVectorValues(FIELD).vectorValue(0)
-        ef_search = self.settings.ef_search
+        ef_search = self.config.ef_search
         every = self._class("search.AcceptDocs").fromLiveDocs(None, self.leaf.maxDoc())
         seen = self.leaf.searchNearestVectors(FIELD, target, ef_search, every, NO_LIMIT)
         found = self.searcher.count(self.nearest(FIELD, target, ef_search))
@@ -369,9 +371,9 @@ def start_java(folder: Path) -> None:
     )
 
 
-def open_lucene(settings: EngineConfig, place: Deployment) -> Running:
+def open_lucene(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty index."""
-    return RunningLucene(settings, place)
+    return RunningLucene(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_lucene)

@@ -79,56 +79,56 @@ def version_of(variant: str) -> tuple[int, int, int]:
     return line
 
 
-def index_params(settings: EngineConfig) -> dict[str, Any]:
+def index_params(config: EngineConfig) -> dict[str, Any]:
     """Return the parameters of ``create_index``."""
-    kind, _, variety = settings.codec.partition(" ")
-    params: dict[str, Any] = {"M": settings.M, "efConstruction": settings.ef_construction}
+    kind, _, variety = config.codec.partition(" ")
+    params: dict[str, Any] = {"M": config.M, "efConstruction": config.ef_construction}
     if kind == "HNSW_SQ":
         params["sq_type"] = variety
     if kind == "HNSW_PQ":
         dimensions, bits = PQ_PARTS[variety]
-        params |= {"m": settings.d // dimensions, "nbits": bits}
+        params |= {"m": config.d // dimensions, "nbits": bits}
     if kind != "HNSW":
-        params["refine"] = settings.oversampling > 1
-    if settings.oversampling > 1:
+        params["refine"] = config.oversampling > 1
+    if config.oversampling > 1:
         params["refine_type"] = "FP32"
-    return {"index_type": kind, "metric_type": METRICS[settings.metric], "params": params}
+    return {"index_type": kind, "metric_type": METRICS[config.metric], "params": params}
 
 
-def search_params(settings: EngineConfig) -> dict[str, Any]:
+def search_params(config: EngineConfig) -> dict[str, Any]:
     """Return the parameters of ``search``."""
-    params: dict[str, Any] = {"ef": settings.ef_search}
-    if settings.oversampling > 1:
-        params["refine_k"] = float(settings.oversampling)
-    return {"metric_type": METRICS[settings.metric], "params": params}
+    params: dict[str, Any] = {"ef": config.ef_search}
+    if config.oversampling > 1:
+        params["refine_k"] = float(config.oversampling)
+    return {"metric_type": METRICS[config.metric], "params": params}
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the field, the index and the search."""
     return {
-        "version": settings.variant or _text(NEWEST),
-        "field": {"field_name": "embedding", "datatype": "FLOAT_VECTOR", "dim": settings.d},
-        "index": {"field_name": "embedding", **index_params(settings)},
+        "version": config.variant or _text(NEWEST),
+        "field": {"field_name": "embedding", "datatype": "FLOAT_VECTOR", "dim": config.d},
+        "index": {"field_name": "embedding", **index_params(config)},
         "search": {
             "anns_field": "embedding",
             "data": ["$query"],
-            "limit": settings.k,
-            "search_params": search_params(settings),
+            "limit": config.k,
+            "search_params": search_params(config),
         },
     }
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the codec against what the version has.
 
     Raises:
         InputError: it lacks it.
     """
-    since = SINCE.get(settings.codec, OLDEST)
-    if version_of(settings.variant) < since:
+    since = SINCE.get(config.codec, OLDEST)
+    if version_of(config.variant) < since:
         came = _text(since)
         raise InputError(
-            f"Milvus {settings.variant} has no {settings.codec}, which came with {came}: choose another "
+            f"Milvus {config.variant} has no {config.codec}, which came with {came}: choose another "
             "codec or a later version"
         )
 

@@ -48,23 +48,23 @@ CAPABILITIES = Capabilities(
 SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index's definition and the stage of the search."""
     field = {
         "type": "vector",
         "path": "embedding",
-        "numDimensions": settings.d,
-        "similarity": SIMILARITY[settings.metric],
-        "quantization": settings.codec,
+        "numDimensions": config.d,
+        "similarity": SIMILARITY[config.metric],
+        "quantization": config.codec,
         "indexingMethod": "hnsw",
-        "hnswOptions": {"maxEdges": settings.M, "numEdgeCandidates": settings.ef_construction},
+        "hnswOptions": {"maxEdges": config.M, "numEdgeCandidates": config.ef_construction},
     }
     stage = {
         "index": "embedding_hnsw",
         "path": "embedding",
         "queryVector": "$query",
-        "numCandidates": settings.ef_search,
-        "limit": settings.k,
+        "numCandidates": config.ef_search,
+        "limit": config.k,
     }
     return {
         "index": {"name": "embedding_hnsw", "type": "vectorSearch", "definition": {"fields": [field]}},

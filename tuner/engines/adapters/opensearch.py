@@ -110,9 +110,9 @@ def version_of(variant: str) -> tuple[int, int]:
     return line
 
 
-def encoder(settings: EngineConfig) -> dict[str, Any] | None:
+def encoder(config: EngineConfig) -> dict[str, Any] | None:
     """Return the faiss encoder as the version spells it; None keeps float32."""
-    codec, line = settings.codec, version_of(settings.variant)
+    codec, line = config.codec, version_of(config.variant)
     if codec == "flat":
         return None
     if codec.startswith("binary"):
@@ -124,59 +124,59 @@ def encoder(settings: EngineConfig) -> dict[str, Any] | None:
     return {"name": "sq", "parameters": {**bits, "type": kind}}
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index's settings and mapping, and the search's body."""
     parameters: dict[str, Any] = {
-        "m": settings.M,
-        "ef_construction": settings.ef_construction,
-        "ef_search": settings.ef_search,
+        "m": config.M,
+        "ef_construction": config.ef_construction,
+        "ef_search": config.ef_search,
     }
-    chosen = encoder(settings)
+    chosen = encoder(config)
     if chosen is not None:
         parameters["encoder"] = chosen
     field = {
         "type": "knn_vector",
-        "dimension": settings.d,
+        "dimension": config.d,
         "data_type": "float",
-        "space_type": SPACES[settings.metric],
+        "space_type": SPACES[config.metric],
         "method": {"name": "hnsw", "engine": "faiss", "parameters": parameters},
     }
     return {
-        "version": settings.variant or _text(NEWEST),
+        "version": config.variant or _text(NEWEST),
         "index": {"settings": {"index": {"knn": True}}, "mappings": {"properties": {"embedding": field}}},
-        "search": {"size": settings.k, "query": {"knn": {"embedding": _query(settings)}}},
+        "search": {"size": config.k, "query": {"knn": {"embedding": _query(config)}}},
     }
 
 
-def _query(settings: EngineConfig) -> dict[str, Any]:
+def _query(config: EngineConfig) -> dict[str, Any]:
     query: dict[str, Any] = {
         "vector": "$query",
-        "k": settings.k,
-        "method_parameters": {"ef_search": settings.ef_search},
+        "k": config.k,
+        "method_parameters": {"ef_search": config.ef_search},
     }
-    codec = CAPABILITIES.codec(settings.codec)
+    codec = CAPABILITIES.codec(config.codec)
     if codec is not None and codec.oversampling:
-        factor = float(settings.oversampling)
-        query["rescore"] = {"oversample_factor": factor} if settings.oversampling > 1 else False
+        factor = float(config.oversampling)
+        query["rescore"] = {"oversample_factor": factor} if config.oversampling > 1 else False
     return query
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the codec and the metric against what the version line has.
 
     Raises:
         InputError: it lacks one of them.
     """
-    line = version_of(settings.variant)
-    since = SINCE.get(settings.codec, OLDEST)
+    line = version_of(config.variant)
+    since = SINCE.get(config.codec, OLDEST)
     if line < since:
         raise InputError(
-            f"OpenSearch {settings.variant} has no encoder {settings.codec}, which came with {_text(since)}: "
+            f"OpenSearch {config.variant} has no encoder {config.codec}, which came with {_text(since)}: "
             "choose another codec or a later version"
         )
-    if settings.metric == "cosine" and line < COSINE_SINCE:
+    if config.metric == "cosine" and line < COSINE_SINCE:
         raise InputError(
-            f"OpenSearch {settings.variant} has no cosine in its faiss engine, which came with "
+            f"OpenSearch {config.variant} has no cosine in its faiss engine, which came with "
             f"{_text(COSINE_SINCE)}: normalise the vectors and use ip"
         )
 

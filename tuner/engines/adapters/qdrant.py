@@ -87,9 +87,9 @@ MOST_KB = 1 << 32
 GRAPH = "vector_index/hnsw_config.json"
 
 
-def quantization(settings: EngineConfig) -> dict[str, Any] | None:
+def quantization(config: EngineConfig) -> dict[str, Any] | None:
     """Return the quantizer's part of the collection, or None where there is none."""
-    kind, _, option = settings.codec.partition("_")
+    kind, _, option = config.codec.partition("_")
     options: dict[str, dict[str, Any]] = {
         "scalar": {"type": option, "quantile": 0.99},
         "turbo": {"bits": option},
@@ -99,20 +99,20 @@ def quantization(settings: EngineConfig) -> dict[str, Any] | None:
     return {kind: {**options[kind], "always_ram": True}} if kind in options else None
 
 
-def collection(settings: EngineConfig) -> dict[str, Any]:
+def collection(config: EngineConfig) -> dict[str, Any]:
     """Return the body that creates the collection."""
-    quantizer = quantization(settings)
+    quantizer = quantization(config)
     vectors: dict[str, Any] = {
-        "size": settings.d,
-        "distance": DISTANCES[settings.metric],
-        "datatype": settings.codec if quantizer is None else "float32",
+        "size": config.d,
+        "distance": DISTANCES[config.metric],
+        "datatype": config.codec if quantizer is None else "float32",
         "on_disk": quantizer is not None,
     }
     whole: dict[str, Any] = {
         "vectors": vectors,
         "hnsw_config": {
-            "m": settings.M,
-            "ef_construct": settings.ef_construction,
+            "m": config.M,
+            "ef_construct": config.ef_construction,
             "full_scan_threshold": THRESHOLD_KB,
         },
         "optimizers_config": {"default_segment_number": 1, "indexing_threshold": THRESHOLD_KB},
@@ -120,31 +120,31 @@ def collection(settings: EngineConfig) -> dict[str, Any]:
     return whole if quantizer is None else {**whole, "quantization_config": quantizer}
 
 
-def search_params(settings: EngineConfig) -> dict[str, Any]:
+def search_params(config: EngineConfig) -> dict[str, Any]:
     """Return the params of a search."""
-    params: dict[str, Any] = {"hnsw_ef": settings.ef_search, "exact": False}
-    if quantization(settings) is None:
+    params: dict[str, Any] = {"hnsw_ef": config.ef_search, "exact": False}
+    if quantization(config) is None:
         return params
-    rescore = {"rescore": settings.oversampling > 1, "oversampling": float(settings.oversampling)}
+    rescore = {"rescore": config.oversampling > 1, "oversampling": float(config.oversampling)}
     return {**params, "quantization": {"ignore": False, **rescore}}
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the bodies of the requests that create the collection and that search it."""
     return {
         "verification": f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB); tune verify sets both to "
         f"{LEAST_KB} kB, because smaller collections are searched exactly, and keeps one segment",
-        "PUT /collections/items": collection(settings),
+        "PUT /collections/items": collection(config),
         "POST /collections/items/points/query": {
             "query": "$query",
-            "limit": settings.k,
-            "params": search_params(settings),
+            "limit": config.k,
+            "params": search_params(config),
             "with_payload": False,
         },
     }
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold both bodies against the vendor's own models.
 
     Raises:
@@ -155,10 +155,10 @@ def check(settings: EngineConfig) -> None:
         from qdrant_client import models  # noqa: PLC0415
     except ImportError:
         return
-    create, search = list(body(settings).values())[1:]
+    create, search = list(body(config).values())[1:]
     try:
         models.CreateCollection.model_validate(create)
-        models.QueryRequest.model_validate({**search, "query": [0.0] * settings.d})
+        models.QueryRequest.model_validate({**search, "query": [0.0] * config.d})
     except ValidationError as error:
         # of a union's members, those of other kinds complain that fields are missing or too many
         others = ("missing", "extra_forbidden")
@@ -170,27 +170,29 @@ def check(settings: EngineConfig) -> None:
 class RunningQdrant:
     """One shard with one segment, in a folder."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import qdrant_edge  # noqa: PLC0415 - as every engine's packages
 
-        self.edge, self.settings = qdrant_edge, settings
-        self.folder = place.folder / place.name
+        self.edge, self.config = qdrant_edge, config
+        self.folder = deployment.folder / deployment.name
         self.shard: qdrant_edge.EdgeShard | None = None
         if self.folder.exists():
-            if not place.replace:
-                raise InputError(f"a collection {place.name} is there already: give --replace to drop it")
+            if not deployment.replace:
+                raise InputError(
+                    f"a collection {deployment.name} is there already: give --replace to drop it"
+                )
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         try:
-            self.shard = qdrant_edge.EdgeShard.create(str(self.folder), self._config(place.threads))
+            self.shard = qdrant_edge.EdgeShard.create(str(self.folder), self._config(deployment.threads))
         except BaseException:
             self.close()
             raise
-        self.set_search(settings.ef_search, settings.oversampling)
+        self.set_search(config.ef_search, config.oversampling)
 
     def _config(self, threads: int) -> Any:
         """Return the body of the collection as the edge's own types, with thresholds for verifying."""
-        edge, whole = self.edge, collection(self.settings)
+        edge, whole = self.edge, collection(self.config)
         vectors, graph = whole["vectors"], whole["hnsw_config"]
         datatypes = {
             "float32": edge.VectorStorageDatatype.Float32,
@@ -254,8 +256,8 @@ class RunningQdrant:
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Search with these params from now on."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
-        params = search_params(self.settings)
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
+        params = search_params(self.config)
         codes = params.pop("quantization", None)
         self.params = self.edge.SearchParams(
             **params, quantization=None if codes is None else self.edge.QuantizationSearchParams(**codes)
@@ -339,9 +341,9 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def open_qdrant(settings: EngineConfig, place: Deployment) -> Running:
+def open_qdrant(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty shard."""
-    return RunningQdrant(settings, place)
+    return RunningQdrant(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_qdrant)

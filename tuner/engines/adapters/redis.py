@@ -83,25 +83,25 @@ POLL_S = 0.02
 KEYS_A_CALL = 1_000
 
 
-def create_words(settings: EngineConfig, index: str, prefix: str) -> list[str]:
+def create_words(config: EngineConfig, index: str, prefix: str) -> list[str]:
     """Return the words of the command that makes the index."""
     options = {
-        "TYPE": settings.codec,
-        "DIM": settings.d,
-        "DISTANCE_METRIC": METRICS[settings.metric],
-        "M": settings.M,
-        "EF_CONSTRUCTION": settings.ef_construction,
-        "EF_RUNTIME": settings.ef_search,
+        "TYPE": config.codec,
+        "DIM": config.d,
+        "DISTANCE_METRIC": METRICS[config.metric],
+        "M": config.M,
+        "EF_CONSTRUCTION": config.ef_construction,
+        "EF_RUNTIME": config.ef_search,
     }
     words = [str(word) for option in options.items() for word in option]
     schema = ["SCHEMA", FIELD, "VECTOR", "HNSW", str(len(words)), *words]
     return ["FT.CREATE", index, "ON", "HASH", "PREFIX", "1", prefix, *schema]
 
 
-def search_words(settings: EngineConfig, index: str, blob: bytes = BLOB) -> list[str | bytes]:
+def search_words(config: EngineConfig, index: str, blob: bytes = BLOB) -> list[str | bytes]:
     """Return the words of the command that searches for one query."""
-    knn = f"*=>[KNN {settings.k} @{FIELD} $query EF_RUNTIME {settings.ef_search} AS {SCORE}]"
-    page = ["NOCONTENT", "LIMIT", "0", str(settings.k)]
+    knn = f"*=>[KNN {config.k} @{FIELD} $query EF_RUNTIME {config.ef_search} AS {SCORE}]"
+    page = ["NOCONTENT", "LIMIT", "0", str(config.k)]
     return ["FT.SEARCH", index, knn, "PARAMS", "2", "query", blob, "SORTBY", SCORE, *page, "DIALECT", "2"]
 
 
@@ -113,10 +113,10 @@ def encode(x: FloatArray, codec: str) -> bytes:
     return bytes(x.astype("<f2" if codec == "FLOAT16" else "<f4").tobytes())
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that builds and searches the index."""
-    create = " ".join(create_words(settings, "items", "item:"))
-    search = search_words(settings, "items")
+    create = " ".join(create_words(config, "items", "item:"))
+    search = search_words(config, "items")
     words = [f'"{word}"' if isinstance(word, str) else word.decode() for word in search]
     return "\n".join(
         [
@@ -128,7 +128,7 @@ def body(settings: EngineConfig) -> str:
             "",
             "",
             "def encode(x):",
-            *(f"    {line}" for line in ENCODERS[settings.codec]),
+            *(f"    {line}" for line in ENCODERS[config.codec]),
             "",
             "",
             "client = redis.Redis(protocol=2)",
@@ -150,7 +150,7 @@ def body(settings: EngineConfig) -> str:
     )
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the index against the schema of redisvl, the vendor's library, which must render it alike.
 
     Raises:
@@ -162,12 +162,12 @@ def check(settings: EngineConfig) -> None:
         return
     attributes = {
         "algorithm": "hnsw",
-        "datatype": settings.codec.lower(),
-        "dims": settings.d,
-        "distance_metric": METRICS[settings.metric].lower(),
-        "m": settings.M,
-        "ef_construction": settings.ef_construction,
-        "ef_runtime": settings.ef_search,
+        "datatype": config.codec.lower(),
+        "dims": config.d,
+        "distance_metric": METRICS[config.metric].lower(),
+        "m": config.M,
+        "ef_construction": config.ef_construction,
+        "ef_runtime": config.ef_search,
     }
     field = {"name": FIELD, "type": "vector", "attrs": attributes}
     try:
@@ -176,7 +176,7 @@ def check(settings: EngineConfig) -> None:
         raise InputError(f"redisvl refuses the index ({' '.join(str(error).split())[:200]})") from None
     words = schema.fields[FIELD].as_redis_field().redis_args()
     theirs = [str(getattr(word, "value", word)) for word in words]
-    ours = create_words(settings, "items", "item:")
+    ours = create_words(config, "items", "item:")
     ours = ours[ours.index("HNSW") + 2 :]
     for name, value in zip(ours[::2], ours[1::2], strict=True):
         if name not in theirs or theirs[theirs.index(name) + 1] != value:
@@ -198,7 +198,7 @@ class Server:
         self.log = folder / "redis.log"
         password, port = secrets.token_hex(16), _free_port()
         self.url = f"redis://:{password}@127.0.0.1:{port}/0"
-        settings = [
+        config = [
             f"port {port}",
             "bind 127.0.0.1",
             f"requirepass {password}",
@@ -217,7 +217,7 @@ class Server:
         assert self.process.stdin is not None  # noqa: S101 - it was asked for
         # not as arguments: all could read the password there
         with suppress(BrokenPipeError), self.process.stdin as told:
-            told.write("\n".join(settings).encode())
+            told.write("\n".join(config).encode())
 
     def wait_for(self, client: Any) -> None:
         """Return when the server answers.
@@ -260,17 +260,17 @@ def _quoted(path: Path) -> str:
 class RunningRedis:
     """One index over hashes under a prefix of its own, in a server of our own or the user's."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         import redis  # noqa: PLC0415 - as every engine's packages
 
-        self.settings, self.index = settings, place.name
-        self.prefix = f"{place.name}:{MARK}{secrets.token_hex(8)}:"
+        self.config, self.index = config, deployment.name
+        self.prefix = f"{deployment.name}:{MARK}{secrets.token_hex(8)}:"
         self.server: Server | None = None
         self.client: Any = None
         self.n, self.made = 0, False
         try:
-            self._join(place)
-            self._make_index(place)
+            self._join(deployment)
+            self._make_index(deployment)
         except ValueError:
             self.close()
             raise InputError("the URL names no Redis server: give redis://:password@host:port/0") from None
@@ -280,19 +280,19 @@ class RunningRedis:
         except BaseException:
             self.close()
             raise
-        self.set_search(settings.ef_search, settings.oversampling)
+        self.set_search(config.ef_search, config.oversampling)
 
-    def _join(self, place: Deployment) -> None:
+    def _join(self, deployment: Deployment) -> None:
         import redis  # noqa: PLC0415
 
-        if place.address is None:
-            self.server = Server(place.folder)
-        address = self.server.url if self.server else str(place.address)
+        if deployment.address is None:
+            self.server = Server(deployment.folder)
+        address = self.server.url if self.server else str(deployment.address)
         self.client = redis.Redis.from_url(address, protocol=2, socket_connect_timeout=10)
         if self.server is not None:
             self.server.wait_for(self.client)
 
-    def _make_index(self, place: Deployment) -> None:
+    def _make_index(self, deployment: Deployment) -> None:
         import redis  # noqa: PLC0415
 
         try:
@@ -302,10 +302,10 @@ class RunningRedis:
                 raise
             raise InputError("this Redis has no search module: use Redis 8 or Redis Stack") from None
         if self.index in names:
-            if not place.replace:
+            if not deployment.replace:
                 raise InputError(f"an index {self.index} is there already: give --replace to drop it")
             self._drop_other()
-        self._ask(*create_words(self.settings, self.index, self.prefix))
+        self._ask(*create_words(self.config, self.index, self.prefix))
         self.made = True
 
     def _drop_other(self) -> None:
@@ -319,7 +319,7 @@ class RunningRedis:
         self.n = max(self.n, first + len(x))
         with self.client.pipeline(transaction=False) as pipeline:
             for row, vector in enumerate(x):
-                pipeline.hset(f"{self.prefix}{first + row}", FIELD, encode(vector, self.settings.codec))
+                pipeline.hset(f"{self.prefix}{first + row}", FIELD, encode(vector, self.config.codec))
             pipeline.execute()
 
     def build(self) -> None:
@@ -341,13 +341,13 @@ class RunningRedis:
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Send this EF_RUNTIME with every search."""
-        self.settings = replace(self.settings, ef_search=ef_search, oversampling=oversampling)
+        self.config = replace(self.config, ef_search=ef_search, oversampling=oversampling)
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query."""
-        if k != self.settings.k:
-            self.settings = replace(self.settings, k=k)
-        words = search_words(self.settings, self.index, encode(query, self.settings.codec))
+        if k != self.config.k:
+            self.config = replace(self.config, k=k)
+        words = search_words(self.config, self.index, encode(query, self.config.codec))
         return [int(key[len(self.prefix) :]) for key in self.client.execute_command(*words)[1:]]
 
     def applied(self) -> ReportedConfig:
@@ -370,8 +370,8 @@ class RunningRedis:
         )
 
     def _plan(self) -> str:
-        blob = encode(np.zeros(self.settings.d, dtype=np.float32), self.settings.codec)
-        words = search_words(self.settings, self.index, blob)
+        blob = encode(np.zeros(self.config.d, dtype=np.float32), self.config.codec)
+        words = search_words(self.config, self.index, blob)
         page = words.index("SORTBY")  # FT.EXPLAIN knows no such pages
         return _text(self._ask("FT.EXPLAIN", *words[1:page], "DIALECT", "2"))
 
@@ -445,9 +445,9 @@ def _number(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def open_redis(settings: EngineConfig, place: Deployment) -> Running:
+def open_redis(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty index in a running server."""
-    return RunningRedis(settings, place)
+    return RunningRedis(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_redis)

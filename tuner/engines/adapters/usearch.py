@@ -62,23 +62,23 @@ CAPABILITIES = Capabilities(
 METRICS: dict[Metric, str] = {"cosine": "cos", "ip": "ip", "l2": "l2sq"}
 
 
-def keywords(settings: EngineConfig) -> dict[str, Any]:
+def keywords(config: EngineConfig) -> dict[str, Any]:
     """Return the index's keyword arguments."""
     return {
-        "ndim": settings.d,
-        "metric": METRICS[settings.metric],
-        "dtype": settings.codec,
-        "connectivity": settings.M,
-        "expansion_add": settings.ef_construction,
-        "expansion_search": settings.ef_search,
+        "ndim": config.d,
+        "metric": METRICS[config.metric],
+        "dtype": config.codec,
+        "connectivity": config.M,
+        "expansion_add": config.ef_construction,
+        "expansion_search": config.ef_search,
     }
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the Python that builds and searches the index."""
     arguments = "\n".join(
         f'    {name}="{value}",' if isinstance(value, str) else f"    {name}={value},"
-        for name, value in keywords(settings).items()
+        for name, value in keywords(config).items()
     )
     return f"""\
 import numpy as np
@@ -89,13 +89,13 @@ index = Index(
 {arguments}
 )
 index.add(np.arange(len(x)), x)
-# index.expansion_search = {settings.ef_search}  # again after Index.restore
+# index.expansion_search = {config.ef_search}  # again after Index.restore
 
 queries = np.load("queries.npy").astype("float32")
-found = index.search(queries, {settings.k})  # found.keys, found.distances"""
+found = index.search(queries, {config.k})  # found.keys, found.distances"""
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Have the library itself make an empty index.
 
     Raises:
@@ -106,7 +106,7 @@ def check(settings: EngineConfig) -> None:
     except ImportError:
         return
     try:
-        Index(**keywords(settings))
+        Index(**keywords(config))
     except (KeyError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"USearch refuses these settings: {first}") from None
@@ -115,11 +115,11 @@ def check(settings: EngineConfig) -> None:
 class RunningUSearch:
     """An index in this process."""
 
-    def __init__(self, settings: EngineConfig, place: Deployment) -> None:
+    def __init__(self, config: EngineConfig, deployment: Deployment) -> None:
         from usearch.index import Index  # noqa: PLC0415 - as every engine's packages
 
-        self.index: Any = Index(**keywords(settings))
-        self.threads = place.threads
+        self.index: Any = Index(**keywords(config))
+        self.threads = deployment.threads
 
     def add(self, first: int, x: FloatArray) -> None:
         """Insert the rows."""
@@ -162,9 +162,9 @@ class RunningUSearch:
         """Nothing lies outside this process."""
 
 
-def open_usearch(settings: EngineConfig, place: Deployment) -> Running:
+def open_usearch(config: EngineConfig, deployment: Deployment) -> Running:
     """Return an empty index."""
-    return RunningUSearch(settings, place)
+    return RunningUSearch(config, deployment)
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_usearch)

@@ -64,20 +64,20 @@ def _block(head: str, *lines: str) -> list[str]:
     return [f"{head} {{", *(INDENT + line for line in lines), "}"]
 
 
-def _indexed(settings: EngineConfig) -> tuple[str, str, str]:
+def _indexed(config: EngineConfig) -> tuple[str, str, str]:
     """Return name and type of the field that has the graph, and its distance."""
-    if settings.codec == "bits":
-        return "embedding_bits", f"tensor<int8>(x[{settings.d // 8}])", "hamming"
-    return "embedding", f"tensor<{settings.codec}>(x[{settings.d}])", DISTANCES[settings.metric]
+    if config.codec == "bits":
+        return "embedding_bits", f"tensor<int8>(x[{config.d // 8}])", "hamming"
+    return "embedding", f"tensor<{config.codec}>(x[{config.d}])", DISTANCES[config.metric]
 
 
-def _field(settings: EngineConfig) -> list[str]:
-    name, kind, distance = _indexed(settings)
-    made = "input embedding | binarize | pack_bits | " if settings.codec == "bits" else ""
+def _field(config: EngineConfig) -> list[str]:
+    name, kind, distance = _indexed(config)
+    made = "input embedding | binarize | pack_bits | " if config.codec == "bits" else ""
     graph = _block(
         "hnsw",
-        f"max-links-per-node: {settings.M}",
-        f"neighbors-to-explore-at-insert: {settings.ef_construction}",
+        f"max-links-per-node: {config.M}",
+        f"neighbors-to-explore-at-insert: {config.ef_construction}",
     )
     return _block(
         f"field {name} type {kind}",
@@ -87,15 +87,15 @@ def _field(settings: EngineConfig) -> list[str]:
     )
 
 
-def _profile(settings: EngineConfig) -> list[str]:
-    name, kind, _ = _indexed(settings)
-    inputs = [f"query(q) tensor<float>(x[{settings.d}])"]
-    if settings.codec == "bits":
+def _profile(config: EngineConfig) -> list[str]:
+    name, kind, _ = _indexed(config)
+    inputs = [f"query(q) tensor<float>(x[{config.d}])"]
+    if config.codec == "bits":
         inputs.append(f"query(q_bits) {kind}")
     second = []
-    if settings.oversampling > 1:
-        exact = _block("expression", EXACT[settings.metric])
-        second = _block("second-phase", *exact, f"rerank-count: {settings.candidates}")
+    if config.oversampling > 1:
+        exact = _block("expression", EXACT[config.metric])
+        second = _block("second-phase", *exact, f"rerank-count: {config.candidates}")
     return _block(
         "rank-profile nearest",
         *_block("inputs", *inputs),
@@ -104,45 +104,43 @@ def _profile(settings: EngineConfig) -> list[str]:
     )
 
 
-def schema(settings: EngineConfig) -> str:
+def schema(config: EngineConfig) -> str:
     """Return the schema."""
     fields = _block("field id type long", "indexing: summary | attribute")
     beside: list[str] = []
-    if settings.codec == "bits":
+    if config.codec == "bits":
         paged = _block("attribute", "paged")
-        fields += _block(
-            f"field embedding type tensor<float>(x[{settings.d}])", "indexing: attribute", *paged
-        )
-        beside = _field(settings)
+        fields += _block(f"field embedding type tensor<float>(x[{config.d}])", "indexing: attribute", *paged)
+        beside = _field(config)
     else:
-        fields += _field(settings)
-    return "\n".join(_block("schema items", *_block("document items", *fields), *beside, *_profile(settings)))
+        fields += _field(config)
+    return "\n".join(_block("schema items", *_block("document items", *fields), *beside, *_profile(config)))
 
 
-def query(settings: EngineConfig) -> dict[str, Any]:
+def query(config: EngineConfig) -> dict[str, Any]:
     """Return the body of a search request."""
-    name, _, _ = _indexed(settings)
-    given = "q_bits" if settings.codec == "bits" else "q"
+    name, _, _ = _indexed(config)
+    given = "q_bits" if config.codec == "bits" else "q"
     hits = {
-        "targetHits": settings.candidates,
-        "hnsw.exploreAdditionalHits": settings.ef_search - settings.candidates,
+        "targetHits": config.candidates,
+        "hnsw.exploreAdditionalHits": config.ef_search - config.candidates,
     }
     request = {
         "yql": f"select id from items where {json.dumps(hits)}nearestNeighbor({name}, {given})",
         "ranking": "nearest",
-        "hits": settings.k,
+        "hits": config.k,
         "input.query(q)": "$query",
     }
     return request if given == "q" else {**request, "input.query(q_bits)": "$packed_query"}
 
 
-def body(settings: EngineConfig) -> str:
+def body(config: EngineConfig) -> str:
     """Return the schema file, with the search in comments."""
-    searched = json.dumps(query(settings), indent=2).splitlines()
+    searched = json.dumps(query(config), indent=2).splitlines()
     return "\n".join(
         [
             "# schemas/items.sd of an application package",
-            schema(settings),
+            schema(config),
             "",
             "# POST /search/",
             *(f"# {line}" for line in searched),
@@ -150,7 +148,7 @@ def body(settings: EngineConfig) -> str:
     )
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the schema against what pyvespa renders of the same fields and ranking.
 
     Raises:
@@ -160,8 +158,8 @@ def check(settings: EngineConfig) -> None:
         from vespa import package  # noqa: PLC0415 - as every engine's packages
     except ImportError:
         return
-    rendered = _clients_schema(package, settings).schema_to_text
-    pairs = zip_longest(_words(rendered), _words(schema(settings)), fillvalue="(nothing)")
+    rendered = _clients_schema(package, config).schema_to_text
+    pairs = zip_longest(_words(rendered), _words(schema(config)), fillvalue="(nothing)")
     for theirs, ours in pairs:
         if theirs != ours:
             raise InputError(f"pyvespa writes {theirs!r} where the schema has {ours!r}: update it or tune")
@@ -171,13 +169,13 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-def _clients_schema(package: Any, settings: EngineConfig) -> Any:
-    name, kind, distance = _indexed(settings)
-    packed, floats = settings.codec == "bits", f"tensor<float>(x[{settings.d}])"
+def _clients_schema(package: Any, config: EngineConfig) -> Any:
+    name, kind, distance = _indexed(config)
+    packed, floats = config.codec == "bits", f"tensor<float>(x[{config.d}])"
     graph = package.HNSW(
         distance_metric=distance,
-        max_links_per_node=settings.M,
-        neighbors_to_explore_at_insert=settings.ef_construction,
+        max_links_per_node=config.M,
+        neighbors_to_explore_at_insert=config.ef_construction,
     )
     made = ["input embedding", "binarize", "pack_bits"] if packed else []
     fields = [package.Field(name="id", type="long", indexing=["summary", "attribute"])]
@@ -195,8 +193,8 @@ def _clients_schema(package: Any, settings: EngineConfig) -> Any:
         )
     )
     second = None
-    if settings.oversampling > 1:
-        second = package.SecondPhaseRanking(EXACT[settings.metric], rerank_count=settings.candidates)
+    if config.oversampling > 1:
+        second = package.SecondPhaseRanking(EXACT[config.metric], rerank_count=config.candidates)
     profile = package.RankProfile(
         name="nearest",
         first_phase=f"closeness(field, {name})",

@@ -64,44 +64,44 @@ SQ_TRAINING = 100_000
 """Weaviate's default."""
 
 
-def quantizer(settings: EngineConfig) -> dict[str, Any]:
+def quantizer(config: EngineConfig) -> dict[str, Any]:
     """Return the quantizer's part of the index's configuration."""
-    codec = settings.codec
+    codec = config.codec
     if codec == "none":
         return {"skipDefaultQuantization": True}
     if codec == "bq":
         return {"bq": {"enabled": True}}
-    limit = settings.candidates if settings.oversampling > 1 else 0
+    limit = config.candidates if config.oversampling > 1 else 0
     if codec == "sq":
         return {"sq": {"enabled": True, "rescoreLimit": limit, "trainingLimit": SQ_TRAINING}}
     return {"rq": {"enabled": True, "bits": int(codec.removeprefix("rq")), "rescoreLimit": limit}}
 
 
-def index_config(settings: EngineConfig) -> dict[str, Any]:
+def index_config(config: EngineConfig) -> dict[str, Any]:
     """Return ``vectorIndexConfig``."""
     return {
-        "distance": DISTANCES[settings.metric],
-        "maxConnections": settings.M,
-        "efConstruction": settings.ef_construction,
-        "ef": settings.ef_search,
-        **quantizer(settings),
+        "distance": DISTANCES[config.metric],
+        "maxConnections": config.M,
+        "efConstruction": config.ef_construction,
+        "ef": config.ef_search,
+        **quantizer(config),
     }
 
 
-def body(settings: EngineConfig) -> dict[str, Any]:
+def body(config: EngineConfig) -> dict[str, Any]:
     """Return the collection and the search; ef stands in the collection, where it can be changed later."""
     vector = {
         "vectorizer": {"none": {}},
         "vectorIndexType": "hnsw",
-        "vectorIndexConfig": index_config(settings),
+        "vectorIndexConfig": index_config(config),
     }
     return {
         "collection": {"class": "Items", "vectorConfig": {"embedding": vector}},
-        "search": {"near_vector": "$query", "target_vector": "embedding", "limit": settings.k},
+        "search": {"near_vector": "$query", "target_vector": "embedding", "limit": config.k},
     }
 
 
-def check(settings: EngineConfig) -> None:
+def check(config: EngineConfig) -> None:
     """Hold the index's configuration against what the vendor's client makes of it.
 
     Raises:
@@ -112,13 +112,13 @@ def check(settings: EngineConfig) -> None:
         from weaviate.classes.config import Configure, VectorDistances  # noqa: PLC0415
     except ImportError:
         return
-    wanted, make = index_config(settings), Configure.VectorIndex
+    wanted, make = index_config(config), Configure.VectorIndex
     try:
         made = make.hnsw(
             distance_metric=VectorDistances(wanted["distance"]),
-            max_connections=settings.M,
-            ef_construction=settings.ef_construction,
-            ef=settings.ef_search,
+            max_connections=config.M,
+            ef_construction=config.ef_construction,
+            ef=config.ef_search,
             quantizer=_clients_quantizer(make.Quantizer, wanted),
         )
     except (ValidationError, ValueError) as error:
