@@ -40,6 +40,7 @@ ARROWS = {
     ("tuner.space", "tuner.types"),  # a space is a type
     ("tuner.space", "tuner.errors"),  # its file may be wrong
     ("tuner.engine_jobs", "tuner.diagnosis"),  # causes are told in the same words
+    ("tuner.types", "tuner.version"),  # a claim says which version made it
     ("tuner.data", "tuner.recall"),  # both read the mapped base block by block and give its pages back
     ("tuner.data", "tuner.runtime"),  # threads are checked against the cores there are
 }

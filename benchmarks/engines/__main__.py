@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from benchmarks.common import ROOT
-from tuner.engine_jobs.measure import predicted
+from tuner.engine_jobs.measure import predict
 from tuner.engines import EngineConfig, engine_names, find_engine, missing_modules
 from tuner.engines.export import suffix
 from tuner.report import result_from_json
@@ -154,9 +154,9 @@ def _head(columns: tuple[str, ...]) -> str:
 
 
 def _predict(name: str, point: dict[str, Any], plain: Result) -> None:
-    settings = EngineConfig(**point["settings"])
+    config = EngineConfig(**point["settings"])
     n = plain.profile.n - len(plain.queries.held_out_rows)
-    point["predicted_recall"], point["predicted_bytes"] = predicted(find_engine(name), settings, plain, n)
+    point["predicted_recall"], point["predicted_bytes"] = predict(find_engine(name), config, plain, n)
 
 
 def _row(answer: dict[str, Any]) -> str:

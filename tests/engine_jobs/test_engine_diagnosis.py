@@ -11,11 +11,11 @@ from installed import needs
 
 from tuner.cli.main import tune
 from tuner.data.vectors import open_vectors
-from tuner.engine_jobs.diagnose import EngineFindings, diagnose_engine
-from tuner.engine_jobs.verify import VerifyOptions
-from tuner.engines import Claims, EngineConfig, Exported, find_engine
+from tuner.engine_jobs import VerifyOptions, diagnose_engine
+from tuner.engines import find_engine
 from tuner.engines.export import write_exported
 from tuner.runtime.steps import result_of
+from tuner.types import Claims, EngineConfig, EngineDiagnosis, Exported
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 2_000, 1_000, 10
@@ -53,7 +53,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def settings(engine: str, codec: str, **other: int) -> EngineConfig:
+def config(engine: str, codec: str, **other: int) -> EngineConfig:
     needs(engine)
     usual = EngineConfig(
         engine=engine, codec=codec, d=384, metric="cosine", k=K, M=16, ef_construction=100, ef_search=200
@@ -63,7 +63,7 @@ def settings(engine: str, codec: str, **other: int) -> EngineConfig:
 
 def found(
     what: EngineConfig, x: np.ndarray, q: np.ndarray, tmp_path: Path, recall: float = 0.95
-) -> EngineFindings:
+) -> EngineDiagnosis:
     engine = find_engine(what.engine)
     steps = diagnose_engine(
         engine,
@@ -79,7 +79,7 @@ def found(
 
 
 def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
-    told = found(settings("hnswlib", "float32"), x, q, tmp_path)
+    told = found(config("hnswlib", "float32"), x, q, tmp_path)
     assert told.healthy
     assert told.prescriptions == ()
 
@@ -90,7 +90,7 @@ def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: P
 def test_too_small_an_ef_is_turned_up(
     engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
 ) -> None:
-    told = found(settings(engine, codec, ef_search=10), x, q, tmp_path)
+    told = found(config(engine, codec, ef_search=10), x, q, tmp_path)
     assert told.first is not None
     assert told.first.name == "search"
     best = told.prescriptions[0]
@@ -103,7 +103,7 @@ def test_too_small_an_ef_is_turned_up(
 def test_one_bit_without_re_scoring_gets_it(
     engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
 ) -> None:
-    told = found(settings(engine, codec), x, q, tmp_path)
+    told = found(config(engine, codec), x, q, tmp_path)
     assert told.first is not None
     assert told.first.name == "re-ranking"
     assert told.prescriptions[0].settings.oversampling > 1
@@ -111,7 +111,7 @@ def test_one_bit_without_re_scoring_gets_it(
 
 
 def test_a_codec_that_no_search_saves_is_named(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
-    told = found(settings("usearch", "i8"), x, q, tmp_path, recall=0.97)
+    told = found(config("usearch", "i8"), x, q, tmp_path, recall=0.97)
     assert told.first is not None
     assert told.first.name == "codec"
     assert (told.prescriptions[0].kind, told.prescriptions[0].works) == ("rebuild", True)
@@ -121,13 +121,13 @@ def test_a_codec_that_no_search_saves_is_named(x: np.ndarray, q: np.ndarray, tmp
 def test_the_command_takes_an_exported_file(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "q.npy", q)
-    config = tmp_path / "c.py"
-    exported = Exported(settings=settings("hnswlib", "float32", ef_search=10), claims=CLAIMS)
-    write_exported(find_engine("hnswlib"), exported, config)
+    path = tmp_path / "c.py"
+    exported = Exported(settings=config("hnswlib", "float32", ef_search=10), claims=CLAIMS)
+    write_exported(find_engine("hnswlib"), exported, path)
     words = [
         "diagnose",
         "--config",
-        str(config),
+        str(path),
         str(tmp_path / "x.npy"),
         "--queries",
         str(tmp_path / "q.npy"),

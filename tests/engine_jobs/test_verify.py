@@ -16,12 +16,13 @@ from conftest import scores
 from installed import needs
 
 from tuner.data.vectors import open_vectors
-from tuner.engine_jobs import VerifyOptions, VerifyResult, verify
-from tuner.engines import Claims, EngineConfig, Exported, find_engine, read_exported, write_exported
+from tuner.engine_jobs import VerifyOptions, verify
+from tuner.engines import find_engine, read_exported, write_exported
 from tuner.engines.registry import OURS
 from tuner.errors import InputError
+from tuner.report.engines import verify_headline
 from tuner.runtime.steps import result_of
-from tuner.types import FloatArray
+from tuner.types import Claims, EngineConfig, Exported, FloatArray, VerifyResult
 
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parent
@@ -70,7 +71,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def exported(
     engine: str, codec: str, *, index_bytes: int = 1, in_engine: bool = False, over: int = 1
 ) -> Exported:
-    settings = EngineConfig(
+    config = EngineConfig(
         engine=engine,
         codec=codec,
         d=D,
@@ -95,7 +96,7 @@ def exported(
         created="2026-11-23",
         queries="others",
     )
-    return Exported(settings=settings, claims=claims)
+    return Exported(settings=config, claims=claims)
 
 
 def verified(
@@ -164,7 +165,7 @@ def test_an_engine_that_dies_half_way_keeps_what_was_seen(
     found = verified(exported("planted", "float32"), world, tmp_path / "work")
     assert found.verdict == "died"
     assert found.recall is None
-    assert "died during build: exit status 7" in found.headline
+    assert "died during build: exit status 7" in verify_headline(found)
 
 
 def test_other_bytes_than_the_engine_took_before_are_another_index(
@@ -186,7 +187,7 @@ def test_a_target_that_is_missed_is_an_honest_no(
     starved = replace(starved, settings=replace(starved.settings, ef_search=10))
     found = verified(starved, world, tmp_path / "work", recall=0.99)
     assert found.verdict == "not_verified"
-    assert found.headline.startswith("not verified in hnswlib 0.8")
+    assert verify_headline(found).startswith("not verified in hnswlib 0.8")
 
 
 def test_an_entry_point_that_names_nothing_is_one_sentence(plugin: Any) -> None:
@@ -202,7 +203,7 @@ def test_an_edited_file_is_refused_with_its_line(name: str, tmp_path: Path) -> N
     codec = next(each for each in can.codecs if "cosine" in each.metrics)
     what = exported(name, codec.name)
     d = max(256, codec.least_d)
-    settings = replace(
+    config = replace(
         what.settings,
         d=d,
         M=max(8, can.M[0]),
@@ -210,16 +211,16 @@ def test_an_edited_file_is_refused_with_its_line(name: str, tmp_path: Path) -> N
         ef_search=max(120, can.ef_search[0]),
         metric="cosine",
     )
-    if can.M[1] < settings.M:
-        settings = replace(settings, M=can.M[1])
+    if can.M[1] < config.M:
+        config = replace(config, M=can.M[1])
     path = tmp_path / "config"
-    write_exported(engine, replace(what, settings=settings), path)
-    assert read_exported(path)[1].settings == settings
+    write_exported(engine, replace(what, settings=config), path)
+    assert read_exported(path)[1].settings == config
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     number, value = max(
         (i, value)
-        for value in map(str, (settings.ef_search, settings.d, settings.M))
+        for value in map(str, (config.ef_search, config.d, config.M))
         for i, line in enumerate(lines)
         if value in line
     )

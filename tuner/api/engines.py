@@ -12,15 +12,15 @@ from tuner import types
 from tuner.api.jobs import opened
 from tuner.api.keywords import checked_call
 from tuner.api.result import read_report
-from tuner.engine_jobs import VerifyOptions, VerifyResult
+from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
 from tuner.engines.export import claims_of, render
-from tuner.engines.translate import settings_of
+from tuner.engines.translate import config_of
 from tuner.errors import InputError
 from tuner.runtime.machine import kept_threads
 from tuner.runtime.steps import result_of
-from tuner.types import OperatingPoint, Preference
+from tuner.types import OperatingPoint, Preference, VerifyResult
 
 MOST_NAME = 48
 """Letters of a name that every engine takes."""
@@ -55,7 +55,7 @@ def export(
     result = report if isinstance(report, types.Result) else read_report(Path(report))
     source = result.profile.source if isinstance(report, types.Result) else str(report)
     chosen = point_of(result, None if point is None else str(point), source)
-    exported = Exported(settings=settings_of(able, result, chosen, variant), claims=claims_of(result, chosen))
+    exported = Exported(settings=config_of(able, result, chosen, variant), claims=claims_of(result, chosen))
     if out is not None:
         if Path(out).exists() and not force:
             raise InputError(f"{out} is there already: use force to replace it, or name another file")

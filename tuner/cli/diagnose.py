@@ -15,19 +15,10 @@ from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
 from tuner.diagnosis.sensitivity import describe_sensitivity
-from tuner.engine_jobs.diagnose import diagnose_engine
-from tuner.engine_jobs.outputs import (
-    LIVE_CAUSE_HEAD,
-    LIVE_CURE_HEAD,
-    live_cause_rows,
-    live_cure_rows,
-    live_headline,
-    live_to_json,
-    live_to_markdown,
-)
-from tuner.engine_jobs.verify import VerifyOptions
+from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
+from tuner.report import engines as in_engine
 from tuner.runtime.machine import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options
@@ -172,16 +163,16 @@ def _of_engine(
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         events = diagnose_engine(engine, exported, base, queries, options, Path(work))
         found = follow(events, Screen(stderr=True), quiet=quiet)
-    write_file(markdown, live_to_markdown(found).encode())
+    write_file(markdown, in_engine.diagnosis_to_markdown(found).encode())
     screen = Screen(stderr=as_json)
     if not quiet:
-        show_table(screen, LIVE_CAUSE_HEAD, live_cause_rows(found))
-        show_table(screen, LIVE_CURE_HEAD, live_cure_rows(found))
+        show_table(screen, in_engine.CAUSE_HEAD, in_engine.cause_rows(found))
+        show_table(screen, in_engine.PRESCRIPTION_HEAD, in_engine.prescription_rows(found))
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)
-    show_text(screen, live_headline(found))
+    show_text(screen, in_engine.diagnosis_headline(found))
     if as_json:
-        click.echo(live_to_json(found), nl=False)
+        click.echo(in_engine.diagnosis_to_json(found), nl=False)
     return 0 if found.healthy else ILL
 
 

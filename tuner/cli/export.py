@@ -11,7 +11,7 @@ from tuner.api.result import read_report
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace
 from tuner.engines import Exported, find_engine, write_exported
-from tuner.engines.export import claims_of, describe, render
+from tuner.engines.export import claims_of, render
 from tuner.engines.translate import config_of
 
 
@@ -45,13 +45,11 @@ def export(report: Path, *, name: str, point: str | None, variant: str, out: Pat
     engine = find_engine(name)
     result = read_report(report)
     chosen = point_of(result, point, report)
-    exported = Exported(
-        settings=config_of(engine, result, chosen, variant), claims=claims_of(result, chosen)
-    )
+    exported = Exported(settings=config_of(engine, result, chosen, variant), claims=claims_of(result, chosen))
     if out is None:
         click.echo(render(engine, exported), nl=False)
         return 0
     refuse_to_replace(out, force=force, instead="name another file")
     write_exported(engine, exported, out)
-    click.echo(f"{out}: {engine.capabilities.title}, {describe(exported.settings)}", err=True)
+    click.echo(f"{out}: {engine.capabilities.title}, {exported.settings.label}", err=True)
     return 0

@@ -13,13 +13,13 @@ from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
 from tuner.cli.outputs import show_text
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs import EnginePoint, TargetResult, tune_for
-from tuner.engine_jobs.outputs import target_to_json
+from tuner.engine_jobs import tune_for
 from tuner.engines import Engine, write_exported
 from tuner.engines.export import suffix
 from tuner.errors import InputError
+from tuner.report.engines import POINT_HEAD, point_row, target_sentences, target_to_json
 from tuner.runtime.journal import write_atomically
-from tuner.types import Options
+from tuner.types import Options, TargetResult
 
 HONEST_NO = 1
 SWEEP = "sweep"
@@ -85,63 +85,12 @@ def _write(engine: Engine, result: TargetResult, out: Path) -> list[str]:
 def _show(engine: Engine, result: TargetResult, screen: Screen) -> None:
     if result.points:
         table = Table(box=None, pad_edge=False)
-        for title in ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "us"):
+        for title in POINT_HEAD:
             table.add_column(title, justify="left" if title == "codec" else "right")
         for point in result.points:
-            table.add_row(*_row(point))
+            table.add_row(*point_row(point))
         if result.beside is not None:
-            table.add_row(*_row(result.beside.point, "its default: "))
+            table.add_row(*point_row(result.beside.point, "its default: "))
         screen.print(table)
-    for line in sentences(engine, result):
+    for line in target_sentences(engine.capabilities.title, result):
         show_text(screen, line)
-
-
-def _row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
-    settings = point.settings
-    return (
-        before + settings.codec,
-        str(settings.M),
-        str(settings.ef_search),
-        f"x{settings.oversampling}" if settings.oversampling > 1 else "-",
-        f"{point.validated.mean:.4f}",
-        f"{point.validated.lower:.4f}",
-        "-" if point.predicted_recall is None else f"{point.predicted_recall:.4f}",
-        f"{point.index_bytes / 1e6:.1f}",
-        f"{1e6 * point.latency.mean_s:,.0f}",
-    )
-
-
-def sentences(engine: Engine, result: TargetResult) -> list[str]:
-    """Return the answer in words."""
-    can = engine.capabilities
-    if result.status == "exact":
-        return [f"so few vectors that exact search is the answer: {can.title} needs no HNSW index for them"]
-    if result.status == "exported" and result.exported is not None:
-        claims = result.exported.claims
-        return [
-            f"{can.title} does not run here: {claims.label} was measured in {claims.measured_in} with native "
-            f"graphs, recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}); NOT verified on a "
-            "running server",
-            *(f"warning: {warning}" for warning in result.warnings),
-        ]
-    if result.chosen is None:
-        best = max((point.validated.mean for point in result.points), default=None)
-        seen = "" if best is None else f"; the best that was seen is {best:.4f}"
-        return [f"not reached in {can.title}{seen}"]
-    chosen, beside = result.chosen, result.beside
-    lines = [
-        f"{can.title}: {chosen.settings.codec} with M={chosen.settings.M} and "
-        f"ef_search={chosen.settings.ef_search} reaches recall {chosen.validated.mean:.4f} (at least "
-        f"{chosen.validated.lower:.4f}), measured in {chosen.applied.version}"
-    ]
-    if beside is not None and beside.point.reaches_target:
-        lines.append(
-            f"its own default takes {beside.memory_ratio:.2f} x the memory and {beside.latency_ratio:.2f} x "
-            "the time of that at the same target"
-        )
-    elif beside is not None:
-        lines.append(
-            "its own default misses the target, with the margin that a held-out half needs: "
-            f"{beside.point.validated.mean:.4f}"
-        )
-    return lines

@@ -13,9 +13,9 @@ from tuner.cli.options import ADDRESS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, verify
-from tuner.engine_jobs.outputs import to_json
 from tuner.engines import find_engine, read_exported
 from tuner.errors import InputError
+from tuner.report.engines import verify_headline, verify_to_json
 
 NOT_VERIFIED, NOT_JUDGED = 1, 2
 
@@ -75,6 +75,6 @@ def verify_command(
     with tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
         events = verify(engine, exported, base, given, options, Path(work))
         result = follow(events, Screen(stderr=True), quiet=quiet)
-    json = to_json(result) if as_json else None
-    show_verdict(Screen(stderr=as_json), result.lines, result.headline, json, quiet=quiet)
+    json = verify_to_json(result) if as_json else None
+    show_verdict(Screen(stderr=as_json), result.lines, verify_headline(result), json, quiet=quiet)
     return {"verified": 0, "not_verified": NOT_VERIFIED, "died": NOT_JUDGED}[result.verdict]

@@ -32,7 +32,7 @@ from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.files.faiss import unreachable
 from tuner.index.graph import share_graph
 from tuner.prediction.curves import search_counted
-from tuner.types import FloatArray, IdArray, Steps
+from tuner.types import Cause, FloatArray, IdArray, Steps
 
 FLAT = 0.0005
 """A gain in recall below which raising the search parameter further brings nothing."""
@@ -50,20 +50,6 @@ DRIFT_ROWS = 500
 NOT_NORMALISED = "not normalised"
 EQUAL = 1.01
 """Lengths that differ no more than this rank alike by any metric, as `tune` takes it too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """One reason for lost recall.
-
-    Attributes:
-        share: recall that it takes away.
-        text: what was seen, in words.
-    """
-
-    name: str
-    share: float
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

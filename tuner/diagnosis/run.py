@@ -12,7 +12,7 @@ from typing import Any
 import faiss
 
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.causes import Cause, Split, split_loss
+from tuner.diagnosis.causes import Split, split_loss
 from tuner.diagnosis.content import look
 from tuner.diagnosis.costs import Costs, bytes_of, time_spent
 from tuner.diagnosis.fixes import MeasuredFixes, Prescription, apply, find_fixes, turned
@@ -25,6 +25,7 @@ from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
 from tuner.runtime.steps import as_progress
 from tuner.types import (
+    Cause,
     Event,
     Metric,
     Note,

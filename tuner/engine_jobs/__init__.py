@@ -1,15 +1,7 @@
-"""Jobs in a running engine: an exported configuration verified, and an index tuned for it."""
+"""Jobs in a running engine: an exported config verified or diagnosed, and an index tuned for it."""
 
-from tuner.engine_jobs.points import DefaultComparison, EnginePoint, TargetResult
+from tuner.engine_jobs.diagnose import diagnose_engine
 from tuner.engine_jobs.target import tune_for
-from tuner.engine_jobs.verify import VerifyOptions, VerifyResult, verify
+from tuner.engine_jobs.verify import VerifyOptions, verify
 
-__all__ = [
-    "DefaultComparison",
-    "EnginePoint",
-    "TargetResult",
-    "VerifyOptions",
-    "VerifyResult",
-    "tune_for",
-    "verify",
-]
+__all__ = ["VerifyOptions", "diagnose_engine", "tune_for", "verify"]

@@ -17,71 +17,39 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.causes import FLAT, Cause
+from tuner.diagnosis.causes import FLAT
 from tuner.engine_jobs.find_ef import find, least_ef, point_of
-from tuner.engine_jobs.points import EnginePoint
 from tuner.engine_jobs.use import applied_line
-from tuner.engine_jobs.verify import VerifyOptions, joined
-from tuner.engines import Deployment, Engine, EngineConfig, EngineProcess, Exported
-from tuner.engines.export import describe
+from tuner.engine_jobs.verify import VerifyOptions, pose_for_engine
+from tuner.engines import Deployment, Engine, EngineProcess
 from tuner.engines.translate import factors_of
 from tuner.runtime.machine import describe_machine, now
 from tuner.runtime.steps import as_progress
 from tuner.sweep.pose import PosedProblem
-from tuner.types import Event, Note, Progress, Recall, StageFinished, StageStarted, Warned
+from tuner.types import (
+    Cause,
+    EngineConfig,
+    EngineDiagnosis,
+    EnginePoint,
+    EnginePrescription,
+    Event,
+    Exported,
+    Note,
+    Progress,
+    Recall,
+    StageFinished,
+    StageStarted,
+    Warned,
+)
 
 EXACT = "_float32"
-"""Ends the name of the table or collection of float32 beside the user's."""
+"""Suffix of the name of the table or collection of float32 beside the user's."""
 STEEPER = 4
 """ef_search is turned up by this factor at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnginePrescription:
-    """Settings that reach the target in the engine, or come nearest to it.
-
-    Attributes:
-        kind: what it costs the user: ``search`` (a parameter), or ``rebuild``.
-        recall: on the half of the queries that chose nothing.
-        latency_ratio: median time over that of the settings as they are, on the same queries.
-    """
-
-    kind: str
-    settings: EngineConfig
-    recall: Recall
-    index_bytes: int
-    latency_ratio: float
-    works: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineFindings:
-    """What was found in an engine.
-
-    Attributes:
-        healthy: recall on all queries supports the target.
-        causes: that add up to 1 - recall; the largest first.
-    """
-
-    engine: str
-    settings: EngineConfig
-    version: str
-    target: float
-    n_queries: int
-    recall: Recall
-    healthy: bool
-    first: Cause | None
-    causes: tuple[Cause, ...]
-    index_bytes: int
-    prescriptions: tuple[EnginePrescription, ...]
-    notes: tuple[str, ...]
-    machine: dict[str, Any]
-    created: str
 
 
 def diagnose_engine(
@@ -89,40 +57,40 @@ def diagnose_engine(
     exported: Exported,
     base: Vectors,
     queries: Vectors | None,
-    asked: VerifyOptions,
+    options: VerifyOptions,
     work: Path,
-) -> Generator[Event, None, EngineFindings]:
+) -> Generator[Event, None, EngineDiagnosis]:
     """Yield events; return where the engine loses recall. Scratch files go to ``work``.
 
     Raises:
         InputError: the data do not fit the file, the engine is not installed or cannot be reached.
         EngineDiedError: it died.
     """
-    settings, can = exported.settings, engine.capabilities
-    questions, place = yield from joined(engine, exported, base, queries, asked, work)
-    problem = questions.problem
-    yield Note(f"{can.title}: {describe(settings)}")
+    config, can = exported.settings, engine.capabilities
+    posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
+    problem = posed.problem
+    yield Note(f"{can.title}: {config.label}")
     with ExitStack() as open_ones:
-        patient = EngineDiagnosis(engine, questions, settings, open_ones)
-        yield from patient.load(place)
-        recall, causes = yield from patient.split(work)
-        told = patient.apart.applied()
+        under_test = EngineUnderTest(engine, posed, config, open_ones)
+        yield from under_test.load(deployment)
+        recall, causes = yield from under_test.split(work)
+        reported = under_test.process.applied()
         healthy = problem.validated(recall)
-        prescriptions = () if healthy else (yield from patient.cures())
-        notes = [] if (line := applied_line(settings, told)).status == "pass" else [line.text]
-        if told.index_used is False:
+        prescriptions = () if healthy else (yield from under_test.prescriptions())
+        notes = [] if (line := applied_line(config, reported)).status == "pass" else [line.text]
+        if reported.index_used is False:
             notes.append("the engine's plan of the search does not name the index: it searches exactly")
-        return EngineFindings(
+        return EngineDiagnosis(
             engine=can.name,
-            settings=settings,
-            version=told.version,
+            settings=config,
+            version=reported.version,
             target=problem.options.recall,
             n_queries=len(problem.raw),
             recall=recall,
             healthy=healthy,
             first=None if healthy else causes[0],
             causes=causes,
-            index_bytes=patient.apart.index_bytes(),
+            index_bytes=under_test.process.index_bytes(),
             prescriptions=prescriptions,
             notes=tuple(notes),
             machine=describe_machine(),
@@ -130,117 +98,121 @@ def diagnose_engine(
         )
 
 
-class EngineDiagnosis:
+class EngineUnderTest:
     """An engine's index, and one of float32 beside it."""
 
     def __init__(
-        self, engine: Engine, questions: PosedProblem, settings: EngineConfig, open_ones: ExitStack
+        self, engine: Engine, posed: PosedProblem, config: EngineConfig, open_ones: ExitStack
     ) -> None:
-        self.engine, self.can, self.settings = engine, engine.capabilities, settings
-        self.questions, self.open_ones = questions, open_ones
-        self.exact = replace(settings, codec=self.can.codecs[0].name, oversampling=1)
-        self.apart: EngineProcess
-        self.beside: EngineProcess | None = None
-        self.place: Deployment
+        self.engine, self.can, self.config = engine, engine.capabilities, config
+        self.posed, self.open_ones = posed, open_ones
+        self.exact = replace(config, codec=self.can.codecs[0].name, oversampling=1)
+        self.process: EngineProcess
+        self.float32: EngineProcess | None = None
+        self.deployment: Deployment
         self.median_s = 0.0
 
     @property
     def most_ef(self) -> int:
         """Largest ef_search that is tried."""
-        return min(self.can.ef_search[1], self.questions.problem.options.space.ef_search_max)
+        return min(self.can.ef_search[1], self.posed.problem.options.space.ef_search_max)
 
-    def load(self, place: Deployment) -> Generator[Event, None, None]:
+    def load(self, deployment: Deployment) -> Generator[Event, None, None]:
         """Build the user's index."""
-        self.place = place
-        self.apart = yield from self._built(self.settings, place, "load")
+        self.deployment = deployment
+        self.process = yield from self._built(self.config, deployment, "load")
 
     def _built(
-        self, what: EngineConfig, place: Deployment, name: str
+        self, config: EngineConfig, deployment: Deployment, name: str
     ) -> Generator[Event, None, EngineProcess]:
-        yield StageStarted(name, f"build {describe(what)}")
-        apart = self.open_ones.enter_context(EngineProcess(what, place))
-        load_s = yield from as_progress(name, apart.load(self.questions.vectors, self.questions.rows))
-        yield StageFinished(name, f"{describe(what)}: built", load_s, 0.0)
-        return apart
+        yield StageStarted(name, f"build {config.label}")
+        process = self.open_ones.enter_context(EngineProcess(config, deployment))
+        load_s = yield from as_progress(name, process.load(self.posed.vectors, self.posed.rows))
+        yield StageFinished(name, f"{config.label}: built", load_s, 0.0)
+        return process
 
-    def _recall(self, apart: EngineProcess, ef_search: int, factor: int) -> Recall:
-        problem, everyone = self.questions.problem, self.questions.everyone
-        apart.set_search(ef_search, factor)
-        answers = apart.search(self.questions.raw(everyone), self.settings.k)
-        if (apart, ef_search, factor) == (self.apart, self.settings.ef_search, self.settings.oversampling):
+    def _recall(self, process: EngineProcess, ef_search: int, factor: int) -> Recall:
+        problem, everyone = self.posed.problem, self.posed.everyone
+        process.set_search(ef_search, factor)
+        answers = process.search(self.posed.raw(everyone), self.config.k)
+        if (process, ef_search, factor) == (self.process, self.config.ef_search, self.config.oversampling):
             self.median_s = float(sorted(answers.seconds.tolist())[len(everyone) // 2])
         return problem.recall(problem.hits(answers.ids, everyone))
 
     def split(self, work: Path) -> Generator[Event, None, tuple[Recall, tuple[Cause, ...]]]:
         """Return recall as it is, and what takes it away."""
-        settings, k = self.settings, self.settings.k
+        config, k = self.config, self.config.k
         yield StageStarted("split", "search it harder")
         started = time.perf_counter()
-        now_ = self._recall(self.apart, settings.ef_search, settings.oversampling)
+        now_ = self._recall(self.process, config.ef_search, config.oversampling)
         ef_search, far = _turned_up(
-            lambda ef: self._recall(self.apart, ef, settings.oversampling).mean,
-            (settings.ef_search, now_.mean),
+            lambda ef: self._recall(self.process, ef, config.oversampling).mean,
+            (config.ef_search, now_.mean),
             self.most_ef,
             STEEPER,
         )
         yield Progress("split", 0.4)
-        causes = [_cause("search", far - now_.mean, "ef_search", settings.ef_search, ef_search, far)]
-        codec = self.can.codec(settings.codec)
+        causes = [_cause("search", far - now_.mean, "ef_search", config.ef_search, ef_search, far)]
+        codec = self.can.codec(config.codec)
         best = far
         if codec is not None and codec.oversampling:
-            larger = [factor for factor in factors_of(self.can, k) if factor > settings.oversampling]
-            factor, best = settings.oversampling, far
+            larger = [factor for factor in factors_of(self.can, k) if factor > config.oversampling]
+            factor, best = config.oversampling, far
             for more in larger:
-                what = replace(settings, oversampling=more)
-                ef = min(self.most_ef, max(ef_search, least_ef(self.can, what)))
-                found = self._recall(self.apart, ef, more).mean
+                tried = replace(config, oversampling=more)
+                ef = min(self.most_ef, max(ef_search, least_ef(self.can, tried)))
+                found = self._recall(self.process, ef, more).mean
                 gain, factor, best = found - best, more, max(best, found)
                 if gain < FLAT:
                     break
-            causes.append(_cause("re-ranking", best - far, "x", settings.oversampling, factor, best))
+            causes.append(_cause("re-ranking", best - far, "x", config.oversampling, factor, best))
         yield Progress("split", 0.7)
         left = best
-        if settings.codec != self.exact.codec:
-            place = replace(self.place, folder=work / "exact", name=f"{self.place.name}{EXACT}")
-            place.folder.mkdir()
-            self.beside = yield from self._built(self.exact, place, "float32")
+        if config.codec != self.exact.codec:
+            deployment = replace(
+                self.deployment, folder=work / "exact", name=f"{self.deployment.name}{EXACT}"
+            )
+            deployment.folder.mkdir()
+            self.float32 = yield from self._built(self.exact, deployment, "float32")
             start = max(ef_search, least_ef(self.can, self.exact))
-            first = self._recall(self.beside, start, 1).mean
+            first = self._recall(self.float32, start, 1).mean
             _, left = _turned_up(
-                lambda ef: self._recall(self._beside, ef, 1).mean, (start, first), self.most_ef, STEEPER
+                lambda ef: self._recall(self._float32, ef, 1).mean, (start, first), self.most_ef, STEEPER
             )
             left = max(left, best)
-            text = f"{settings.codec} at its best {best:.4f}, {self.exact.codec} with the same M {left:.4f}"
+            text = f"{config.codec} at its best {best:.4f}, {self.exact.codec} with the same M {left:.4f}"
             causes.append(Cause(name="codec", share=left - best, text=text))
-        text = f"{self.exact.codec} at M={settings.M} and ef_search far up finds {left:.4f}"
+        text = f"{self.exact.codec} at M={config.M} and ef_search far up finds {left:.4f}"
         causes.append(Cause(name="graph", share=1 - left, text=text))
-        self.apart.set_search(settings.ef_search, settings.oversampling)
+        self.process.set_search(config.ef_search, config.oversampling)
         yield StageFinished("split", "searched harder", time.perf_counter() - started, 0.0)
         return now_, tuple(sorted(causes, key=lambda cause: -cause.share))
 
     @property
-    def _beside(self) -> EngineProcess:
-        assert self.beside is not None  # noqa: S101 - it was built
-        return self.beside
+    def _float32(self) -> EngineProcess:
+        assert self.float32 is not None  # noqa: S101 - it was built
+        return self.float32
 
-    def cures(self) -> Generator[Event, None, tuple[EnginePrescription, ...]]:
+    def prescriptions(self) -> Generator[Event, None, tuple[EnginePrescription, ...]]:
         """Return what reaches the target: a search parameter, else float32; else what comes nearest first."""
-        found = [(yield from self._tuned("search", self.apart, self.settings))]
-        if not found[0].works and self.beside is not None:
-            yield Warned(f"no search parameter of {self.settings.codec} reaches the target")
-            found.append((yield from self._tuned("rebuild", self.beside, self.exact)))
+        found = [(yield from self._prescription("search", self.process, self.config))]
+        if not found[0].works and self.float32 is not None:
+            yield Warned(f"no search parameter of {self.config.codec} reaches the target")
+            found.append((yield from self._prescription("rebuild", self.float32, self.exact)))
         return tuple(sorted(found, key=lambda each: (not each.works, -each.recall.mean)))
 
-    def _tuned(
-        self, kind: str, apart: EngineProcess, what: EngineConfig
+    def _prescription(
+        self, kind: str, process: EngineProcess, config: EngineConfig
     ) -> Generator[Event, None, EnginePrescription]:
-        asked = self.questions
-        yield StageStarted(kind, f"the least that {what.codec} needs for the target")
+        posed = self.posed
+        yield StageStarted(kind, f"the least that {config.codec} needs for the target")
         started = time.perf_counter()
-        searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, what.oversampling)
+        searching = find(
+            process, self.can, config, posed, config.ef_search, self.most_ef, config.oversampling
+        )
         found = yield from as_progress(kind, searching)
-        point: EnginePoint = point_of(apart, found, asked, self.most_ef, 0.0, (None, None))
-        yield StageFinished(kind, describe(point.settings), time.perf_counter() - started, 0.0)
+        point: EnginePoint = point_of(process, found, posed, self.most_ef, 0.0, (None, None))
+        yield StageFinished(kind, point.settings.label, time.perf_counter() - started, 0.0)
         return EnginePrescription(
             kind=kind,
             settings=point.settings,
@@ -268,8 +240,10 @@ def _turned_up(
     return at, best
 
 
-def _cause(name: str, share: float, knob: str, stands: int, far: int, best: float) -> Cause:
-    space = "" if knob == "x" else " "
+def _cause(name: str, share: float, search_param: str, stands: int, far: int, best: float) -> Cause:
+    space = "" if search_param == "x" else " "
     return Cause(
-        name=name, share=max(0.0, share), text=f"{knob}{space}{stands:,}; at {far:,} recall is {best:.4f}"
+        name=name,
+        share=max(0.0, share),
+        text=f"{search_param}{space}{stands:,}; at {far:,} recall is {best:.4f}",
     )

@@ -1,4 +1,4 @@
-"""One engine at work for the tuner: an index built, searched, timed, and its defaults beside it."""
+"""One engine measured for the tuner: an index built, searched, timed, and compared with its default."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from typing import TypeVar
 import numpy as np
 
 from tuner.engine_jobs.find_ef import find, interleaved_ratio, point_of
-from tuner.engine_jobs.points import DefaultComparison, EnginePoint
 from tuner.engines import (
     Capabilities,
     Deployment,
     Engine,
-    EngineConfig,
     EngineDiedError,
     EngineProcess,
     problems,
 )
 from tuner.engines.translate import nearest_name
 from tuner.prediction.curves import curves_of
+from tuner.report.engines import describe_point
 from tuner.runtime.steps import as_progress, scaled
 from tuner.sweep.pose import PosedProblem
-from tuner.types import Event, Result, StageFinished, StageStarted, Warned
+from tuner.types import (
+    DefaultComparison,
+    EngineConfig,
+    EnginePoint,
+    Event,
+    Result,
+    StageFinished,
+    StageStarted,
+    Warned,
+)
 
 T = TypeVar("T")
 LOADING = 0.7
@@ -33,17 +41,17 @@ DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One engine, the questions it is asked, and where it works.
+class EngineMeasurement:
+    """One engine, the problem that it is measured on, and where it works.
 
     Attributes:
-        result: the sweep whose surface predicts.
+        result: sweep whose surface predicts.
         work: scratch folder.
-        threads: to build with.
+        threads: threads that build.
     """
 
     engine: Engine
-    asked: PosedProblem
+    posed: PosedProblem
     result: Result
     work: Path
     threads: int
@@ -56,31 +64,31 @@ class Bench:
     @property
     def most_ef(self) -> int:
         """Largest ef_search that is tried."""
-        return min(self.can.ef_search[1], self.asked.problem.options.space.ef_search_max)
+        return min(self.can.ef_search[1], self.posed.problem.options.space.ef_search_max)
 
-    def place(self, name: str) -> Deployment:
+    def deployment(self, name: str) -> Deployment:
         """Return a folder of its own for an index."""
         folder = self.work / f"engine-{name.replace('/', '-')}"
         folder.mkdir(parents=True)
-        return Deployment(folder=folder, threads=self.threads, n=self.asked.n)
+        return Deployment(folder=folder, threads=self.threads, n=self.posed.n)
 
-    def measured(
-        self, apart: EngineProcess, what: EngineConfig, first_factor: int, name: str = ""
+    def measure(
+        self, process: EngineProcess, config: EngineConfig, first_factor: int, name: str = ""
     ) -> Generator[Event, None, EnginePoint]:
         """Yield events; return a codec's point."""
-        name, asked = name or what.codec, self.asked
-        load_s = yield from as_progress(name, scaled(apart.load(asked.vectors, asked.rows), 0.0, LOADING))
-        searching = find(apart, self.can, what, asked, what.ef_search, self.most_ef, first_factor)
+        name, posed = name or config.codec, self.posed
+        load_s = yield from as_progress(name, scaled(process.load(posed.vectors, posed.rows), 0.0, LOADING))
+        searching = find(process, self.can, config, posed, config.ef_search, self.most_ef, first_factor)
         found = yield from as_progress(name, scaled(searching, LOADING, 1.0))
-        ahead = predicted(self.engine, found.settings, self.result, asked.n)
-        return point_of(apart, found, asked, self.most_ef, load_s, ahead)
+        ahead = predict(self.engine, found.config, self.result, posed.n)
+        return point_of(process, found, posed, self.most_ef, load_s, ahead)
 
-    def beside(
+    def compare_with_default(
         self, mine: EngineProcess, chosen: EnginePoint
     ) -> Generator[Event, None, DefaultComparison | None]:
         """Yield events; return the engine's defaults at this target, None if they do not fit the data."""
         can, usual = self.can, self.can.defaults
-        what = replace(
+        config = replace(
             chosen.settings,
             codec=usual.codec,
             M=usual.M,
@@ -88,61 +96,45 @@ class Bench:
             ef_search=max(usual.ef_search, chosen.settings.k),
             oversampling=usual.oversampling,
         )
-        if problems(self.engine, what):
+        if problems(self.engine, config):
             return None
         yield StageStarted(DEFAULTS, f"build {can.title}'s own default beside it")
         try:
-            with EngineProcess(what, self.place(DEFAULTS)) as theirs:
-                point = yield from self.measured(theirs, what, usual.oversampling, DEFAULTS)
+            with EngineProcess(config, self.deployment(DEFAULTS)) as theirs:
+                point = yield from self.measure(theirs, config, usual.oversampling, DEFAULTS)
                 mine.set_search(chosen.settings.ef_search, chosen.settings.oversampling)
-                queries = self.asked.raw(self.asked.problem.validate)
+                queries = self.posed.raw(self.posed.problem.validate)
                 ratio = interleaved_ratio(mine, theirs, queries, chosen.settings.k)
         except EngineDiedError as error:
             yield Warned(str(error))
             return None
-        yield StageFinished(DEFAULTS, f"its default: {told(point)}", point.load_s, 0.0)
+        yield StageFinished(DEFAULTS, f"its default: {describe_point(point)}", point.load_s, 0.0)
         return DefaultComparison(
             point=point, memory_ratio=point.index_bytes / chosen.index_bytes, latency_ratio=ratio
         )
 
 
-def predicted(
-    engine: Engine, settings: EngineConfig, result: Result, n: int
-) -> tuple[float | None, int | None]:
-    """Return the recall and the bytes that a sweep predicts for an engine's settings, from faiss's nearest
-    codec.
+def predict(engine: Engine, config: EngineConfig, result: Result, n: int) -> tuple[float | None, int | None]:
+    """Return the recall and the bytes that a sweep predicts for an engine's config, by faiss's nearest codec.
 
     Bytes are those of faiss's index without codebooks: codes, links and 16 bytes a vector for levels,
     offsets and the links above level 0 (4 M / (M - 1)); with float32 for re-scoring where it is part of the
     engine's index.
     """
-    codec, can = engine.capabilities.codec(settings.codec), engine.capabilities
-    if codec is None or settings.d % codec.multiple_of:
+    codec, can = engine.capabilities.codec(config.codec), engine.capabilities
+    if codec is None or config.d % codec.multiple_of:
         return None, None
-    name = nearest_name(codec, settings.d)
+    name = nearest_name(codec, config.d)
     ceiling = next((each for each in result.ceilings if each.codec == name and each.cut == "none"), None)
     if ceiling is None or not ceiling.recall_at:
         return None, None
-    exact = 4 * settings.d if settings.oversampling > 1 and can.runs == "library" else 0
-    size = n * (ceiling.code_bytes + 2 * 4 * settings.M + 16 + exact)
-    curve = curves_of(result.curves).get(settings.M)
+    exact = 4 * config.d if config.oversampling > 1 and can.runs == "library" else 0
+    size = n * (ceiling.code_bytes + 2 * 4 * config.M + 16 + exact)
+    curve = curves_of(result.curves).get(config.M)
     known = {1: ceiling.recall_at[1]} | ceiling.recall_with.get("fp32", ceiling.recall_at)
     factors = sorted(known)
-    if curve is None or settings.oversampling > factors[-1]:
+    if curve is None or config.oversampling > factors[-1]:
         return None, size
     # engines take factors between those of the sweep
-    best = float(np.interp(settings.oversampling, factors, [known[factor] for factor in factors]))
-    return best * curve.recall_at(settings.ef_search), size
-
-
-def told(point: EnginePoint) -> str:
-    """Return a point in one line."""
-    settings = point.settings
-    scored = f" re-scoring x{settings.oversampling}" if settings.oversampling > 1 else ""
-    reached = "" if point.reaches_target else ", misses the target"
-    return (
-        f"{settings.codec} M={settings.M} ef_search={settings.ef_search}{scored}: recall "
-        f"{point.validated.mean:.4f} (at least {point.validated.lower:.4f}), {point.index_bytes:,} bytes, "
-        f"{1e6 * point.latency.mean_s:,.0f} us"
-        f"{reached}; loaded and built"
-    )
+    best = float(np.interp(config.oversampling, factors, [known[factor] for factor in factors]))
+    return best * curve.recall_at(config.ef_search), size

@@ -46,34 +46,36 @@ class Surveyed:
 def survey(
     can: Capabilities,
     codecs: tuple[EngineCodec, ...],
-    settings: EngineConfig,
-    asked: PosedProblem,
+    config: EngineConfig,
+    posed: PosedProblem,
     threads: int,
 ) -> Steps[tuple[Surveyed, ...]]:
     """Yield the share done; return what each codec did, the least bytes times seconds first."""
-    problem = asked.problem
+    problem = posed.problem
     rows = np.sort(
-        np.random.default_rng(problem.options.seed).choice(asked.n, min(ROWS, asked.n), replace=False)
+        np.random.default_rng(problem.options.seed).choice(posed.n, min(ROWS, posed.n), replace=False)
     )
     half = problem.tune[:QUERIES]
     sample = np.ascontiguousarray(problem.base.x[rows])
-    truth = result_of(search_exactly(sample, problem.queries[half], settings.k, settings.k))
+    truth = result_of(search_exactly(sample, problem.queries[half], config.k, config.k))
 
     def recall(ids: IdArray) -> float:
-        return float(truth.hits(sample, problem.queries[half], ids).mean()) / settings.k
+        return float(truth.hits(sample, problem.queries[half], ids).mean()) / config.k
 
-    of_user = rows if asked.rows is None else asked.rows[rows]
+    of_user = rows if posed.rows is None else posed.rows[rows]
     found = []
     for number, codec in enumerate(codecs):
-        factors = factors_of(can, settings.k) if codec.oversampling else (1,)
-        what = replace(settings, codec=codec.name, oversampling=factors[-1])
+        factors = factors_of(can, config.k) if codec.oversampling else (1,)
+        sampled = replace(config, codec=codec.name, oversampling=factors[-1])
         with tempfile.TemporaryDirectory(prefix="tune-survey-") as folder:
-            place = Deployment(folder=Path(folder), threads=threads, n=len(rows))
+            deployment = Deployment(folder=Path(folder), threads=threads, n=len(rows))
             try:
-                with EngineProcess(what, place) as apart:
-                    result_of(apart.load(asked.vectors, of_user))
+                with EngineProcess(sampled, deployment) as process:
+                    result_of(process.load(posed.vectors, of_user))
                     found.append(
-                        _looked_at(apart, can, what, factors, asked.raw(half), problem.options.recall, recall)
+                        _looked_at(
+                            process, can, sampled, factors, posed.raw(half), problem.options.recall, recall
+                        )
                     )
             except EngineDiedError as error:
                 found.append(
@@ -91,9 +93,9 @@ def survey(
 
 
 def _looked_at(
-    apart: EngineProcess,
+    process: EngineProcess,
     can: Capabilities,
-    what: EngineConfig,
+    config: EngineConfig,
     factors: tuple[int, ...],
     queries: FloatArray,
     target: float,
@@ -101,20 +103,20 @@ def _looked_at(
 ) -> Surveyed:
     """Return what the least factor that reaches the target does, or the largest."""
     for factor in factors:
-        tried = replace(what, oversampling=factor)
-        apart.set_search(min(can.ef_search[1], max(EF_SEARCH, least_ef(can, tried))), factor)
-        answers = apart.search(queries, what.k)
+        tried = replace(config, oversampling=factor)
+        process.set_search(min(can.ef_search[1], max(EF_SEARCH, least_ef(can, tried))), factor)
+        answers = process.search(queries, config.k)
         recall = recall_of(answers.ids)
         if recall >= target:
             break
     missed = (
-        f"reaches {recall:.3f} at most on a sample of {apart.n:,} rows" if recall < target - MARGIN else ""
+        f"reaches {recall:.3f} at most on a sample of {process.n:,} rows" if recall < target - MARGIN else ""
     )
     return Surveyed(
-        codec=what.codec,
+        codec=config.codec,
         factor=factor,
         recall=recall,
-        bytes_per_vector=apart.index_bytes() / apart.n,
+        bytes_per_vector=process.index_bytes() / process.n,
         seconds=float(np.median(answers.seconds)),
         excluded=missed,
     )

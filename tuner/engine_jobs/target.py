@@ -11,31 +11,43 @@ from typing import Literal
 
 from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.measure import Bench, told
-from tuner.engine_jobs.points import EnginePoint, TargetResult, best_of, weighed, within
+from tuner.engine_jobs.choice import best_of, weighed, within
+from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
 from tuner.engines import (
-    Claims,
     Deployment,
     Engine,
     EngineCodec,
-    EngineConfig,
     EngineDiedError,
     EngineProcess,
-    Exported,
     require_installed,
 )
 from tuner.engines.export import claims_of
 from tuner.engines.translate import config_of, fitting_codecs, nearest_expressible, space_for
 from tuner.errors import InputError
 from tuner.report import write_report
+from tuner.report.engines import describe_point
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
 from tuner.runtime.steps import as_progress, result_of
 from tuner.sweep import sweep
 from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.run import finish
-from tuner.types import Event, Note, OperatingPoint, Options, Result, StageFinished, StageStarted, Warned
+from tuner.types import (
+    Claims,
+    EngineConfig,
+    EnginePoint,
+    Event,
+    Exported,
+    Note,
+    OperatingPoint,
+    Options,
+    Result,
+    StageFinished,
+    StageStarted,
+    TargetResult,
+    Warned,
+)
 
 RAISED = (
     "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised: the "
@@ -54,7 +66,7 @@ def tune_for(
     work: Path,
     earlier: Result | None = None,
 ) -> Generator[Event, None, TargetResult]:
-    """Yield events; return the settings that reach the target in ``engine`` at the least cost.
+    """Yield events; return the config that reaches the target in ``engine`` at the least cost.
 
     Args:
         out: folder of the sweep's own index and files.
@@ -90,9 +102,9 @@ def tune_for(
     if engine.open is None:
         return _exported_only(engine, result)
     journal = Journal(work / "engine", {}, resume=False)
-    asked = yield from pose(journal, base, queries, narrowed, work / "engine")
-    asked = replace(asked, problem=replace(asked.problem, options=replace(options, space=narrowed.space)))
-    return (yield from _tuned_in_engine(engine, codecs, asked, result, work))
+    posed = yield from pose(journal, base, queries, narrowed, work / "engine")
+    posed = replace(posed, problem=replace(posed.problem, options=replace(options, space=narrowed.space)))
+    return (yield from _tuned_in_engine(engine, codecs, posed, result, work))
 
 
 def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
@@ -119,7 +131,7 @@ def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
 def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Options, work: Path) -> None:
     """Start the engine and stop it again, so that what is wrong with it is said before the sweep."""
     can = engine.capabilities
-    what = EngineConfig(
+    config = EngineConfig(
         engine=can.name,
         codec=codec.name,
         d=base.d,
@@ -131,11 +143,11 @@ def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Op
     )
     folder = work / "engine-first"
     folder.mkdir(parents=True)
-    EngineProcess(what, Deployment(folder=folder, n=1)).close()
+    EngineProcess(config, Deployment(folder=folder, n=1)).close()
 
 
 def _exported_only(engine: Engine, result: Result) -> TargetResult:
-    """Return the settings for an engine that does not run here: the best point that it can express."""
+    """Return the config for an engine that does not run here: the best point that it can express."""
     wanted = result.points[result.named[result.options.prefer]]
     least = engine.capabilities.ef_search[0]
     raised = [replace(point, ef_search=max(point.ef_search, least)) for point in (wanted, *result.points)]
@@ -162,27 +174,27 @@ def _exported_only(engine: Engine, result: Result) -> TargetResult:
 
 
 def _tuned_in_engine(
-    engine: Engine, codecs: tuple[EngineCodec, ...], asked: PosedProblem, result: Result, work: Path
+    engine: Engine, codecs: tuple[EngineCodec, ...], posed: PosedProblem, result: Result, work: Path
 ) -> Generator[Event, None, TargetResult]:
-    options = asked.problem.options
-    bench = Bench(engine, asked, result, work, options.threads or available_cores())
+    options = posed.problem.options
+    measurement = EngineMeasurement(engine, posed, result, work, options.threads or available_cores())
     can = engine.capabilities
-    likes = {codec.name: _like(bench, codec) for codec in codecs}
-    order = yield from _order(bench, codecs, likes[codecs[0].name])
+    likes = {codec.name: _like(measurement, codec) for codec in codecs}
+    order = yield from _order(measurement, codecs, likes[codecs[0].name])
     excluded = {each.codec: each.excluded for each in order if each.excluded}
     points: list[EnginePoint] = []
     warnings: list[str] = []
-    beside = None
+    default = None
     with ExitStack() as open_ones:
         kept: dict[str, EngineProcess] = {}
         for surveyed in (each for each in order if not each.excluded):
-            codec, what = surveyed.codec, likes[surveyed.codec]
+            codec, config = surveyed.codec, likes[surveyed.codec]
             yield StageStarted(codec, f"build {codec} in {can.title} and search it")
             try:
-                apart = EngineProcess(what, bench.place(codec))
-                open_ones.callback(apart.close)
-                kept[codec] = apart
-                point = yield from bench.measured(apart, what, surveyed.factor)
+                process = EngineProcess(config, measurement.deployment(codec))
+                open_ones.callback(process.close)
+                kept[codec] = process
+                point = yield from measurement.measure(process, config, surveyed.factor)
             except (EngineDiedError, InputError) as error:
                 if codec in kept:
                     kept.pop(codec).close()
@@ -191,19 +203,19 @@ def _tuned_in_engine(
                 yield Warned(str(error))
                 continue
             points.append(point)
-            best = best_of(points, options, asked.n)
+            best = best_of(points, options, posed.n)
             for beaten in [each for each in kept if best is None or each != best.settings.codec]:
                 kept.pop(beaten).close()
-            yield StageFinished(codec, told(point), point.load_s, 0.0)
+            yield StageFinished(codec, describe_point(point), point.load_s, 0.0)
             if point.raised and point.reaches_target:
                 warnings.append(f"{codec}: {RAISED}")
                 yield Warned(warnings[-1])
-            enough = ENOUGH_BUILDS if asked.n >= SURVEYED_FROM else len(order)
-            if sum(within(each, options, asked.n) for each in points) >= enough:
+            enough = ENOUGH_BUILDS if posed.n >= SURVEYED_FROM else len(order)
+            if sum(within(each, options, posed.n) for each in points) >= enough:
                 break
-        chosen = best_of(points, options, asked.n)
+        chosen = best_of(points, options, posed.n)
         if chosen is not None:
-            beside = yield from bench.beside(kept[chosen.settings.codec], chosen)
+            default = yield from measurement.compare_with_default(kept[chosen.settings.codec], chosen)
     exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
     return TargetResult(
         status="reached" if chosen is not None else "not_reached",
@@ -212,7 +224,7 @@ def _tuned_in_engine(
         points=tuple(points),
         excluded=excluded,
         chosen=chosen,
-        beside=beside,
+        beside=default,
         exported=exported,
         warnings=tuple(warnings),
     )
@@ -221,7 +233,7 @@ def _tuned_in_engine(
 def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
     """Raise InputError if an earlier sweep was of other data or another question."""
     of_queries = base.fingerprint if queries is None else queries.fingerprint
-    for name, then, asked in (
+    for name, then, posed in (
         ("vectors", earlier.profile.fingerprint, base.fingerprint),
         ("queries", earlier.queries.fingerprint, of_queries),
         ("recall", earlier.options.recall, options.recall),
@@ -231,14 +243,14 @@ def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options
         ("confidence", earlier.options.confidence, options.confidence),
         ("number of held-out queries", earlier.options.n_queries, options.n_queries),
     ):
-        if then != asked:
+        if then != posed:
             raise InputError(f"--sweep: that report is of other {name}: sweep again by leaving --sweep out")
 
 
-def _like(bench: Bench, codec: EngineCodec) -> EngineConfig:
-    """Return the settings of a codec, with the M that is worth most with codes of its size."""
-    can, result, options = bench.can, bench.result, bench.asked.problem.options
-    prefer, d = options.prefer, bench.asked.vectors.d
+def _like(measurement: EngineMeasurement, codec: EngineCodec) -> EngineConfig:
+    """Return the config of a codec, with the M that is worth most with codes of its size."""
+    can, result, options = measurement.can, measurement.result, measurement.posed.problem.options
+    prefer, d = options.prefer, measurement.posed.vectors.d
 
     def cost(point: OperatingPoint) -> float:
         return weighed(d * codec.bits / 8 + 2 * 4 * point.configuration.M, point.seconds, prefer)
@@ -253,7 +265,7 @@ def _like(bench: Bench, codec: EngineCodec) -> EngineConfig:
         engine=can.name,
         codec=codec.name,
         d=d,
-        metric=bench.asked.profile.metric,
+        metric=measurement.posed.profile.metric,
         k=options.k,
         M=min(max(guide.configuration.M, can.M[0]), can.M[1]),
         ef_construction=options.space.ef_construction,
@@ -262,24 +274,24 @@ def _like(bench: Bench, codec: EngineCodec) -> EngineConfig:
 
 
 def _order(
-    bench: Bench, codecs: tuple[EngineCodec, ...], start: EngineConfig
+    measurement: EngineMeasurement, codecs: tuple[EngineCodec, ...], start: EngineConfig
 ) -> Generator[Event, None, list[Surveyed]]:
     """Yield events; return the codecs in the order in which they are built at full size."""
-    can = bench.can
-    if bench.asked.n < SURVEYED_FROM or len(codecs) == 1:
+    can = measurement.can
+    if measurement.posed.n < SURVEYED_FROM or len(codecs) == 1:
         return [
             Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=1.0)
             for codec in sorted(codecs, key=lambda each: each.bits)
         ]
     name, started = "survey", time.perf_counter()
     yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
-    found = yield from as_progress(name, survey(can, codecs, start, bench.asked, bench.threads))
+    found = yield from as_progress(name, survey(can, codecs, start, measurement.posed, measurement.threads))
     took = time.perf_counter() - started
     yield StageFinished(name, f"look at {len(codecs)} codecs of {can.title} on a sample", took, 0.0)
     for each in found:
         if each.excluded:
             yield Note(f"{each.codec}: {each.excluded}")
-    prefer = bench.asked.problem.options.prefer
+    prefer = measurement.posed.problem.options.prefer
     return sorted(found, key=lambda each: weighed(each.bytes_per_vector, each.seconds, prefer))
 
 

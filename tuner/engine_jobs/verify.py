@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -13,23 +12,33 @@ from tuner.data.vectors import Vectors
 from tuner.engine_jobs.use import applied_line, starve, use_line
 from tuner.engines import (
     Capabilities,
-    Claims,
     Deployment,
     Engine,
-    EngineConfig,
     EngineDiedError,
     EngineProcess,
-    Exported,
-    ReportedConfig,
     require_installed,
 )
-from tuner.engines.export import describe
 from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores
 from tuner.space import default_space
 from tuner.sweep.pose import PosedProblem, pose
-from tuner.types import Event, IdArray, Latency, Line, Note, Options, Progress, Recall, Steps
+from tuner.types import (
+    Claims,
+    EngineConfig,
+    Event,
+    Exported,
+    IdArray,
+    Latency,
+    Line,
+    Note,
+    Options,
+    Progress,
+    Recall,
+    ReportedConfig,
+    Steps,
+    VerifyResult,
+)
 
 CHUNK = 64
 """Queries that an engine answers between two signs of life."""
@@ -43,9 +52,11 @@ class VerifyOptions:
     """What the user asked for.
 
     Attributes:
-        address: of the user's own server; None starts one.
+        address: DSN or URL of the user's own server; None starts one.
+        name: name of the table, collection or index.
+        replace: whether one of that name may be dropped.
         recall: target instead of the file's.
-        threads: to build with; 0 means all cores.
+        threads: threads that build; 0 means all cores.
     """
 
     address: str | None = field(default=None, repr=False)
@@ -53,41 +64,6 @@ class VerifyOptions:
     replace: bool = False
     recall: float | None = None
     threads: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyResult:
-    """What was found; figures are None where the engine died before they were known.
-
-    Attributes:
-        verdict: ``verified``; ``not_verified``; ``died`` half-way.
-        load_s: wall seconds of loading and building.
-    """
-
-    engine: str
-    settings: EngineConfig
-    claims: Claims
-    verdict: Literal["verified", "not_verified", "died"]
-    lines: tuple[Line, ...]
-    recall: Recall | None = None
-    latency: Latency | None = None
-    index_bytes: int | None = None
-    applied: ReportedConfig | None = None
-    load_s: float | None = None
-
-    @property
-    def headline(self) -> str:
-        """Return the verdict in one line."""
-        where = self.applied.version if self.applied else self.engine
-        if self.verdict == "died":
-            return f"not judged: {next(line.text for line in self.lines if line.name == 'engine')}"
-        if self.verdict == "verified" and self.recall:
-            return (
-                f"verified in {where}: {describe(self.settings)}: recall {self.recall.mean:.4f}, "
-                f"at least {self.recall.lower:.4f}"
-            )
-        failed = [f"{line.name} ({line.text})" for line in self.lines if line.status == "fail"]
-        return f"not verified in {where}: {'; '.join(failed)}"
 
 
 @dataclass
@@ -107,7 +83,7 @@ def verify(
     exported: Exported,
     base: Vectors,
     queries: Vectors | None,
-    asked: VerifyOptions,
+    options: VerifyOptions,
     work: Path,
 ) -> Generator[Event, None, VerifyResult]:
     """Yield events; return the verdict. Scratch files go to ``work``, which the caller removes.
@@ -115,22 +91,22 @@ def verify(
     Raises:
         InputError: the data do not fit the file, the engine is not installed or cannot be reached.
     """
-    settings, claims, can = exported.settings, exported.claims, engine.capabilities
-    questions, place = yield from joined(engine, exported, base, queries, asked, work)
-    half, target = _fresh_queries(questions, claims), questions.problem.options.recall
+    config, claims, can = exported.settings, exported.claims, engine.capabilities
+    posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
+    half, target = _fresh_queries(posed, claims), posed.problem.options.recall
     gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
     try:
-        yield Note(f"{can.title}: {describe(settings)}")
-        with EngineProcess(settings, place) as apart:
-            yield from _measured(journal, apart, can, settings, questions, half, gathered)
+        yield Note(f"{can.title}: {config.label}")
+        with EngineProcess(config, deployment) as process:
+            yield from _measured(journal, process, can, config, posed, half, gathered)
     except EngineDiedError as error:
         died = True
         gathered.lines.append(Line("engine", "fail", f"{error}; the figures are those up to then"))
-    gathered.lines += _judged(gathered, exported, target, questions.n)
+    gathered.lines += _judged(gathered, exported, target, posed.n)
     failed = any(line.status == "fail" for line in gathered.lines)
     return VerifyResult(
         engine=can.name,
-        settings=settings,
+        settings=config,
         claims=claims,
         verdict="died" if died else "not_verified" if failed else "verified",
         lines=tuple(gathered.lines),
@@ -142,12 +118,12 @@ def verify(
     )
 
 
-def joined(
+def pose_for_engine(
     engine: Engine,
     exported: Exported,
     base: Vectors,
     queries: Vectors | None,
-    asked: VerifyOptions,
+    options: VerifyOptions,
     work: Path,
 ) -> Generator[Event, None, tuple[PosedProblem, Deployment]]:
     """Yield events; return the questions for an engine, and where its index is to be.
@@ -155,51 +131,51 @@ def joined(
     Raises:
         InputError: the data do not fit the file, or the engine is not installed.
     """
-    settings, can = exported.settings, engine.capabilities
-    if base.d != settings.d:
-        raise InputError(f"{base.source} has {base.d} columns, and the configuration is for {settings.d}")
-    _check_address(can, asked)
+    config, can = exported.settings, engine.capabilities
+    if base.d != config.d:
+        raise InputError(f"{base.source} has {base.d} columns, and the configuration is for {config.d}")
+    _check_address(can, options)
     if engine.open is None:
         raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
-    require_installed(engine, asked.address)
-    options = _options_of(exported, queries, asked)
-    questions = yield from pose(Journal(work, {}, resume=False), base, queries, options, work)
+    require_installed(engine, options.address)
+    problem_options = _options_of(exported, queries, options)
+    posed = yield from pose(Journal(work, {}, resume=False), base, queries, problem_options, work)
     folder = work / "engine"
     folder.mkdir()
-    place = Deployment(
+    deployment = Deployment(
         folder=folder,
-        name=asked.name,
-        address=asked.address,
-        replace=asked.replace,
-        threads=asked.threads or available_cores(),
-        n=questions.n,
+        name=options.name,
+        address=options.address,
+        replace=options.replace,
+        threads=options.threads or available_cores(),
+        n=posed.n,
     )
-    return questions, place
+    return posed, deployment
 
 
-def _check_address(can: Capabilities, asked: VerifyOptions) -> None:
-    if asked.address is not None and not can.takes_address:
+def _check_address(can: Capabilities, options: VerifyOptions) -> None:
+    if options.address is not None and not can.takes_address:
         raise InputError(f"{can.title} takes no server address: leave --dsn and --url out")
 
 
-def _options_of(exported: Exported, queries: Vectors | None, asked: VerifyOptions) -> Options:
-    settings, claims = exported.settings, exported.claims
+def _options_of(exported: Exported, queries: Vectors | None, options: VerifyOptions) -> Options:
+    config, claims = exported.settings, exported.claims
     held_out = claims.n_held_out if queries is None and claims.n_held_out else None
     return Options(
-        recall=claims.target if asked.recall is None else asked.recall,
-        k=settings.k,
-        metric=settings.metric,
+        recall=claims.target if options.recall is None else options.recall,
+        k=config.k,
+        metric=config.metric,
         confidence=claims.confidence,
         seed=claims.seed,
-        threads=asked.threads,
+        threads=options.threads,
         n_queries=held_out,
         space=default_space(),
     )
 
 
-def _fresh_queries(questions: PosedProblem, claims: Claims) -> IdArray:
+def _fresh_queries(posed: PosedProblem, claims: Claims) -> IdArray:
     """Return the queries that chose nothing: the held-out half if the settings were chosen on these."""
-    problem, query_set = questions.problem, questions.query_set
+    problem, query_set = posed.problem, posed.query_set
     same = HELD_OUT if query_set.held_out_rows else query_set.fingerprint
     if same == claims.queries:
         return problem.validate
@@ -208,40 +184,40 @@ def _fresh_queries(questions: PosedProblem, claims: Claims) -> IdArray:
 
 def _measured(
     journal: Journal,
-    apart: EngineProcess,
+    process: EngineProcess,
     can: Capabilities,
-    settings: EngineConfig,
-    questions: PosedProblem,
+    config: EngineConfig,
+    posed: PosedProblem,
     half: IdArray,
     gathered: Gathered,
 ) -> Generator[Event, None, None]:
     gathered.load_s = yield from journal.stage(
         "load",
-        f"load {questions.n:,} vectors and build",
+        f"load {posed.n:,} vectors and build",
         float,
-        lambda: apart.load(questions.vectors, questions.rows),
+        lambda: process.load(posed.vectors, posed.rows),
     )
-    gathered.applied = apart.applied()
-    gathered.lines.append(applied_line(settings, gathered.applied))
-    gathered.index_bytes = apart.index_bytes()
+    gathered.applied = process.applied()
+    gathered.lines.append(applied_line(config, gathered.applied))
+    gathered.index_bytes = process.index_bytes()
     yield from journal.stage(
         "search", f"search {len(half):,} queries, one at a time", int,
-        lambda: _searched(apart, settings, questions, half, gathered),
+        lambda: _searched(process, config, posed, half, gathered),
     )  # fmt: skip
     yield Progress("search", 1.0, "starve the search")
-    starved = starve(apart, can, settings, questions, np.arange(len(questions.problem.raw)))
-    gathered.lines.append(use_line(starved, gathered.applied, questions.n))
+    starved = starve(process, can, config, posed, np.arange(len(posed.problem.raw)))
+    gathered.lines.append(use_line(starved, gathered.applied, posed.n))
 
 
 def _searched(
-    apart: EngineProcess, settings: EngineConfig, questions: PosedProblem, half: IdArray, gathered: Gathered
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, half: IdArray, gathered: Gathered
 ) -> Steps[int]:
     """Search chunk by chunk; recall and latency so far are kept after each."""
-    problem, k = questions.problem, settings.k
-    apart.search(questions.raw(half[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
+    problem, k = posed.problem, config.k
+    process.search(posed.raw(half[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
     ids, seconds = [], []
     for start in range(0, len(half), CHUNK):
-        answers = apart.search(questions.raw(half[start : start + CHUNK]), k)
+        answers = process.search(posed.raw(half[start : start + CHUNK]), k)
         ids.append(answers.ids)
         seconds.append(answers.seconds)
         done = half[: start + len(answers.ids)] if start + CHUNK < len(half) else half

@@ -1,6 +1,6 @@
 """Engines: what each can express, configurations in its own language, and the engine itself where it runs."""
 
-from tuner.engines.export import Claims, Exported, read_exported, write_exported
+from tuner.engines.export import read_exported, write_exported
 from tuner.engines.limits import check_config, problems
 from tuner.engines.process import EngineDiedError, EngineProcess
 from tuner.engines.protocol import (
@@ -10,11 +10,10 @@ from tuner.engines.protocol import (
     Deployment,
     Engine,
     EngineCodec,
-    EngineConfig,
-    ReportedConfig,
     Running,
 )
 from tuner.engines.registry import engine_names, find_engine, missing_modules, require_installed
+from tuner.types import Claims, EngineConfig, Exported, ReportedConfig
 
 __all__ = [
     "Answers",

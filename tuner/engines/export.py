@@ -8,7 +8,6 @@ is refused with the line that differs.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,66 +15,17 @@ from typing import Any
 import msgspec
 
 from tuner.engines.limits import check_config
-from tuner.engines.protocol import Capabilities, Engine, EngineConfig
+from tuner.engines.protocol import Capabilities, Engine
 from tuner.engines.registry import find_engine
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
-from tuner.types import OperatingPoint, Result
-from tuner.version import __version__
+from tuner.types import Claims, Exported, OperatingPoint, Result
 
 SUFFIXES = {"json": ".json", "sql": ".sql", "python": ".py", "java": ".java", "vespa": ".sd"}
 COMMENTS = {"sql": "-- ", "python": "# ", "java": "// ", "vespa": "# "}
 MARK = "tune: "
 MOST_BYTES = 1 << 20
 """Exported files take a few kB."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claims:
-    """What was measured of the settings, and where.
-
-    Attributes:
-        target: recall@k that was asked for.
-        recall, recall_lower: on ``n_queries`` queries that chose nothing, with the lower bound.
-        n: vectors that were indexed.
-        index_bytes: of that index.
-        data: name of the vectors' file.
-        label: configuration of the sweep that this came from, in faiss's spelling.
-        measured_in: library or engine with its version.
-        in_engine: whether that is the engine which the file is for.
-        created: time of the measurement.
-        confidence: of the lower bound.
-        seed: that split the queries.
-        queries: fingerprint of the queries, or "held out" if they were rows of the base.
-        n_held_out: how many rows those were.
-        raised: whether those queries took part in choosing ef_search after all.
-    """
-
-    target: float
-    recall: float
-    recall_lower: float
-    n_queries: int
-    n: int
-    index_bytes: int
-    data: str
-    label: str
-    measured_in: str
-    in_engine: bool
-    created: str
-    queries: str
-    seed: int = 0
-    confidence: float = 0.95
-    n_held_out: int = 0
-    raised: bool = False
-    tuner: str = __version__
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """What an exported file holds."""
-
-    settings: EngineConfig
-    claims: Claims
 
 
 def render(engine: Engine, exported: Exported) -> str:
@@ -170,21 +120,12 @@ def _short(line: str) -> str:
     return repr(line if len(line) <= 80 else line[:77] + "...")
 
 
-def describe(config: EngineConfig) -> str:
-    """Return settings in a few words, the engine's terms for people."""
-    scored = f", re-scoring x{config.oversampling}" if config.oversampling > 1 else ""
-    return (
-        f"{config.codec}, M={config.M}, ef_construction={config.ef_construction}, "
-        f"ef_search={config.ef_search}{scored}"
-    )
-
-
 def _about(can: Capabilities, exported: Exported) -> list[str]:
     config, claims = exported.settings, exported.claims
     codec = can.codec(config.codec)
     where = claims.measured_in if claims.in_engine else f"{claims.measured_in}, as {claims.label}"
     lines = [
-        f"{can.title}: {describe(config)}",
+        f"{can.title}: {config.label}",
         f"made by vector-index-tuner {claims.tuner} for recall@{config.k} of {claims.target:g}, metric "
         f"{config.metric}",
         f"measured in {where}: recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}) on "

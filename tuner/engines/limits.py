@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tuner.engines.protocol import Engine, EngineCodec, EngineConfig
+from tuner.engines.protocol import Engine, EngineCodec
 from tuner.errors import InputError
+from tuner.types import EngineConfig
 
 
 def check_config(engine: Engine, config: EngineConfig) -> None:

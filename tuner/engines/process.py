@@ -22,11 +22,11 @@ from urllib.parse import unquote
 import numpy as np
 
 from tuner.data.vectors import Vectors
-from tuner.engines.protocol import Answers, Deployment, EngineConfig, ReportedConfig
+from tuner.engines.protocol import Answers, Deployment
 from tuner.engines.registry import find_engine, require_installed
 from tuner.errors import InputError, TunerError
 from tuner.runtime import child
-from tuner.types import FloatArray, IdArray, Steps
+from tuner.types import EngineConfig, FloatArray, IdArray, ReportedConfig, Steps
 
 BLOCK_ROWS = 2_000
 IDLE_S, CLOSING_S = 3.0, 30.0
@@ -42,8 +42,8 @@ class EngineProcess:
     """A ``Running`` index in a child process; use it as a context manager.
 
     Args:
-        config: of the index.
-        deployment: where it is made.
+        config: config of the index.
+        deployment: place that it is made in.
 
     Raises:
         InputError: the engine is not installed, or refuses the deployment (no server, a table of that name).

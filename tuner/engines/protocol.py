@@ -31,7 +31,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.types import FloatArray, IdArray, Metric
+from tuner.types import EngineConfig, FloatArray, IdArray, Metric, ReportedConfig
 
 Language: TypeAlias = Literal["json", "sql", "python", "java", "vespa"]
 ALL_METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
@@ -43,13 +43,13 @@ class EngineCodec:
     """One way in which an engine stores vectors in its index.
 
     Attributes:
-        name: the engine's own.
+        name: the engine's own name.
         nearest: faiss's codec that predicts it best, in ``tuner.space``'s spelling; what the sweep models it
             by.
-        bits: a dimension takes so many in the index.
+        bits: bits stored per dimension.
         oversampling: whether the engine fetches more candidates and re-scores them on exact vectors.
-        metrics: that it works for.
-        multiple_of: d must be a multiple of it.
+        metrics: supported metrics.
+        multiple_of: divisor that d must have.
         least_d, most_d: bounds of d with this codec.
         note: how it differs from ``nearest``, or what must be known.
     """
@@ -81,24 +81,26 @@ class Capabilities:
     """What an engine can express, as data.
 
     Attributes:
-        name: on the command line, and of the extra that brings it.
-        title: for people.
-        language: of an exported file.
-        codecs: the first one keeps float32.
+        name: name on the command line, and of the extra that brings it.
+        title: name for people.
+        language: language of an exported file.
+        codecs: codecs of the index, the first of which keeps float32.
+        defaults: index that most users have.
+        metrics: supported metrics.
         M, ef_construction, ef_search, oversampling: smallest and largest value, inclusive.
-        ef_construction_per_M: ``ef_construction`` is at least this many times M.
+        ef_construction_per_M: least ratio of ``ef_construction`` to M.
         most_candidates: limit on ``k * oversampling``, or None.
         ef_covers_candidates: whether ``ef_search`` must be at least ``k * oversampling``.
         starved_ef: smallest ef_search that a search for one neighbour may have.
         packages: requirement strings that ``pip install`` needs, to run it or else to validate with.
         modules: import names that show that they are there, one for each package.
-        server_modules: of these, what only a server of our own needs.
+        server_modules: those of ``modules`` that only a server of our own needs.
         runs: how it runs on a development machine.
-        tested: what was really run or read, with versions; it stands in exported files.
+        tested: what was really run or read, with versions.
         counts_oversampling: what the engine's number means.
         fallbacks: where it silently does something else.
         bytes_are: what ``index_bytes`` reads.
-        licence: of what ``packages`` install, where it is not a permissive one.
+        licence: licence of what ``packages`` install, where it is not a permissive one.
         versioned: whether its language differs between versions, so that ``EngineConfig.variant`` means
             something.
         takes_address: option that names the user's own server, empty if there is none.
@@ -137,54 +139,6 @@ class Capabilities:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """One index in one engine, with everything that a search needs.
-
-    Attributes:
-        codec: the engine's own name of it.
-        oversampling: candidates re-scored on exact vectors, as a multiple of k; 1 re-scores nothing.
-        variant: the engine's version line where its language differs between them ("2.19", "3.6"), else
-            empty.
-    """
-
-    engine: str
-    codec: str
-    d: int
-    metric: Metric
-    k: int
-    M: int
-    ef_construction: int
-    ef_search: int
-    oversampling: int = 1
-    variant: str = ""
-
-    @property
-    def candidates(self) -> int:
-        """Neighbours fetched before re-scoring."""
-        return self.k * self.oversampling
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportedConfig:
-    """What the engine itself says of an index that was built; None where it does not tell.
-
-    Attributes:
-        n_indexed: vectors that the index answers from (the engine's "indexed" reading, not rows in a table).
-        version: of the engine.
-        index_used: whether the engine's plan of a search names the index.
-    """
-
-    version: str
-    n_indexed: int | None = None
-    codec: str | None = None
-    metric: Metric | None = None
-    M: int | None = None
-    ef_construction: int | None = None
-    ef_search: int | None = None
-    index_used: bool | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Answers:
     """What a batch of searches gave.
 
@@ -203,11 +157,11 @@ class Deployment:
 
     Attributes:
         folder: an empty folder for the engine's files, removed by the caller afterwards.
-        address: of the user's own server (a DSN or URL), or None to start one.
-        name: of the table, collection or index.
+        address: DSN or URL of the user's own server, or None to start one.
+        name: name of the table, collection or index.
         replace: whether one of that name may be dropped.
-        threads: to build with.
-        n: vectors that will come.
+        threads: threads that build.
+        n: number of vectors that will come.
     """
 
     folder: Path

@@ -58,7 +58,7 @@ def missing_modules(engine: Engine, address: str | None = None) -> tuple[str, ..
     """Return the import names that the engine needs and that are not installed.
 
     Args:
-        address: of a server of the user's, beside which none of our own is needed.
+        address: address of the user's own server, beside which none of our own is needed.
     """
     can = engine.capabilities
     unneeded = can.server_modules if address else ()

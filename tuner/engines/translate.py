@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tuner.engines.limits import problems
-from tuner.engines.protocol import Capabilities, Engine, EngineCodec, EngineConfig
+from tuner.engines.protocol import Capabilities, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.index.codecs import quantizer
 from tuner.space import default_space
-from tuner.types import Metric, OperatingPoint, Result, Space
+from tuner.types import EngineConfig, Metric, OperatingPoint, Result, Space
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Re-scoring factors that are tried, as far as the engine takes them."""

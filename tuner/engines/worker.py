@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tuner.data.vectors import Vectors, open_vectors
-from tuner.engines.protocol import Answers, Deployment, EngineConfig
+from tuner.engines.protocol import Answers, Deployment
 from tuner.engines.registry import find_engine
 from tuner.errors import TunerError
-from tuner.types import FloatArray, IdArray
+from tuner.types import EngineConfig, FloatArray, IdArray
 
 
 class Worker:

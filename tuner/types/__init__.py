@@ -5,22 +5,42 @@ their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 """
 
 from tuner.types.data import Profile, QuerySet
+from tuner.types.engines import (
+    Claims,
+    DefaultComparison,
+    EngineConfig,
+    EngineDiagnosis,
+    EnginePoint,
+    EnginePrescription,
+    Exported,
+    ReportedConfig,
+    TargetResult,
+    VerifyResult,
+)
 from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
 from tuner.types.options import DEFAULT_CODECS, Options, Space
 from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
 from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost
-from tuner.types.verdict import Line, Status
+from tuner.types.verdict import Cause, Line, Status
 from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
 
 __all__ = [
     "DEFAULT_CODECS",
     "PREFERENCES",
     "SCHEMA_VERSION",
+    "Cause",
     "Ceiling",
+    "Claims",
     "Configuration",
     "Cost",
     "CurvePoint",
+    "DefaultComparison",
+    "EngineConfig",
+    "EngineDiagnosis",
+    "EnginePoint",
+    "EnginePrescription",
     "Event",
+    "Exported",
     "Finished",
     "FloatArray",
     "IdArray",
@@ -38,6 +58,7 @@ __all__ = [
     "Recall",
     "Recommendation",
     "ReferenceComparison",
+    "ReportedConfig",
     "Result",
     "Space",
     "StageCost",
@@ -47,5 +68,7 @@ __all__ = [
     "Steps",
     "StoreAt",
     "T",
+    "TargetResult",
+    "VerifyResult",
     "Warned",
 ]

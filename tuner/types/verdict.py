@@ -1,4 +1,4 @@
-"""A verdict, line by line."""
+"""A verdict, line by line, and a loss, cause by cause."""
 
 from __future__ import annotations
 
@@ -14,4 +14,18 @@ class Line:
 
     name: str
     status: Status
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """One reason for lost recall.
+
+    Attributes:
+        share: recall that it takes away.
+        text: what was seen, in words.
+    """
+
+    name: str
+    share: float
     text: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, get_args
 
-from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
-from tuner.types import Metric
+from tuner.types import EngineConfig, Metric
 
 BFLOAT16 = "hnsw_bfloat16"
 """``hnsw`` over a field of that element type."""

@@ -6,17 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
-from tuner.types import FloatArray
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.types import EngineConfig, FloatArray, ReportedConfig
 
 FACTORY = {
     "Flat": "Flat",

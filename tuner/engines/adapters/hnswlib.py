@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
-from tuner.types import FloatArray, Metric
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
     name="hnswlib",

@@ -11,18 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
-from tuner.types import FloatArray, Metric
+from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 PQ_NOTE = "it trains on 256 rows or more, for longer than the graph takes, the more parts the longer"
 CAPABILITIES = Capabilities(

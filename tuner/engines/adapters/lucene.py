@@ -13,18 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
-from tuner.types import FloatArray, Metric
+from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 EXACT = "FLOAT32"
 """Lucene's VectorEncoding; the other codecs are named after its ScalarEncoding."""
@@ -83,7 +74,7 @@ IMPORTS = (
     "org.apache.lucene.search.Query",
     "org.apache.lucene.search.TopDocs",
 )
-"""Of every exported class."""
+"""Imports of every exported class."""
 FIELD = "embedding"
 JAVA_OPTIONS = (
     "--add-modules=jdk.incubator.vector",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec, EngineConfig
-from tuner.types import Metric
+from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
+from tuner.types import EngineConfig, Metric
 
 CAPABILITIES = Capabilities(
     name="mongodb",

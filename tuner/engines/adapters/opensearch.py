@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
-from tuner.types import Metric
+from tuner.types import EngineConfig, Metric
 
 CAPABILITIES = Capabilities(
     name="opensearch",

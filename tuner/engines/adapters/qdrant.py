@@ -10,18 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
-from tuner.types import FloatArray, Metric
+from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
     name="qdrant",

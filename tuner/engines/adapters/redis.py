@@ -15,18 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import (
-    Capabilities,
-    Defaults,
-    Deployment,
-    Engine,
-    EngineCodec,
-    EngineConfig,
-    ReportedConfig,
-    Running,
-)
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
-from tuner.types import FloatArray, Metric
+from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
     name="redis",

@@ -6,9 +6,9 @@ import json
 from itertools import zip_longest
 from typing import Any
 
-from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec, EngineConfig
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
-from tuner.types import Metric
+from tuner.types import EngineConfig, Metric
 
 CAPABILITIES = Capabilities(
     name="vespa",

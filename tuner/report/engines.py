@@ -1,0 +1,170 @@
+"""Results of jobs in engines: sentences, cells of tables, JSON and a Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from tuner.report.tables import table
+from tuner.report.words import bytes_text
+from tuner.types import (
+    SCHEMA_VERSION,
+    EngineDiagnosis,
+    EnginePoint,
+    TargetResult,
+    VerifyResult,
+)
+
+CAUSE_HEAD = ("lost to", "recall", "seen")
+PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
+POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "us")
+
+
+def describe_point(point: EnginePoint) -> str:
+    """Return a point in one line."""
+    config = point.settings
+    scored = f" re-scoring x{config.oversampling}" if config.oversampling > 1 else ""
+    reached = "" if point.reaches_target else ", misses the target"
+    return (
+        f"{config.codec} M={config.M} ef_search={config.ef_search}{scored}: recall "
+        f"{point.validated.mean:.4f} (at least {point.validated.lower:.4f}), {point.index_bytes:,} bytes, "
+        f"{1e6 * point.latency.mean_s:,.0f} us"
+        f"{reached}; loaded and built"
+    )
+
+
+def point_row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
+    """Return the cells of a point under ``POINT_HEAD``; ``before`` stands before its codec."""
+    config = point.settings
+    return (
+        before + config.codec,
+        str(config.M),
+        str(config.ef_search),
+        f"x{config.oversampling}" if config.oversampling > 1 else "-",
+        f"{point.validated.mean:.4f}",
+        f"{point.validated.lower:.4f}",
+        "-" if point.predicted_recall is None else f"{point.predicted_recall:.4f}",
+        f"{point.index_bytes / 1e6:.1f}",
+        f"{1e6 * point.latency.mean_s:,.0f}",
+    )
+
+
+def target_sentences(title: str, result: TargetResult) -> list[str]:
+    """Return the answer for the engine of that title in words."""
+    if result.status == "exact":
+        return [f"so few vectors that exact search is the answer: {title} needs no HNSW index for them"]
+    if result.status == "exported" and result.exported is not None:
+        claims = result.exported.claims
+        return [
+            f"{title} does not run here: {claims.label} was measured in {claims.measured_in} with native "
+            f"graphs, recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}); NOT verified on a "
+            "running server",
+            *(f"warning: {warning}" for warning in result.warnings),
+        ]
+    if result.chosen is None:
+        best = max((point.validated.mean for point in result.points), default=None)
+        seen = "" if best is None else f"; the best that was seen is {best:.4f}"
+        return [f"not reached in {title}{seen}"]
+    chosen, default = result.chosen, result.beside
+    lines = [
+        f"{title}: {chosen.settings.codec} with M={chosen.settings.M} and "
+        f"ef_search={chosen.settings.ef_search} reaches recall {chosen.validated.mean:.4f} (at least "
+        f"{chosen.validated.lower:.4f}), measured in {chosen.applied.version}"
+    ]
+    if default is not None and default.point.reaches_target:
+        lines.append(
+            f"its own default takes {default.memory_ratio:.2f} x the memory and {default.latency_ratio:.2f} "
+            "x the time of that at the same target"
+        )
+    elif default is not None:
+        lines.append(
+            "its own default misses the target, with the margin that a held-out half needs: "
+            f"{default.point.validated.mean:.4f}"
+        )
+    return lines
+
+
+def target_to_json(result: TargetResult) -> str:
+    """Return the answer for an engine as JSON; the sweep behind it has a report of its own."""
+    found: dict[str, Any] = msgspec.to_builtins(replace(result, sweep=None))  # type: ignore[arg-type]
+    del found["sweep"]
+    return _to_json(found)
+
+
+def verify_headline(result: VerifyResult) -> str:
+    """Return a verdict in one line."""
+    where = result.applied.version if result.applied else result.engine
+    if result.verdict == "died":
+        return f"not judged: {next(line.text for line in result.lines if line.name == 'engine')}"
+    if result.verdict == "verified" and result.recall:
+        return (
+            f"verified in {where}: {result.settings.label}: recall {result.recall.mean:.4f}, "
+            f"at least {result.recall.lower:.4f}"
+        )
+    failed = [f"{line.name} ({line.text})" for line in result.lines if line.status == "fail"]
+    return f"not verified in {where}: {'; '.join(failed)}"
+
+
+def verify_to_json(result: VerifyResult) -> str:
+    """Return a verdict as JSON."""
+    return _to_json({**msgspec.to_builtins(result), "headline": verify_headline(result)})
+
+
+def diagnosis_headline(found: EngineDiagnosis) -> str:
+    """Return what is wrong with an engine's index as one sentence."""
+    recall = f"recall {found.recall.mean:.4f} (at least {found.recall.lower:.4f}), target {found.target:g}"
+    measured = f"{found.version}: {found.settings.label}, {recall}"
+    if found.first is None:
+        return f"healthy: {measured}"
+    return f"{found.first.name}: {found.first.text} ({found.first.share:.4f} of recall); {measured}"
+
+
+def cause_rows(found: EngineDiagnosis) -> Iterator[tuple[str, str, str]]:
+    """Yield name, share and text of what recall is lost to; they add up to 1 - recall."""
+    for cause in found.causes:
+        yield cause.name, f"{cause.share:.4f}", cause.text
+    yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
+
+
+def prescription_rows(found: EngineDiagnosis) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of the prescriptions."""
+    for number, each in enumerate(found.prescriptions, start=1):
+        yield (
+            str(number),
+            each.kind if each.works else f"{each.kind}, and it is not enough",
+            each.settings.label,
+            f"{each.recall.mean:.4f} ({each.recall.lower:.4f})",
+            bytes_text(each.index_bytes),
+            f"{each.latency_ratio:.2f} x",
+        )
+
+
+def diagnosis_to_markdown(found: EngineDiagnosis) -> str:
+    """Return the page of a diagnosis in an engine."""
+    lines = [
+        f"# {found.version}",
+        "",
+        diagnosis_headline(found),
+        "",
+        f"Measured in the engine with {found.n_queries:,} queries; {found.index_bytes:,} bytes of index.",
+        "",
+        *table(CAUSE_HEAD, cause_rows(found)),
+        "",
+    ]
+    if found.prescriptions:
+        lines += [*table(PRESCRIPTION_HEAD, prescription_rows(found)), ""]
+    lines += [f"- {note}" for note in found.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def diagnosis_to_json(found: EngineDiagnosis) -> str:
+    """Return everything that was found in an engine."""
+    return _to_json({"headline": diagnosis_headline(found), **msgspec.to_builtins(found)})
+
+
+def _to_json(found: dict[str, Any]) -> str:
+    text = msgspec.json.encode({"schema_version": SCHEMA_VERSION, **found})
+    return msgspec.json.format(text, indent=2).decode() + "\n"
