@@ -36,19 +36,7 @@ ALLOWED = {
     "GateBaseline.bytes",
     "CheckOptions.threads",
     # index
-    "ByteEncoder.scale",
-    "train.seed",
     "BYTE_STEP, BYTE_START",
-    "derive.hnsw",
-    # prediction
-    "measure_ceiling.codes",
-    "SLOPES",
-    "CodecCost.rerank_s",
-    "CodecCost.rerank_query_s",
-    # sweep
-    "LEAST_SHARE",
-    "Problem.truth",
-    "ProxyCodec.scale",
     # testing.py
     "assert_recall.confidence",
 }

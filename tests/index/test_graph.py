@@ -17,7 +17,6 @@ from tuner.index.graph import (
     DerivableGraph,
     build,
     build_natively,
-    derive,
     diverse_first,
     is_diverse,
     share_graph,
@@ -39,7 +38,7 @@ def level_0(hnsw: faiss.HNSW, M: int) -> Lists:
 
 def derived(links: DerivableGraph, M: int, path: Path) -> faiss.HNSW:
     hnsw = faiss.HNSW(M)
-    derive(links, M, path, hnsw)
+    links.derive(M, path, hnsw)
     return hnsw
 
 

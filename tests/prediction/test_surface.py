@@ -21,7 +21,7 @@ CEILING = Ceiling(
     recall_with={"fp32": {2: 0.99, 4: 1.0}, "SQ8": {2: 0.98, 4: 0.985}},
     train_s=0.0,
 )
-PRICES = CodecCost(
+COSTS = CodecCost(
     distance_s=100 * NANO,
     hop_s=300 * NANO,
     query_s=5_000 * NANO,
@@ -55,7 +55,7 @@ def found(**changes: Any) -> dict[tuple[int, str | None, int], Candidate]:
     settings: dict[str, Any] = {
         "ceiling": CEILING,
         "curves": CURVES,
-        "prices": PRICES,
+        "cost": COSTS,
         "memory_of": memory_of,
         "aim": 0.95,
         "k": K,
@@ -158,11 +158,11 @@ def test_only_a_store_finer_than_the_codes_reranks(codec: str, code_bytes: int, 
         recall_with={store: {2: 1.0} for store in ("fp32", "fp16", "SQ8")},
     )
     costs = replace(
-        PRICES,
-        rerank_s={**PRICES.rerank_s, "fp16": 100 * NANO},
-        rerank_query_s={**PRICES.rerank_query_s, "fp16": 3_500 * NANO},
+        COSTS,
+        rerank_s={**COSTS.rerank_s, "fp16": 100 * NANO},
+        rerank_query_s={**COSTS.rerank_query_s, "fp16": 3_500 * NANO},
     )
-    several = found(ceiling=ceiling, costs=costs, stores={**STORES, "fp16": 128})
+    several = found(ceiling=ceiling, cost=costs, stores={**STORES, "fp16": 128})
     assert set(several) == {(M, None, 1) for M in (8, 16)} | {
         (M, store, 2) for M in (8, 16) for store in stores
     }

@@ -69,7 +69,7 @@ CLEAR = (
 def finalists_of(
     rows: Iterable[tuple[str, int, int, float, int]], seed: int, noise: float = 0.03
 ) -> list[OperatingPoint]:
-    """Return points as the last round leaves them: each timed once, the codecs' prices 10 % off."""
+    """Return points as the last round leaves them: each timed once, the codecs' costs 10 % off."""
     rng = np.random.default_rng(seed)
     off = {"SQ8": 1.1, "SQ4": 0.9}
     points = []
@@ -108,8 +108,8 @@ def test_of_products_within_1_percent_the_smaller_index_is_named(noise_floor: fl
     assert counted["HNSW12,SQ8"] >= 190
 
 
-def test_a_codecs_price_is_what_the_clock_shows_of_all_its_points() -> None:
-    """Ratios 1.21 and 1.0 have the geometric mean 1.1; a store that re-ranks makes a price of its own."""
+def test_a_codecs_cost_is_what_the_clock_shows_of_all_its_points() -> None:
+    """Ratios 1.21 and 1.0 have the geometric mean 1.1; a store that re-ranks makes a cost of its own."""
     refined = Configuration(
         M=8, ef_construction=100, codec="SQ8", dims=64, rerank="fp16", rerank_factor=4, rerank_at="memory"
     )

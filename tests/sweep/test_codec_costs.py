@@ -130,7 +130,7 @@ def test_one_number_of_links_is_enough_for_the_fit(full_size: Callable[..., Full
 def test_seconds_are_those_of_the_rounds_that_kernels_were_timed_in(
     full_size: Callable[..., FullSize],
 ) -> None:
-    """A machine that is 1.7 times as slow as it was then changes no price."""
+    """A machine that is 1.7 times as slow as it was then changes no cost."""
     full = full_size(Machine(speed=iter([1.7])))
     assert full.own_s == pytest.approx(70 * NANO, rel=1e-9)
     assert full.beside_s == pytest.approx(CALL_S + full.beside.ndis * 70 * NANO + 96 * 250 * NANO)
@@ -234,7 +234,7 @@ def test_guesses_by_hand(own_s: float, kernel_s: float, lines: int, guess_s: flo
     assert full.guess_s(KernelCost(kernel_s * NANO, 0.0, lines, 300)) == pytest.approx(guess_s * NANO)
 
 
-def test_prices_by_hand() -> None:
+def test_costs_by_hand() -> None:
     rerankings = {"fp32": Reranking(3e-6, 2e-7), "SQ8": Reranking(4e-6, 5e-8)}
     # 2e-7 + 1e-7 and 5e-8 + 1e-7
     rerank_s: Any = {"fp32": pytest.approx(3e-7), "SQ8": pytest.approx(1.5e-7)}

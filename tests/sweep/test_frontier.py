@@ -164,7 +164,7 @@ def test_a_group_holds_every_candidate_of_its_codec_that_stands() -> None:
 
 
 def test_re_ranking_falls_to_the_same_codes_without_it() -> None:
-    """No other codec is there to compare with: the price of SQ8 cancels out."""
+    """No other codec is there to compare with: the cost of SQ8 cancels out."""
     plain, refined = planned("SQ8", 40, 8.0), planned("SQ8", 60, 8.3, rerank="fp16")
     found = next_group([refined, plain], [], set())
     assert found == Group(key(plain), (plain,))

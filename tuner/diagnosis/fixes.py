@@ -19,7 +19,7 @@ from tuner.errors import InputError
 from tuner.index.assemble import write
 from tuner.runtime.machine import use_threads
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.measure import EfResult, find_min_ef, judged
+from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.types import FloatArray, Recall, Steps
 
 WORTH = 0.10

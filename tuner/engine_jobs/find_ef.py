@@ -10,7 +10,7 @@ from tuner.engine_jobs.use import applied_line
 from tuner.engine_jobs.verify import latency_of
 from tuner.engines import Capabilities, EngineProcess
 from tuner.engines.translate import factors_of
-from tuner.sweep.measure import EfResult, find_min_ef, judged
+from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.sweep.pose import PosedProblem
 from tuner.types import EngineConfig, EnginePoint, FloatArray, IdArray, Steps
 

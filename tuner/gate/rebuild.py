@@ -10,13 +10,13 @@ from tuner.data.base import Base
 from tuner.errors import InputError
 from tuner.gate.baseline import GateBaseline
 from tuner.gate.subject import IndexUnderTest, served_index
-from tuner.index.codecs import quantizer
+from tuner.index.codec_view import CodecView
 from tuner.index.encoders import train
 from tuner.index.graph import DerivableGraph
-from tuner.index.projections import Projection, fit_rotation
+from tuner.index.projections import fit_rotation
 from tuner.prediction.ceilings import Pool
 from tuner.runtime.journal import Journal
-from tuner.sweep.index_builder import IndexBuilder, encoder_name
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.pose import truth_pool
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
@@ -60,7 +60,7 @@ def rebuilt(
         partial(build_graph, problem, ProxyCodes(problem.base, chosen)),
     )
     trained = yield from journal.stage(
-        "codecs", "train the codec", dict[str, bytes], partial(_trained, problem, what)
+        "codecs", "train the codec", dict[CodecView, bytes], partial(_trained, problem, what)
     )
     bench = IndexBuilder(problem, links, trained)
     served = bench.serve(what)
@@ -82,16 +82,15 @@ def fitting(baseline: GateBaseline, base: Base) -> Configuration:
     return replace(what, dims=base.d)
 
 
-def _trained(problem: Problem, what: Configuration) -> Steps[dict[str, bytes]]:
+def _trained(problem: Problem, what: Configuration) -> Steps[dict[CodecView, bytes]]:
     base, seed = problem.base, problem.options.seed
     sample = base.sample(TRAIN_SAMPLE, seed)
     rotation = fit_rotation(sample, base.metric) if what.cut == "pca" else None
-    whole = Projection("none", base.d)
-    wanted = [(what.codec, Projection(what.cut, what.dims))]
-    wanted += [(what.rerank, whole)] if what.rerank else []
-    trained = {}
-    for name, view in wanted:
-        encoder = train(quantizer(name, view.dims), view, rotation, base.metric, sample, seed)
-        trained[encoder_name(name, view.dims, view.cut)] = encoder.to_bytes()
+    wanted = [CodecView.of(what)]
+    wanted += [CodecView(what.rerank, base.d)] if what.rerank else []
+    trained: dict[CodecView, bytes] = {}
+    for view in wanted:
+        encoder = train(view.quantizer, view.projection, rotation, base.metric, sample, seed)
+        trained[view] = encoder.to_bytes()
         yield len(trained) / len(wanted)
     return trained

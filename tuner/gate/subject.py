@@ -14,7 +14,7 @@ from tuner.errors import InputError
 from tuner.index.assemble import SearchableIndex
 from tuner.index.files.faiss import graph_of, layers_of, read_index
 from tuner.prediction.curves import search_counted
-from tuner.sweep.deliver import STORE_NAME
+from tuner.sweep.delivery import STORE_NAME
 from tuner.types import FloatArray, IdArray
 
 SAMPLE = 1_000

@@ -43,7 +43,7 @@ class ByteEncoder(Encoder):
     """Rows of the prepared base as bytes; what lies beyond the scale becomes its end.
 
     Args:
-        scale: of all dimensions.
+        scale: one scale for all dimensions.
         d: dimensions of the prepared base; zero columns are added up to a multiple of 16.
     """
 

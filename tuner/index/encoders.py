@@ -21,8 +21,8 @@ class Encoder:
     """A trained codec with the transforms in front of it.
 
     Args:
-        codec: its name, width and bytes.
-        projection: what it sees.
+        codec: name, width and bytes of the codec.
+        projection: dimensions that it sees.
         chain: transforms from the prepared base to the codec's width.
         template: trained index of the codec's class, without vectors.
     """
@@ -93,10 +93,10 @@ def train(
     """Return a trained encoder.
 
     Args:
-        rotation: axes for ``pca`` views.
+        rotation: axes for ``pca`` projections.
         metric: decides whether cut rows are normalised again.
         sample: (rows, d) prepared rows.
-        seed: of the k-means of PQ.
+        seed: random seed of PQ's k-means.
         roughly: one pass over few rows: enough to time the codec, not to judge it.
     """
     iterations = (1, 1) if roughly else (PQ_ITERATIONS, OPQ_ITERATIONS)

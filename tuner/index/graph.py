@@ -62,6 +62,42 @@ class DerivableGraph:
         """Return the neighbour slots that faiss stores for this graph cut to M."""
         return 2 * M * self.n + M * len(self.upper)
 
+    def derive(self, M: int, path: Path, hnsw: faiss.HNSW) -> None:
+        """Fill an empty ``hnsw`` with the graph of M links a node, 2M on level 0; ids are prepared rows.
+
+        Args:
+            M: links a node, at most the graph's own.
+            path: level 0 lists that ``build`` wrote.
+            hnsw: graph of an index made for the same M; it is filled in place, a copy would double the links.
+        """
+        levels = np.empty_like(self.levels)
+        levels[self.order] = self.levels
+        faiss.copy_array_to_vector(levels, hnsw.levels)
+        hnsw.neighbors.resize(self.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
+        hnsw.neighbors.resize(0)
+        hnsw.prepare_level_tab(self.n, True)
+        offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+        slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+        slots[:] = -1
+        row_of = np.append(self.order, np.int32(-1))  # position -1, no link, stays -1
+        w = min(2 * M, self.width)
+        with path.open("rb") as lists:
+            for start in range(0, self.n, NODES):
+                rows = self.order[start : start + NODES]
+                block = np.fromfile(lists, dtype=np.int32, count=len(rows) * self.width)
+                slots[offsets[rows][:, None] + np.arange(w)] = row_of[block.reshape(-1, self.width)[:, :w]]
+        nodes = np.flatnonzero(self.levels > 1)
+        if len(nodes):
+            heights = self.levels[nodes] - 1
+            first = offsets[self.order[nodes]] + 2 * M
+            height = np.arange(len(self.upper)) - np.repeat(np.cumsum(heights) - heights, heights)
+            start_of = np.repeat(first, heights) + height * M
+            w = min(M, self.M)
+            slots[start_of[:, None] + np.arange(w)] = row_of[self.upper[:, :w]]
+        hnsw.entry_point = int(self.order[self.entry_point])
+        hnsw.max_level = self.max_level
+        hnsw.efConstruction = self.ef_construction
+
 
 def build(
     base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int, path: Path
@@ -226,48 +262,12 @@ def _ordered_upper(lists: LinkArray, nodes: FloatArray, linked: FloatArray) -> L
     return np.take_along_axis(lists, first, axis=1)
 
 
-def derive(graph: DerivableGraph, M: int, path: Path, hnsw: faiss.HNSW) -> None:
-    """Fill an empty ``hnsw`` with the graph of M links a node (2M on level 0), in rows of the prepared base.
-
-    Args:
-        path: the level 0 lists that ``build`` wrote.
-        hnsw: of an index made for the same M; it is filled in place, a copy would double the links.
-    """
-    levels = np.empty_like(graph.levels)
-    levels[graph.order] = graph.levels
-    faiss.copy_array_to_vector(levels, hnsw.levels)
-    hnsw.neighbors.resize(graph.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
-    hnsw.neighbors.resize(0)
-    hnsw.prepare_level_tab(graph.n, True)
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-    slots[:] = -1
-    row_of = np.append(graph.order, np.int32(-1))  # position -1, no link, stays -1
-    w = min(2 * M, graph.width)
-    with path.open("rb") as lists:
-        for start in range(0, graph.n, NODES):
-            rows = graph.order[start : start + NODES]
-            block = np.fromfile(lists, dtype=np.int32, count=len(rows) * graph.width)
-            slots[offsets[rows][:, None] + np.arange(w)] = row_of[block.reshape(-1, graph.width)[:, :w]]
-    nodes = np.flatnonzero(graph.levels > 1)
-    if len(nodes):
-        heights = graph.levels[nodes] - 1
-        first = offsets[graph.order[nodes]] + 2 * M
-        height = np.arange(len(graph.upper)) - np.repeat(np.cumsum(heights) - heights, heights)
-        start_of = np.repeat(first, heights) + height * M
-        w = min(M, graph.M)
-        slots[start_of[:, None] + np.arange(w)] = row_of[graph.upper[:, :w]]
-    hnsw.entry_point = int(graph.order[graph.entry_point])
-    hnsw.max_level = graph.max_level
-    hnsw.efConstruction = graph.ef_construction
-
-
 def transplant(
     graph: DerivableGraph, M: int, path: Path, index: faiss.IndexHNSW, codes: Codes
 ) -> faiss.IndexHNSW:
     """Put the derived graph and codes into an empty trained index; the codes are searched in place."""
     view_codes(faiss.downcast_index(index.storage), codes)
-    derive(graph, M, path, index.hnsw)
+    graph.derive(M, path, index.hnsw)
     index.ntotal, index.is_trained = len(codes), True
     return index
 

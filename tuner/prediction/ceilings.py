@@ -150,7 +150,7 @@ def measure_ceiling(
     """Return the recall of an exhaustive scan of ``codes``, re-ranked by each store and factor.
 
     Args:
-        codes: of ``pool.rows``.
+        codes: codes of ``pool.rows``.
         stores: distances (nq, depth) of each re-ranking store.
         factors: multiples of k.
     """

@@ -21,7 +21,7 @@ PLATEAU = 0.002
 FLOOR = 1e-4
 """Recall above 1 - FLOOR is not told apart."""
 SLOPES = (0.2, 3.0)
-"""Of -log(1 - recall) against log ef_search: what is believed of two close points. One point alone has 1."""
+"""Slopes of -log(1 - recall) against log ef_search that are believed of two close points; one alone has 1."""
 FARTHEST = 3.0
 """The next ef_search is at most this many times the largest tried."""
 NEAR = 0.25

@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 
 from tuner.data.base import Base
+from tuner.index.codec_view import CodecView
 from tuner.index.encoders import Encoder
 from tuner.index.graph import share_graph
 from tuner.index.projections import behind
@@ -80,14 +81,14 @@ def small_graph(base: Base, queries: FloatArray, seed: int) -> SmallGraph:
 
 
 def time_kernels(
-    graph: SmallGraph, encoders: dict[str, Encoder], reference: Encoder
-) -> Steps[dict[str, KernelCost]]:
-    """Yield the share done; return the kernel of each encoder, by its key.
+    graph: SmallGraph, encoders: dict[CodecView, Encoder], reference: Encoder
+) -> Steps[dict[CodecView, KernelCost]]:
+    """Yield the share done; return what each encoder costs.
 
     Args:
         reference: timed in every batch, so that batches can be compared.
     """
-    kernels: dict[str, KernelCost] = {}
+    kernels: dict[CodecView, KernelCost] = {}
     keys = list(encoders)
     anchor: float | None = None
     for start in range(0, len(keys), BATCH):

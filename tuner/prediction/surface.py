@@ -21,14 +21,14 @@ class CodecCost:
     """Seconds that a codec costs at full size.
 
     Attributes:
-        distance_s: a distance during the graph search.
+        distance_s: seconds a distance during the graph search.
         distances: distances computed for one of the curve: RaBitQ of several bits computes a rough one
             first and some of them again.
-        hop_s: an expanded node: its list, the visited marks and the heap. There are about ef_search of
-            them, so that few links a node cost time although they save distances.
-        query_s: the call and the transforms, once a query.
-        rerank_s: by re-ranking store, a candidate re-ranked.
-        rerank_query_s: by re-ranking store, once a query.
+        hop_s: seconds an expanded node: its list, the visited marks and the heap. There are about ef_search
+            of them, so that few links a node cost time although they save distances.
+        query_s: seconds of the call and the transforms, once a query.
+        rerank_s: seconds a candidate re-ranked, by re-ranking store.
+        rerank_query_s: seconds that re-ranking takes once a query, by re-ranking store.
     """
 
     distance_s: float
@@ -68,7 +68,7 @@ MemoryOf = Callable[[Configuration], Memory]
 def candidates(
     ceiling: Ceiling,
     curves: dict[int, Curve],
-    costs: CodecCost,
+    cost: CodecCost,
     memory_of: MemoryOf,
     *,
     aim: float,
@@ -107,8 +107,8 @@ def candidates(
                 rerank_factor=factor,
                 rerank_at=store_at if rerank else "memory",
             )
-            ndis = costs.distances * curve.ndis_at(ef)
-            latency = costs.latency_s(ndis, ef, rerank, k * factor)
+            ndis = cost.distances * curve.ndis_at(ef)
+            latency = cost.latency_s(ndis, ef, rerank, k * factor)
             found.append(
                 Candidate(
                     configuration=configuration,

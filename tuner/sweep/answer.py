@@ -1,23 +1,21 @@
-"""From measured points to the answer: the front, the three names, the recommendation and its advice."""
+"""Stage 4, from measured points to the answer: the front, the three names, the recommendation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tuner.prediction.pareto import dominated_by_more_than, front, name_points
-from tuner.prediction.surface import Candidate
+from tuner.sweep.measure import Measured
 from tuner.sweep.problem import Problem
-from tuner.types import Ceiling, OperatingPoint, Recommendation
+from tuner.types import OperatingPoint, Recommendation
 
 TIE = 0.04
 """Products of memory and latency closer than this are the same: the smaller index is named. Along M the
-product is flat near its best, and prices are measured to a few percent."""
+product is flat near its best, and costs are measured to a few percent."""
 GAIN = 0.03
 """More memory must buy at least this share of the latency."""
 STRUCK = 0.10
 """The clock strikes out what it shows to be slower by this share than something no larger."""
-MOST_NOISE = 0.05
-"""A noise floor above this is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,19 @@ class Answer:
         return bool(self.named)
 
 
+def answer(problem: Problem, measured: Measured) -> Answer:
+    """Return the answer: points that meet every constraint, or those nearest to it."""
+    points, timed = list(measured.points), measured.timed
+    found = answer_of(points, timed.points, problem.max_memory_bytes(), timed.noise_floor)
+    return found if found.found else closest(problem, points, timed.points)
+
+
 def answer_of(
     points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], max_memory: float, noise: float
 ) -> Answer:
     """Return the answer: finalists that meet every constraint make the front.
 
-    Points of one codec are compared by ndis and ef_search at the one price that the clock showed for
+    Points of one codec are compared by ndis and ef_search at the one cost that the clock showed for
     it, so that the same data give the same answer on a noisy machine too. The clock of a single point
     only strikes out what it shows to be clearly slower.
 
@@ -123,91 +128,3 @@ def closest(problem: Problem, points: list[OperatingPoint], timed: tuple[Operati
     known = {(p.configuration, p.ef_search) for p in timed}
     every = [*timed, *(p for p in points if (p.configuration, p.ef_search) not in known)]
     return Answer(points=tuple(sorted(every, key=distance)), front=(), named={})
-
-
-def beyond_the_bound(problem: Problem) -> str:
-    """Return why no index can meet the target with these queries, and what could."""
-    target = problem.options.recall
-    if target >= 1:
-        return (
-            "a target below 1: no finite number of queries can show that recall is exactly 1; exact search "
-            "(faiss.IndexFlat) has it"
-        )
-    wanted = int(2.7 / (1 - target)) + 1
-    return (
-        f"more queries: with {len(problem.validate)} to validate on, even perfect recall has a lower bound "
-        f"of only {problem.best_bound:.4f}; this target takes about {2 * wanted:,} queries"
-    )
-
-
-def advice_not_reached(
-    problem: Problem, points: list[OperatingPoint], ceilings: tuple[Ceiling, ...]
-) -> list[str]:
-    """Return what would help, by the constraint that it would relax."""
-    options = problem.options
-    if problem.best_bound < options.recall:
-        return [beyond_the_bound(problem)]
-    reached = [p for p in points if p.reaches_target or _meets_recall(problem, p)]
-    advice = []
-    limit = problem.max_memory_bytes()
-    if reached and limit < float("inf"):
-        least = min(reached, key=lambda p: p.memory.resident_bytes)
-        if least.memory.resident_bytes > limit:
-            advice.append(
-                f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
-                f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) "
-                f"instead of {limit / 1e6:.1f} MB: "
-                f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
-            )
-    if reached and options.max_latency_s is not None:
-        timed = [p for p in reached if p.latency is not None]
-        if timed:
-            fastest = min(timed, key=lambda p: p.latency.p95_s if p.latency else 0.0)
-            if fastest.latency and fastest.latency.p95_s > options.max_latency_s:
-                advice.append(
-                    f"a p95 limit of {1e6 * fastest.latency.p95_s:.0f} us instead of "
-                    f"{1e6 * options.max_latency_s:.0f} us: {fastest.configuration.label} then meets it"
-                )
-    best_ceiling = max((max(c.recall_at.values()) for c in ceilings if c.recall_at), default=0.0)
-    if not reached and best_ceiling < problem.aim:
-        return [
-            "finer codecs, a finer re-ranking store or larger rerank_factors: an exhaustive scan with the "
-            f"best of this space reaches {best_ceiling:.4f}"
-        ]
-    if not reached:
-        best = max((p.validated.lower for p in points if p.validated), default=0.0)
-        if best > 0:
-            advice.append(f"a target of {best:.3f}, the best lower bound that was validated")
-        if options.recall < 1:
-            advice.append(
-                f"more queries (now {len(problem.tune)} to tune on and {len(problem.validate)} to validate "
-                "on): the bound comes closer to the mean"
-            )
-        advice.append(
-            f"a space with ef_construction above {options.space.ef_construction} or ef_search_max above "
-            f"{options.space.ef_search_max}; exact search (faiss.IndexFlat) always reaches it"
-        )
-    return advice
-
-
-def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
-    return point.validated is not None and problem.validated(point.validated)
-
-
-def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint) -> str | None:
-    """Return one line on what a re-ranking store on disk is predicted to save, or None."""
-    useful = [
-        c
-        for c in on_disk
-        if c.configuration.rerank and c.memory.resident_bytes < 0.9 * recommended.memory.resident_bytes
-    ]
-    if not useful:
-        return None
-    best = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s))
-    return (
-        f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
-        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory "
-        f"instead of {recommended.memory.resident_bytes / problem.base.n:.0f}, "
-        f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
-        f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
-    )

@@ -9,8 +9,8 @@ import numpy as np
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.steps import scaled
 from tuner.runtime.timing import BLOCK, interleave
+from tuner.sweep.ef_search import EfResult, find_min_ef, judged, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
-from tuner.sweep.measure import EfResult, find_min_ef, judged, tune_ef
 from tuner.sweep.problem import Problem
 from tuner.types import (
     Configuration,

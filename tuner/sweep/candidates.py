@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from tuner.data.base import Base
+from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
 from tuner.index.graph import DerivableGraph
 from tuner.prediction.curves import Curve
 from tuner.prediction.surface import Candidate, CodecCost, MemoryOf, candidates
-from tuner.sweep.index_builder import encoder_name
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, Configuration, Memory
 
@@ -21,7 +21,7 @@ def whole_surface(
     problem: Problem,
     curves: dict[int, Curve],
     ceilings: tuple[Ceiling, ...],
-    costs: dict[str, CodecCost],
+    costs: dict[CodecView, CodecCost],
     graph: DerivableGraph,
     *,
     disk: bool = False,
@@ -35,9 +35,8 @@ def whole_surface(
         relaxed = disk or (aim is not None and aim < problem.aim)
         if not ceiling.recall_at or (ceiling.excluded and not relaxed):
             continue
-        name = encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)
         memory_of = partial(rough_memory, problem.base, graph)
-        found += surface_of(problem, curves, ceiling, costs[name], memory_of, aim)
+        found += surface_of(problem, curves, ceiling, costs[CodecView.of(ceiling)], memory_of, aim)
     return found
 
 
@@ -51,7 +50,7 @@ def surface_of(
     problem: Problem,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    costs: CodecCost,
+    cost: CodecCost,
     memory_of: MemoryOf,
     aim: float | None = None,
 ) -> list[Candidate]:
@@ -64,7 +63,7 @@ def surface_of(
     return candidates(
         ceiling,
         curves,
-        costs,
+        cost,
         memory_of,
         aim=problem.aim if aim is None else aim,
         k=problem.options.k,
@@ -84,7 +83,7 @@ def rough_memory(base: Base, graph: DerivableGraph, configuration: Configuration
         store = n * quantizer(configuration.rerank, base.d).code_bytes
     on_disk = configuration.rerank_at == "disk"
     return Memory(
-        codes_bytes=n * quantizer(configuration.codec, configuration.dims).code_bytes,
+        codes_bytes=n * CodecView.of(configuration).quantizer.code_bytes,
         links_bytes=4 * graph.n_slots(configuration.M),
         levels_bytes=12 * n,
         ids_bytes=0 if base.rows is None else 8 * n,

@@ -4,7 +4,7 @@ A small index fits in the cache, a large one does not, and how much that costs i
 whose code takes long to decode waits for each of its cache lines in turn, where a simple one has all of
 them under way at once (SQ6 was seen to be 1.1 times as slow as SQ8 in a small graph, 1.5 times in a large
 one). So a codec that could be worth an index is timed through the real graph, beside the codec that the
-graph was built on; before that its price is guessed from the small graph and its cache lines.
+graph was built on; before that its cost is guessed from the small graph and its cache lines.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tuner.types import FloatArray
 TIMED_EF = (32, 96)
 TIMED_QUERIES = 768
 ROUNDS = 6
-"""Rounds of a codec's price: it decides what is measured, not what is reported."""
+"""Rounds of a codec's cost: it decides what is measured, not what is reported."""
 MANY_LINKS = 16
 HOPS_A_DISTANCE = 0.1
 """In the small graph that kernels are timed through: 64 hops for about 600 distances."""
 LEAST_SHARE = 0.3
-"""Of a kernel's seconds that are surely distances."""
+"""Share of a kernel's seconds that are surely distances."""
 CACHED_HOP = 0.5
-"""Share of a hop's price that is left where the graph fits in the cache."""
+"""Share of a hop's seconds that is left where the graph fits in the cache."""
 FIRST_LINE = 0.5
 """Least share of what cache misses add to the codec that the graph was built on: measured from .6 to 1.1 for
 codes of one or two lines, and 1 to 2 for longer ones."""
@@ -65,9 +65,11 @@ class FullSize:
     """What searches of all rows cost, in the seconds of the rounds that the kernels were timed in.
 
     Args:
-        graph: the small graph.
-        own: the codec that the graph was built on, with the codes of all rows.
-        kernel: what it costs in the small graph.
+        problem: data and queries.
+        graph: the one graph.
+        small: graph of a few rows that kernels are timed through.
+        own: codec that the graph was built on, with the codes of all rows.
+        kernel: cost of that codec in the small graph.
 
     Attributes:
         hop_s: seconds an expanded node.
@@ -75,9 +77,9 @@ class FullSize:
     """
 
     def __init__(
-        self, problem: Problem, links: DerivableGraph, graph: SmallGraph, own: Encoded, kernel: KernelCost
+        self, problem: Problem, graph: DerivableGraph, small: SmallGraph, own: Encoded, kernel: KernelCost
     ) -> None:
-        self.problem, self.links, self.own, self.kernel = problem, links, own, kernel
+        self.problem, self.graph, self.own, self.kernel = problem, graph, own, kernel
         self.prepared = problem.queries[problem.tune[:TIMED_QUERIES]]
         self.numbers = np.arange(len(self.prepared), dtype=np.float32)[:, None]
         self.call_s = call_overhead_s(own.encoder.codec.width)
@@ -86,15 +88,15 @@ class FullSize:
         k, queries = problem.options.k, own.encoder.transform(self.prepared)
         graphs = [self._graph(own, M) for M in sorted({few, many})]
         asked = [Contestant(index, queries, k, index, ef) for index in graphs for ef in TIMED_EF]
-        bare = searcher(graph, own.encoder)[1][1]  # without the transforms in front of it
-        small = Contestant(bare, queries, k, bare, bare.hnsw.efSearch)
+        bare = searcher(small, own.encoder)[1][1]  # without the transforms in front of it
+        cached = Contestant(bare, queries, k, bare, bare.hnsw.efSearch)
         timings = interleave(
-            [each.search for each in (small, *asked)],
+            [each.search for each in (cached, *asked)],
             self.numbers,
             problem.options.seed,
             a_round=BLOCK,
         )
-        then_s = self.call_s + small.ndis * kernel.distance_s
+        then_s = self.call_s + cached.ndis * kernel.distance_s
         took = [then_s * timings.ratio(number + 1, 0) - self.call_s for number in range(len(asked))]
         counted = np.array([[each.ndis, each.ef_search] for each in asked])
         self.own_s, self.hop_s = (float(s) for s in nnls(counted, np.maximum(took, 0.0))[0])
@@ -143,7 +145,7 @@ class FullSize:
     def _graph(self, encoded: Encoded, M: int) -> faiss.IndexHNSW:
         return_freed_memory()  # what training left behind, before links and codes come
         empty = encoded.encoder.empty(M)
-        return transplant(self.links, M, self.problem.links_path, empty, encoded.codes)
+        return transplant(self.graph, M, self.problem.links_path, empty, encoded.codes)
 
     def _ratio(self, rival: Contestant) -> float:
         timings = interleave(

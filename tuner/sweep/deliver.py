@@ -1,124 +1,90 @@
-"""Hand over the index, and check it as the user will use it: in a fresh process with only numpy and faiss."""
+"""Stage 5: the baseline beside the answer, the index handed over, and advice."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import faiss
-import numpy as np
-
-from tuner.errors import ResourceError
-from tuner.index.assemble import SearchableIndex, delivered, metric_transform, original_rows, write
-from tuner.index.projections import behind
-from tuner.sweep.problem import Problem
-from tuner.types import FloatArray, IdArray
-
-INDEX_NAME = "index.faiss"
-STORE_NAME = "rerank.faiss"
-
-FRESH_PROCESS = """
-import sys
-import faiss, numpy as np
-index_path, store_path, factor, rows_path, queries_path, ids_path, k = sys.argv[1:]
-index = faiss.read_index(index_path)
-if store_path:
-    store = faiss.read_index(store_path, faiss.IO_FLAG_MMAP_IFC)
-    index = faiss.IndexRefine(index, store)
-    index.k_factor = float(factor)
-faiss.omp_set_num_threads(1)
-ids = index.search(np.load(queries_path), int(k))[1]
-if rows_path:
-    ids = np.load(rows_path)[ids]
-np.save(ids_path, ids)
-"""
+from tuner.runtime.journal import peak_rss_bytes
+from tuner.sweep.advice import advice_not_reached, disk_hint, held_out_advice
+from tuner.sweep.answer import Answer
+from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
+from tuner.sweep.candidates import whole_surface
+from tuner.sweep.delivery import Delivery, check_delivery, write_and_check
+from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.measure import Measured
+from tuner.sweep.model import Model
+from tuner.sweep.prepare import Prepared
+from tuner.sweep.stages import is_native
+from tuner.types import Event, OperatingPoint, ReferenceComparison, Steps
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """What was written and what the fresh process saw.
+class Delivered:
+    """What comes with the answer.
 
     Attributes:
-        index_bytes: size of the index file.
-        store_bytes: size of the re-ranking store beside it, 0 without one.
-        same_ids: share of ids that equal those measured.
-        recall: mean recall of the validation half from the fresh process's ids.
+        baseline: the index that most people have, or None where there is no answer to compare it with.
+        advice: what would help, or what another option would save.
+        peak_rss_bytes: largest resident memory of the run, before a baseline takes memory of its own.
+        ordinary_build_cpu_s: CPU seconds of a hnswlib build, or None where none was asked for.
     """
 
-    index_bytes: int
-    store_bytes: int
-    same_ids: float
-    recall: float
+    baseline: ReferenceComparison | None
+    advice: tuple[str, ...]
+    peak_rss_bytes: int
+    ordinary_build_cpu_s: float | None
 
 
-def deliver(problem: Problem, searchable: SearchableIndex, out: Path) -> Delivery:
-    """Write the index of a finished run and return what a fresh process finds in it."""
-    base, k = problem.base, problem.options.k
-    index, store, kept = delivered(searchable, base)
-    index_bytes = write(index, out / INDEX_NAME)
-    store_bytes = write(store, out / STORE_NAME) if store is not None else 0
-    if store is None:
-        (out / STORE_NAME).unlink(missing_ok=True)
-    queries = problem.raw[problem.validate]
-    expected = original_rows(searchable.index.search(queries, k)[1], base)
-    del kept
-    separate_rows = base.rows if store is not None else None
-    ids = _search_freshly(out, store is not None, searchable, separate_rows, queries, k)
-    own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
-    hits = problem.hits(own_rows, problem.validate)
-    return Delivery(
-        index_bytes=index_bytes,
-        store_bytes=store_bytes,
-        same_ids=float((ids == expected).mean()),
-        recall=float(hits.mean()) / k,
+def deliver(
+    prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
+) -> Generator[Event, None, Delivered]:
+    """Yield events; write the index of the preferred point to ``out`` and return what comes with it."""
+    problem, peak = model.problem, peak_rss_bytes()
+    if not answer.found:
+        advice = advice_not_reached(problem, list(answer.points), model.evaluation.ceilings)
+        return Delivered(None, tuple(advice), peak, None)
+    chosen = answer.points[answer.named[problem.options.prefer]]
+    baseline = graph_baseline(
+        measured.reference, measured.timed.reference, chosen, native=is_native(problem.options)
     )
-
-
-def _search_freshly(
-    out: Path, has_store: bool, searchable: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
-) -> IdArray:
-    with tempfile.TemporaryDirectory() as folder:
-        names = ("queries", "ids", "rows")
-        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in names)
-        np.save(queries_path, queries)
-        if rows is not None:
-            np.save(rows_path, rows)
-        arguments = [
-            str(out / INDEX_NAME),
-            str(out / STORE_NAME) if has_store else "",
-            str(searchable.configuration.rerank_factor),
-            str(rows_path) if rows is not None else "",
-            str(queries_path),
-            str(ids_path),
-            str(k),
-        ]
-        done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
-            [sys.executable, "-c", FRESH_PROCESS, *arguments], capture_output=True, text=True, check=False
+    ordinary_s = None
+    if problem.options.baseline == "hnswlib":
+        baseline = yield from prepared.journal.stage(
+            "baseline",
+            "build and tune hnswlib (M=16, ef_construction=200)",
+            ReferenceComparison,
+            partial(hnswlib_baseline, problem, measured.builder, chosen, measured.reference.ef_search),
         )
-        if done.returncode != 0:
-            last = (done.stderr.strip() or "it was killed").splitlines()[-1]
-            raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
-        found: IdArray = np.load(ids_path)
-        return found
+        ordinary_s = baseline.build_cpu_s
+    delivery = yield from prepared.journal.stage(
+        "deliver",
+        "write the index and check it in a fresh process",
+        Delivery,
+        partial(_write, measured.builder, chosen, out),
+    )
+    check_delivery(delivery, chosen, exact_bytes=measured.builder.exact_bytes)
+    return Delivered(baseline, _advice(prepared, model, chosen), peak, ordinary_s)
 
 
-def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
-    """Write the flat index that is the answer for few vectors; return it and its bytes.
+def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
+    builder.keep_codecs(1)
+    searchable = builder.serve(chosen.configuration)
+    searchable.set_ef(chosen.ef_search)
+    yield 0.2
+    return write_and_check(builder.problem, searchable, out)
 
-    Like any other it takes raw queries and answers with rows of the user's file.
-    """
-    base = problem.base
-    flat = faiss.IndexFlatL2(base.d)
-    flat.add(np.asarray(base.x))
-    step = metric_transform(base.metric, problem.raw.shape[1])
-    whole = flat if step is None else behind([step], flat)
-    if base.rows is not None:
-        whole.ntotal = 0  # faiss maps ids of an index only while it is empty
-        mapped = faiss.IndexIDMap(whole)
-        faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
-        whole.ntotal = mapped.ntotal = base.n
-        whole = mapped
-    return whole, write(whole, out / INDEX_NAME)
+
+def _advice(prepared: Prepared, model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
+    problem, evaluation = model.problem, model.evaluation
+    advice: list[str] = []
+    if problem.options.rerank_store == "memory":
+        on_disk = whole_surface(
+            problem, model.curves, evaluation.ceilings, evaluation.costs, model.graph, disk=True
+        )
+        hint = disk_hint(problem, on_disk, chosen)
+        advice += [hint] if hint else []
+    advice += held_out_advice(prepared.posed.query_set, prepared.posed.profile, chosen)
+    return tuple(advice)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 import faiss
 
-from tuner.runtime.journal import Journal, peak_rss_bytes
-from tuner.runtime.machine import describe_machine, describe_versions
+from tuner.runtime.journal import peak_rss_bytes
+from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.deliver import deliver_exact
+from tuner.sweep.delivery import deliver_exact
+from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
-from tuner.types import Cost, Profile, QuerySet, Recommendation, Result
+from tuner.types import Cost, Recommendation, Result
 
 SMALL = 1000
 """A HNSW search at recall .95 computes about as many distances as there are rows here."""
 
 
-def exact_result(
-    problem: Problem, profile: Profile, query_set: QuerySet, journal: Journal, out: Path, started: float
-) -> Result:
+def exact_result(prepared: Prepared, out: Path) -> Result:
     """Write a flat index and return the result that says so."""
+    problem, journal = prepared.problem, prepared.journal
     index, size = deliver_exact(problem, out)
     return Result(
         status="exact",
         options=problem.options,
-        profile=profile,
-        queries=query_set,
+        profile=prepared.posed.profile,
+        queries=prepared.posed.query_set,
         points=(),
         front=(),
         named={},
@@ -41,7 +40,7 @@ def exact_result(
         noise_floor=None,
         call_overhead_s=None,
         cost=Cost(
-            wall_s=time.perf_counter() - started,
+            wall_s=time.perf_counter() - prepared.started_s,
             cpu_s=sum(cost.cpu_s for cost in journal.costs),
             peak_rss_bytes=peak_rss_bytes(),
             n_graph_builds=0,
@@ -54,7 +53,7 @@ def exact_result(
             f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, "
             f"about what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
         ),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
     )
 
 

@@ -12,14 +12,15 @@ from functools import lru_cache, partial
 import faiss
 
 from tuner.index.assemble import SearchableIndex, memory_with, wrap
+from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
 from tuner.index.graph import build_natively
 from tuner.prediction.curves import Curve
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.journal import Journal
 from tuner.sweep.codecs import CodecEvaluation
-from tuner.sweep.index_builder import IndexBuilder, encoder_name
-from tuner.sweep.measure import operating_point, tune_ef
+from tuner.sweep.ef_search import operating_point, tune_ef
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, Configuration, Event, Memory, OperatingPoint, Steps
 
@@ -39,23 +40,23 @@ class NativeBuilder(IndexBuilder):
     def serve(self, configuration: Configuration) -> SearchableIndex:
         """Return the configuration's index, natively built."""
         what = configuration
-        graph = self._built(what.codec, what.dims, what.cut, what.M)
+        graph = self._built(CodecView.of(what), what.M)
         return wrap(what, graph, self.encoded(what), self.stored(what), self.problem.base)
 
     def memory_of(self, configuration: Configuration) -> Memory:
         """Return the configuration's bytes by part; the graph is built for its number of links."""
         what = configuration
-        graph = self._built(what.codec, what.dims, what.cut, what.M)
+        graph = self._built(CodecView.of(what), what.M)
         return memory_with(
             configuration,
-            self.encoder(what.codec, what.dims, what.cut),
+            self.encoder(CodecView.of(what)),
             self.store_encoder(what),
             graph.hnsw.neighbors.size(),
             self.problem.base,
         )
 
-    def _build(self, codec: str, dims: int, cut: str, M: int) -> faiss.IndexHNSW:
-        encoder = self.encoder(codec, dims, cut)
+    def _build(self, view: CodecView, M: int) -> faiss.IndexHNSW:
+        encoder = self.encoder(view)
         return build_natively(encoder, self.problem.base, M, self.problem.options.space.ef_construction)
 
 
@@ -71,10 +72,10 @@ def measure_everything(
     for ceiling in evaluation.ceilings:
         if not ceiling.recall_at or max(ceiling.recall_at.values()) < problem.options.recall:
             continue
-        name = f"{ceiling.codec}@{ceiling.cut}{ceiling.dims}"
+        view = CodecView.of(ceiling)
         points = yield from journal.stage(
-            f"native-{name}",
-            f"build {name} natively",
+            f"native-{view}",
+            f"build {view} natively",
             tuple[OperatingPoint, ...],
             partial(_measure_codec, problem, builder, curves, ceiling, evaluation.costs),
         )
@@ -87,10 +88,10 @@ def _measure_codec(
     builder: NativeBuilder,
     curves: dict[int, Curve],
     ceiling: Ceiling,
-    costs: dict[str, CodecCost],
+    costs: dict[CodecView, CodecCost],
 ) -> Steps[tuple[OperatingPoint, ...]]:
     space = problem.options.space
-    cost = costs[encoder_name(ceiling.codec, ceiling.dims, ceiling.cut)]
+    cost = costs[CodecView.of(ceiling)]
     points = []
     for number, M in enumerate(space.M):
         for rerank, factor, best in _rerankings(problem, ceiling):

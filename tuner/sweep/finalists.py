@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tuner.index.assemble import SearchableIndex, metric_transform
+from tuner.index.codec_view import CodecView
 from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
 from tuner.prediction.pareto import dominated_by_more_than
@@ -14,8 +15,8 @@ from tuner.prediction.surface import CodecCost
 from tuner.runtime.machine import return_freed_memory
 from tuner.runtime.timing import BLOCK, Search, interleave, throughput
 from tuner.sweep.baseline import Reference
-from tuner.sweep.index_builder import IndexBuilder, encoder_name
-from tuner.sweep.measure import measure_at, operating_point
+from tuner.sweep.ef_search import measure_at, operating_point
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Latency, OperatingPoint, Recall, Steps
 
@@ -67,7 +68,7 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
 
 
 def raise_ef(
-    problem: Problem, builder: IndexBuilder, points: list[OperatingPoint], costs: dict[str, CodecCost]
+    problem: Problem, builder: IndexBuilder, points: list[OperatingPoint], costs: dict[CodecView, CodecCost]
 ) -> list[OperatingPoint]:
     """Return points whose ef_search was raised until the held-out half supports the target too.
 
@@ -88,7 +89,7 @@ def raise_ef(
                 ef_result,
                 point.memory,
                 point.predicted_recall,
-                costs[encoder_name(what.codec, what.dims, what.cut)],
+                costs[CodecView.of(what)],
             )
             if again.reaches_target:
                 raised.append(replace(again, predicted_recall=None))
@@ -180,8 +181,8 @@ def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> 
     """Return whether the contestant before has the same codes, so that another needs none of its own."""
     if number == 0:
         return False
-    codes = [(what.codec, what.cut, what.dims) for what, _ in contestants[number - 1 : number + 1]]
-    return codes[0] == codes[1]
+    before, this = (CodecView.of(what) for what, _ in contestants[number - 1 : number + 1])
+    return before == this
 
 
 def _searchable_at(builder: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
@@ -191,8 +192,8 @@ def _searchable_at(builder: IndexBuilder, configuration: Configuration, ef_searc
 
 
 def with_shown_costs(points: list[OperatingPoint]) -> list[OperatingPoint]:
-    """Return timed points with modelled latencies at the one price that the clock shows for each codec."""
-    of_codec: dict[tuple[str, str, int, str | None], list[OperatingPoint]] = {}
+    """Return timed points with modelled latencies at the one cost that the clock shows for each codec."""
+    of_codec: dict[tuple[CodecView, str | None], list[OperatingPoint]] = {}
     for point in points:
         of_codec.setdefault(_cost_key(point), []).append(point)
     factors = {
@@ -207,9 +208,8 @@ def _typical_ratio(measured_s: list[float], modelled_s: list[float]) -> float:
     return float(np.exp(np.mean(np.log(measured_s) - np.log(modelled_s))))
 
 
-def _cost_key(point: OperatingPoint) -> tuple[str, str, int, str | None]:
-    what = point.configuration
-    return what.codec, what.cut, what.dims, what.rerank
+def _cost_key(point: OperatingPoint) -> tuple[CodecView, str | None]:
+    return CodecView.of(point.configuration), point.configuration.rerank
 
 
 def _search_of(searchable: SearchableIndex, k: int) -> Search:

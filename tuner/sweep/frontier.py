@@ -2,17 +2,18 @@
 
 The surface is a prediction. Candidates are measured codec by codec, the most promising first; one that
 promises neither less memory nor less time than what is measured is left out. Points are compared by
-their own ndis and ef_search at prices that were timed side by side before: no clock runs here.
+their own ndis and ef_search at costs that were timed side by side before: no clock runs here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
+from tuner.index.codec_view import CodecView
 from tuner.prediction.curves import Curve
 from tuner.prediction.pareto import dominated_by_more_than
 from tuner.prediction.surface import Candidate, CodecCost
@@ -20,10 +21,10 @@ from tuner.runtime.journal import Journal
 from tuner.sweep.baseline import reference_configuration
 from tuner.sweep.candidates import best_reachable, whole_surface
 from tuner.sweep.codecs import CodecEvaluation
-from tuner.sweep.index_builder import IndexBuilder, encoder_name
-from tuner.sweep.measure import operating_point, tune_ef
+from tuner.sweep.ef_search import operating_point, tune_ef
+from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
-from tuner.types import Configuration, Event, OperatingPoint, Steps, Warned
+from tuner.types import Configuration, Event, OperatingPoint, Steps
 
 SAME_CODES_SLACK = 0.03
 """Share by which a predicted latency may be too high, beside points of the same codec."""
@@ -49,7 +50,7 @@ class Group:
 
 def codec_key(configuration: Configuration) -> str:
     """Return what candidates share when they share codes."""
-    return f"{configuration.codec}@{configuration.cut}{configuration.dims}+{configuration.rerank}"
+    return f"{CodecView.of(configuration)}+{configuration.rerank}"
 
 
 def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done: set[str]) -> Group | None:
@@ -80,19 +81,14 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
 def standing(asked: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
     """Return the candidates that nothing measured and no other of them clearly beats, codec by codec."""
     kept = []
-    for codes in dict.fromkeys(_codes_of(c.configuration) for c in asked):
-        mine = [c for c in asked if _codes_of(c.configuration) == codes]
-        others = [c for c in asked if _codes_of(c.configuration) != codes]
-        of_mine = [p for p in measured if _codes_of(p.configuration) == codes]
-        of_others = [p for p in measured if _codes_of(p.configuration) != codes]
+    for view in dict.fromkeys(CodecView.of(c.configuration) for c in asked):
+        mine = [c for c in asked if CodecView.of(c.configuration) == view]
+        others = [c for c in asked if CodecView.of(c.configuration) != view]
+        of_mine = [p for p in measured if CodecView.of(p.configuration) == view]
+        of_others = [p for p in measured if CodecView.of(p.configuration) != view]
         mine = unbeaten(mine, mine, of_mine, SAME_CODES_SLACK)
         kept += unbeaten(mine, others, of_others, SLACK)
     return kept
-
-
-def _codes_of(configuration: Configuration) -> tuple[str, str, int]:
-    """Return what two configurations share whose distances cost the same."""
-    return configuration.codec, configuration.cut, configuration.dims
 
 
 def unbeaten(
@@ -108,15 +104,56 @@ def unbeaten(
     return [candidate for candidate, lost in zip(asked, beaten, strict=True) if not lost]
 
 
+@dataclass(frozen=True)
+class Frontier:
+    """What was measured of the surface.
+
+    Attributes:
+        points: measured points, codec by codec.
+        out_of_time: whether the time budget ended the measurements early.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    out_of_time: bool
+
+
 def measure_frontier(
     journal: Journal,
     problem: Problem,
     builder: IndexBuilder,
     curves: dict[int, Curve],
     evaluation: CodecEvaluation,
-    warnings: list[str],
-) -> Generator[Event, None, list[OperatingPoint]]:
+    most_points: int = MOST_POINTS,
+) -> Generator[Event, None, Frontier]:
     """Yield events; return what was measured of the surface, codec by codec."""
+    remaining = _worth_measuring(problem, builder, curves, evaluation)
+    measured: list[OperatingPoint] = []
+    done: set[str] = set()
+    while len(measured) < most_points:
+        spent_s = sum(cost.wall_s for cost in journal.costs)  # of a resumed run too
+        if measured and out_of_time(spent_s, problem.options.time_budget_s, FRONTIER_SHARE):
+            return Frontier(tuple(measured), out_of_time=True)
+        group = next_group(remaining, measured, done)
+        if group is None:
+            break
+        points = yield from journal.stage(
+            f"frontier-{group.key}",
+            f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
+            tuple[OperatingPoint, ...],
+            partial(
+                measure_group, problem, builder, group, curves, evaluation.costs, list(measured), most_points
+            ),
+        )
+        measured += points
+        done.add(group.key)
+        remaining = [c for c in remaining if codec_key(c.configuration) not in done]
+    return Frontier(tuple(measured), out_of_time=False)
+
+
+def _worth_measuring(
+    problem: Problem, builder: IndexBuilder, curves: dict[int, Curve], evaluation: CodecEvaluation
+) -> list[Candidate]:
+    """Return the candidates of the surface that fit into memory, or the smallest three."""
     found: list[Candidate] = []
     # with the margin, without it, and then the best there is: an honest no still shows it
     for aim in (problem.aim, problem.options.recall, best_reachable(curves, evaluation.ceilings)):
@@ -130,29 +167,7 @@ def measure_frontier(
         usual = LARGEST_SHARE * builder.memory_of(reference_configuration(problem)).resident_bytes
         limit = min(limit, usual)
     fitting = [c for c in surface if c.memory.resident_bytes <= limit]
-    remaining = fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
-    measured: list[OperatingPoint] = []
-    done: set[str] = set()
-    while len(measured) < MOST_POINTS:
-        spent_s = sum(cost.wall_s for cost in journal.costs)  # of a resumed run too
-        if measured and out_of_time(spent_s, problem.options.time_budget_s, FRONTIER_SHARE):
-            warnings.append("the time budget ended the measurements early: the front may lack a point")
-            yield Warned(warnings[-1])
-            break
-        group = next_group(remaining, measured, done)
-        if group is None:
-            break
-        rivals = list(measured)
-        points = yield from journal.stage(
-            f"frontier-{group.key}",
-            f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
-            tuple[OperatingPoint, ...],
-            partial(measure_group, problem, builder, group, curves, evaluation.costs, rivals),
-        )
-        measured += points
-        done.add(group.key)
-        remaining = [c for c in remaining if codec_key(c.configuration) not in done]
-    return measured
+    return fitting or sorted(surface, key=lambda c: (c.memory.resident_bytes, c.configuration.label))[:3]
 
 
 def measure_group(
@@ -160,15 +175,16 @@ def measure_group(
     builder: IndexBuilder,
     group: Group,
     curves: dict[int, Curve],
-    costs: dict[str, CodecCost],
+    costs: dict[CodecView, CodecCost],
     measured: list[OperatingPoint],
+    most_points: int = MOST_POINTS,
 ) -> Steps[tuple[OperatingPoint, ...]]:
     """Yield the share done; return the measured points of one codec."""
     builder.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
     waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
     shown = 1.0  # what the ef that was found was to the one predicted, for this codec
-    while waiting and len(measured) + len(points) < MOST_POINTS:
+    while waiting and len(measured) + len(points) < most_points:
         candidate = waiting.pop(0)
         what = candidate.configuration
         searchable = builder.serve(what)
@@ -178,7 +194,7 @@ def measure_group(
         )
         shown = ef_result.ef_search / candidate.ef_search
         recall = candidate.ceiling * curves[what.M].recall_at(ef_result.ef_search)
-        cost = costs[encoder_name(what.codec, what.dims, what.cut)]
+        cost = costs[CodecView.of(what)]
         points.append(operating_point(problem, searchable, ef_result, candidate.memory, recall, cost))
         keep = standing(waiting, [*measured, *points])
         del searchable  # its links, before those of the next are made
@@ -194,7 +210,7 @@ def out_of_time(spent_s: float, budget_s: float | None, share: float) -> bool:
     return budget_s is not None and spent_s > share * budget_s
 
 
-def prediction_error(points: list[OperatingPoint]) -> float | None:
+def prediction_error(points: Sequence[OperatingPoint]) -> float | None:
     """Return the mean absolute error of predicted recall over measured points."""
     errors = [abs(p.predicted_recall - p.recall.mean) for p in points if p.predicted_recall is not None]
     return float(np.mean(errors)) if errors else None

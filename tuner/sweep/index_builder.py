@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tuner.index.assemble import Encoded, SearchableIndex, predict_memory, serve
-from tuner.index.codecs import Cut, quantizer
+from tuner.index.codec_view import CodecView
 from tuner.index.encoders import Encoder, from_bytes
 from tuner.index.graph import DerivableGraph
-from tuner.index.projections import Projection
 from tuner.prediction.ceilings import encode_rows
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Memory
-
-EncoderKey = tuple[str, int, Cut]
 
 
 class IndexBuilder:
@@ -22,10 +19,13 @@ class IndexBuilder:
     Args:
         problem: data and queries.
         graph: the one graph.
-        trained: serialized encoders, by codec, dims and cut.
+        trained: serialized encoders.
     """
 
-    def __init__(self, problem: Problem, graph: DerivableGraph, trained: dict[str, bytes]) -> None:
+    exact_bytes = True
+    """Whether ``memory_of`` is what a file takes, to the byte."""
+
+    def __init__(self, problem: Problem, graph: DerivableGraph, trained: dict[CodecView, bytes]) -> None:
         self.problem = problem
         self.graph = graph
         self.trained = trained
@@ -50,40 +50,34 @@ class IndexBuilder:
 
     def encoded(self, configuration: Configuration) -> Encoded:
         """Return the codes of the whole base for the graph search."""
-        return self._encoded(configuration.codec, configuration.dims, configuration.cut)
+        return self._encoded(CodecView.of(configuration))
 
     def stored(self, configuration: Configuration) -> Encoded | None:
         """Return the codes of the whole base for re-ranking, if the configuration re-ranks."""
         if configuration.rerank is None:
             return None
-        return self._stored(configuration.rerank, self.problem.base.d, "none")
+        return self._stored(CodecView(configuration.rerank, self.problem.base.d))
 
     def store_encoder(self, configuration: Configuration) -> Encoder | None:
         """Return the encoder of the re-ranking store, if the configuration re-ranks."""
         if configuration.rerank is None:
             return None
-        return self.encoder(configuration.rerank, self.problem.base.d, "none")
+        return self.encoder(CodecView(configuration.rerank, self.problem.base.d))
 
     def memory_of(self, configuration: Configuration) -> Memory:
         """Return the configuration's bytes by part, from arithmetic."""
-        encoder = self.encoder(configuration.codec, configuration.dims, configuration.cut)
+        encoder = self.encoder(CodecView.of(configuration))
         store = self.store_encoder(configuration)
         return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
 
-    def _read_encoder(self, codec: str, dims: int, cut: Cut) -> Encoder:
-        trained = self.trained[encoder_name(codec, dims, cut)]
-        return from_bytes(quantizer(codec, dims), Projection(cut, dims), trained)
+    def _read_encoder(self, view: CodecView) -> Encoder:
+        return from_bytes(view.quantizer, view.projection, self.trained[view])
 
-    def _encode(self, codec: str, dims: int, cut: Cut) -> Encoded:
+    def _encode(self, view: CodecView) -> Encoded:
         base = self.problem.base
-        encoder = self.encoder(codec, dims, cut)
-        if codec == "fp32" and cut == "none":
+        encoder = self.encoder(view)
+        if view.codec == "fp32" and view.cut == "none":
             return Encoded(encoder, base.x.view("uint8"))
         codes = encode_rows(base, encoder)
         base.release()
         return Encoded(encoder, codes)
-
-
-def encoder_name(codec: str, dims: int, cut: Cut) -> str:
-    """Return the key of a trained encoder."""
-    return f"{codec}@{cut}{dims}"

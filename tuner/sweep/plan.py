@@ -13,7 +13,7 @@ from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
 from tuner.runtime.machine import available_cores
-from tuner.sweep.codecs import codecs_at, projections_of, sensible
+from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.types import Options
 
 SECONDS_A_ROW = 13e-6
@@ -71,7 +71,7 @@ def count_configurations(options: Options, d: int) -> int:
     """Return how many configurations the space holds at ``d`` dimensions, ef_search not counted."""
     space = options.space
     rerankings = 1 + len(space.rerank_stores) * sum(factor > 1 for factor in space.rerank_factors)
-    codecs = sum(len(codecs_at(options, projection)) for projection in projections_of(options, d))
+    codecs = len(views_in_order(options, d))
     return len(space.M) * codecs * rerankings
 
 

@@ -21,7 +21,7 @@ class Problem:
     Attributes:
         raw: (nq, d) float32 queries as the user's index will get them.
         queries: (nq, d') float32 in the prepared space.
-        truth: of all queries.
+        truth: exact neighbours of all queries.
         tune: positions of the half that parameters are chosen on.
         validate: positions of the half that is reported.
         links_path: level 0 lists of the one graph.

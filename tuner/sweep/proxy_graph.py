@@ -19,7 +19,8 @@ from tuner.prediction.curves import measure_curves
 from tuner.sweep.problem import Problem
 from tuner.types import CurvePoint, Steps
 
-CODECS = ("SQ8", "fp16")
+PROXY_CODECS = ("SQ8", "fp16")
+"""Codecs that may stand for exact distances, cheapest first."""
 LEAST_CEILING = 0.97
 """Measured: graphs built on codes of this ceiling are as good as those built on float32, and their curves
 over the ceiling are those of exact distances."""
@@ -35,7 +36,7 @@ class ProxyCodec:
     Attributes:
         ceiling: its recall in an exhaustive scan.
         trained: the serialized encoder.
-        scale: of the bytes that the graph is built on, where they stand for exact distances too.
+        scale: scale of the bytes that the graph is built on, or None where bytes lose too much.
     """
 
     codec: str
@@ -45,7 +46,7 @@ class ProxyCodec:
 
 
 class ProxyCodes:
-    """The stand-in with its codes of the whole base, encoded when they are first asked for."""
+    """The proxy with its codes of the whole base, encoded when they are first asked for."""
 
     def __init__(self, base: Base, proxy: ProxyCodec) -> None:
         self.base = base
@@ -78,7 +79,7 @@ class Curves:
     aim: float
 
 
-def choose_proxy(problem: Problem, pool: Pool) -> Steps[ProxyCodec]:
+def choose_proxy(problem: Problem, pool: Pool, codecs: tuple[str, ...] = PROXY_CODECS) -> Steps[ProxyCodec]:
     """Return the cheapest codec whose ceiling is high enough, or float32; bytes to build on beside it."""
     base = problem.base
     sample = base.sample(TRAIN_SAMPLE, problem.options.seed)
@@ -88,7 +89,7 @@ def choose_proxy(problem: Problem, pool: Pool) -> Steps[ProxyCodec]:
         codes = encode_rows(base, encoder, shallow.rows)
         return measure_ceiling(shallow, encoder, codes, {}, (1,), 0.0).recall_at[1]
 
-    for name in CODECS:
+    for name in codecs:
         encoder = train(quantizer(name, base.d), Projection("none", base.d), None, base.metric, sample, 0)
         if (ceiling := ceiling_of(encoder)) >= LEAST_CEILING:
             scale = scale_of(sample)

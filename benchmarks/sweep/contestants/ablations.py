@@ -1,4 +1,4 @@
-"""Our ideas, each switched off by replacing one function of the tuner while a context lasts.
+"""Our ideas, each switched off by what the stages of the sweep are made of.
 
 - ``fp32-builder``: the graph is built on float32, not on SQ8 codes.
 - ``native-codecs``: what is measured gets a graph built by faiss on its own codes and with its own M, in
@@ -11,30 +11,25 @@ Subsampling is a contestant of its own (``subsample.py``): it replaces the whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import faiss
 
-import tuner.index.graph
-import tuner.sweep.codecs
-import tuner.sweep.frontier
-import tuner.sweep.proxy_graph
-import tuner.sweep.run
 from tuner.index.assemble import predict_memory
+from tuner.index.codec_view import CodecView
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
-from tuner.index.graph import DerivableGraph, build, derive
+from tuner.index.graph import DerivableGraph, build
 from tuner.prediction.ceilings import Pool, measure_ceiling
 from tuner.runtime.steps import scaled
-from tuner.sweep.deliver import Delivery
 from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodes
-from tuner.types import Ceiling, Configuration, FloatArray, Memory, OperatingPoint, Steps
+from tuner.sweep.stages import StageOptions
+from tuner.types import Ceiling, Configuration, FloatArray, Memory, Steps
 
 Builds = list[str]
 """One entry for each graph that was built, where an idea changes their number."""
@@ -42,126 +37,109 @@ MOST_POINTS = 60
 """Without ceilings the first dozen points are hopeless ones: so many may be measured."""
 
 
-def switched_off(idea: str) -> AbstractContextManager[Builds]:
-    """Return the context in which ``idea`` is switched off; none if it is empty."""
-    return IDEAS[idea]()
+def switched_off(idea: str) -> tuple[StageOptions, Builds]:
+    """Return the stages without ``idea``, and the list of builds that they fill; all ideas if it is empty."""
+    builds: Builds = []
+    return IDEAS[idea](builds), builds
 
 
-@contextmanager
-def _as_it_is() -> Iterator[Builds]:
-    yield []
+def _as_it_is(builds: Builds) -> StageOptions:
+    return StageOptions()
 
 
-@contextmanager
-def _fp32_builder() -> Iterator[Builds]:
-    with patch.object(tuner.sweep.proxy_graph, "CODECS", ()):
-        yield []
+def _fp32_builder(builds: Builds) -> StageOptions:
+    return StageOptions(proxy_codecs=())
 
 
 # ---------------------------------------------------------------- one graph for all codecs
 
 
-@contextmanager
-def _native_codecs() -> Iterator[Builds]:
-    builds: Builds = ["the one graph, for curves and prices"]
-
-    class Native(NativeOnDemand):
-        made = builds
-
-    with (
-        patch.object(tuner.sweep.run, "IndexBuilder", Native),
-        # bytes of links are known only when a graph is built: predictions are those of the derived graph
-        patch.object(tuner.sweep.run, "_check_delivery", _check_ids),
-    ):
-        yield builds
+def _native_codecs(builds: Builds) -> StageOptions:
+    builds.append("the one graph, for curves and costs")
+    return StageOptions(make_builder=partial(NativeOnDemand, builds))
 
 
 class NativeOnDemand(NativeBuilder):
     """Builds natively what is measured, each graph once: it is kept on disk. Bytes are predicted."""
 
-    made: Builds
+    # bytes of links are known only when a graph is built: predictions are those of the derived graph
+    exact_bytes = False
+
+    def __init__(
+        self, builds: Builds, problem: Problem, graph: DerivableGraph, trained: dict[CodecView, bytes]
+    ) -> None:
+        self.made = builds
+        super().__init__(problem, graph, trained)
 
     def memory_of(self, configuration: Configuration) -> Memory:
         """Return the bytes that the derived graph would have."""
-        what = configuration
-        encoder = self.encoder(what.codec, what.dims, what.cut)
-        return predict_memory(what, encoder, self.store_encoder(what), self.graph, self.problem.base)
+        encoder, store = self.encoder(CodecView.of(configuration)), self.store_encoder(configuration)
+        return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
 
-    def _build(self, codec: str, dims: int, cut: str, M: int) -> faiss.IndexHNSW:
-        name = f"{codec}@{cut}{dims}-M{M}"
+    def _build(self, view: CodecView, M: int) -> faiss.IndexHNSW:
+        name = f"{view}-M{M}"
         path = self.problem.links_path.with_name(f"{name}.partial")
         if name not in self.made:
-            faiss.write_index(super()._build(codec, dims, cut, M), str(path))
+            faiss.write_index(super()._build(view, M), str(path))
             self.made.append(name)
         return faiss.read_index(str(path))
-
-
-def _check_ids(delivery: Delivery, chosen: OperatingPoint) -> None:
-    """Only that what was delivered is what was measured."""
-    if delivery.same_ids < 1:
-        raise AssertionError(f"only {delivery.same_ids:.4f} of the ids of {chosen.configuration.label}")
 
 
 # ---------------------------------------------------------------- smaller M derived from larger
 
 
-@contextmanager
-def _native_graphs() -> Iterator[Builds]:
-    builds: Builds = []
-    graphs: dict[int, tuple[DerivableGraph, Path]] = {}
+def _native_graphs(builds: Builds) -> StageOptions:
+    return StageOptions(build_graph=partial(_build_each, builds))
 
-    def build_each(problem: Problem, stand_in: ProxyCodes) -> Steps[DerivableGraph]:
-        space = problem.options.space
-        share = 1 / len(space.M)
-        for number, M in enumerate(space.M):
-            path = problem.links_path
-            path = path if max(space.M) == M else path.with_name(f"links-{M}.partial")
-            steps = build(
-                problem.base, stand_in.builder, M, space.ef_construction, problem.options.seed, path
-            )
-            graphs[M] = (yield from scaled(steps, number * share, (number + 1) * share)), path
-            builds.append(f"M={M}")
-        return LinksOfEachM.of({M: links for M, (links, _) in graphs.items()})
 
-    def own_links(links: DerivableGraph, M: int, path: Path, hnsw: faiss.HNSW) -> None:
-        own, own_path = graphs.get(M, (links, path))
-        derive(own, M, own_path, hnsw)
-
-    with (
-        patch.object(tuner.sweep.run, "build_graph", build_each),
-        patch.object(tuner.index.graph, "derive", own_links),
-    ):
-        yield builds
+def _build_each(builds: Builds, problem: Problem, proxy: ProxyCodes) -> Steps[DerivableGraph]:
+    space = problem.options.space
+    graphs: dict[int, DerivableGraph] = {}
+    paths: dict[int, str] = {}
+    share = 1 / len(space.M)
+    for number, M in enumerate(space.M):
+        path = problem.links_path
+        path = path if max(space.M) == M else path.with_name(f"links-{M}.partial")
+        steps = build(problem.base, proxy.builder, M, space.ef_construction, problem.options.seed, path)
+        graphs[M] = yield from scaled(steps, number * share, (number + 1) * share)
+        paths[M] = str(path)
+        builds.append(f"M={M}")
+    return GraphOfEachM.of(graphs, paths)
 
 
 @dataclass(frozen=True)
-class LinksOfEachM(DerivableGraph):
-    """The graph of the largest M, with the neighbour slots of all the others."""
+class GraphOfEachM(DerivableGraph):
+    """The graph of the largest M, with a graph of its own for every M.
 
-    slots: dict[int, int]
+    Attributes:
+        graphs: graph of each M.
+        paths: file of the level 0 lists of each M.
+    """
+
+    graphs: dict[int, DerivableGraph]
+    paths: dict[int, str]
 
     @classmethod
-    def of(cls, graphs: dict[int, DerivableGraph]) -> LinksOfEachM:
-        """Return the graph of the largest M, knowing the others' slots."""
+    def of(cls, graphs: dict[int, DerivableGraph], paths: dict[int, str]) -> GraphOfEachM:
+        """Return the graph of the largest M, knowing the others."""
         largest = graphs[max(graphs)]
         own = {field.name: getattr(largest, field.name) for field in fields(DerivableGraph)}
-        return cls(**own, slots={M: links.n_slots(M) for M, links in graphs.items()})
+        return cls(**own, graphs=graphs, paths=paths)
 
     def n_slots(self, M: int) -> int:
         """Return the neighbour slots of the graph that was built with this M."""
-        return self.slots[M]
+        return self.graphs[M].n_slots(M)
+
+    def derive(self, M: int, path: Path, hnsw: faiss.HNSW) -> None:
+        """Fill an empty ``hnsw`` with the graph that was built with this M."""
+        self.graphs[M].derive(M, Path(self.paths[M]), hnsw)
 
 
 # ---------------------------------------------------------------- ceilings
 
 
-@contextmanager
-def _no_ceilings() -> Iterator[Builds]:
-    with (
-        patch.object(tuner.sweep.codecs, "measure_ceiling", _lossless),
-        patch.object(tuner.sweep.frontier, "MOST_POINTS", MOST_POINTS),
-    ):
-        yield []
+def _no_ceilings(builds: Builds) -> StageOptions:
+    return StageOptions(measure_ceiling=_lossless, most_points=MOST_POINTS)
 
 
 def _lossless(
@@ -179,7 +157,7 @@ def _lossless(
     return replace(measured, recall_at=whole, recall_with={store: dict(again) for store in stores})
 
 
-IDEAS: dict[str, Callable[[], AbstractContextManager[Builds]]] = {
+IDEAS: dict[str, Callable[[Builds], StageOptions]] = {
     "": _as_it_is,
     "fp32-builder": _fp32_builder,
     "native-codecs": _native_codecs,

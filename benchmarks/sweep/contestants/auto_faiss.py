@@ -27,7 +27,7 @@ from tuner.index.assemble import metric_transform, write
 from tuner.index.projections import behind
 from tuner.runtime.machine import use_threads
 from tuner.space import default_space
-from tuner.sweep.measure import EfResult, judged
+from tuner.sweep.ef_search import EfResult, judged
 from tuner.types import Recall
 
 NEEDS = (

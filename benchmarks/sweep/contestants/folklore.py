@@ -20,7 +20,7 @@ from benchmarks.sweep.spending import spent
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.steps import result_of
 from tuner.space import default_space
-from tuner.sweep.measure import EfResult, judged
+from tuner.sweep.ef_search import EfResult, judged
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Recall
 

@@ -19,7 +19,7 @@ from tuner.index.projections import Projection, Rotation, fit_rotation
 from tuner.prediction.ceilings import encode_rows
 from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of
-from tuner.sweep.measure import EfResult, find_min_ef, measure_at
+from tuner.sweep.ef_search import EfResult, find_min_ef, measure_at
 from tuner.sweep.pose import pose as pose_problem
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE

@@ -14,7 +14,7 @@ from benchmarks.sweep.contestants.native import Workshop, answer_from, pose, swe
 from benchmarks.sweep.spending import spent
 from tuner.runtime.machine import use_threads
 from tuner.space import default_space
-from tuner.sweep.measure import measure_at
+from tuner.sweep.ef_search import measure_at
 from tuner.types import Configuration
 
 EF_SEARCH = re.compile(r"efSearch=(\d+)")

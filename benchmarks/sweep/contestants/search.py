@@ -35,7 +35,7 @@ from benchmarks.sweep.spending import SPENT, Spending, keep_spending, read_spend
 from tuner.index.codecs import Cut, quantizer
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.space import default_space
-from tuner.sweep.codecs import sensible
+from tuner.sweep.codec_space import sensible
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Space
 

@@ -7,13 +7,9 @@ import pytest
 from conftest import finish, planted_rows
 from planted_answers import D
 
-import tuner.index.graph
-import tuner.sweep.codecs
-import tuner.sweep.frontier
-import tuner.sweep.proxy_graph
-import tuner.sweep.run
 from benchmarks.sweep import contestants
-from benchmarks.sweep.contestants.ablations import IDEAS, LinksOfEachM, switched_off
+from benchmarks.sweep.contestants.ablations import IDEAS, GraphOfEachM, switched_off
+from benchmarks.sweep.contestants.ours import keeping_builders
 from tuner.data.base import prepare
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
@@ -21,6 +17,10 @@ from tuner.index.codecs import quantizer
 from tuner.index.encoders import train
 from tuner.index.graph import build
 from tuner.index.projections import Projection
+from tuner.runtime.steps import result_of
+from tuner.sweep.run import sweep
+from tuner.sweep.stages import StageOptions
+from tuner.types import Options, Space
 
 
 def test_every_name_of_the_issue_is_there() -> None:
@@ -42,26 +42,24 @@ def test_groups_open_and_any_number_of_trials_has_a_name() -> None:
             contestants.expand(name)
 
 
-def replaced() -> dict[str, object]:
-    """Everything in the tuner that an ablation may replace."""
-    modules = (
-        tuner.index.graph,
-        tuner.sweep.codecs,
-        tuner.sweep.frontier,
-        tuner.sweep.proxy_graph,
-        tuner.sweep.run,
-    )
-    return {f"{module.__name__}.{name}": value for module in modules for name, value in vars(module).items()}
-
-
 @pytest.mark.parametrize("idea", [idea for idea in IDEAS if idea])
-def test_an_ablation_replaces_something_and_puts_it_back(idea: str) -> None:
-    before = replaced()
-    with switched_off(idea):
-        during = replaced()
-    assert [name for name in before if before[name] is not during[name]]
-    after = replaced()
-    assert [name for name in before if before[name] is not after[name]] == []
+def test_an_ablation_changes_what_a_stage_is_made_of(idea: str) -> None:
+    assert switched_off(idea)[0] != StageOptions()
+    assert switched_off("")[0] == StageOptions()
+
+
+@pytest.mark.parametrize("idea", ["native-codecs", "native-M", "no-ceilings"])
+def test_a_sweep_runs_without_an_idea(idea: str, tmp_path: Path) -> None:
+    """Each in a small space; where a graph of its own is built for something, the builds are listed."""
+    rows = planted_rows(1500, D, seed=2)
+    space = Space(M=(4, 8), codecs=("SQ8",), cuts=(1.0,), rerank_factors=(1,))
+    options = Options(recall=0.8, metric="l2", threads=1, n_queries=100, space=space)
+    stages, builds = switched_off(idea)
+    stages, builders = keeping_builders(stages, options)
+    steps = sweep(open_vectors(rows, "base"), None, options, tmp_path, tmp_path / "work", stages=stages)
+    assert result_of(steps).status == "reached"
+    assert len(builders) == 1
+    assert (len(builds) > 1) == (idea != "no-ceilings")
 
 
 def test_links_of_each_size_know_the_slots_of_each_graph(tmp_path: Path) -> None:
@@ -71,7 +69,7 @@ def test_links_of_each_size_know_the_slots_of_each_graph(tmp_path: Path) -> None
     base = finish(prepare(open_vectors(rows, "base"), "l2", nothing, 1.0, tmp_path / "base.f32"))
     encoder = train(quantizer("fp32", D), Projection("none", D), None, "l2", rows, 0)
     graphs = {M: finish(build(base, encoder, M, 40, 0, tmp_path / str(M))) for M in (4, 8)}
-    both = LinksOfEachM.of(graphs)
+    both = GraphOfEachM.of(graphs, {M: str(tmp_path / str(M)) for M in graphs})
     assert [both.n_slots(M) for M in (4, 8)] == [graphs[M].n_slots(M) for M in (4, 8)]
     assert both.M == 8
     assert graphs[4].n_slots(4) != graphs[8].n_slots(4)  # levels are drawn for each M

@@ -10,7 +10,7 @@ from conftest import M_MAX, NQ, K, World
 
 from tuner.index.assemble import Encoded, predict_memory, serve
 from tuner.prediction.surface import CodecCost
-from tuner.sweep.measure import (
+from tuner.sweep.ef_search import (
     FINENESS,
     NEAR_ENOUGH,
     EfResult,

@@ -1,34 +1,30 @@
-"""Which codecs are worth an index, by hand: a desk with planted ceilings, prices and candidates."""
+"""Which codecs are worth an index, by hand: planted ceilings, costs and candidates."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
 from tuner.index.projections import Projection
 from tuner.prediction.kernel_costs import KernelCost
 from tuner.prediction.surface import Candidate
 from tuner.space import default_space
-from tuner.sweep.codec_costs import FullSize
-from tuner.sweep.codecs import (
+from tuner.sweep.codec_bounds import (
     HALF_THE_BYTES_LOSS,
     RERANKED_SLACK,
     SLACK,
     SLOW_SLACK,
     TRUNCATION_LOSS,
-    CodecContext,
-    _beaten,
-    _family,
-    _front_of,
-    _guess,
-    _hope,
-    _hopeless_projection,
-    _order,
-    codecs_at,
-    projections_of,
-    sensible,
+    front_of,
+    hope,
+    hopeless_projection,
+    is_beaten,
 )
+from tuner.sweep.codec_context import CodecContext, CodecLedger, guess_cost
+from tuner.sweep.codec_costs import FullSize
+from tuner.sweep.codec_space import codecs_at, family, projections_of, sensible, views_in_order
 from tuner.types import Ceiling, Configuration, Memory, Options, Space
 
 D = 64
@@ -41,15 +37,24 @@ def options(**space: Any) -> Options:
 
 
 def context(**changes: Any) -> CodecContext:
-    """Return a desk whose problem is no more than its options, its aim and its d."""
+    """Return a context whose problem is no more than its options, its aim and its d."""
     settings: dict[str, Any] = dict.fromkeys(
-        ("links", "curves", "sample", "rotation", "pool", "shallow", "rerankings", "full")
+        ("graph", "curves", "sample", "rotation", "pool", "shallow", "rerankings", "full", "measure_ceiling")
     )
     problem = SimpleNamespace(
         options=options(rerank_factors=(1, 2, 4)), aim=AIM, base=SimpleNamespace(d=D, n=1000)
     )
     settings |= {"problem": problem, "kernels": {}, "stores": {"SQ8": None, "fp16": None}, "fetch_s": 0.0}
     return CodecContext(**{**settings, **changes})
+
+
+def knowing(*ceilings: Ceiling) -> tuple[CodecContext, CodecLedger]:
+    """Return a context, and a ledger in which these ceilings are known."""
+    return context(), CodecLedger(ceilings=list(ceilings))
+
+
+def view_of(codec: str, projection: Projection) -> CodecView:
+    return CodecView(codec, projection.dims, projection.cut)
 
 
 def ceiling(
@@ -120,14 +125,14 @@ def test_finer_codecs_of_a_family_are_judged_before_coarser_ones() -> None:
         cuts=(0.5, 1.0),
         cut_kinds=("pca",),
     )
-    order = [(projection.cut, codec.name) for projection, codec in _order(asked, D)]
+    order = [(view.cut, view.codec) for view in views_in_order(asked, D)]
     names = ["fp32", "SQ8", "SQ6", "SQ4", "RaBitQ4", "RaBitQ1", "tqmse4", "tqmse2", "PQ16x8", "fp16"]
     assert order[:10] == [("none", name) for name in names]
     assert order[10:] == [("pca", name) for name in names if name != "PQ16x8"]
 
 
-def test_every_codec_of_the_default_space_has_a_family() -> None:
-    families = {name: _family(quantizer(name, D).name) for name in default_space().codecs}
+def test_every_codec_of_the_default_space_has_afamily() -> None:
+    families = {name: family(quantizer(name, D).name) for name in default_space().codecs}
     assert families["OPQd/4x8"] == "OPQ"
     assert families["PQd/2x4"] == "PQ"
     assert {families[name] for name in ("SQ8", "SQ6", "SQ4")} == {"SQ"}
@@ -138,41 +143,41 @@ def test_every_codec_of_the_default_space_has_a_family() -> None:
 
 
 def test_without_knowledge_everything_is_hoped_for() -> None:
-    hope, with_store = _hope(context(), ceiling("SQ4"))
-    assert hope == {1: 1.0, 2: 1.0, 4: 1.0}
+    best, with_store = hope(*knowing(), ceiling("SQ4"))
+    assert best == {1: 1.0, 2: 1.0, 4: 1.0}
     assert with_store == {"SQ8": {1: 1.0, 2: 1.0, 4: 1.0}, "fp16": {1: 1.0, 2: 1.0, 4: 1.0}}
 
 
-def test_no_codec_keeps_more_than_float32_or_a_finer_one_of_its_family() -> None:
+def test_no_codec_keeps_more_than_float32_or_a_finer_one_of_itsfamily() -> None:
     known = [ceiling("fp32", 1.0), ceiling("SQ8", 0.992, with_store={"fp16": {2: 0.995, 4: 0.998}})]
     known.append(ceiling("RaBitQ8", 0.98))  # another family
-    made = context(ceilings=known)
-    hope, with_store = _hope(made, ceiling("SQ6"))
-    assert hope == pytest.approx({1: 0.992, 2: 0.996, 4: 0.998})
+    made = knowing(*known)
+    best, with_store = hope(*made, ceiling("SQ6"))
+    assert best == pytest.approx({1: 0.992, 2: 0.996, 4: 0.998})
     assert with_store == {"SQ8": {1: 1.0, 2: 1.0, 4: 1.0}, "fp16": {1: 1.0, 2: 0.995, 4: 0.998}}
-    assert _hope(made, ceiling("tqmse4"))[0] == {1: 1.0, 2: 1.0, 4: 1.0}
-    assert _hope(made, ceiling("RaBitQ4"))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
+    assert hope(*made, ceiling("tqmse4"))[0] == {1: 1.0, 2: 1.0, 4: 1.0}
+    assert hope(*made, ceiling("RaBitQ4"))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
     # a coarser one says nothing of a finer one
-    assert _hope(context(ceilings=[ceiling("SQ4", 0.9)]), ceiling("SQ8"))[0][1] == 1.0
+    assert hope(*knowing(ceiling("SQ4", 0.9)), ceiling("SQ8"))[0][1] == 1.0
 
 
 def test_float32_on_a_cut_bounds_every_codec_on_that_cut_alone() -> None:
     cut = Projection("pca", 32)
     known = [ceiling("fp32", 1.0), ceiling("fp32", 0.98, cut), ceiling("SQ8", 0.97)]
-    made = context(ceilings=known)
-    assert _hope(made, ceiling("RaBitQ4", projection=cut))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
-    assert _hope(made, ceiling("RaBitQ4", projection=Projection("truncate", 32)))[0][1] == 1.0
-    assert _hope(made, ceiling("RaBitQ4"))[0][1] == 1.0
+    made = knowing(*known)
+    assert hope(*made, ceiling("RaBitQ4", projection=cut))[0] == pytest.approx({1: 0.98, 2: 0.99, 4: 0.995})
+    assert hope(*made, ceiling("RaBitQ4", projection=Projection("truncate", 32)))[0][1] == 1.0
+    assert hope(*made, ceiling("RaBitQ4"))[0][1] == 1.0
 
 
 def test_a_rotation_is_hoped_to_leave_seven_tenths_of_the_misses() -> None:
-    made = context(ceilings=[ceiling("PQ16x8", 0.9)])
-    assert _hope(made, ceiling("OPQ16x8"))[0] == pytest.approx({1: 0.93, 2: 0.965, 4: 0.9825})
-    assert _hope(made, ceiling("OPQ32x8"))[0][1] == 1.0
+    made = knowing(ceiling("PQ16x8", 0.9))
+    assert hope(*made, ceiling("OPQ16x8"))[0] == pytest.approx({1: 0.93, 2: 0.965, 4: 0.9825})
+    assert hope(*made, ceiling("OPQ32x8"))[0][1] == 1.0
 
 
 def test_what_has_no_ceiling_bounds_nothing() -> None:
-    assert _hope(context(ceilings=[ceiling("fp32"), ceiling("SQ8")]), ceiling("SQ4"))[0][1] == 1.0
+    assert hope(*knowing(ceiling("fp32"), ceiling("SQ8")), ceiling("SQ4"))[0][1] == 1.0
 
 
 @pytest.mark.parametrize(("recall", "hoped"), [(0.9399, 0.0), (0.9401, 1.0)])
@@ -180,12 +185,12 @@ def test_half_the_bytes_of_a_clear_miss_miss_too(recall: float, hoped: float) ->
     """The aim less .02, whatever the family: tqmse4 has 32 bytes, RaBitQ1 fewer than half of SQ8's 64."""
     limit = AIM - HALF_THE_BYTES_LOSS
     assert limit == pytest.approx(0.94)
-    made = context(ceilings=[ceiling("SQ8", recall)])
-    hope, _ = _hope(made, ceiling("tqmse4"))
-    assert hope == {1: hoped, 2: 1.0, 4: 1.0}  # with re-ranking it may still do
+    made = knowing(ceiling("SQ8", recall))
+    best, _ = hope(*made, ceiling("tqmse4"))
+    assert best == {1: hoped, 2: 1.0, 4: 1.0}  # with re-ranking it may still do
     more = ceiling("SQ6")
     assert 2 * more.code_bytes > 64
-    assert _hope(context(ceilings=[ceiling("SQ8", 0.1)]), ceiling("RaBitQ4"))[0][1] == 1.0
+    assert hope(*knowing(ceiling("SQ8", 0.1)), ceiling("RaBitQ4"))[0][1] == 1.0
 
 
 # ---------------------------------------------------------------- cuts that are of no use
@@ -194,19 +199,21 @@ def test_half_the_bytes_of_a_clear_miss_miss_too(recall: float, hoped: float) ->
 def test_a_cut_on_which_float32_misses_the_aim_is_of_no_use() -> None:
     """With re-ranking by 4 it has .984, then .959."""
     cut = Projection("pca", 16)
-    sq8 = quantizer("SQ8", 16)
-    assert _hopeless_projection(context(ceilings=[ceiling("fp32", 0.936, cut)]), cut, sq8) == ""
-    reason = _hopeless_projection(context(ceilings=[ceiling("fp32", 0.836, cut)]), cut, sq8)
+    assert hopeless_projection(*knowing(ceiling("fp32", 0.936, cut)), view_of("SQ8", cut)) == ""
+    reason = hopeless_projection(*knowing(ceiling("fp32", 0.836, cut)), view_of("SQ8", cut))
     assert reason == "float32 at this cut reaches 0.9590 at best"
     # float32 itself is judged, and so is what nothing is known of
+    assert hopeless_projection(*knowing(ceiling("fp32", 0.1, cut)), view_of("fp32", cut)) == ""
     assert (
-        _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1, cut)]), cut, quantizer("fp32", 16)) == ""
+        hopeless_projection(
+            context(),
+            CodecLedger(ceilings=[ceiling("fp32", 0.1, cut)]),
+            view_of("SQ8", Projection("pca", 32)),
+        )
+        == ""
     )
-    assert (
-        _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1, cut)]), Projection("pca", 32), sq8) == ""
-    )
-    assert _hopeless_projection(context(ceilings=[ceiling("fp32", None, cut)]), cut, sq8) == ""
-    assert _hopeless_projection(context(ceilings=[ceiling("fp32", 0.1)]), WHOLE, sq8) == ""
+    assert hopeless_projection(*knowing(ceiling("fp32", None, cut)), view_of("SQ8", cut)) == ""
+    assert hopeless_projection(*knowing(ceiling("fp32", 0.1)), view_of("SQ8", WHOLE)) == ""
 
 
 @pytest.mark.parametrize(
@@ -223,62 +230,59 @@ def test_of_two_cuts_the_better_is_kept_and_truncation_where_they_are_close(
 ) -> None:
     assert TRUNCATION_LOSS == 0.005
     projections = {"pca": Projection("pca", 32), "truncate": Projection("truncate", 32)}
-    made = context(
-        ceilings=[
-            ceiling("fp32", pca, projections["pca"]),
-            ceiling("fp32", truncated, projections["truncate"]),
-        ]
+    made = knowing(
+        ceiling("fp32", pca, projections["pca"]),
+        ceiling("fp32", truncated, projections["truncate"]),
     )
     reasons = {
-        cut: _hopeless_projection(made, projection, quantizer("SQ8", 32))
-        for cut, projection in projections.items()
+        cut: hopeless_projection(*made, view_of("SQ8", projection)) for cut, projection in projections.items()
     }
     other = {"pca": "truncate", "truncate": "pca"}[left_out]
     assert reasons == {left_out: f"{other} to 32 dimensions keeps more recall", other: ""}
 
 
-# ---------------------------------------------------------------- guessed prices
+# ---------------------------------------------------------------- guessed costs
 
 
-def context_with_costs(timed: dict[str, tuple[float, float]]) -> CodecContext:
+def context_with_costs(timed: dict[CodecView, tuple[float, float]]) -> tuple[CodecContext, CodecLedger]:
     """Full size 90 ns, of which 40 are cache misses of 4 lines; kernels without their hops 10 ns less."""
     full = object.__new__(FullSize)
     full.own_s, full.hop_s, full.kernel = 90.0, 200.0, KernelCost(60.0, 0.0, 4, 500.0)
     kernels = {
-        "fp32@none64": full.kernel,
-        "SQ8@none64": KernelCost(40.0, 0.0, 1, 500.0),  # guess 30 + 25
-        "SQ8@pca32": KernelCost(30.0, 0.0, 1, 450.0),  # guess 20 + 25
-        "RaBitQ4@none64": KernelCost(50.0, 0.0, 2, 650.0),  # guess 40 + 30
+        CodecView("fp32", 64): full.kernel,
+        CodecView("SQ8", 64): KernelCost(40.0, 0.0, 1, 500.0),  # guess 30 + 25
+        CodecView("SQ8", 32, "pca"): KernelCost(30.0, 0.0, 1, 450.0),  # guess 20 + 25
+        CodecView("RaBitQ4", 64): KernelCost(50.0, 0.0, 2, 650.0),  # guess 40 + 30
     }
-    return context(full=full, kernels=kernels, timed=timed)
+    return context(full=full, kernels=kernels), CodecLedger(timed=timed)
 
 
 def test_what_was_timed_is_not_guessed() -> None:
-    made = context_with_costs({"SQ8@none64": (70.0, 1.5), "SQ8@pca32": (33.0, 1.25)})
-    assert _guess(made, "SQ8@none64", "SQ8@none64") == (70.0, 1.5)
-    assert _guess(made, "SQ8@pca32", "SQ8@none64") == (33.0, 1.25)
+    made = context_with_costs({CodecView("SQ8", 64): (70.0, 1.5), CodecView("SQ8", 32, "pca"): (33.0, 1.25)})
+    assert guess_cost(*made, CodecView("SQ8", 64)) == (70.0, 1.5)
+    assert guess_cost(*made, CodecView("SQ8", 32, "pca")) == (33.0, 1.25)
 
 
 def test_a_codec_of_which_nothing_was_timed_is_guessed_from_its_kernel() -> None:
-    made = context_with_costs({"fp32@none64": (90.0, 1.0)})
-    assert _guess(made, "SQ8@none64", "SQ8@none64") == pytest.approx((55.0, 1.0))
+    made = context_with_costs({CodecView("fp32", 64): (90.0, 1.0)})
+    assert guess_cost(*made, CodecView("SQ8", 64)) == pytest.approx((55.0, 1.0))
     # fewer distances than the reference are not believed, more are: 650 / 500
-    assert _guess(made, "SQ8@pca32", "SQ8@none64") == pytest.approx((45.0, 1.0))
-    assert _guess(made, "RaBitQ4@none64", "RaBitQ4@none64") == pytest.approx((70.0, 1.3))
+    assert guess_cost(*made, CodecView("SQ8", 32, "pca")) == pytest.approx((45.0, 1.0))
+    assert guess_cost(*made, CodecView("RaBitQ4", 64)) == pytest.approx((70.0, 1.3))
 
 
 def test_a_rotated_codec_takes_what_the_plain_one_does() -> None:
-    made = context_with_costs({"PQ16x8@none64": (33.0, 1.2)})
-    made.kernels["OPQ16x8@none64"] = KernelCost(50.0, 9.0, 1, 650.0)
-    assert _guess(made, "OPQ16x8@none64", "OPQ16x8@none64") == (33.0, 1.2)
+    made = context_with_costs({CodecView("PQ16x8", 64): (33.0, 1.2)})
+    made[0].kernels[CodecView("OPQ16x8", 64)] = KernelCost(50.0, 9.0, 1, 650.0)
+    assert guess_cost(*made, CodecView("OPQ16x8", 64)) == (33.0, 1.2)
 
 
 def test_a_cut_is_off_by_what_the_whole_view_was_off_by() -> None:
     """SQ8 was guessed at 55 ns and took 66: its cut, guessed at 45, takes 54, and as many distances."""
-    made = context_with_costs({"SQ8@none64": (66.0, 1.1)})
-    assert _guess(made, "SQ8@pca32", "SQ8@none64") == pytest.approx((54.0, 1.1))
+    made = context_with_costs({CodecView("SQ8", 64): (66.0, 1.1)})
+    assert guess_cost(*made, CodecView("SQ8", 32, "pca")) == pytest.approx((54.0, 1.1))
     # of another codec it says nothing
-    assert _guess(made, "RaBitQ4@none64", "RaBitQ4@none64") == pytest.approx((70.0, 1.3))
+    assert guess_cost(*made, CodecView("RaBitQ4", 64)) == pytest.approx((70.0, 1.3))
 
 
 # ---------------------------------------------------------------- beaten
@@ -300,7 +304,7 @@ def candidate(memory: int, latency: float, *, rerank: bool = False) -> Candidate
 
 
 def test_nothing_is_beaten_by_nothing() -> None:
-    assert not _beaten(context(), quantizer("PQ16x8", D), [candidate(100, 1e9)])
+    assert not is_beaten(CodecLedger(), quantizer("PQ16x8", D), [candidate(100, 1e9)])
 
 
 @pytest.mark.parametrize(
@@ -316,25 +320,25 @@ def test_each_kind_of_candidate_has_its_slack(
     codec: str, rerank: bool, slack: float, just_kept: float, just_beaten: float
 ) -> None:
     assert just_kept < 10 / (1 - slack) < just_beaten
-    made, of = context(known=[candidate(100, 10.0), candidate(50, 1000.0)]), quantizer(codec, D)
-    assert not _beaten(made, of, [candidate(100, just_kept, rerank=rerank)])
-    assert _beaten(made, of, [candidate(100, just_beaten, rerank=rerank)])
+    made, of = CodecLedger(known=[candidate(100, 10.0), candidate(50, 1000.0)]), quantizer(codec, D)
+    assert not is_beaten(made, of, [candidate(100, just_kept, rerank=rerank)])
+    assert is_beaten(made, of, [candidate(100, just_beaten, rerank=rerank)])
     # less memory than what is fast
-    assert not _beaten(made, of, [candidate(99, just_beaten, rerank=rerank)])
-    assert _beaten(made, of, [candidate(99, 2000.0, rerank=rerank)])
+    assert not is_beaten(made, of, [candidate(99, just_beaten, rerank=rerank)])
+    assert is_beaten(made, of, [candidate(99, 2000.0, rerank=rerank)])
 
 
 def test_one_candidate_that_stands_saves_its_codec() -> None:
-    made, sq8 = context(known=[candidate(100, 10.0)]), quantizer("SQ8", D)
+    made, sq8 = CodecLedger(known=[candidate(100, 10.0)]), quantizer("SQ8", D)
     lost = [candidate(100, 12.0), candidate(120, 9.0, rerank=True)]
-    assert _beaten(made, sq8, lost)
-    assert not _beaten(made, sq8, [*lost, candidate(100, 11.0)])
-    assert not _beaten(made, sq8, [*lost, candidate(120, 8.0, rerank=True)])
+    assert is_beaten(made, sq8, lost)
+    assert not is_beaten(made, sq8, [*lost, candidate(100, 11.0)])
+    assert not is_beaten(made, sq8, [*lost, candidate(120, 8.0, rerank=True)])
     # 11 is kept without re-ranking, and not with it
-    assert _beaten(made, sq8, [candidate(100, 11.0, rerank=True)])
+    assert is_beaten(made, sq8, [candidate(100, 11.0, rerank=True)])
 
 
 def test_the_front_of_candidates_is_what_no_other_beats() -> None:
     several = [candidate(memory, at) for memory, at in ((100, 10.0), (90, 20.0), (110, 10.0), (120, 5.0))]
-    assert _front_of(several) == [several[1], several[0], several[3]]
-    assert _front_of([]) == []
+    assert front_of(several) == [several[1], several[0], several[3]]
+    assert front_of([]) == []

@@ -1,0 +1,121 @@
+"""What would help where nothing meets the target, and what another option would save where something does."""
+
+from __future__ import annotations
+
+from tuner.prediction.surface import Candidate
+from tuner.sweep.problem import Problem
+from tuner.types import Ceiling, OperatingPoint, Profile, QuerySet
+
+
+def beyond_the_bound(problem: Problem) -> str:
+    """Return why no index can meet the target with these queries, and what could."""
+    target = problem.options.recall
+    if target >= 1:
+        return (
+            "a target below 1: no finite number of queries can show that recall is exactly 1; exact search "
+            "(faiss.IndexFlat) has it"
+        )
+    wanted = int(2.7 / (1 - target)) + 1
+    return (
+        f"more queries: with {len(problem.validate)} to validate on, even perfect recall has a lower bound "
+        f"of only {problem.best_bound:.4f}; this target takes about {2 * wanted:,} queries"
+    )
+
+
+def advice_not_reached(
+    problem: Problem, points: list[OperatingPoint], ceilings: tuple[Ceiling, ...]
+) -> list[str]:
+    """Return what would help, by the constraint that it would relax."""
+    if problem.best_bound < problem.options.recall:
+        return [beyond_the_bound(problem)]
+    reached = [p for p in points if p.reaches_target or _meets_recall(problem, p)]
+    if reached:
+        return [*_relaxed_memory(problem, reached), *_relaxed_latency(problem, reached)]
+    best_ceiling = max((max(c.recall_at.values()) for c in ceilings if c.recall_at), default=0.0)
+    if best_ceiling < problem.aim:
+        return [
+            "finer codecs, a finer re-ranking store or larger rerank_factors: an exhaustive scan with the "
+            f"best of this space reaches {best_ceiling:.4f}"
+        ]
+    return _relaxed_recall(problem, points)
+
+
+def _relaxed_memory(problem: Problem, reached: list[OperatingPoint]) -> list[str]:
+    limit = problem.max_memory_bytes()
+    least = min(reached, key=lambda p: p.memory.resident_bytes)
+    if least.memory.resident_bytes <= limit:
+        return []
+    return [
+        f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
+        f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) "
+        f"instead of {limit / 1e6:.1f} MB: "
+        f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
+    ]
+
+
+def _relaxed_latency(problem: Problem, reached: list[OperatingPoint]) -> list[str]:
+    most_s = problem.options.max_latency_s
+    timed = [(p.latency.p95_s, p) for p in reached if p.latency is not None]
+    if most_s is None or not timed:
+        return []
+    p95_s, fastest = min(timed, key=lambda each: each[0])
+    if p95_s <= most_s:
+        return []
+    return [
+        f"a p95 limit of {1e6 * p95_s:.0f} us instead of "
+        f"{1e6 * most_s:.0f} us: {fastest.configuration.label} then meets it"
+    ]
+
+
+def _relaxed_recall(problem: Problem, points: list[OperatingPoint]) -> list[str]:
+    options, advice = problem.options, []
+    best = max((p.validated.lower for p in points if p.validated), default=0.0)
+    if best > 0:
+        advice.append(f"a target of {best:.3f}, the best lower bound that was validated")
+    if options.recall < 1:
+        advice.append(
+            f"more queries (now {len(problem.tune)} to tune on and {len(problem.validate)} to validate "
+            "on): the bound comes closer to the mean"
+        )
+    advice.append(
+        f"a space with ef_construction above {options.space.ef_construction} or ef_search_max above "
+        f"{options.space.ef_search_max}; exact search (faiss.IndexFlat) always reaches it"
+    )
+    return advice
+
+
+def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
+    return point.validated is not None and problem.validated(point.validated)
+
+
+def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint) -> str | None:
+    """Return one line on what a re-ranking store on disk is predicted to save, or None."""
+    useful = [
+        c
+        for c in on_disk
+        if c.configuration.rerank and c.memory.resident_bytes < 0.9 * recommended.memory.resident_bytes
+    ]
+    if not useful:
+        return None
+    best = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s))
+    return (
+        f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
+        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory "
+        f"instead of {recommended.memory.resident_bytes / problem.base.n:.0f}, "
+        f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
+        f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
+    )
+
+
+def held_out_advice(query_set: QuerySet, profile: Profile, chosen: OperatingPoint) -> list[str]:
+    """Return how rows that were held out as queries get into the index, or nothing."""
+    if not query_set.held_out_rows:
+        return []
+    held_out = f"{len(query_set.held_out_rows):,} rows were held out as queries and are not in index.faiss: "
+    if profile.metric == "ip" or chosen.configuration.rerank_at == "disk":
+        return [held_out + "with --queries every row is indexed"]
+    return [
+        held_out
+        + "index.add_with_ids(x[held_out], held_out) adds them (queries.held_out_rows in report.json), "
+        "or with --queries every row is indexed"
+    ]

@@ -1,0 +1,140 @@
+"""Hand over the index, and check it as the user will use it: in a fresh process with only numpy and faiss."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from tuner.errors import ResourceError
+from tuner.index.assemble import SearchableIndex, delivered, metric_transform, original_rows, write
+from tuner.index.projections import behind
+from tuner.sweep.problem import Problem
+from tuner.types import FloatArray, IdArray, OperatingPoint
+
+INDEX_NAME = "index.faiss"
+STORE_NAME = "rerank.faiss"
+
+FRESH_PROCESS = """
+import sys
+import faiss, numpy as np
+index_path, store_path, factor, rows_path, queries_path, ids_path, k = sys.argv[1:]
+index = faiss.read_index(index_path)
+if store_path:
+    store = faiss.read_index(store_path, faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.IndexRefine(index, store)
+    index.k_factor = float(factor)
+faiss.omp_set_num_threads(1)
+ids = index.search(np.load(queries_path), int(k))[1]
+if rows_path:
+    ids = np.load(rows_path)[ids]
+np.save(ids_path, ids)
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What was written and what the fresh process saw.
+
+    Attributes:
+        index_bytes: size of the index file.
+        store_bytes: size of the re-ranking store beside it, 0 without one.
+        same_ids: share of ids that equal those measured.
+        recall: mean recall of the validation half from the fresh process's ids.
+    """
+
+    index_bytes: int
+    store_bytes: int
+    same_ids: float
+    recall: float
+
+
+def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> Delivery:
+    """Write the index of a finished run and return what a fresh process finds in it."""
+    base, k = problem.base, problem.options.k
+    index, store, kept = delivered(searchable, base)
+    index_bytes = write(index, out / INDEX_NAME)
+    store_bytes = write(store, out / STORE_NAME) if store is not None else 0
+    if store is None:
+        (out / STORE_NAME).unlink(missing_ok=True)
+    queries = problem.raw[problem.validate]
+    expected = original_rows(searchable.index.search(queries, k)[1], base)
+    del kept
+    separate_rows = base.rows if store is not None else None
+    ids = _search_freshly(out, store is not None, searchable, separate_rows, queries, k)
+    own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
+    hits = problem.hits(own_rows, problem.validate)
+    return Delivery(
+        index_bytes=index_bytes,
+        store_bytes=store_bytes,
+        same_ids=float((ids == expected).mean()),
+        recall=float(hits.mean()) / k,
+    )
+
+
+def check_delivery(delivery: Delivery, chosen: OperatingPoint, *, exact_bytes: bool) -> None:
+    """Raise AssertionError unless what was delivered is what was measured.
+
+    Args:
+        delivery: what a fresh process found.
+        chosen: the point that was measured.
+        exact_bytes: whether the point's bytes are exact, and not a prediction.
+    """
+    if exact_bytes and delivery.index_bytes != chosen.memory.resident_bytes:
+        raise AssertionError(
+            f"index of {delivery.index_bytes} bytes, {chosen.memory.resident_bytes} by arithmetic"
+        )
+    if delivery.same_ids < 1:
+        raise AssertionError(f"only {delivery.same_ids:.4f} of the ids are the same after write and read")
+
+
+def _search_freshly(
+    out: Path, has_store: bool, searchable: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
+) -> IdArray:
+    with tempfile.TemporaryDirectory() as folder:
+        names = ("queries", "ids", "rows")
+        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in names)
+        np.save(queries_path, queries)
+        if rows is not None:
+            np.save(rows_path, rows)
+        arguments = [
+            str(out / INDEX_NAME),
+            str(out / STORE_NAME) if has_store else "",
+            str(searchable.configuration.rerank_factor),
+            str(rows_path) if rows is not None else "",
+            str(queries_path),
+            str(ids_path),
+            str(k),
+        ]
+        done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
+            [sys.executable, "-c", FRESH_PROCESS, *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip() or "it was killed").splitlines()[-1]
+            raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
+        found: IdArray = np.load(ids_path)
+        return found
+
+
+def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
+    """Write the flat index that is the answer for few vectors; return it and its bytes.
+
+    Like any other it takes raw queries and answers with rows of the user's file.
+    """
+    base = problem.base
+    flat = faiss.IndexFlatL2(base.d)
+    flat.add(np.asarray(base.x))
+    step = metric_transform(base.metric, problem.raw.shape[1])
+    whole = flat if step is None else behind([step], flat)
+    if base.rows is not None:
+        whole.ntotal = 0  # faiss maps ids of an index only while it is empty
+        mapped = faiss.IndexIDMap(whole)
+        faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
+        whole.ntotal = mapped.ntotal = base.n
+        whole = mapped
+    return whole, write(whole, out / INDEX_NAME)

@@ -1,0 +1,208 @@
+"""A configuration measured at full size: its ef_search bisected as an integer, its recall on both halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.index.assemble import SearchableIndex
+from tuner.prediction.curves import FARTHEST, ef_towards, misses, search_counted
+from tuner.prediction.surface import CodecCost
+from tuner.sweep.problem import Problem
+from tuner.types import Memory, OperatingPoint
+
+PLATEAU = 0.0005
+FINENESS = 33
+"""An ef_search is searched for to 1 / FINENESS: 1,000 queries do not tell finer steps apart."""
+NEAR_ENOUGH = 1.15
+"""Points at most this far apart in ef_search make a line that is believed between them."""
+HEADROOM = 0.2
+"""Share of the misses that are taken to be left above what was seen, whatever the ceiling was measured as."""
+FAR_ABOVE = 8
+"""Times the first guess: below it, a plateau is not believed to be the end."""
+
+
+@dataclass(frozen=True)
+class EfResult:
+    """What the tune half says of one ef_search.
+
+    Attributes:
+        hits: (nq,) int64 right answers of each query.
+        recall: their mean share.
+        needed: recall from which on the tune half is good enough, which depends on their spread.
+    """
+
+    ef_search: int
+    hits: NDArray[np.int64]
+    ndis: float
+    hops: float
+    recall: float
+    needed: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether the tune half is good enough to choose it."""
+        return self.recall >= self.needed
+
+    def lead(self, ceiling: float) -> float:
+        """Return how far it lies above what is needed, in -log(1 - recall / ceiling)."""
+        return float(misses(self.recall / ceiling) - misses(self.needed / ceiling))
+
+
+def tune_ef(
+    problem: Problem, searchable: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
+) -> EfResult:
+    """Return the smallest ef_search (within 3 %) whose tune half passes, or the best found.
+
+    Args:
+        guess: where to look first.
+        ceiling: recall that no ef_search exceeds.
+    """
+    least = problem.options.k * searchable.configuration.rerank_factor
+    guess = max(least, min(guess, ef_max))
+    return find_min_ef(
+        lambda ef: measure_at(problem, searchable, ef), least, guess, max(least, ef_max), ceiling
+    )
+
+
+def measure_at(problem: Problem, searchable: SearchableIndex, ef_search: int) -> EfResult:
+    """Return what the tune half says of one ef_search."""
+    searchable.set_ef(ef_search)
+    ids, ndis, hops = search_counted(searchable.index, problem.raw[problem.tune], problem.options.k)
+    return judged(problem, ef_search, problem.hits(ids, problem.tune), ndis, hops)
+
+
+def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: float, hops: float) -> EfResult:
+    """Return the hits of the tune half beside what they need to be."""
+    recall = float(hits.mean()) / problem.options.k
+    return EfResult(ef_search, hits, ndis, hops, recall, problem.needed(hits))
+
+
+def find_min_ef(
+    at: Callable[[int], EfResult], least: int, guess: int, most: int, ceiling: float = 1.0
+) -> EfResult:
+    """Return the result of the smallest ef in [least, most] that passes, starting from ``guess``.
+
+    No more than 1 / FINENESS too large, or than 1, by what was tried or by the line through the last two;
+    each step goes where that line meets what is needed (regula falsi), so that two or three do.
+
+    Recall is taken to grow with ef. Where it stops growing before it passes, the last one tried is
+    returned.
+
+    Args:
+        at: what the tune half says of an ef_search.
+        ceiling: recall that no ef_search exceeds: above it, curves are straight.
+    """
+    tried: list[EfResult] = []
+    low, best, ef = least - 1, None, guess
+    n_inside = 0
+    while True:
+        tried.append(last := at(ef))
+        if last.passes:
+            best = last
+        else:
+            low = last.ef_search
+        line = _line(tried, ceiling, best or last)
+        if best is None:
+            if low >= most or _is_flat(tried, guess):
+                return last
+            step = _step(low, len(tried))
+            ef = min(most, _between(line * (1 + 1 / FINENESS), low + step, FARTHEST * low))
+            continue
+        width = max(1, best.ef_search // FINENESS)
+        if best.ef_search - low <= width:
+            return best
+        pair = _pair(tried, ceiling, best)
+        known = len(pair) > 1 and abs(log(pair[0].ef_search / pair[1].ef_search)) <= log(NEAR_ENOUGH)
+        near = width if known else width / 2  # one point alone does not know its slope
+        if (known or len(tried) == 1) and best.recall < 1 and best.ef_search - line < near:
+            return best
+        if low < least:
+            step = 1 if known else _step(best.ef_search, len(tried))
+            lowest = best.ef_search / FARTHEST
+            ef = max(least, _between(line + width / 2, lowest, best.ef_search - step))
+            continue
+        n_inside += 1
+        # now and then the middle, so that a crooked line cannot make it crawl
+        towards = line + width / 2 if n_inside % 3 else (low * best.ef_search) ** 0.5
+        ef = max(low + 1, _between(towards, low + width, best.ef_search - width))
+
+
+def _step(ef_search: int, n_tried: int) -> int:
+    """Return the least step while only one side of the answer is known: it doubles."""
+    return max(1, ef_search // FINENESS) << (n_tried - 1)
+
+
+def _line(tried: list[EfResult], ceiling: float, around: EfResult) -> float:
+    """Return the ef_search where the line through a pair meets what is needed."""
+    pair = _pair(tried, ceiling, around)
+    return ef_towards([(each.ef_search, each.lead(_above(tried, ceiling))) for each in pair], 0.0)
+
+
+def _pair(tried: list[EfResult], ceiling: float, around: EfResult) -> list[EfResult]:
+    """Return the two that are nearest to what is needed; of equals, those nearest in ef_search."""
+    top = _above(tried, ceiling)
+    return sorted(
+        tried, key=lambda t: (abs(t.lead(top)), abs(log(t.ef_search / around.ef_search)), t.ef_search)
+    )[:2]
+
+
+def _above(tried: list[EfResult], ceiling: float) -> float:
+    """Return a ceiling that lies above all that was seen."""
+    seen = max(max(each.recall, each.needed) for each in tried)
+    return max(ceiling, seen + HEADROOM * (1 - seen))
+
+
+def _between(value: float, low: float, high: float) -> int:
+    """Return ``value`` in [low, high] as an integer; the upper end wins where they cross."""
+    return int(min(max(value, low), high))
+
+
+def _is_flat(tried: list[EfResult], guess: int) -> bool:
+    """Return whether twice the ef_search gained next to nothing, far above the guess."""
+    last = tried[-1]
+    before = [each.recall for each in tried if 2 * each.ef_search <= last.ef_search]
+    return last.ef_search >= FAR_ABOVE * guess and bool(before) and last.recall - max(before) < PLATEAU
+
+
+def operating_point(
+    problem: Problem,
+    searchable: SearchableIndex,
+    ef_result: EfResult,
+    memory: Memory,
+    predicted_recall: float | None,
+    costs: CodecCost,
+) -> OperatingPoint:
+    """Return the measured point; the held-out half is searched here, and decides nothing here."""
+    k = problem.options.k
+    configuration = searchable.configuration
+    searchable.set_ef(ef_result.ef_search)
+    ids, validated_ndis, _ = search_counted(searchable.index, problem.raw[problem.validate], k)
+    hits = problem.hits(ids, problem.validate)
+    validated = problem.recall(hits)
+    reads = k * configuration.rerank_factor if configuration.rerank else 0
+    links = ef_result.hops * 2 * configuration.M * 4
+    store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n
+    return OperatingPoint(
+        configuration=configuration,
+        ef_search=ef_result.ef_search,
+        recall=problem.recall(ef_result.hits),
+        ndis_per_query=ef_result.ndis,
+        bytes_read_per_query=ef_result.ndis * memory.codes_bytes / problem.base.n
+        + links
+        + reads * store_bytes,
+        memory=memory,
+        predicted_recall=predicted_recall,
+        modelled_latency_s=costs.latency_s(
+            ef_result.ndis, ef_result.ef_search, configuration.rerank, k * configuration.rerank_factor
+        ),
+        reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
+        validated=validated,
+        validated_hits=tuple(hits.tolist()),
+        validated_ndis=validated_ndis,
+        reaches_target=ef_result.passes and problem.validated(validated),
+    )

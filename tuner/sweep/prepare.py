@@ -1,0 +1,146 @@
+"""Stage 1: inputs checked, resources checked, the problem posed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from tuner.data.checks import check_inputs
+from tuner.data.vectors import Vectors
+from tuner.errors import InputError
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import describe_versions, use_threads
+from tuner.sweep.advice import beyond_the_bound
+from tuner.sweep.codec_space import sensible
+from tuner.sweep.doubts import Doubt
+from tuner.sweep.plan import Plan, check_resources, plan
+from tuner.sweep.pose import PosedProblem, pose, read_profile
+from tuner.sweep.problem import Problem
+from tuner.types import Event, Note, Options, Profile, QuerySet, Warned
+
+SHORTEST = 1e-12
+"""Squared distances of shorter rows are lost in float32."""
+MOST_NORM = 60.0
+"""Inner product becomes L2 with a column of the size of the longest row; measured: at 100 times the mean,
+rounding in that column makes wrong neighbours count as right."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The posed problem of a sweep.
+
+    Attributes:
+        journal: finished stages.
+        plan: what the run was expected to need.
+        posed: the problem with its profile and queries.
+        warnings: doubts about the data.
+        started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
+    """
+
+    journal: Journal
+    plan: Plan
+    posed: PosedProblem
+    warnings: tuple[Warned, ...]
+    started_s: float
+
+    @property
+    def problem(self) -> Problem:
+        """The problem, its aim not measured yet."""
+        return self.posed.problem
+
+
+def prepare(
+    base: Vectors, queries: Vectors | None, options: Options, work: Path, *, resume: bool
+) -> Generator[Event, None, Prepared]:
+    """Yield events; return the posed problem, every input checked.
+
+    Args:
+        base: vectors to index.
+        queries: the user's queries, or None to hold some of the base out.
+        options: what the user asked for.
+        work: scratch folder; emptied unless resuming.
+        resume: go on from what an earlier run left in ``work``.
+
+    Raises:
+        InputError: base, queries and options do not fit.
+        ResourceError: too little memory, disk or time.
+    """
+    started_s = time.perf_counter()
+    check_inputs(base, queries, options)
+    asked = options.space.M
+    options = replace(options, space=sensible(options.space, base.d))
+    if asked != options.space.M:
+        left_out = ", ".join(str(M) for M in asked if M not in options.space.M)
+        yield Note(f"M {left_out} left out: their links would take more bytes than the vectors in float32")
+    needed = plan(base, queries, options, work)
+    check_resources(needed, options, work)
+    use_threads(options.threads)
+    journal = Journal(work, _identity(base, queries, options), resume=resume)
+    profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
+    accept = partial(_accept, base)
+    posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
+    beyond: tuple[Warned, ...] = ()
+    if posed.problem.best_bound < options.recall:
+        beyond = (Doubt.BEYOND_THE_BOUND.about(remedy=beyond_the_bound(posed.problem)),)
+    yield from beyond
+    return Prepared(journal, needed, posed, (*_doubts(posed.query_set), *beyond), started_s)
+
+
+def _accept(base: Vectors, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
+    """Yield what is known of the data before anything that takes long; refuse what float32 cannot hold."""
+    yield from describe_profile(profile)
+    check_norms(base, profile)
+    yield from _doubts(query_set)
+
+
+def _doubts(query_set: QuerySet) -> tuple[Warned, ...]:
+    if not query_set.n_in_base:
+        return ()
+    n_queries = query_set.n_tune + query_set.n_validate
+    return (Doubt.QUERIES_IN_BASE.about(n_in_base=query_set.n_in_base, n_queries=n_queries),)
+
+
+def describe_profile(profile: Profile) -> Iterator[Note]:
+    """Yield what the user should know of the vectors."""
+    yield Note(
+        f"{profile.n:,} x {profile.d} {profile.dtype}; metric {profile.metric}: {profile.metric_reason}"
+    )
+    if profile.n_duplicate_rows:
+        yield Note(
+            f"{profile.n_duplicate_rows:,} rows ({profile.n_duplicate_rows / profile.n:.1%}) repeat another; "
+            f"the largest group has {profile.largest_duplicate_group:,}"
+        )
+    if profile.dead_dimensions:
+        yield Note(f"{len(profile.dead_dimensions)} dimensions never vary")
+
+
+def check_norms(base: Vectors, profile: Profile) -> None:
+    """Raise InputError where squared distances of the rows are lost in float32."""
+    if profile.metric != "cosine" and profile.norm_max < SHORTEST:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, too short to be squared "
+            "in float32: multiply base and queries by a constant"
+        )
+    if profile.metric == "ip" and profile.norm_max > MOST_NORM * profile.norm_mean:
+        raise InputError(
+            f"{base.source}: the longest row has norm {profile.norm_max:.3g}, {MOST_NORM:g} times the mean "
+            f"of {profile.norm_mean:.3g} or more: beside it the inner products of the others cannot be told "
+            "apart in float32; take such rows out or scale them down"
+        )
+
+
+def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[str, str]:
+    """Return what the stages of a journal depend on."""
+    settings = msgspec.to_builtins(options)
+    settings.pop("threads")
+    return {
+        "data": base.fingerprint,
+        "queries": queries.fingerprint if queries is not None else "held out",
+        "options": msgspec.json.encode(settings).decode(),
+        "versions": msgspec.json.encode(describe_versions()).decode(),
+    }

@@ -1,0 +1,79 @@
+"""Everything that a run found, in one record."""
+
+from __future__ import annotations
+
+from tuner.index.codec_view import CodecView
+from tuner.runtime.journal import Journal
+from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.timing import call_overhead_s
+from tuner.sweep.answer import Answer, recommendation_of
+from tuner.sweep.deliver import Delivered
+from tuner.sweep.frontier import prediction_error
+from tuner.sweep.measure import Measured
+from tuner.sweep.model import Model
+from tuner.sweep.prepare import Prepared
+from tuner.sweep.stages import is_native
+from tuner.types import Cost, OperatingPoint, Options, Result
+
+
+def sweep_result(
+    prepared: Prepared, model: Model, measured: Measured, answer: Answer, delivered: Delivered
+) -> Result:
+    """Return the result of a sweep that measured something."""
+    problem = model.problem
+    recommendation = recommendation_of(problem, answer, raised=measured.raised) if answer.found else None
+    return Result(
+        status="reached" if answer.found else "not_reached",
+        options=problem.options,
+        profile=prepared.posed.profile,
+        queries=prepared.posed.query_set,
+        points=answer.points,
+        front=answer.front,
+        named=answer.named,
+        recommendation=recommendation,
+        baseline=delivered.baseline,
+        ceilings=model.evaluation.ceilings,
+        curves=model.curve_points,
+        n_configurations=prepared.plan.n_configurations,
+        prediction_error=prediction_error(measured.points),
+        noise_floor=measured.timed.noise_floor,
+        call_overhead_s=call_overhead_s(problem.base.d),
+        cost=cost_of(
+            prepared.journal,
+            measured.points,
+            delivered.ordinary_build_cpu_s,
+            delivered.peak_rss_bytes,
+            problem.options,
+        ),
+        machine=describe_machine(),
+        versions=describe_versions(),
+        warnings=tuple(warned.text for warned in (*prepared.warnings, *measured.warnings)),
+        advice=delivered.advice,
+        created=now(),
+    )
+
+
+def cost_of(
+    journal: Journal,
+    measured: tuple[OperatingPoint, ...],
+    ordinary_cpu_s: float | None,
+    peak_bytes: int,
+    options: Options,
+) -> Cost:
+    """Return what the run took; the baseline's own stage is listed but not counted."""
+    counted = [cost for cost in journal.costs if cost.name != "baseline"]
+    cpu = sum(cost.cpu_s for cost in counted)
+    return Cost(
+        wall_s=sum(cost.wall_s for cost in counted),
+        cpu_s=cpu,
+        peak_rss_bytes=peak_bytes,
+        n_graph_builds=1 + (_native_builds(measured) if is_native(options) else 0),
+        n_indexes_measured=len(measured),
+        stages=tuple(journal.costs),
+        ordinary_build_cpu_s=ordinary_cpu_s,
+        ordinary_builds=None if ordinary_cpu_s is None else cpu / ordinary_cpu_s,
+    )
+
+
+def _native_builds(measured: tuple[OperatingPoint, ...]) -> int:
+    return len({(CodecView.of(point.configuration), point.configuration.M) for point in measured})
