@@ -25,6 +25,8 @@ from tuner.runtime.machine import use_threads
 from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
+pytest_plugins = ("gated",)
+
 T = TypeVar("T")
 
 N, NQ, D, K, M_MAX = 1800, 60, 28, 10, 24

@@ -17,28 +17,6 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ALLOWED = {
     # api.py
     "diagnose.hnswlib_space",
-    # diagnosis
-    "Split.recall",
-    "Split.causes",
-    "Split.drift",
-    "CHANGED",
-    "Costs.bytes",
-    "Costs.time",
-    "Kind",
-    "DiagnoseOptions.space",
-    "Diagnosis.causes",
-    "Lasts.low",
-    "Lasts.high",
-    # gate
-    "BaselineQueries.n",
-    "BaselineQueries.n_validate",
-    "GateBaseline.seed",
-    "GateBaseline.bytes",
-    "CheckOptions.threads",
-    # index
-    "BYTE_STEP, BYTE_START",
-    # testing.py
-    "assert_recall.confidence",
 }
 
 

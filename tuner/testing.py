@@ -23,11 +23,12 @@ from tuner.data.profile import check_queries, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 from tuner.gate import CheckResult, Limits
-from tuner.gate.outputs import headline
 from tuner.gate.verdict import points
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
+from tuner.recall.starvation import IndexUse, Starvation
 from tuner.recall.target import summarize
 from tuner.recall.truth import cached
+from tuner.report.gate import headline
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, Metric, Recall
 
@@ -59,7 +60,7 @@ def assert_recall(
         at_least: recall@k in (0, 1].
         metric: ``auto`` decides from the vectors as ``tune`` does, mostly for cosine; say what the engine
             ranks by.
-        confidence: of the bounds.
+        confidence: confidence level of the bounds.
         starved: the same search with next to no effort (ef_search = 1): if it finds as much, the index was
             not used, and the test fails.
 
@@ -77,19 +78,24 @@ def assert_recall(
     hits = judge.hits(search)
     recall = summarize(hits, k, confidence)
     upper = upper_bound(hits, k, confidence)
-    said = (
+    text = (
         f"recall@{k} by {judge.metric} is {recall.mean:.4f} ({recall.lower:.4f} to {upper:.4f}, "
         f"{confidence:.0%} each)"
     )
     if upper < at_least:
         raise AssertionError(
-            f"{said}, surely below {at_least:g}; {judge.worst(hits)}; with {len(hits):,} queries, recall "
+            f"{text}, surely below {at_least:g}; {judge.worst(hits)}; with {len(hits):,} queries, recall "
             f"{points(visible_shortfall(hits, k, confidence))} points below it is noticed with {POWER:.0%} "
             "power"
         )
-    if starved is not None and judge.hits(starved).mean() >= hits.mean():
-        raise AssertionError(f"{said}, and the starved search finds as much: the index was not used")
+    if starved is not None and _is_unmoved(hits, judge.hits(starved), k, judge.n):
+        raise AssertionError(f"{text}, and the starved search finds as much: the index was not used")
     return recall
+
+
+def _is_unmoved(hits: NDArray[np.int64], starved: NDArray[np.int64], k: int, n: int) -> bool:
+    """Return whether starving the search changes nothing that it finds."""
+    return IndexUse(n=n, starvation=Starvation.between(hits, starved, k)).finding == "unmoved"
 
 
 class _Judge:
@@ -169,6 +175,6 @@ def gate(
     """
     result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
     if not result.passed:
-        told = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
-        raise AssertionError(f"{headline(result)}\n{told}")
+        lines = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
+        raise AssertionError(f"{headline(result)}\n{lines}")
     return result

@@ -11,8 +11,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.index.files.faiss import layers_of
 from tuner.index.graph import share_graph
+from tuner.index.layers import layers_of
 from tuner.types import FloatArray, IdArray
 
 Fault = Callable[[Path, FloatArray, Path], None]

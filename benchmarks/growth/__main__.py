@@ -17,8 +17,8 @@ from benchmarks.diagnosis.indexes import build_index, fitting_factory
 from benchmarks.diagnosis.vectors import K, UnitVectors, read_unit_vectors
 from tuner.data.vectors import open_vectors
 from tuner.diagnosis.growth import recall_trend
-from tuner.diagnosis.opened import open_object
 from tuner.diagnosis.questions import questions_for
+from tuner.index.opened import open_object
 from tuner.report.tables import table
 from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of

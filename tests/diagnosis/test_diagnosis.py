@@ -13,10 +13,12 @@ from click.testing import CliRunner
 import tuner
 from tuner.cli.main import tune
 from tuner.diagnosis import Diagnosis, to_json, to_markdown
-from tuner.diagnosis.fix_builder import Fix, Kind
-from tuner.diagnosis.fixes import Prescription, ranked, slow_last
+from tuner.diagnosis.fix_builder import Fix
+from tuner.diagnosis.fixes import ranked, slow_last
 from tuner.errors import InputError
-from tuner.types import Recall
+from tuner.index.assemble import metric_transform
+from tuner.index.projections import behind
+from tuner.types import FixKind, Prescription, Recall
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 4_000, 300, 10
@@ -268,7 +270,7 @@ def test_rows_of_the_index_are_asked_for_without_queries(x: np.ndarray) -> None:
     assert any("give --queries" in note for note in found.notes)
 
 
-def offered(kind: Kind, ratio: float) -> tuple[Prescription, Fix]:
+def offered(kind: FixKind, ratio: float) -> tuple[Prescription, Fix]:
     made = Prescription(
         kind=kind,
         title=kind,
@@ -327,7 +329,10 @@ def test_the_page_and_the_json_hold_the_same(x: np.ndarray, q: np.ndarray) -> No
     page = to_markdown(found)
     for cause in found.causes:
         assert cause.name in page
-    assert json.loads(to_json(found))["recall"]["mean"] == found.recall.mean
+    tree = json.loads(to_json(found))
+    assert next(iter(tree.items())) == ("schema_version", 1)
+    assert tree["recall"]["mean"] == found.recall.mean
+    assert (tree["knob"], tree["effort"]) == ("ef_search", 20)
 
 
 @pytest.mark.parametrize(
@@ -357,3 +362,23 @@ def test_an_empty_index_and_a_missing_file_are_told(x: np.ndarray, tmp_path: Pat
     with pytest.raises(InputError, match="name one"):
         tuner.diagnose(built("Flat", x), x, apply=1, out=tmp_path / "none" / "x.faiss")
     assert x_there.read_bytes() == b"mine"
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_index_of_tune_for_inner_products_holds_the_rows_of_the_file(tmp_path: Path) -> None:
+    """Its codes have one column more than the rows: no row is stale, and no link is lost, because of it."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((30, 24))
+    drawn = centres[rng.integers(30, size=1_600)] + 0.9 * rng.standard_normal((1_600, 24))
+    rows = (drawn * rng.uniform(0.3, 3, (1_600, 1))).astype(np.float32)
+    x, q = rows[:1_500], rows[1_500:]
+    radius = np.linalg.norm(x, axis=1).max()
+    last = np.sqrt(np.maximum(radius**2 - (x.astype(np.float64) ** 2).sum(axis=1), 0)).astype(np.float32)
+    graph = faiss.IndexHNSWFlat(25, 16)
+    graph.add(np.hstack([x, last[:, None]]))
+    graph.hnsw.efSearch = 200
+    step = metric_transform("ip", 24)
+    found = tuner.diagnose(behind([step], graph), x, q, metric="ip")
+    assert {cause.name for cause in found.causes} == {"search", "codec", "graph"}
+    assert all(cause.share < NEAR for cause in found.causes)
+    assert abs(found.residual) < NEAR

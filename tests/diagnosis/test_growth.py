@@ -8,9 +8,10 @@ import pytest
 
 import tuner
 from tuner.diagnosis.growth import fit_trend, fresh
-from tuner.diagnosis.opened import open_object
-from tuner.diagnosis.sensitivity import Lasts, Sensitivity, describe_sensitivity, grown_from
-from tuner.types import Recall
+from tuner.diagnosis.sensitivity import grown_from
+from tuner.index.opened import open_object
+from tuner.report.diagnosis import describe_sensitivity
+from tuner.types import Lasts, Recall, Sensitivity
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 6_000, 300, 10

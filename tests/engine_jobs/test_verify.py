@@ -151,6 +151,16 @@ def test_a_planted_fault_is_seen(
         assert expected in [line.name for line in found.lines if line.status == "fail"]
 
 
+def test_an_engine_that_has_indexed_one_fewer_is_seen(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
+) -> None:
+    plugin("hnswlib", "partly indexed")
+    found = verified(exported("planted", "float32"), world, tmp_path / "work")
+    failed = [line for line in found.lines if line.status == "fail"]
+    assert [line.name for line in failed] == ["index used"]
+    assert failed[0].text == f"index not used: the engine has indexed {N - 1:,} of {N:,} vectors"
+
+
 def test_without_a_fault_the_planted_engine_is_verified(
     world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
 ) -> None:

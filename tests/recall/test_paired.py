@@ -5,7 +5,8 @@ from math import inf
 import numpy as np
 import pytest
 
-from tuner.recall.paired import Drop, HitArray, Power, drop_between, upper_bound, variance_per_drop
+from tuner.recall.paired import HitArray, Power, drop_between, upper_bound, variance_per_drop
+from tuner.types import Drop
 
 K = 10
 

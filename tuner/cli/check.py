@@ -23,7 +23,7 @@ from tuner.gate import (
     read_baseline,
     write_baseline,
 )
-from tuner.gate.outputs import (
+from tuner.report.gate import (
     error_annotation,
     error_junit,
     headline,

@@ -13,12 +13,18 @@ from tuner.cli.options import ADDRESS, FORCE, JSON, MARKDOWN, METRIC, QUERIES, Q
 from tuner.cli.outputs import show_table, show_text, write_file
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
-from tuner.diagnosis.outputs import COST_HEAD, PRESCRIPTION_HEAD, cause_rows, cost_rows, prescription_row
-from tuner.diagnosis.sensitivity import describe_sensitivity
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
 from tuner.report import engines as in_engine
+from tuner.report.diagnosis import (
+    COST_HEAD,
+    PRESCRIPTION_HEAD,
+    cause_rows,
+    cost_rows,
+    describe_sensitivity,
+    prescription_row,
+)
 from tuner.runtime.machine import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options

@@ -1,6 +1,7 @@
 """Why an index is slow, heavy or wrong, and the smallest change that mends it."""
 
-from tuner.diagnosis.outputs import headline, to_json, to_markdown
-from tuner.diagnosis.run import DiagnoseOptions, Diagnosis, diagnose
+from tuner.diagnosis.run import DiagnoseOptions, diagnose
+from tuner.report.diagnosis import headline, to_json, to_markdown
+from tuner.types import Diagnosis
 
 __all__ = ["DiagnoseOptions", "Diagnosis", "diagnose", "headline", "to_json", "to_markdown"]

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.vectors import row_hashes
-from tuner.diagnosis.opened import IndexUnderTest, back_through, through
 from tuner.diagnosis.questions import Questions
+from tuner.index.layers import back_through
+from tuner.index.opened import IndexUnderTest
+from tuner.index.stored import CHANGED, Comparison, StoredVectors, compare, length, stored_best
 from tuner.types import FloatArray, IdArray, Steps
 
 SAME, STALE, MOVED, SCALED, FOREIGN = range(5)
@@ -19,10 +21,6 @@ SAME, STALE, MOVED, SCALED, FOREIGN = range(5)
 that is no row of the file."""
 SAMPLE = 1_000
 BLOCK_BYTES = 4 << 20
-CHANGED = 0.02
-"""Of a vector's length: codes that decode no farther apart are of the same vector."""
-WORSE = 1.5
-"""Times the codec's own error: a code that is no farther from the row may be of it."""
 NEARLY_ALL = 0.999
 FEW_CHANGED = 5
 LOOKED_UP = 256
@@ -39,8 +37,8 @@ class Content:
         moved_to: (n,) row whose vector a ``MOVED`` position holds, else -1.
         missing: rows of the prepared base that no position stands for, ascending.
         n_repeated: positions whose row stands at an earlier position too.
-        normalised: the vectors in the index have length 1 while the file's have not.
-        vectors: (n, d) float32 what the positions hold, as the index takes it, mapped from a file.
+        normalised: whether the vectors in the index have length 1 while the file's have not.
+        vectors: (n, d) float32 vectors that the positions hold, as the index takes them, mapped from a file.
     """
 
     rows: IdArray
@@ -56,74 +54,33 @@ class Content:
         return int((self.state == state).sum())
 
 
-class StoredVectors:
-    """The vectors of an index as its storage sees them: of the re-ranking store, where there is one."""
-
-    def __init__(self, opened: IndexUnderTest) -> None:
-        self.opened = opened
-        self.chain, self.storage = opened.chain, opened.storage
-        if opened.store is not None:
-            self.chain, self.storage = opened.store
-        self.starts = np.zeros(1, dtype=np.int64)
-        if isinstance(self.storage, faiss.IndexIVF):
-            lists = self.storage.invlists
-            sizes = [lists.list_size(number) for number in range(self.storage.nlist)]
-            self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-
-    def at(self, positions: IdArray) -> FloatArray:
-        """Return what is held at positions, decoded."""
-        if isinstance(self.storage, faiss.IndexIVF):
-            lists = np.searchsorted(self.starts, positions, side="right") - 1
-            offsets = positions - self.starts[lists]
-            out = np.empty((len(positions), self.storage.d), dtype=np.float32)
-            for number, (each, offset) in enumerate(zip(lists.tolist(), offsets.tolist(), strict=True)):
-                self.storage.reconstruct_from_offset(each, offset, faiss.swig_ptr(out[number]))
-            return out
-        decoded: FloatArray = self.storage.reconstruct_batch(positions)
-        return decoded
-
-    def again(self, x: FloatArray) -> FloatArray:
-        """Return rows encoded by the trained codec and decoded."""
-        seen = through(self.chain, x)
-        decoded: FloatArray = self.storage.sa_decode(self.storage.sa_encode(seen))
-        return decoded
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether encoding searches for each row's scale."""
-        return hasattr(self.storage, "rabitq") and self.storage.rabitq.nb_bits > 1
-
-
-def look(questions: Questions, opened: IndexUnderTest, work: Path) -> Steps[Content]:
-    """Yield the share done; return what the index holds.
-
-    Vectors of the file are encoded as the index would, and both codes are decoded and compared, so that
-    what the codec loses is not taken for another vector.
-    """
-    base, held = questions.problem.base, StoredVectors(opened)
+def inspect_content(questions: Questions, opened: IndexUnderTest, work: Path) -> Steps[Content]:
+    """Yield the share done; return what the index holds."""
+    base = questions.problem.base
+    stored = stored_best(opened, base.radius)
     rows = questions.rows_of(opened.ids)
     present = np.zeros(base.n, dtype=bool)
     present[rows[rows >= 0]] = True
     known = np.flatnonzero(rows >= 0)
     _, first = np.unique(rows[known], return_index=True)
     state = np.full(opened.n, FOREIGN, dtype=np.int8)
-    normalised, typical = _form(questions, held, rows, known)
+    normalised, typical = _form(questions, stored, rows, known)
     step = max(256, BLOCK_BYTES // (4 * opened.d))
     for start in range(0, len(known), step):
         part = known[start : start + step]
         x = questions.in_form(rows[part], normalised=normalised)
-        at = held.at(part)
-        found = compared(held, x, at, typical)
+        at = stored.at(part)
+        found = _states(compare(stored, x, at, typical if stored.is_slow else None))
         doubted = np.flatnonzero(found != SAME)
-        if held.is_slow and len(doubted):  # by the codec's usual error alone: encode these again
-            found[doubted] = compared(held, x[doubted], at[doubted], typical, exactly=True)
+        if stored.is_slow and len(doubted):  # by the codec's usual error alone: encode these again
+            found[doubted] = _states(compare(stored, x[doubted], at[doubted]))
         state[part] = found
         base.release()
         yield 0.6 * (start + len(part)) / max(1, len(known))
     moved_to = np.full(opened.n, -1, dtype=np.int64)
     changed = np.flatnonzero((state == STALE) | (state == FOREIGN))
     if len(changed) > FEW_CHANGED:
-        moved_to[changed] = _found_elsewhere(questions, held, changed, normalised=normalised)
+        moved_to[changed] = _found_elsewhere(questions, stored, changed, normalised=normalised)
         state[(moved_to >= 0) & (state == STALE)] = MOVED
     yield 0.8
     content = Content(
@@ -135,59 +92,33 @@ def look(questions: Questions, opened: IndexUnderTest, work: Path) -> Steps[Cont
         normalised=normalised,
         vectors=np.zeros((0, opened.d), dtype=np.float32),
     )
-    return replace(content, vectors=(yield from _written(questions, held, content, work / "content.f32")))
+    return replace(content, vectors=(yield from _written(questions, stored, content, work / "content.f32")))
 
 
-def _form(questions: Questions, held: StoredVectors, rows: IdArray, known: IdArray) -> tuple[bool, float]:
+def _form(questions: Questions, stored: StoredVectors, rows: IdArray, known: IdArray) -> tuple[bool, float]:
     """Return whether the index holds normalised rows, and the codec's typical error as a share."""
     sample = np.sort(np.random.default_rng(0).choice(known, min(SAMPLE, len(known)), replace=False))
-    at = held.at(sample)
+    at = stored.at(sample)
     same, errors = {}, {}
     for normalised in (False, True):
         x = questions.in_form(rows[sample], normalised=normalised)
-        seen, again = through(held.chain, x), held.again(x)
-        errors[normalised] = float(np.quantile(_length(again - seen) / _length(seen), NEARLY_ALL))
-        same[normalised] = float((compared(held, x, at, errors[normalised], exactly=True) == SAME).mean())
+        seen = stored.seen(x)
+        errors[normalised] = float(
+            np.quantile(length(stored.decoded(seen) - seen) / length(seen), NEARLY_ALL)
+        )
+        same[normalised] = float(compare(stored, x, at).same_vector.mean())
     # where both fit, the index normalises by itself, or the file's rows have length 1
     normalised = same[True] > same[False]
     return normalised, errors[normalised]
 
 
-@np.errstate(invalid="ignore")
-def compared(
-    held: StoredVectors, x: FloatArray, at: FloatArray, typical: float, *, exactly: bool = False
-) -> NDArray[np.int8]:
-    """Return the state of positions that should hold rows ``x`` and hold codes that decode to ``at``.
-
-    Args:
-        typical: error of nearly all codes as a share of the length, used where encoding is slow.
-        exactly: encode also where that is slow.
-
-    What is not finite is the same as nothing.
-    """
-    seen = through(held.chain, x)
-    length = _length(seen)
-    off = _length(at - seen)
-    if held.is_slow and not exactly:
-        own_error = typical * length
-        same = off <= own_error + CHANGED * length
-    else:
-        again = held.again(x)
-        own_error = _length(again - seen)
-        same = (_length(at - again) <= CHANGED * length) | (off <= WORSE * own_error + CHANGED / 2 * length)
-    turned = _length(at / _length(at)[:, None] - seen / length[:, None])
-    scaled = ~same & (turned <= WORSE * own_error / length + CHANGED)
-    return np.where(scaled, SCALED, np.where(same, SAME, STALE)).astype(np.int8)
-
-
-@np.errstate(over="ignore")
-def _length(x: FloatArray) -> FloatArray:
-    length: FloatArray = np.linalg.norm(x, axis=1) + np.finfo(np.float32).tiny
-    return length
+def _states(found: Comparison) -> NDArray[np.int8]:
+    """Return the state of positions that should hold rows: ``SAME``, ``SCALED`` or ``STALE``."""
+    return np.where(found.same_vector, SAME, np.where(found.scaled, SCALED, STALE)).astype(np.int8)
 
 
 def _found_elsewhere(
-    questions: Questions, held: StoredVectors, changed: IdArray, *, normalised: bool
+    questions: Questions, stored: StoredVectors, changed: IdArray, *, normalised: bool
 ) -> IdArray:
     """Return the row whose vector each changed position holds, -1 where none does.
 
@@ -196,25 +127,25 @@ def _found_elsewhere(
     """
     base = questions.problem.base
     chosen = np.sort(np.random.default_rng(1).choice(changed, min(LOOKED_UP, len(changed)), replace=False))
-    targets = held.at(chosen)
+    targets = stored.at(chosen)
     heap = faiss.ResultHeap(len(chosen), 1, keep_max=False)
     hashes = np.empty(base.n, dtype=np.int64)
     step = max(256, BLOCK_BYTES // (4 * base.d))
     for start in range(0, base.n, step):
         rows = np.arange(start, min(base.n, start + step))
-        again = held.again(questions.in_form(rows, normalised=normalised))
+        again = stored.again(questions.in_form(rows, normalised=normalised))
         distances, ids = faiss.knn(targets, again, 1)
         heap.add_result(distances, ids + start)
         hashes[rows] = row_hashes(again)
         base.release()
     heap.finalize()
-    near = heap.D[:, 0] <= (CHANGED * _length(targets)) ** 2
+    near = heap.D[:, 0] <= (CHANGED * length(targets)) ** 2
     found = np.full(len(changed), -1, dtype=np.int64)
     if near.mean() < 0.5:
         return found
     mine = np.empty(len(changed), dtype=np.int64)
     for start in range(0, len(changed), step):
-        mine[start : start + step] = row_hashes(held.at(changed[start : start + step]))
+        mine[start : start + step] = row_hashes(stored.at(changed[start : start + step]))
     order = np.argsort(hashes, kind="stable")
     first = np.searchsorted(hashes[order], mine, side="left")
     copies = np.searchsorted(hashes[order], mine, side="right") - first
@@ -237,9 +168,9 @@ def _occurrence(values: IdArray) -> IdArray:
     return out
 
 
-def _written(questions: Questions, held: StoredVectors, content: Content, path: Path) -> Steps[FloatArray]:
+def _written(questions: Questions, stored: StoredVectors, content: Content, path: Path) -> Steps[FloatArray]:
     """Write what the positions hold, as the index takes it; exact where it is a row of the file."""
-    n, d = len(content.rows), held.opened.d
+    n, d = len(content.rows), content.vectors.shape[1]
     step = max(256, BLOCK_BYTES // (4 * d))
     source = np.where(content.state == SAME, content.rows, content.moved_to)
     with path.open("wb") as out:
@@ -248,7 +179,7 @@ def _written(questions: Questions, held: StoredVectors, content: Content, path: 
             block = questions.in_form(np.maximum(source[part], 0), normalised=content.normalised)
             other = source[part] < 0
             if other.any():
-                block[other] = back_through(held.chain, held.at(part[other]))
+                block[other] = back_through(stored.chain, stored.at(part[other]))
             block.tofile(out)
             yield 0.8 + 0.2 * (start + len(part)) / n
     questions.problem.base.release()

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from tuner.diagnosis.opened import IndexUnderTest, through
 from tuner.index.graph import share_graph
+from tuner.index.layers import through
+from tuner.index.opened import IndexUnderTest
 from tuner.prediction.curves import search_counted
 from tuner.runtime.timing import BLOCK, Search, call_overhead_s, interleave
-from tuner.types import FloatArray
+from tuner.types import FloatArray, Spent
 
 QUERIES, ROUNDS = 128, 4
 TIMES, MOST_EF = (0.5, 1, 4), 512
@@ -27,35 +28,6 @@ TIMES, MOST_EF = (0.5, 1, 4), 512
 FEWER = 4
 """The fit is made of all links and of so many times fewer, too."""
 NODES = 1 << 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """Mean seconds of one query on one thread.
-
-    Attributes:
-        parts: seconds by what they go to; they add up to ``total_s``.
-        ndis_per_query: distances of the graph, or of the lists.
-        hops_per_query: nodes expanded.
-    """
-
-    total_s: float
-    parts: dict[str, float]
-    ndis_per_query: float
-    hops_per_query: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What an index costs.
-
-    Attributes:
-        bytes: of the index file, by part, and what the allocator adds where that was measured.
-        time: of one query.
-    """
-
-    bytes: dict[str, int]
-    time: Spent
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
 
 from tuner.data.base import view_codes
 from tuner.diagnosis.content import MOVED, SAME, Content
-from tuner.diagnosis.opened import IndexUnderTest, with_ids
 from tuner.diagnosis.questions import Questions
 from tuner.index.assemble import Encoded, metric_transform, original_rows, serve
 from tuner.index.codecs import quantizer
 from tuner.index.encoders import Encoder, train
 from tuner.index.graph import DerivableGraph, build, links_of, share_graph
+from tuner.index.opened import IndexUnderTest, with_ids
 from tuner.index.projections import Projection, behind
 from tuner.prediction.ceilings import encode_rows
 from tuner.runtime.steps import result_of
-from tuner.types import Configuration, IdArray
+from tuner.types import Configuration, FixKind, IdArray
 
-Kind = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild"]
-"""By what they cost the user, the cheapest first."""
 STORES = ("SQ8", "fp16", "fp32")
 CODECS = ("SQ6", "SQ8", "fp16", "fp32")
 PRUNED = (24, 16, 12, 8)
@@ -44,12 +42,13 @@ class Fix:
     """An offer.
 
     Attributes:
+        kind: what it costs the user.
         title: what is done, in words.
-        make: returns the index that it makes.
+        make: function that returns the index that it makes.
         factor: candidates to re-rank, as a multiple of k; 0 leaves it.
     """
 
-    kind: Kind
+    kind: FixKind
     title: str
     make: Callable[[], IndexUnderTest]
     factor: float = 0.0

@@ -10,20 +10,22 @@ from typing import get_args
 
 import faiss
 
-from tuner.diagnosis.causes import MOST_EF, Split, search_rows
+from tuner.diagnosis.answers import search_rows
 from tuner.diagnosis.content import Content
-from tuner.diagnosis.fix_builder import Fix, FixBuilder, Kind
-from tuner.diagnosis.opened import IndexUnderTest, open_index
+from tuner.diagnosis.fix_builder import Fix, FixBuilder
 from tuner.diagnosis.questions import Questions
 from tuner.errors import InputError
 from tuner.index.assemble import write
+from tuner.index.opened import IndexUnderTest, open_index
 from tuner.runtime.machine import use_threads
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
-from tuner.types import FloatArray, Recall, Steps
+from tuner.types import FixKind, FloatArray, Prescription, Recall, Split, Steps
 
+MOST_EF = 4_096
+"""Largest ef_search that is prescribed."""
 WORTH = 0.10
-"""A healthy index is not touched for less than this share of its bytes or its time."""
+"""Share of its bytes or its time for less than which a healthy index is not touched."""
 TIMED_QUERIES, ROUNDS = 256, 6
 FEW, SURELY = 100, 3.0
 """Queries at the largest search parameter, and standard errors below the target, that rule a fix out."""
@@ -34,33 +36,6 @@ measured also where something cheaper works: links that were built on coarse cod
 SLOW = 8
 """Times the fastest fix's time from which on one comes after all others: what it saves once, each search
 would pay."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prescription:
-    """A fix that was made and measured.
-
-    Attributes:
-        kind: what it costs the user: ``search`` (a parameter), ``labels``, ``add``, ``store``, ``encode``
-            (codes over the same links), ``prune``, ``rebuild``.
-        effort: ef_search or nprobe that it needs.
-        factor: candidates re-ranked, as a multiple of k.
-        recall: on the half of the queries that chose nothing.
-        latency_ratio: its mean time over the index's as it is, in turns; None until timed.
-        works: both halves support the target.
-    """
-
-    kind: str
-    title: str
-    label: str
-    knob: str
-    effort: int
-    factor: float
-    recall: Recall
-    ndis_per_query: float
-    index_bytes: int
-    works: bool
-    latency_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +59,8 @@ def find_fixes(
         if not _enough(made, fix):
             made.append((measure_fix(questions, opened, fix), fix))
         yield 0.6 * (number + 1) / len(offers)
-    graph_share = sum(cause.share for cause in split.causes if cause.name == "graph")
     easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.value, questions.k * p.factor)]
-    if opened.graph is not None and (not easy or graph_share > LINK_SHARE):
+    if opened.graph is not None and (not easy or split.share_of("graph") > LINK_SHARE):
         for fix in builder.rebuilds():
             if not _enough(made, fix):
                 made.append((measure_fix(questions, opened, fix), fix))
@@ -182,7 +156,7 @@ def ranked(made: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix
     best: dict[str, tuple[Prescription, Fix]] = {}
     for pair in sorted(working, key=lambda pair: pair[0].index_bytes * pair[0].ndis_per_query):
         best.setdefault(pair[1].kind, pair)
-    return [best[kind] for kind in get_args(Kind) if kind in best]
+    return [best[kind] for kind in get_args(FixKind) if kind in best]
 
 
 def slow_last(timed: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:

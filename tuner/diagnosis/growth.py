@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from tuner.diagnosis.opened import IndexUnderTest
 from tuner.diagnosis.questions import Questions
 from tuner.index.encoders import empty_storage
+from tuner.index.layers import widens
+from tuner.index.opened import IndexUnderTest
 from tuner.index.projections import behind
 from tuner.recall.truth import search_exactly
-from tuner.types import Steps
+from tuner.types import Extrapolated, Steps
 
 TOP, MOST_ROWS, FEWEST_ROWS = 0.4, 50_000, 2_000
 """The largest subset: a share of the rows, and the limits of it."""
@@ -33,21 +34,6 @@ CURVATURE = 0.0025
 CONFIDENCE = 0.95
 TIMES = (2, 10)
 ROWS = 1 << 14
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extrapolated:
-    """Recall at a number of vectors that nobody has seen.
-
-    Attributes:
-        low: lower end of the error bar, at ``CONFIDENCE``.
-        high: upper end of it.
-    """
-
-    n: int
-    recall: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -98,12 +84,14 @@ class RecallTrend:
 
 def fit_trend(sizes: list[int], recalls: list[float]) -> RecallTrend:
     """Return the trend through recalls of graphs of some sizes, at least two sizes and three graphs."""
+    from scipy.stats import linregress  # noqa: PLC0415 - 25 MB that only a diagnosis needs
+
     x, y = np.log2(np.array(sizes, dtype=np.float64)), np.array([_height(recall) for recall in recalls])
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-    left = y - y.mean() - slope * (x - x.mean())
+    line = linregress(x, y)
     freedom = len(x) - 2
-    spread = float(np.sqrt((left**2).sum() / freedom))
-    return RecallTrend(x, slope, float(y.mean()), spread, float(stdtrit(freedom, (1 + CONFIDENCE) / 2)))
+    spread = float(line.stderr) * float(((x - x.mean()) ** 2).sum()) ** 0.5
+    width = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    return RecallTrend(x, float(line.slope), float(y.mean()), spread, width)
 
 
 def _height(recall: float) -> float:
@@ -120,13 +108,13 @@ def recall_trend(
     """Yield the share done; return the trend of indexes built like this one, None if there are too few rows.
 
     Args:
-        normalised: the index holds vectors at length 1, the file does not.
+        normalised: whether the index holds vectors at length 1 while the file does not.
     """
     base, k = questions.problem.base, questions.k
     others = np.arange(base.n) if questions.own is None else np.setdiff1d(np.arange(base.n), questions.own)
     top = min(int(TOP * len(others)), MOST_ROWS) // max(SPLITS) * max(SPLITS)
-    if opened.graph is None or top < FEWEST_ROWS:
-        return None
+    if opened.graph is None or top < FEWEST_ROWS or (base.radius and widens(opened.chain)):
+        return None  # what is added to a widened index lacks the column that its rows have
     chosen = np.random.default_rng(questions.problem.options.seed).permutation(others)[:top]
     x = np.ascontiguousarray(base.x[chosen])
     base.release()

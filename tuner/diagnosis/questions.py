@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tuner.data.base import prepared_queries
 from tuner.data.split import count_in_base, hold_out, split_halves
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.opened import IndexUnderTest
 from tuner.errors import InputError
+from tuner.index.opened import IndexUnderTest, prepared_rows
 from tuner.recall.metric import exact_distances, is_right, release_pages
 from tuner.recall.truth import MARGIN, Truth, search_exactly
 from tuner.runtime.journal import Journal
@@ -61,11 +61,7 @@ class Questions:
 
     def rows_of(self, labels: IdArray) -> IdArray:
         """Return prepared rows of the user's ids; -1 where there is no such row."""
-        base = self.problem.base
-        if base.rows is None:
-            return np.where((labels >= 0) & (labels < base.n), labels, -1)
-        place = np.minimum(np.searchsorted(base.rows, labels), len(base.rows) - 1)
-        return np.where(base.rows[place] == labels, place, -1)
+        return prepared_rows(labels, self.problem.base)
 
     def hits(self, rows: IdArray, which: IdArray) -> NDArray[np.int64]:
         """Return tie-aware hits of each query (nq,) among prepared rows (nq, >= k + extra)."""

@@ -7,30 +7,32 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import faiss
 
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.causes import Split, split_loss
-from tuner.diagnosis.content import look
-from tuner.diagnosis.costs import Costs, bytes_of, time_spent
-from tuner.diagnosis.fixes import MeasuredFixes, Prescription, apply, find_fixes, turned
+from tuner.diagnosis.causes import split_loss
+from tuner.diagnosis.content import inspect_content
+from tuner.diagnosis.costs import bytes_of, time_spent
+from tuner.diagnosis.fixes import MeasuredFixes, apply, find_fixes, turned
 from tuner.diagnosis.growth import RecallTrend, recall_trend
-from tuner.diagnosis.opened import IndexUnderTest, open_index, open_object
 from tuner.diagnosis.questions import Questions, questions_for
-from tuner.diagnosis.sensitivity import Sensitivity, by_k, grown_from
+from tuner.diagnosis.sensitivity import by_k, grown_from
 from tuner.errors import InputError
+from tuner.index.opened import IndexUnderTest, open_index, open_object
 from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
 from tuner.runtime.steps import as_progress
 from tuner.types import (
-    Cause,
+    Costs,
+    Diagnosis,
     Event,
     Metric,
     Note,
     Options,
     Recall,
+    Sensitivity,
+    Split,
     StageFinished,
     StageStarted,
     Steps,
@@ -46,12 +48,12 @@ class DiagnoseOptions:
     """What the user asked for.
 
     Attributes:
-        index: a file, or a faiss index of this process.
-        space: of an hnswlib file.
-        ef_search: instead of what the index says.
+        index: file, or a faiss index of this process.
+        space: metric of an hnswlib file, which does not say it.
+        ef_search: ef_search or nprobe, instead of what the index says.
         apply: number of the prescription to apply, from 1; 0 for none.
-        out: where the mended index goes.
-        force: replace a file that is there.
+        out: file of the mended index.
+        force: whether a file that is there is replaced.
     """
 
     index: Path | faiss.Index
@@ -60,49 +62,6 @@ class DiagnoseOptions:
     apply: int = 0
     out: Path | None = None
     force: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """What was found.
-
-    Attributes:
-        healthy: recall on all queries supports the target.
-        first: the cause that takes most away, None where the index is healthy.
-        causes: that add up, with ``residual``, to 1 - recall; the largest first.
-        drift: what queries unlike the file add, whatever it acts through.
-        by_id: recall that counts ids instead of distances.
-        costs: where its bytes and the time of its searches go.
-        needed: the same of the first prescription, None where there is none.
-        sensitivity: how close the call is.
-        applied: recall of the mended index, read again from its file.
-    """
-
-    source: str
-    label: str
-    queries: str
-    n_queries: int
-    target: float
-    knob: str
-    effort: int
-    recall: Recall
-    healthy: bool
-    first: Cause | None
-    causes: tuple[Cause, ...]
-    residual: float
-    drift: Cause | None
-    by_id: float
-    index_bytes: int
-    resident_bytes: int | None
-    costs: Costs
-    needed: Costs | None
-    prescriptions: tuple[Prescription, ...]
-    sensitivity: Sensitivity
-    applied: Recall | None
-    notes: tuple[str, ...]
-    machine: dict[str, Any]
-    versions: dict[str, str]
-    created: str
 
 
 def diagnose(
@@ -116,10 +75,10 @@ def diagnose(
     _check_out(request)
     journal = Journal(work, {}, resume=False)
     opened = _opened(base, request)
-    for said in opened.notes:
-        yield Note(said)
+    for note in opened.notes:
+        yield Note(note)
     questions = yield from questions_for(journal, opened, base, queries, options, work)
-    content = yield from _staged("content", "what the index holds", look(questions, opened, work))
+    content = yield from _staged("content", "what the index holds", inspect_content(questions, opened, work))
     split = yield from _staged("split", "where recall is lost", split_loss(questions, opened, content))
     fixes = yield from _staged(
         "fixes", "measure what mends it", find_fixes(questions, opened, content, split)

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.vectors import Vectors
-from tuner.diagnosis.causes import FLAT
+from tuner.diagnosis.search_losses import FLAT
 from tuner.engine_jobs.find_ef import find, least_ef, point_of
 from tuner.engine_jobs.use import applied_line
 from tuner.engine_jobs.verify import VerifyOptions, pose_for_engine
@@ -32,6 +32,7 @@ from tuner.runtime.steps import as_progress
 from tuner.sweep.pose import PosedProblem
 from tuner.types import (
     Cause,
+    CauseName,
     EngineConfig,
     EngineDiagnosis,
     EnginePoint,
@@ -240,7 +241,7 @@ def _turned_up(
     return at, best
 
 
-def _cause(name: str, share: float, search_param: str, stands: int, far: int, best: float) -> Cause:
+def _cause(name: CauseName, share: float, search_param: str, stands: int, far: int, best: float) -> Cause:
     space = "" if search_param == "x" else " "
     return Cause(
         name=name,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
 from tuner.space import RERANK_STORES, is_codec
-from tuner.types import Configuration, Metric, OperatingPoint, Preference, Profile, QuerySet, Recall, Result
+from tuner.types import (
+    BaselineData,
+    BaselineQueries,
+    GateBaseline,
+    OperatingPoint,
+    Preference,
+    Recall,
+    Result,
+)
+from tuner.types.gate import BASELINE_SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 HITS_A_LINE = 25
 MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
 """Rows, columns, links a node and ef_search beyond which a figure is damage."""
@@ -30,112 +35,11 @@ HEAD = """\
 MAKE_ANOTHER = "make another with tune baseline report.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BaselineData:
-    """Which vectors the decision was made on."""
-
-    fingerprint: str
-    n: int
-    d: int
-    dtype: str
-    metric: Metric
-
-    @classmethod
-    def of(cls, profile: Profile) -> BaselineData:
-        """Return what is frozen of the vectors of a run."""
-        return cls(
-            fingerprint=profile.fingerprint,
-            n=profile.n,
-            d=profile.d,
-            dtype=profile.dtype,
-            metric=profile.metric,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineQueries:
-    """Which queries it was measured on.
-
-    Attributes:
-        n: of all, both halves.
-        n_validate: of the half that ``hits`` are of.
-        held_out: they are rows of the base, left out of the index.
-        split: digest of which rows and positions they are.
-    """
-
-    fingerprint: str
-    n: int
-    n_validate: int
-    held_out: bool
-    split: str = ""
-
-    @classmethod
-    def of(cls, queries: QuerySet) -> BaselineQueries:
-        """Return what is frozen of the queries of a run."""
-        return cls(
-            fingerprint=queries.fingerprint,
-            n=queries.n_tune + queries.n_validate,
-            n_validate=queries.n_validate,
-            held_out=bool(queries.held_out_rows),
-            split=queries.split,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateBaseline:
-    """A decision and what it measured.
-
-    Attributes:
-        recall: target recall@k.
-        graph_M: links a node of the graph that the index's were derived from.
-        seed: of the split of the queries, and of the build.
-        bytes: of the index by part; ``total`` is what must stay in memory.
-        latency_s: mean seconds a query on ``machine``, or None.
-        hits: right answers of each held-out query.
-    """
-
-    schema_version: int = SCHEMA_VERSION
-    created: str
-    label: str
-    recall: float
-    k: int
-    confidence: float
-    seed: int
-    configuration: Configuration
-    ef_search: int
-    graph_M: int
-    data: BaselineData
-    queries: BaselineQueries
-    measured_recall: float
-    measured_lower: float
-    ndis_per_query: float
-    bytes: dict[str, int]
-    latency_s: float | None = None
-    machine: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    hits: tuple[int, ...]
-
-    @property
-    def n_indexed(self) -> int:
-        """Vectors in the index: all but those that became queries."""
-        return self.data.n - (self.queries.n if self.queries.held_out else 0)
-
-    @property
-    def code_bytes(self) -> int:
-        """Bytes of one vector's code."""
-        return self.bytes.get("codes", 0) // self.n_indexed
-
-    @property
-    def hit_array(self) -> NDArray[np.int64]:
-        """Right answers of each held-out query, (n_validate,)."""
-        return np.array(self.hits, dtype=np.int64)
-
-
 def save_baseline(result: Result, name: Preference | None = None) -> GateBaseline:
     """Return the decision of a run.
 
     Args:
-        name: which named point; None for the recommended one.
+        name: name of the point; None for the recommended one.
 
     Raises:
         InputError: the run has no such decision, or its report does not hold what is needed.
@@ -183,7 +87,7 @@ def _baseline_of(result: Result, point: OperatingPoint, validated: Recall, ndis:
 
 
 def machine_of(described: dict[str, Any]) -> dict[str, Any]:
-    """Return of a machine's description what times can be compared by."""
+    """Return the part of a machine's description that times can be compared by."""
     return {key: described[key] for key in ("processor", "cores", "system") if key in described}
 
 
@@ -208,9 +112,9 @@ def read_baseline(path: Path) -> GateBaseline:
     version = tree.get("schema_version")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{path}: is no baseline, it has no schema_version: {MAKE_ANOTHER}")
-    if version > SCHEMA_VERSION:
+    if version > BASELINE_SCHEMA_VERSION:
         raise InputError(
-            f"{path}: has schema {version} and this version reads up to {SCHEMA_VERSION}: "
+            f"{path}: has schema {version} and this version reads up to {BASELINE_SCHEMA_VERSION}: "
             "update vector-index-tuner"
         )
     try:

@@ -6,13 +6,15 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from tuner.data.base import Base
 from tuner.errors import InputError
-from tuner.gate.baseline import GateBaseline
-from tuner.gate.subject import IndexUnderTest, served_index
+from tuner.index.assemble import original_rows
 from tuner.index.codec_view import CodecView
 from tuner.index.encoders import train
 from tuner.index.graph import DerivableGraph
+from tuner.index.opened import IndexUnderTest, with_ids
 from tuner.index.projections import fit_rotation
 from tuner.prediction.ceilings import Pool
 from tuner.runtime.journal import Journal
@@ -20,7 +22,7 @@ from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.pose import truth_pool
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
-from tuner.types import Configuration, Event, Options, Profile, QuerySet, Space, Steps
+from tuner.types import Configuration, Event, GateBaseline, Options, Profile, QuerySet, Space, Steps
 
 
 def options_of(baseline: GateBaseline, threads: int) -> Options:
@@ -62,10 +64,12 @@ def rebuilt(
     trained = yield from journal.stage(
         "codecs", "train the codec", dict[CodecView, bytes], partial(_trained, problem, what)
     )
-    bench = IndexBuilder(problem, links, trained)
-    served = bench.serve(what)
-    served.set_ef(baseline.ef_search)
-    return served_index(served, problem.base, bench.memory_of(what).resident_bytes)
+    builder = IndexBuilder(problem, links, trained)
+    searchable = builder.serve(what)
+    searchable.set_ef(baseline.ef_search)
+    ids = original_rows(np.arange(problem.base.n), problem.base)
+    n_bytes = builder.memory_of(what).resident_bytes
+    return with_ids(searchable.index, ids, "the index built again", n_bytes, (searchable,))
 
 
 def fitting(baseline: GateBaseline, base: Base) -> Configuration:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,63 +11,33 @@ from numpy.typing import NDArray
 
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.gate.baseline import BaselineData, BaselineQueries, GateBaseline, machine_of
+from tuner.gate.baseline import machine_of
+from tuner.gate.inspect import code_bytes, inspect_file
+from tuner.gate.measure import measure, spread_per_drop, time_line
 from tuner.gate.rebuild import fitting, options_of, rebuilt
-from tuner.gate.subject import IndexUnderTest, changed_share, open_index
-from tuner.gate.verdict import (
-    CheckResult,
-    Limits,
-    Use,
-    growth_line,
-    power_line,
-    recall_line,
-    target_line,
-    use_line,
-)
-from tuner.index.files.faiss import layers_of, links_of_level_0
-from tuner.recall.metric import exact_distances, is_right
-from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound, variance_per_drop
+from tuner.gate.verdict import growth_line, power_line, recall_line, target_line, use_line
+from tuner.index.opened import IndexUnderTest, open_faiss, open_with_store
+from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound
 from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
-from tuner.runtime.machine import (
-    describe_machine,
-    describe_versions,
-    now,
-)
-from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.pose import pose
+from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.sweep.delivery import STORE_NAME
+from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.problem import Problem
-from tuner.types import Event, Line, Note, Profile, QuerySet
-
-LOWERED = (2 / 3, 0.4, 0.2)
-"""Shares of ef_search at which lost hits are looked at, until there are some."""
-USUAL_SPREAD = 2.0
-"""Variance a drop, in units of one hit, where nothing could be made to be lost."""
-FEW_EMPTY, EMPTY_NODES = 3, 0.001
-"""Nodes without a link, in number and as a share, that are not taken for damage."""
-SLOWER = 0.10
-"""Beyond what the same index differs from itself by, so much more time is worth a warning."""
-STALE = 0.01
-TIMED_QUERIES = 256
-ROUNDS = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckOptions:
-    """What the user asked for.
-
-    Attributes:
-        index: a faiss index file; None builds the frozen configuration again.
-        ef_search: instead of what the index file or the baseline says.
-        new_data: the vectors changed on purpose: other fingerprints are no mistake.
-        threads: to build and to find exact neighbours with; 0 means all cores.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    index: Path | None = None
-    ef_search: int | None = None
-    new_data: bool = False
-    threads: int = 0
+from tuner.types import (
+    BaselineData,
+    BaselineQueries,
+    CheckOptions,
+    CheckResult,
+    Event,
+    GateBaseline,
+    Limits,
+    Line,
+    Note,
+    Profile,
+    QuerySet,
+    Recall,
+)
 
 
 def check(
@@ -91,20 +61,28 @@ def check(
 
     journal = Journal(work, {}, resume=False)
     posed = yield from pose(journal, base, queries, options, work, accept=accept)
-    problem, profile, query_set = posed.problem, posed.profile, posed.query_set
-    if request.index is None:
-        opened = yield from rebuilt(journal, problem, profile, query_set, baseline)
-    else:
-        what = baseline.configuration
-        opened = open_index(
-            request.index, problem.base, base.d, what.rerank_factor, on_disk=what.rerank_at == "disk"
-        )
+    problem = posed.problem
+    opened = yield from _opened(journal, request, posed, baseline)
     if request.ef_search is not None:
-        opened.set_ef(request.ef_search)
-    if opened.from_file:
-        lines += _inspected(opened, baseline, problem)
+        opened.set_value(request.ef_search)
+    if request.index is not None:
+        lines += inspect_file(opened, baseline, problem, base)
     yield Note(f"measure it on {len(problem.validate):,} held-out queries")
-    return _judged(problem, opened, baseline, request.limits, lines, profile, query_set)
+    return _judged(posed, opened, baseline, request.limits, lines)
+
+
+def _opened(
+    journal: Journal, request: CheckOptions, posed: PosedProblem, baseline: GateBaseline
+) -> Generator[Event, None, IndexUnderTest]:
+    """Yield events; return the index of the file, or the frozen configuration built again."""
+    problem, what = posed.problem, baseline.configuration
+    if request.index is None:
+        opened = yield from rebuilt(journal, problem, posed.profile, posed.query_set, baseline)
+        return opened
+    if what.rerank_at == "disk":
+        store = request.index.with_name(STORE_NAME)
+        return open_with_store(request.index, store, problem.base.rows, posed.vectors.d, what.rerank_factor)
+    return open_faiss(request.index, posed.vectors.d)
 
 
 def _check_query_source(baseline: GateBaseline, queries: Vectors | None) -> None:
@@ -158,70 +136,22 @@ def _changes(baseline: GateBaseline, profile: Profile, queries: QuerySet, reques
     )
 
 
-# ---------------------------------------------------------------- an index file, looked into
-
-
-def _inspected(opened: IndexUnderTest, baseline: GateBaseline, problem: Problem) -> list[Line]:
-    """Return what an index file says of itself, against the baseline."""
-    graph = opened.graph
-    if graph is None:
-        return []
-    other = _differences(opened, baseline, problem)
-    lines = [
-        Line("configuration", "fail" if other else "pass", "; ".join(other) or f"{baseline.label}, as frozen")
-    ]
-    same = opened.ef_search == baseline.ef_search
-    asked = f"{opened.ef_search}, {baseline.ef_search} was frozen"
-    lines.append(Line("ef_search", "pass" if same else "fail", asked))
-    n_empty = int((links_of_level_0(graph) == 0).sum())
-    cut = n_empty > max(FEW_EMPTY, EMPTY_NODES * graph.ntotal)
-    lines.append(Line("graph", "fail" if cut else "pass", f"{n_empty:,} nodes have no link"))
-    changed = changed_share(opened, problem.options.seed)
-    if changed is None:
-        lines.append(Line("content", "info", "not looked at: this index does not give its vectors back"))
-    else:
-        text = f"{changed:.1%} of the vectors that were looked at are not those of the base"
-        lines.append(Line("content", "fail" if changed > STALE else "pass", text))
-    return lines
-
-
-def _differences(opened: IndexUnderTest, baseline: GateBaseline, problem: Problem) -> list[str]:
-    """Return in words how an HNSW index differs from the frozen configuration."""
-    graph, what = opened.graph, baseline.configuration
-    assert graph is not None  # noqa: S101 - the caller looked
-    found = [
-        ("vectors", graph.ntotal, problem.base.n),
-        ("links a node (M)", graph.hnsw.nb_neighbors(1), what.M),
-        ("bytes a code", opened.code_bytes, baseline.code_bytes),
-        ("metric", _metric_name(graph.metric_type), "L2"),
-    ]
-    layers = layers_of(opened.index)
-    factors = [round(each.k_factor) for each in layers if hasattr(each, "k_factor")]
-    found.append(("re-ranking factor", factors[0] if factors else 1, what.rerank_factor))
-    return [f"{name} {now}, {before} was frozen" for name, now, before in found if now != before]
-
-
-def _metric_name(metric_type: int) -> str:
-    return {0: "inner product", 1: "L2"}.get(metric_type, str(metric_type))
-
-
 # ---------------------------------------------------------------- measured and judged
 
 
 def _judged(
-    problem: Problem,
+    posed: PosedProblem,
     opened: IndexUnderTest,
     baseline: GateBaseline,
     limits: Limits,
     lines: list[Line],
-    profile: Profile,
-    query_set: QuerySet,
 ) -> CheckResult:
-    hits, ndis, use = _measured(problem, opened)
+    problem = posed.problem
+    hits, ndis, use = measure(problem, opened)
     k, confidence = baseline.k, baseline.confidence
     recall = summarize(hits, k, confidence)
     drop = drop_between(baseline.hit_array, hits, k, confidence)
-    per_drop = _variance_per_drop(problem, opened, hits)
+    per_drop = spread_per_drop(problem, opened, hits)
     power = Power(
         n_queries=len(hits),
         allowed=limits.recall,
@@ -229,37 +159,19 @@ def _judged(
         churn=churn_beside(drop, per_drop),
         per_drop=per_drop,
     )
-    latency_s, latency_line = _timed(problem, opened, baseline)
-    lines = [
-        *lines,
-        use_line(use),
+    latency_s, latency_line = time_line(problem, opened, baseline)
+    judged = (
+        use_line(use, "" if opened.graph is not None else type(opened.core).__name__),
         recall_line(drop, recall, baseline, limits.recall),
         target_line(upper_bound(hits, k, confidence), recall, baseline),
         growth_line("ndis", ndis, baseline.ndis_per_query, limits.ndis, "distances a query"),
-        _memory_line(problem, opened, baseline, profile, limits),
+        _memory_line(problem, opened, baseline, posed.profile, limits),
         latency_line,
         power_line(power),
-    ]
-    what = fitting(baseline, problem.base)
-    updated = replace(
-        baseline,
-        created=now(),
-        label=what.label,
-        configuration=what,
-        ef_search=opened.ef_search,
-        data=BaselineData.of(profile),
-        queries=BaselineQueries.of(query_set),
-        measured_recall=recall.mean,
-        measured_lower=recall.lower,
-        ndis_per_query=ndis,
-        bytes={"total": opened.index_bytes, "codes": opened.code_bytes * problem.base.n},
-        latency_s=latency_s,
-        machine=machine_of(describe_machine()),
-        versions=describe_versions(),
-        hits=tuple(int(count) for count in hits),
     )
+    updated = _updated(posed, opened, baseline, recall, hits, ndis, latency_s)
     return CheckResult(
-        lines=tuple(lines),
+        lines=(*lines, *judged),
         label=baseline.label,
         recall=recall,
         drop=drop,
@@ -274,6 +186,37 @@ def _judged(
     )
 
 
+def _updated(
+    posed: PosedProblem,
+    opened: IndexUnderTest,
+    baseline: GateBaseline,
+    recall: Recall,
+    hits: NDArray[np.int64],
+    ndis: float,
+    latency_s: float,
+) -> GateBaseline:
+    """Return the baseline as it would be frozen now."""
+    base = posed.problem.base
+    what = fitting(baseline, base)
+    return replace(
+        baseline,
+        created=now(),
+        label=what.label,
+        configuration=what,
+        ef_search=opened.value,
+        data=BaselineData.of(posed.profile),
+        queries=BaselineQueries.of(posed.query_set),
+        measured_recall=recall.mean,
+        measured_lower=recall.lower,
+        ndis_per_query=ndis,
+        bytes={"total": opened.index_bytes, "codes": code_bytes(opened) * base.n},
+        latency_s=latency_s,
+        machine=machine_of(describe_machine()),
+        versions=describe_versions(),
+        hits=tuple(int(count) for count in hits),
+    )
+
+
 def _memory_line(
     problem: Problem, opened: IndexUnderTest, baseline: GateBaseline, profile: Profile, limits: Limits
 ) -> Line:
@@ -283,76 +226,3 @@ def _memory_line(
         return Line("memory", "info", text)
     before = baseline.bytes["total"] * problem.base.n / baseline.n_indexed
     return growth_line("memory", opened.index_bytes, before, limits.memory, "bytes")
-
-
-def _measured(problem: Problem, opened: IndexUnderTest) -> tuple[NDArray[np.int64], float, Use]:
-    """Return hits of the held-out queries, distance computations a query, and the proof of use."""
-    half, k = problem.validate, problem.options.k
-    raw = problem.raw[half]
-    ids, ndis = opened.search(raw, k)
-    hits = problem.hits(ids, half)
-    ef_search = opened.ef_search
-    opened.set_ef(1)
-    first, starved_ndis = opened.search(raw, 1)
-    opened.set_ef(ef_search)
-    nearest = _nearest(problem)
-    use = Use(
-        n=problem.base.n,
-        ndis=ndis,
-        starved_ndis=starved_ndis,
-        nearest=float(_finds(problem, ids[:, :1], nearest).mean()),
-        starved_nearest=float(_finds(problem, first, nearest).mean()),
-        kind="" if opened.graph is not None else type(layers_of(opened.index)[-1]).__name__,
-    )
-    return hits, ndis, use
-
-
-def _nearest(problem: Problem) -> NDArray[np.float64]:
-    """Return the exact distance (nq,) of each held-out query's nearest row."""
-    truth = problem.truth.part(problem.validate)
-    near = truth.ids[:, : truth.right.shape[1]]
-    distances = exact_distances(problem.base.x, problem.queries[problem.validate], near)
-    nearest: NDArray[np.float64] = distances.min(axis=1)
-    return nearest
-
-
-def _finds(problem: Problem, ids: NDArray[np.int64], nearest: NDArray[np.float64]) -> NDArray[np.bool_]:
-    distances = exact_distances(problem.base.x, problem.queries[problem.validate], ids)
-    return is_right(distances, nearest)[:, 0]
-
-
-def _variance_per_drop(problem: Problem, opened: IndexUnderTest, hits: NDArray[np.int64]) -> float:
-    """Return the variance that a drop brings with it, from hits that a lower ef_search really loses."""
-    half, k = problem.validate, problem.options.k
-    ef_search = opened.ef_search
-    found = None
-    for share in LOWERED:
-        if found is None:
-            opened.set_ef(max(1, round(share * ef_search)))
-            ids, _ = opened.search(problem.raw[half], k)
-            found = variance_per_drop(hits, problem.hits(ids, half), k)
-    opened.set_ef(ef_search)
-    return found if found is not None else USUAL_SPREAD / k
-
-
-def _timed(problem: Problem, opened: IndexUnderTest, baseline: GateBaseline) -> tuple[float, Line]:
-    """Return seconds a query, and what they say beside the frozen ones: advice, never a failure."""
-    queries = problem.raw[problem.validate[:TIMED_QUERIES]]
-    k = problem.options.k
-
-    def search(q: NDArray[np.float32]) -> object:
-        return opened.index.search(q, k)
-
-    timings = interleave(
-        [search, search], queries, problem.options.seed, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS
-    )
-    mean_s = timings.latency(0, 0).mean_s
-    noise = max(abs(timings.ratio(1, 0) - 1), timings.error(1, 0))
-    text = f"{1e6 * mean_s:.0f} us a query, the same index twice differs by {noise:.0%}"
-    here = machine_of(describe_machine())
-    if baseline.latency_s is None or baseline.machine != here:
-        return mean_s, Line("latency", "info", f"{text}; not compared, the baseline is of another machine")
-    change = mean_s / baseline.latency_s - 1
-    slower = change > noise + SLOWER
-    told = f"{text}; {change:+.0%} on the baseline, which judges nothing"
-    return mean_s, Line("latency", "warn" if slower else "info", told)

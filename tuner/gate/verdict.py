@@ -2,67 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import isinf
-from typing import Any
 
-from tuner.gate.baseline import GateBaseline
-from tuner.recall.paired import POWER, Drop, Power
-from tuner.types import Line, Recall
-
-STRUCTURE = ("configuration", "graph", "content", "index used")
-"""Lines that judge the index itself, not its figures."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What may change before it is a regression.
-
-    Attributes:
-        recall: points of recall that may be lost, as a share: .005 is half a point.
-        ndis: share by which distance computations a query may rise.
-        memory: share by which the bytes of the index may rise.
-    """
-
-    recall: float = 0.005
-    ndis: float = 0.20
-    memory: float = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """A finished check.
-
-    Attributes:
-        hits: right answers of each held-out query.
-        visible_drop: drop that this check sees with 95 % power; infinite if none.
-        latency_s: mean seconds a query, or None where it was not timed.
-        updated: the decision as it would be frozen now.
-    """
-
-    lines: tuple[Line, ...]
-    label: str
-    recall: Recall
-    drop: Drop
-    ndis_per_query: float
-    index_bytes: int
-    visible_drop: float
-    hits: tuple[int, ...]
-    updated: GateBaseline
-    latency_s: float | None = None
-    machine: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def broken(self) -> str:
-        """What is wrong with the index itself, so that its figures are no baseline; empty if nothing."""
-        wrong = (line for line in self.lines if line.status == "fail" and line.name in STRUCTURE)
-        return next((f"{line.name}: {line.text}" for line in wrong), "")
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing that was looked at is a regression."""
-        return all(line.status != "fail" for line in self.lines)
+from tuner.recall.paired import POWER, Power
+from tuner.recall.starvation import IndexUse
+from tuner.types import Drop, GateBaseline, Line, Recall
 
 
 def points(share: float) -> str:
@@ -126,41 +70,21 @@ def power_line(power: Power) -> Line:
     )
 
 
-@dataclass(frozen=True)
-class Use:
-    """How the index was searched, and how it does when it is starved (k = 1, ef_search = 1).
+def use_line(use: IndexUse, kind: str) -> Line:
+    """Judge whether the graph answered, and not brute force.
 
-    Attributes:
-        nearest: share of queries whose nearest neighbour came first.
-        starved_nearest: the same when starved.
+    Args:
+        kind: faiss's class of the index where it is no HNSW graph, else empty.
     """
-
-    n: int
-    ndis: float
-    starved_ndis: float
-    nearest: float
-    starved_nearest: float
-    kind: str
-
-
-STARVED = 0.9
-"""Share of its distances that a search needs when it is starved, if ef_search steers it at all."""
-WELL_BELOW = 0.5
-"""Share of the base that a graph looks at where it is worth having."""
-
-
-def use_line(use: Use) -> Line:
-    """Judge whether the graph answered, and not brute force."""
-    if use.kind:
-        return Line("index used", "fail", f"no HNSW graph answers here: the index is {use.kind}")
-    share = use.ndis / use.n
-    looked = f"{use.ndis:,.0f} of {use.n:,} distances a query ({share:.1%})"
-    if use.ndis <= 0:
-        return Line("index used", "fail", f"{looked}: that is no search through a graph")
-    starved = f"starved, it finds the nearest of {use.starved_nearest:.1%}, else of {use.nearest:.1%}"
-    unmoved = use.starved_ndis > STARVED * use.ndis
-    if unmoved and (use.starved_nearest >= use.nearest or share > WELL_BELOW):
-        return Line("index used", "fail", f"{looked}, but starving it changes nothing: {starved}")
-    if share > WELL_BELOW:
+    if kind:
+        return Line("index used", "fail", f"no HNSW graph answers here: the index is {kind}")
+    ndis, starvation, finding = use.ndis or 0.0, use.starvation, use.finding
+    looked = f"{ndis:,.0f} of {use.n:,} distances a query ({ndis / use.n:.1%})"
+    starved = f"starved, it finds the nearest of {starvation.starved:.1%}, else of {starvation.found:.1%}"
+    if finding == "used":
+        return Line("index used", "pass", f"{looked}; {starved}")
+    if finding == "costly":
         return Line("index used", "warn", f"{looked}: exact search would take as long; {starved}")
-    return Line("index used", "pass", f"{looked}; {starved}")
+    if finding == "nothing compared":
+        return Line("index used", "fail", f"{looked}: that is no search through a graph")
+    return Line("index used", "fail", f"{looked}, but starving it changes nothing: {starved}")

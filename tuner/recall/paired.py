@@ -13,30 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from tuner.types import Drop
+
 POWER = 0.95
 """How surely a drop must be seen to be called visible."""
 HitArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Drop:
-    """How far mean recall fell.
-
-    Attributes:
-        mean: recall before less recall after; negative where it rose.
-        lower: one-sided lower confidence bound: it fell by at least this.
-        upper: one-sided upper bound.
-        variance: variance of one query's difference.
-        n_changed: number of queries whose right answers changed in number.
-        n_queries: number of queries.
-    """
-
-    mean: float
-    lower: float
-    upper: float
-    variance: float
-    n_changed: int
-    n_queries: int
 
 
 def drop_between(before: HitArray, after: HitArray, k: int, confidence: float) -> Drop:

@@ -5,6 +5,18 @@ their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 """
 
 from tuner.types.data import Profile, QuerySet
+from tuner.types.diagnosis import (
+    AtK,
+    Costs,
+    Diagnosis,
+    Extrapolated,
+    FixKind,
+    Lasts,
+    Prescription,
+    Sensitivity,
+    Spent,
+    Split,
+)
 from tuner.types.engines import (
     Claims,
     DefaultComparison,
@@ -18,33 +30,56 @@ from tuner.types.engines import (
     VerifyResult,
 )
 from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
+from tuner.types.gate import (
+    BaselineData,
+    BaselineQueries,
+    CheckOptions,
+    CheckResult,
+    Drop,
+    GateBaseline,
+    Limits,
+)
 from tuner.types.options import DEFAULT_CODECS, Options, Space
 from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
 from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost
-from tuner.types.verdict import Cause, Line, Status
+from tuner.types.verdict import Cause, CauseName, Line, Status
 from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
 
 __all__ = [
     "DEFAULT_CODECS",
     "PREFERENCES",
     "SCHEMA_VERSION",
+    "AtK",
+    "BaselineData",
+    "BaselineQueries",
     "Cause",
+    "CauseName",
     "Ceiling",
+    "CheckOptions",
+    "CheckResult",
     "Claims",
     "Configuration",
     "Cost",
+    "Costs",
     "CurvePoint",
     "DefaultComparison",
+    "Diagnosis",
+    "Drop",
     "EngineConfig",
     "EngineDiagnosis",
     "EnginePoint",
     "EnginePrescription",
     "Event",
     "Exported",
+    "Extrapolated",
     "Finished",
+    "FixKind",
     "FloatArray",
+    "GateBaseline",
     "IdArray",
+    "Lasts",
     "Latency",
+    "Limits",
     "Line",
     "Memory",
     "Metric",
@@ -52,6 +87,7 @@ __all__ = [
     "OperatingPoint",
     "Options",
     "Preference",
+    "Prescription",
     "Profile",
     "Progress",
     "QuerySet",
@@ -60,7 +96,10 @@ __all__ = [
     "ReferenceComparison",
     "ReportedConfig",
     "Result",
+    "Sensitivity",
     "Space",
+    "Spent",
+    "Split",
     "StageCost",
     "StageFinished",
     "StageStarted",

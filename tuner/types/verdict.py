@@ -6,6 +6,22 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["pass", "fail", "info", "warn"]
+CauseName: TypeAlias = Literal[
+    "missing rows",
+    "stale rows",
+    "re-ordered rows",
+    "not normalised",
+    "foreign rows",
+    "repeated ids",
+    "metric",
+    "dimension cut",
+    "codec",
+    "re-ranking",
+    "graph",
+    "search",
+    "query drift",
+]
+"""Every cause that can be named, from the file to the answers; reports hold these words."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +38,11 @@ class Cause:
     """One reason for lost recall.
 
     Attributes:
+        name: name of the reason.
         share: recall that it takes away.
         text: what was seen, in words.
     """
 
-    name: str
+    name: CauseName
     share: float
     text: str

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from tuner.errors import InputError
-from tuner.index.files.faiss import fault, links_of_level_0, read_index, read_probed, unreachable, with_mend
+from tuner.index.files.faiss import read_index, read_probed
 from tuner.index.files.hnswlib import read_hnswlib
-from tuner.index.files.layout import library_of
+from tuner.index.files.library import library_of
+from tuner.index.files.soundness import fault, with_mend
+from tuner.index.layers import links_of_level_0, unreachable
 
 D, N = 16, 400
 X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)

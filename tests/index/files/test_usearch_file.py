@@ -7,7 +7,7 @@ import pytest
 from installed import needs
 
 from tuner.errors import InputError
-from tuner.index.files.layout import library_of
+from tuner.index.files.library import library_of
 from tuner.index.files.usearch import read_usearch
 
 N, D, K = 1_500, 24, 10
@@ -18,7 +18,7 @@ Q = np.random.default_rng(1).normal(size=(60, D)).astype(np.float32)
 def written(path: Path, metric: str, dtype: str, n_removed: int = 0) -> object:
     """Let usearch write an index, keys descending."""
     needs("usearch")
-    from usearch.index import Index
+    from usearch.index import Index  # noqa: PLC0415 - only these tests need it
 
     index = Index(ndim=D, metric=metric, dtype=dtype, connectivity=12, expansion_search=200)
     index.add(np.arange(N)[::-1] + 7, X)

@@ -6,7 +6,9 @@ its level 0 links, its vector and its label, then for each element the links of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -37,70 +39,127 @@ HEADER = np.dtype(
 DELETED = 0x01
 
 
-def read_hnswlib(  # a file format, field by field
-    path: Path, d: int, metric: Metric
-) -> Foreign:
+@dataclass(frozen=True)
+class Header:
+    """What a header says, once it fits the file.
+
+    Attributes:
+        n: elements.
+        M: links per node on upper levels.
+        M0: links per node on the lowest level.
+        links_bytes: bytes of an element's links on the lowest level.
+        vector_bytes: bytes of an element's vector, which follows them.
+        max_level: highest level.
+        entry_point: element at which searches start.
+        ef_construction: candidates kept while building.
+    """
+
+    n: int
+    M: int
+    M0: int
+    links_bytes: int
+    vector_bytes: int
+    max_level: int
+    entry_point: int
+    ef_construction: int
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element: links, vector and label."""
+        return self.links_bytes + self.vector_bytes + 8
+
+    @property
+    def upper_bytes(self) -> int:
+        """Bytes of a list of links on an upper level."""
+        return 4 + 4 * self.M
+
+
+def is_hnswlib(file: BinaryIO) -> bool:
+    """Return whether a file starts as hnswlib's do, with an offset of zero; rewind it."""
+    head = file.read(8)
+    file.seek(0)
+    return len(head) == 8 and not any(head)
+
+
+def read_hnswlib(path: Path, d: int, metric: Metric) -> Foreign:
     """Return what an hnswlib file holds.
 
     Args:
-        d: columns that it should have.
-        metric: its space; ``cosine`` keeps normalised vectors and compares by inner product.
+        d: number of columns that it should have.
+        metric: space of the file; ``cosine`` keeps normalised vectors and compares by inner product.
 
     Raises:
         InputError: it is no such file, or damaged.
     """
-    size = path.stat().st_size
     damaged = InputError(f"{path}: is no hnswlib index, or a damaged one: write the index again")
-    if size < HEADER.itemsize:
-        raise damaged
-    head = np.fromfile(path, dtype=HEADER, count=1)[0]
-    n, width = int(head["n"]), int(head["element_bytes"])
-    M, M0 = int(head["max_M"]), int(head["max_M0"])
-    links_bytes = 4 + 4 * M0
-    held = int(head["label_offset"]) - int(head["data_offset"])
-    fits = (
-        int(head["offset_level_0"]) == 0
-        and 0 < M <= M0 <= MOST_LINKS
-        and 0 < n <= int(head["max_elements"])
-        and int(head["data_offset"]) == links_bytes
-        and held > 0
-        and held % 4 == 0
-        and width == links_bytes + held + 8
-        and HEADER.itemsize + n * width <= size
-        and 0 <= int(head["max_level"]) < 64
-        and int(head["entry_point"]) < n
-    )
-    if not fits:
-        raise damaged
-    if held != 4 * d:
-        raise InputError(f"{path}: holds vectors of {held // 4} columns, not of {d}: name its own index")
-    cells = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize, shape=(n, width))
-    rest = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER.itemsize + n * width, shape=None)
-    nodes, heights, starts = _upper(np.asarray(rest), n, 4 + 4 * M, damaged)
+    head = _header(path, damaged)
+    if head.vector_bytes != 4 * d:
+        raise InputError(
+            f"{path}: holds vectors of {head.vector_bytes // 4} columns, not of {d}: name its own index"
+        )
+    n, at = head.n, HEADER.itemsize
+    cells = np.memmap(path, dtype=np.uint8, mode="r", offset=at, shape=(n, head.element_bytes))
+    rest = np.memmap(path, dtype=np.uint8, mode="r", offset=at + n * head.element_bytes, shape=None)
+    nodes, heights, starts = _upper(np.asarray(rest), n, head.upper_bytes, damaged)
     levels = np.zeros(n, dtype=np.int64)
     levels[nodes] = heights
-    if levels.max() != int(head["max_level"]):
+    if levels.max() != head.max_level:
         raise damaged
-    index = faiss.IndexHNSWFlat(d, M, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
-    layout = Layout(index, levels, M, M0)
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexHNSWFlat(d, head.M, kind)
+    layout = Layout(index, levels, head.M, head.M0)
     vectors = np.empty((n, d), dtype=np.float32)
     labels = np.empty(n, dtype=np.int64)
     deleted = np.zeros(n, dtype=bool)
+    behind = head.links_bytes + head.vector_bytes
 
     def copied(part: slice) -> NDArray[np.int32]:
         block = np.ascontiguousarray(cells[part])
         deleted[part] = (block[:, 2] & DELETED) != 0
-        vectors[part] = np.ascontiguousarray(block[:, links_bytes : links_bytes + held]).view("<f4")
-        labels[part] = np.ascontiguousarray(block[:, links_bytes + held :]).view("<i8")[:, 0]
-        return _lists(block[:, :links_bytes], n, damaged)
+        vectors[part] = np.ascontiguousarray(block[:, head.links_bytes : behind]).view("<f4")
+        labels[part] = np.ascontiguousarray(block[:, behind:]).view("<i8")[:, 0]
+        return _lists(block[:, : head.links_bytes], n, damaged)
 
-    layout.fill(copied, _lists(rest[starts[:, None] + np.arange(4 + 4 * M)], n, damaged))
+    layout.fill(copied, _lists(rest[starts[:, None] + np.arange(head.upper_bytes)], n, damaged))
     if not np.isfinite(vectors).all():
         raise damaged
     view_codes(faiss.downcast_index(index.storage), vectors.view(np.uint8))
-    if not layout.finish(int(head["entry_point"]), int(head["ef_construction"])):
+    if not layout.finish(head.entry_point, head.ef_construction):
         raise damaged
     return Foreign(index, np.where(deleted, -1, labels), int(deleted.sum()), vectors)
+
+
+def _header(path: Path, damaged: InputError) -> Header:
+    """Return the header of a file that it fits."""
+    size = path.stat().st_size
+    if size < HEADER.itemsize:
+        raise damaged
+    head = np.fromfile(path, dtype=HEADER, count=1)[0]
+    found = Header(
+        n=int(head["n"]),
+        M=int(head["max_M"]),
+        M0=int(head["max_M0"]),
+        links_bytes=4 + 4 * int(head["max_M0"]),
+        vector_bytes=int(head["label_offset"]) - int(head["data_offset"]),
+        max_level=int(head["max_level"]),
+        entry_point=int(head["entry_point"]),
+        ef_construction=int(head["ef_construction"]),
+    )
+    fits = (
+        int(head["offset_level_0"]) == 0
+        and 0 < found.M <= found.M0 <= MOST_LINKS
+        and 0 < found.n <= int(head["max_elements"])
+        and int(head["data_offset"]) == found.links_bytes
+        and found.vector_bytes > 0
+        and found.vector_bytes % 4 == 0
+        and int(head["element_bytes"]) == found.element_bytes
+        and HEADER.itemsize + found.n * found.element_bytes <= size
+        and 0 <= found.max_level < 64
+        and found.entry_point < found.n
+    )
+    if not fits:
+        raise damaged
+    return found
 
 
 def _upper(

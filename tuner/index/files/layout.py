@@ -1,22 +1,17 @@
-"""Graphs that other libraries wrote, laid out as faiss keeps them; which library wrote a file."""
+"""Graphs that other libraries wrote, laid out as faiss keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeAlias
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.errors import InputError
-from tuner.index.files.faiss import is_sound
+from tuner.index.files.soundness import is_sound
 from tuner.types import IdArray
 
-Library: TypeAlias = Literal["faiss", "hnswlib", "usearch"]
-USEARCH = b"usearch"
 MOST_LINKS = 1 << 14
 NODES = 1 << 14
 """Elements copied at once."""
@@ -27,9 +22,10 @@ class Foreign:
     """What a file of another library holds, as faiss searches it.
 
     Attributes:
-        index: the same graph over the same vectors.
-        labels: (n,) int64; -1 for an element that is marked as deleted.
-        kept: what the index points into.
+        index: faiss index of the same graph over the same vectors.
+        labels: (n,) int64 ids of the user; -1 for an element that is marked as deleted.
+        n_deleted: elements that are marked as deleted.
+        kept: objects that the index points into.
     """
 
     index: faiss.IndexHNSW
@@ -38,37 +34,14 @@ class Foreign:
     kept: object = None
 
 
-def library_of(path: Path) -> Library:
-    """Return what wrote a file, by its first bytes; ``faiss`` if nothing else did.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            if len(head) < 8:
-                return "faiss"
-            if not any(head):
-                return "hnswlib"  # its header starts with an offset of zero
-            rows, row_bytes = np.frombuffer(head, dtype="<u4").tolist()
-            after = 8 + rows * row_bytes
-            if after >= path.stat().st_size:
-                return "faiss"
-            file.seek(after)
-            return "usearch" if file.read(len(USEARCH)) == USEARCH else "faiss"
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
-
-
 class Layout:
     """The links of a graph of faiss, empty at first.
 
     Args:
-        index: without nodes; its storage is not touched.
-        levels: (n,) levels of each node above the lowest.
-        M: links a node on upper levels.
-        M0: on the lowest.
+        index: index without nodes; its storage is not touched.
+        levels: (n,) number of levels of each node above the lowest.
+        M: links per node on upper levels.
+        M0: links per node on the lowest level.
     """
 
     def __init__(self, index: faiss.IndexHNSW, levels: NDArray[np.int64], M: int, M0: int) -> None:
@@ -87,7 +60,7 @@ class Layout:
         """Write the links.
 
         Args:
-            lowest: returns lists (m, M0) of some nodes, -1 filled.
+            lowest: function that returns lists (m, M0) of some nodes, -1 filled.
             upper: (levels.sum(), M) lists above, node by node, from below.
         """
         for start in range(0, len(self.levels), NODES):

@@ -7,17 +7,19 @@ key, its level and its lists of links from below.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import InputError
-from tuner.index.files.layout import MOST_LINKS, NODES, USEARCH, Foreign, Layout
+from tuner.index.files.layout import MOST_LINKS, NODES, Foreign, Layout
 from tuner.types import FloatArray, Metric
 
+MAGIC = b"usearch"
 HEAD = np.dtype(
     [
         ("magic", "S7"),
@@ -39,24 +41,104 @@ METRICS: dict[bytes, Metric] = {b"c": "cosine", b"i": "ip", b"e": "l2"}
 SCALARS = {11: ("<f4", ""), 12: ("<f2", "QT_fp16"), 4: ("<u2", "QT_bf16"), 23: ("i1", "QT_8bit")}
 """usearch's number of a scalar type: how it is stored, and what is the same in faiss."""
 BYTE_STEP, BYTE_START = 255 / 127, -128.5 / 127
-"""Of faiss's 8 bits, so that its codes stand for i / 127, as usearch's do."""
+"""Step and start of faiss's 8 bits with which its codes stand for i / 127, as usearch's do."""
 DELETED = -1
 """usearch's key of a removed node, as a signed number."""
 NODE_HEAD = 10
 COUNT = 4
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of a file are, once they fit it.
+
+    Attributes:
+        n: nodes, removed ones included.
+        M: links per node on upper levels.
+        M0: links per node on the lowest level.
+        entry_point: node at which searches start.
+        row_bytes: bytes of a stored vector.
+        stored: numpy's type of a stored number.
+        qtype: faiss's scalar type of the same numbers, empty for float32.
+        metric: metric of the index.
+        levels: (n,) number of levels of each node above the lowest.
+        starts: (n,) byte at which each node starts.
+    """
+
+    n: int
+    M: int
+    M0: int
+    entry_point: int
+    row_bytes: int
+    stored: str
+    qtype: str
+    metric: Metric
+    levels: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @property
+    def upper_starts(self) -> NDArray[np.int64]:
+        """Byte at which each list (levels.sum(),) of an upper level starts, node by node, from below."""
+        levels = self.levels
+        heights = np.arange(int(levels.sum())) - np.repeat(np.cumsum(levels) - levels, levels)
+        lowest = NODE_HEAD + COUNT + 4 * self.M0
+        above: NDArray[np.int64] = np.repeat(self.starts, levels) + lowest + heights * (COUNT + 4 * self.M)
+        return above
+
+
+def is_usearch(file: BinaryIO, size: int) -> bool:
+    """Return whether the magic word stands behind the matrix of vectors, of a file of this size."""
+    head = file.read(8)
+    if len(head) < 8:
+        return False
+    rows, row_bytes = np.frombuffer(head, dtype="<u4").tolist()
+    after = 8 + rows * row_bytes
+    if after >= size:
+        return False
+    file.seek(after)
+    return file.read(len(MAGIC)) == MAGIC
+
+
 def read_usearch(path: Path, d: int) -> Foreign:
     """Return what a usearch file holds.
 
     Args:
-        d: columns that it should have.
+        d: number of columns that it should have.
 
     Raises:
         InputError: it is no such file, damaged, or of vectors that faiss has no codes for.
     """
     damaged = InputError(f"{path}: is a damaged usearch index: write the index again")
     cells = np.memmap(path, dtype=np.uint8, mode="r")
+    parts = _parts(path, cells, d, damaged)
+    n, row_bytes = parts.n, parts.row_bytes
+    index = _empty(d, parts.M, parts.qtype, parts.metric)
+    layout = Layout(index, parts.levels, parts.M, parts.M0)
+    layout.fill(
+        lambda part: _links(cells, parts.starts[part] + NODE_HEAD, parts.M0, n, damaged),
+        _links(cells, parts.upper_starts, parts.M, n, damaged),
+    )
+    storage = faiss.downcast_index(index.storage)
+    for start in range(0, n, NODES):
+        block = cells[8 + start * row_bytes : 8 + min(start + NODES, n) * row_bytes]
+        rows = np.ascontiguousarray(block).view(parts.stored).reshape(-1, d)
+        x = _decoded(rows, normalised=parts.metric == "cosine")
+        if not np.isfinite(x).all():
+            raise damaged
+        storage.add(x)
+    if not layout.finish(parts.entry_point, MOST_LINKS):
+        raise damaged
+    keys = np.concatenate(
+        [
+            np.ascontiguousarray(cells[parts.starts[first : first + NODES, None] + np.arange(8)]).view("<i8")
+            for first in range(0, n, NODES)
+        ]
+    )[:, 0]
+    return Foreign(index, np.where(keys < 0, -1, keys), int((keys == DELETED).sum()))
+
+
+def _parts(path: Path, cells: NDArray[np.uint8], d: int, damaged: InputError) -> Parts:
+    """Return where the parts of a file are; it fits them to the last byte."""
     rows, row_bytes = _record(cells, 0, np.dtype("<u4"), 2, damaged).tolist()
     at = 8 + rows * row_bytes
     head = _record(cells, at, HEAD, 1, damaged)[0]
@@ -77,33 +159,21 @@ def read_usearch(path: Path, d: int) -> Foreign:
     levels = _record(cells, at, np.dtype("<i2"), n, damaged).astype(np.int64)
     at += 2 * n
     lists = NODE_HEAD + COUNT + 4 * M0 + levels * (COUNT + 4 * M)
-    starts = at + np.cumsum(lists) - lists
     too_high = levels.min() < 0 or levels.max() != int(graph["max_level"]) or levels.max() > 63
     if too_high or at + int(lists.sum()) != len(cells):
         raise damaged
-    index = _empty(d, M, qtype, METRICS[bytes(head["metric"])])
-    layout = Layout(index, levels, M, M0)
-    heights = np.arange(int(levels.sum())) - np.repeat(np.cumsum(levels) - levels, levels)
-    above = np.repeat(starts, levels) + NODE_HEAD + COUNT + 4 * M0 + heights * (COUNT + 4 * M)
-    upper = _links(cells, above, M, n, damaged)
-    layout.fill(lambda part: _links(cells, starts[part] + NODE_HEAD, M0, n, damaged), upper)
-    normalised = bytes(head["metric"]) == b"c"
-    storage = faiss.downcast_index(index.storage)
-    for start in range(0, n, NODES):
-        block = cells[8 + start * row_bytes : 8 + min(start + NODES, n) * row_bytes]
-        x = _decoded(np.ascontiguousarray(block).view(stored).reshape(-1, d), normalised=normalised)
-        if not np.isfinite(x).all():
-            raise damaged
-        storage.add(x)
-    if not layout.finish(int(graph["entry_point"]), MOST_LINKS):
-        raise damaged
-    keys = np.concatenate(
-        [
-            np.ascontiguousarray(cells[starts[first : first + NODES, None] + np.arange(8)]).view("<i8")[:, 0]
-            for first in range(0, n, NODES)
-        ]
+    return Parts(
+        n=n,
+        M=M,
+        M0=M0,
+        entry_point=int(graph["entry_point"]),
+        row_bytes=row_bytes,
+        stored=stored,
+        qtype=qtype,
+        metric=METRICS[bytes(head["metric"])],
+        levels=levels,
+        starts=at + np.cumsum(lists) - lists,
     )
-    return Foreign(index, np.where(keys < 0, -1, keys), int((keys == DELETED).sum()))
 
 
 def _record(
@@ -117,7 +187,7 @@ def _record(
 
 def _check_kind(path: Path, head: np.void, d: int) -> None:
     """Refuse what is not known here."""
-    known = bytes(head["magic"]) == USEARCH and int(head["version"][0]) == VERSION
+    known = bytes(head["magic"]) == MAGIC and int(head["version"][0]) == VERSION
     if not known or (int(head["key"]), int(head["slot"])) != (KEY_U64, SLOT_U32):
         raise InputError(
             f"{path}: is a usearch index of an unknown kind: write it with version 2 and integer keys"

@@ -1,4 +1,4 @@
-"""The index that is to be diagnosed, whatever library wrote it, as one faiss index with its parts at hand."""
+"""The index under test, whatever library wrote it, as one faiss index with its parts at hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import faiss
 import numpy as np
 
+from tuner.data.base import Base
 from tuner.errors import InputError
-from tuner.index.files.faiss import fault, layers_of, read_probed, with_mend
+from tuner.index.files.faiss import read_probed
 from tuner.index.files.hnswlib import read_hnswlib
-from tuner.index.files.layout import Library, library_of
+from tuner.index.files.library import Library, library_of
+from tuner.index.files.soundness import fault, with_mend
 from tuner.index.files.usearch import read_usearch
-from tuner.types import FloatArray, IdArray, Metric
+from tuner.index.layers import codec_name, layers_of, step_name, steps_of
+from tuner.types import IdArray, Metric
 
 DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
 """What a library searches with when it was not told; files of these do not keep it."""
@@ -25,14 +28,15 @@ class IndexUnderTest:
     """An index that can be searched, scanned and looked into.
 
     Attributes:
-        source: what messages call it.
-        index: takes raw queries, answers with ids of the user's.
-        ids: (n,) int64, id of each position of the innermost index; -1 for deleted.
-        index_bytes: serialized.
-        resident_bytes: in the memory of a fresh process, None where that was not measured.
+        source: name of the index in messages.
+        library: library that wrote it.
+        index: faiss index that takes raw queries and answers with the user's ids.
+        ids: (n,) int64 id of each position of the innermost index; -1 for deleted.
+        index_bytes: bytes of its file.
         layers: the index and what it wraps, from the outside in.
-        kept: what the index points into.
-        notes: what is worth knowing about how it was read.
+        resident_bytes: bytes in the memory of a fresh process, None where that was not measured.
+        kept: objects that the index points into.
+        notes: remarks about how it was read.
     """
 
     source: str
@@ -135,7 +139,7 @@ class IndexUnderTest:
     @property
     def label(self) -> str:
         """Short name in the style of a faiss factory string."""
-        head = "".join(f"{_step_name(step)}," for step in self.chain)
+        head = "".join(f"{step_name(step)}," for step in self.chain)
         tail = ""
         if self.store is not None:
             tail = f",Refine({codec_name(self.store[1])})x{self.factor:g}"
@@ -145,41 +149,13 @@ class IndexUnderTest:
         return f"{head}{lists}{codec_name(self.storage)}{tail}"
 
 
-def steps_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:
-    """Return the transforms of a layer."""
-    return [faiss.downcast_VectorTransform(layer.chain.at(number)) for number in range(layer.chain.size())]
-
-
-def through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArray:
-    """Return rows (m, d) behind the transforms."""
-    x = np.ascontiguousarray(x, dtype=np.float32)
-    for step in chain:
-        x = step.apply(x)
-    return x
-
-
-def back_through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArray:
-    """Return what rows were before the transforms, as far as these have kept it."""
-    for step in reversed(chain):
-        if isinstance(step, faiss.RemapDimensionsTransform):
-            source = faiss.vector_to_array(step.map)
-            before = np.zeros((len(x), step.d_in), dtype=np.float32)
-            before[:, source[source >= 0]] = x[:, source >= 0]
-            x = before
-        elif isinstance(step, faiss.LinearTransform):
-            matrix = faiss.vector_to_array(step.A).reshape(step.d_out, step.d_in)
-            shift = faiss.vector_to_array(step.b) if step.have_bias else np.float32(0)
-            x = np.ascontiguousarray((x - shift) @ matrix, dtype=np.float32)
-    return x
-
-
 def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None) -> IndexUnderTest:
     """Return the index of a file of faiss, hnswlib or usearch.
 
     Args:
-        d: columns of the user's vectors.
+        d: number of columns of the user's vectors.
         metric: space of an hnswlib file, which does not say it.
-        ef_search: search parameter, instead of what the file says.
+        ef_search: value of the search parameter, instead of what the file says.
 
     Raises:
         InputError: it cannot be diagnosed.
@@ -188,8 +164,7 @@ def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None)
         raise InputError(f"{path}: no such file: name an index")
     library = library_of(path)
     if library == "faiss":
-        index, resident = read_probed(path)
-        return checked(_opened(index, str(path), path.stat().st_size, resident), d, ef_search)
+        return checked(open_faiss(path, d), d, ef_search)
     if library == "usearch":
         read = read_usearch(path, d)
     elif metric is None:
@@ -197,15 +172,53 @@ def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None)
     else:
         read = read_hnswlib(path, d, metric)
     usual = DEFAULT_EF[library]
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if not ef_search:
-        said = (f"files of {library} keep no ef: {usual} is its default, give --ef",)
+        notes = (f"files of {library} keep no ef: {usual} is its default, give --ef",)
     if read.n_deleted:
-        said += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
+        notes += (f"{read.n_deleted:,} elements are marked as deleted: searches here still pass them",)
     whole = with_ids(read.index, read.labels, str(path), path.stat().st_size, (read,))
-    opened = replace(whole, library=library, notes=said)
+    opened = replace(whole, library=library, notes=notes)
     opened.set_value(ef_search or usual)
     return checked(opened, d, ef_search)
+
+
+def open_with_store(
+    path: Path, store_path: Path, rows: IdArray | None, d: int, factor: int
+) -> IndexUnderTest:
+    """Return the index of a faiss file that re-ranks from a store beside it on disk.
+
+    Args:
+        rows: (n,) int64 row of the user's file at each position, or None where they are 0..n-1.
+        d: number of columns of the user's vectors.
+        factor: candidates re-ranked, as a multiple of k.
+
+    Raises:
+        InputError: there is no faiss index of such vectors, or the two are not of one run.
+    """
+    opened = open_faiss(path, d)
+    index, (store, _) = opened.index, read_probed(store_path)
+    if (store.d, store.ntotal) != (index.d, index.ntotal):
+        raise InputError(
+            f"{store_path}: holds {store.ntotal:,} x {store.d} and {path.name} "
+            f"{index.ntotal:,} x {index.d}: they are not of one run, deliver both again"
+        )
+    refine = faiss.IndexRefine(index, store)
+    refine.k_factor = float(factor)
+    ids = np.arange(index.ntotal)
+    if rows is not None:
+        ids = np.where(ids < len(rows), rows[np.minimum(ids, len(rows) - 1)], -1)
+    return with_ids(refine, ids, opened.source, opened.index_bytes, (index, store))
+
+
+def open_faiss(path: Path, d: int) -> IndexUnderTest:
+    """Return the index of a faiss file that takes vectors of ``d`` columns.
+
+    Raises:
+        InputError: there is none.
+    """
+    index, resident = read_probed(path)
+    return _of_width(_taken_apart(index, str(path), path.stat().st_size, resident), d)
 
 
 def open_object(index: faiss.Index, d: int, ef_search: int | None) -> IndexUnderTest:
@@ -218,15 +231,12 @@ def open_object(index: faiss.Index, d: int, ef_search: int | None) -> IndexUnder
         raise InputError(f"a {type(index).__name__} is no faiss index: write it to a file and give its path")
     if wrong := fault(index):
         raise InputError(f"index: {with_mend(wrong)}")
-    return checked(_opened(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)
+    return checked(_taken_apart(index, "index", len(faiss.serialize_index(index)), None), d, ef_search)
 
 
 def checked(opened: IndexUnderTest, d: int, ef_search: int | None) -> IndexUnderTest:
     """Return the index with its search parameter set, if it can be asked about vectors of ``d`` columns."""
-    if opened.d != d:
-        raise InputError(
-            f"{opened.source}: takes vectors of {opened.d} columns, the file has {d}: name its own index"
-        )
+    _of_width(opened, d)
     if opened.n == 0:
         raise InputError(f"{opened.source}: holds no vectors: add them before asking what is wrong")
     if ef_search is not None:
@@ -234,7 +244,15 @@ def checked(opened: IndexUnderTest, d: int, ef_search: int | None) -> IndexUnder
     return opened
 
 
-def _opened(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> IndexUnderTest:
+def _of_width(opened: IndexUnderTest, d: int) -> IndexUnderTest:
+    if opened.d != d:
+        raise InputError(
+            f"{opened.source}: takes vectors of {opened.d} columns, the file has {d}: name its own index"
+        )
+    return opened
+
+
+def _taken_apart(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> IndexUnderTest:
     layers = layers_of(index)
     core = layers[-1]
     ids = ids_of_lists(core) if isinstance(core, faiss.IndexIVF) else np.arange(core.ntotal, dtype=np.int64)
@@ -266,26 +284,9 @@ def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
     )
 
 
-def codec_name(storage: faiss.Index) -> str:
-    """Return the name of a storage's codec in faiss's spelling."""
-    if hasattr(storage, "sq"):
-        scalar = faiss.ScalarQuantizer
-        names = {getattr(scalar, name): name for name in dir(scalar) if name.startswith("QT_")}
-        name = names.get(storage.sq.qtype, "SQ")[3:]
-        short = {"8bit": "SQ8", "6bit": "SQ6", "4bit": "SQ4", "fp16": "fp16", "bf16": "bf16"}
-        return short.get(name, f"tqmse{name[0]}" if name.endswith("tqmse") else f"SQ_{name}")
-    if hasattr(storage, "pq"):
-        return f"PQ{storage.pq.M}x{storage.pq.nbits}"
-    if hasattr(storage, "rabitq"):
-        return f"RaBitQ{storage.rabitq.nb_bits}"
-    return "fp32"
-
-
-def _step_name(step: faiss.VectorTransform) -> str:
-    if isinstance(step, faiss.NormalizationTransform):
-        return "L2norm"
-    if isinstance(step, faiss.OPQMatrix):
-        return f"OPQ{step.M}"
-    if isinstance(step, faiss.RemapDimensionsTransform):
-        return f"Pad{step.d_out}" if step.d_out >= step.d_in else f"Trunc{step.d_out}"
-    return f"{'PCA' if step.d_out < step.d_in else 'Rotate'}{step.d_out}"
+def prepared_rows(labels: IdArray, base: Base) -> IdArray:
+    """Return prepared rows of the user's ids, whatever their shape; -1 where there is no such row."""
+    if base.rows is None:
+        return np.where((labels >= 0) & (labels < base.n), labels, -1)
+    place = np.minimum(np.searchsorted(base.rows, labels), len(base.rows) - 1)
+    return np.where(base.rows[place] == labels, place, -1)

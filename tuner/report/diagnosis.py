@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tuner.diagnosis.fixes import Prescription
-from tuner.diagnosis.run import Diagnosis
-from tuner.diagnosis.sensitivity import describe_sensitivity
 from tuner.report.tables import table
 from tuner.report.words import bytes_text
+from tuner.types import Diagnosis, Lasts, Prescription, Sensitivity
+from tuner.types.diagnosis import DIAGNOSIS_SCHEMA_VERSION, MOST_TIMES
 
 
 def headline(found: Diagnosis) -> str:
@@ -24,8 +23,9 @@ def headline(found: Diagnosis) -> str:
 
 
 def to_json(found: Diagnosis) -> bytes:
-    """Return everything that was found."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    """Return everything that was found as JSON, ending in a newline."""
+    whole = {"schema_version": DIAGNOSIS_SCHEMA_VERSION, **msgspec.to_builtins(found)}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
 
 
 def cause_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
@@ -96,3 +96,29 @@ def to_markdown(found: Diagnosis) -> str:
     lines += [describe_sensitivity(found.sensitivity, found.target), ""]
     lines += [f"- {note}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def describe_sensitivity(found: Sensitivity, target: float) -> str:
+    """Return in words how close the call is."""
+    holds = [each.k for each in found.by_k if each.recall.lower >= target]
+    fails = [each for each in found.by_k if each.recall.lower < target]
+    text = f"{found.subject} holds up to a target of {found.target:.4f}"
+    text += f" and for k of {', '.join(map(str, holds))}" if holds else ""
+    if fails:
+        text += f", not for {', '.join(f'{each.k} (at least {each.recall.lower:.4f})' for each in fails)}"
+    if not found.grown:
+        return text
+    more = [
+        f"{each.recall:.3f} ({each.low:.3f} to {each.high:.3f}) at {each.n / found.n:g} x the vectors"
+        for each in found.grown
+    ]
+    text += f"; extrapolated from parts of the file, recall as it is would be {' and '.join(more)}"
+    if found.lasts is not None:
+        text += f", and miss the target from {_describe_lasts(found.lasts, found.n)} on"
+    return text
+
+
+def _describe_lasts(lasts: Lasts, n: int) -> str:
+    most = f"more than {MOST_TIMES * n:,}"
+    middle, low, high = (most if end is None else f"{end:,}" for end in (lasts.n, lasts.low, lasts.high))
+    return f"{middle} vectors ({low} to {high})"

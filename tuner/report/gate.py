@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from tuner.gate.verdict import CheckResult
-from tuner.types import Line
+from tuner.types import CheckResult, Line
 
 SIGNS = {"pass": "ok", "fail": "**FAIL**", "info": "-", "warn": "warning"}
 SUITE = "tune check"
+SCHEMA_VERSION = 1
 
 
 def headline(result: CheckResult) -> str:
@@ -28,7 +28,8 @@ def to_json(result: CheckResult) -> bytes:
     tree: dict[str, Any] = msgspec.to_builtins(result)
     for key in ("updated", "hits"):
         tree.pop(key)
-    whole = {"passed": result.passed, "headline": headline(result), **tree}
+    head = {"schema_version": SCHEMA_VERSION, "passed": result.passed, "headline": headline(result)}
+    whole = {**head, **tree}
     return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
@@ -54,8 +55,8 @@ def to_junit(result: CheckResult) -> bytes:
             ET.SubElement(case, "failure", message=line.text).text = line.text
         else:
             ET.SubElement(case, "system-out").text = line.text
-    told = "\n".join(f"{line.name}: {line.text}" for line in result.lines if line not in cases)
-    ET.SubElement(suite, "system-out").text = told
+    others = "\n".join(f"{line.name}: {line.text}" for line in result.lines if line not in cases)
+    ET.SubElement(suite, "system-out").text = others
     return _written(suite)
 
 

@@ -1,0 +1,112 @@
+"""Recall that is lost before any codec: rows missing, changed or re-ordered, and another metric."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import faiss
+import numpy as np
+
+from tuner.data.base import prepared_queries
+from tuner.diagnosis.answers import exact_recall, own_form
+from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
+from tuner.diagnosis.questions import Questions
+from tuner.index.layers import through, widens
+from tuner.index.opened import IndexUnderTest
+from tuner.types import Cause, CauseName, FloatArray
+
+EQUAL = 1.01
+"""Ratio of lengths that rank alike by any metric, as `tune` takes it too."""
+
+
+def data_losses(questions: Questions, opened: IndexUnderTest, content: Content) -> list[Cause]:
+    """Return the losses of what the index holds and of how it compares, all codecs aside."""
+    causes = []
+    left = 1.0
+    if len(content.missing):
+        missing = missing_loss(questions, content)
+        causes.append(missing)
+        left -= missing.share
+    if (content.state != SAME).any() or content.n_repeated:
+        recall = _recall_by_own_metric(questions, content)
+        name, text = _worst_state(content)
+        causes.append(Cause(name=name, share=left - recall, text=text))
+        left = recall
+    if not _same_order(questions, opened, content):
+        before = [step for step in opened.chain if isinstance(step, faiss.NormalizationTransform)]
+        queries = own_form(opened, questions.problem.raw)
+        recall = exact_recall(questions, content, queries, opened.core.metric_type, partial(through, before))
+        text = _describe_metric(questions, opened, content)
+        if causes and causes[-1].name == "not normalised":  # one illness: the metric sees what cosine did not
+            seen = causes.pop()
+            share = seen.share + left - recall
+            causes.append(Cause(name="not normalised", share=share, text=f"{seen.text}: {text}"))
+        else:
+            causes.append(Cause(name="metric", share=left - recall, text=text))
+    return causes
+
+
+def missing_loss(questions: Questions, content: Content) -> Cause:
+    """Return the loss of rows that are not in the index, all else exact."""
+    n, truth = questions.problem.base.n, questions.problem.truth
+    present = np.ones(n, dtype=bool)
+    present[content.missing] = False
+    right = (truth.right & present[truth.ids[:, : truth.right.shape[1]]]).sum(axis=1)
+    recall = float(np.minimum(right, questions.k).mean()) / questions.k
+    text = f"{len(content.missing):,} of {n:,} rows of the file are not in the index"
+    return Cause(name="missing rows", share=1.0 - recall, text=text)
+
+
+def _recall_by_own_metric(questions: Questions, content: Content) -> float:
+    """Return the recall of what the index holds by the metric that the user meant."""
+    metric, raw = questions.problem.base.metric, questions.problem.raw
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    if metric == "cosine":
+        return exact_recall(questions, content, prepared_queries(raw, "cosine"), kind, unit)
+    return exact_recall(questions, content, np.ascontiguousarray(raw), kind, np.asarray)
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def unit(x: FloatArray) -> FloatArray:
+    """Return rows (m, d) at length 1."""
+    scaled: FloatArray = x / (np.linalg.norm(x, axis=1, keepdims=True) + np.finfo(np.float32).tiny)
+    return scaled
+
+
+def _worst_state(content: Content) -> tuple[CauseName, str]:
+    """Return the name of what most changed positions are, and the count of each."""
+    words: dict[int, tuple[CauseName, str]] = {
+        STALE: ("stale rows", "hold another vector than their row of the file"),
+        MOVED: ("re-ordered rows", "hold the vector of another row of the file"),
+        SCALED: ("not normalised", "hold their row at another length"),
+        FOREIGN: ("foreign rows", "have an id that is no row of the file"),
+    }
+    counts = sorted(((content.n_of(state), state) for state in words), reverse=True)
+    parts = [f"{count:,} of {len(content.rows):,} {words[state][1]}" for count, state in counts if count]
+    if content.n_repeated:
+        parts.append(f"{content.n_repeated:,} repeat an id")
+    return words[counts[0][1]][0] if counts[0][0] else "repeated ids", "; ".join(parts)
+
+
+def _same_order(questions: Questions, opened: IndexUnderTest, content: Content) -> bool:
+    """Return whether the index's metric ranks vectors of these lengths as the user's metric does."""
+    wanted, own = questions.problem.base.metric, opened.metric
+    profile = questions.profile
+    unit = content.normalised or any(isinstance(s, faiss.NormalizationTransform) for s in opened.chain)
+    equal = profile.norm_max <= EQUAL * profile.norm_min
+    if content.n_of(SCALED):
+        return wanted == own and not unit
+    if wanted == "cosine":
+        return unit or equal
+    if widens(opened.chain):
+        return wanted == "ip"
+    return equal or (wanted == own and not unit)
+
+
+def _describe_metric(questions: Questions, opened: IndexUnderTest, content: Content) -> str:
+    own = {"l2": "L2 distance", "ip": "inner product"}[opened.metric]
+    profile = questions.profile
+    lengths = "normalised vectors" if content.normalised else (
+        f"vectors of lengths {profile.norm_min:.3g} to {profile.norm_max:.3g}"
+    )  # fmt: skip
+    return f"it compares {lengths} by {own}, and {questions.problem.base.metric} was meant"

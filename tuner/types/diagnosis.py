@@ -1,0 +1,218 @@
+"""What a diagnosis found: causes of lost recall, costs, fixes, and how close the call is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.types.points import Recall
+from tuner.types.verdict import Cause, CauseName
+
+DIAGNOSIS_SCHEMA_VERSION = 1
+MOST_TIMES = 100
+"""Multiple of the vectors beyond which growth is not spoken of."""
+
+FixKind: TypeAlias = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild"]
+"""Kinds of fixes by what they cost the user, the cheapest first: a search parameter; other ids; missing rows;
+a store beside the codes; other codes over the same links; fewer links; a new graph."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The whole loss and its parts.
+
+    Attributes:
+        hits: right answers (nq,) of the index as it is.
+        recall: recall of the index as it is.
+        causes: causes that add up, by share, the largest first; overlapping ones are not among them.
+        residual: what the causes leave over of 1 - recall.
+        drift: part of the loss that queries unlike the file add, whatever the cause.
+        by_id: recall that counts ids instead of distances.
+        scan: recall of an exhaustive scan of the codes, by candidates re-ranked exactly as multiples of k.
+        ndis_per_query: distances per query of the index as it is.
+        hops_per_query: nodes expanded per query.
+    """
+
+    hits: NDArray[np.int64]
+    recall: float
+    causes: tuple[Cause, ...]
+    residual: float
+    drift: Cause | None
+    by_id: float
+    scan: dict[int, float]
+    ndis_per_query: float
+    hops_per_query: float
+
+    def share_of(self, name: CauseName) -> float:
+        """Return the recall that a cause takes away."""
+        return sum(cause.share for cause in self.causes if cause.name == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Mean seconds of one query on one thread.
+
+    Attributes:
+        total_s: seconds of the whole query.
+        parts: seconds by what they go to; they add up to ``total_s``.
+        ndis_per_query: distances of the graph, or of the lists.
+        hops_per_query: nodes expanded.
+    """
+
+    total_s: float
+    parts: dict[str, float]
+    ndis_per_query: float
+    hops_per_query: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What an index costs.
+
+    Attributes:
+        bytes: bytes of the index file by part, and what the allocator adds where that was measured.
+        time: seconds of one query by part.
+    """
+
+    bytes: dict[str, int]
+    time: Spent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prescription:
+    """A fix that was made and measured.
+
+    Attributes:
+        kind: one of ``FixKind``.
+        title: what is done, in words.
+        knob: name of the search parameter, empty without one.
+        effort: value of the search parameter that it needs.
+        factor: candidates re-ranked, as a multiple of k.
+        recall: recall on the half of the queries that chose nothing.
+        latency_ratio: mean time over that of the index as it is, in turns; None until timed.
+        works: whether both halves support the target.
+    """
+
+    kind: FixKind
+    title: str
+    label: str
+    knob: str
+    effort: int
+    factor: float
+    recall: Recall
+    ndis_per_query: float
+    index_bytes: int
+    works: bool
+    latency_ratio: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extrapolated:
+    """Recall at a number of vectors that nobody has seen.
+
+    Attributes:
+        n: number of vectors.
+        low: lower end of the error bar, at 95 %.
+        high: upper end of it.
+    """
+
+    n: int
+    recall: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtK:
+    """Recall where k neighbours are wanted and all else is the same."""
+
+    k: int
+    recall: Recall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lasts:
+    """Vectors from which on the index as it is would miss the target, extrapolated.
+
+    Attributes:
+        n: number of vectors; None: not within a hundred times as many.
+        low: the same at the lower end of the error bar.
+        high: the same at the upper end.
+    """
+
+    n: int | None
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """What else would change the advice.
+
+    Attributes:
+        subject: what target and k are about: the index as it is, or the first prescription.
+        target: highest target that it supports.
+        by_k: recall at other k.
+        n: vectors in the index.
+        grown: recall of the index as it is with more vectors at the same parameters, extrapolated; empty
+            where there was nothing to extrapolate from.
+        lasts: None where it misses the target now, or nothing could be extrapolated.
+    """
+
+    subject: str
+    target: float
+    by_k: tuple[AtK, ...]
+    n: int
+    grown: tuple[Extrapolated, ...]
+    lasts: Lasts | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        source: name of the index.
+        label: short name of its shape, in the style of a faiss factory string.
+        queries: where the queries came from.
+        knob: name of the search parameter, empty without one.
+        effort: value of the search parameter.
+        healthy: whether recall on all queries supports the target.
+        first: the cause that takes most away, None where the index is healthy.
+        causes: causes that add up, with ``residual``, to 1 - recall; the largest first.
+        drift: what queries unlike the file add, whatever it acts through.
+        by_id: recall that counts ids instead of distances.
+        costs: where its bytes and the time of its searches go.
+        needed: costs of the first prescription, None where there is none.
+        sensitivity: how close the call is.
+        applied: recall of the mended index, read again from its file.
+    """
+
+    source: str
+    label: str
+    queries: str
+    n_queries: int
+    target: float
+    knob: str
+    effort: int
+    recall: Recall
+    healthy: bool
+    first: Cause | None
+    causes: tuple[Cause, ...]
+    residual: float
+    drift: Cause | None
+    by_id: float
+    index_bytes: int
+    resident_bytes: int | None
+    costs: Costs
+    needed: Costs | None
+    prescriptions: tuple[Prescription, ...]
+    sensitivity: Sensitivity
+    applied: Recall | None
+    notes: tuple[str, ...]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    created: str
