@@ -61,8 +61,8 @@ def assert_recall(
         metric: ``auto`` decides from the vectors as ``tune`` does, mostly for cosine; say what the engine
             ranks by.
         confidence: confidence level of the bounds.
-        starved: the same search with next to no effort (ef_search = 1): if it finds as much, the index was
-            not used, and the test fails.
+        starved: the same search with the least ef_search there is: if it finds as much, query by query, the
+            index was not used, and the test fails.
 
     Raises:
         AssertionError: recall is too low, or starving the search changes nothing.

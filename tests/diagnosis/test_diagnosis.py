@@ -1,7 +1,6 @@
 """Planted illnesses: each is named first, with the share that it has by construction."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -13,12 +12,6 @@ from click.testing import CliRunner
 import tuner
 from tuner.cli.main import tune
 from tuner.diagnosis import Diagnosis, to_json, to_markdown
-from tuner.diagnosis.fix_builder import Fix
-from tuner.diagnosis.fixes import ranked, slow_last
-from tuner.errors import InputError
-from tuner.index.assemble import metric_transform
-from tuner.index.projections import behind
-from tuner.types import FixKind, Prescription, Recall
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 4_000, 300, 10
@@ -270,32 +263,6 @@ def test_rows_of_the_index_are_asked_for_without_queries(x: np.ndarray) -> None:
     assert any("give --queries" in note for note in found.notes)
 
 
-def offered(kind: FixKind, ratio: float) -> tuple[Prescription, Fix]:
-    made = Prescription(
-        kind=kind,
-        title=kind,
-        label="HNSW16,PQ32x8",
-        knob="ef_search",
-        effort=100,
-        factor=1.0,
-        recall=Recall(mean=0.97, lower=0.96, p5=0.9, share_below_half=0.0, n_queries=500),
-        ndis_per_query=1_000.0,
-        index_bytes=1_000,
-        works=True,
-        latency_ratio=ratio,
-    )
-    return made, Fix(kind, kind, lambda: pytest.fail("not made"))
-
-
-def test_the_cheapest_comes_first_unless_each_search_pays_for_it() -> None:
-    kinds = [made.kind for made, _ in ranked([offered("encode", 2.0), offered("store", 14.0)])]
-    assert kinds == ["store", "encode"]
-    kinds = [made.kind for made, _ in slow_last([offered("store", 15.0), offered("encode", 2.0)])]
-    assert kinds == ["store", "encode"]
-    kinds = [made.kind for made, _ in slow_last([offered("store", 17.0), offered("encode", 2.0)])]
-    assert kinds == ["encode", "store"]
-
-
 def test_the_command_says_it_and_mends_it(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "q.npy", q)
@@ -333,52 +300,3 @@ def test_the_page_and_the_json_hold_the_same(x: np.ndarray, q: np.ndarray) -> No
     assert next(iter(tree.items())) == ("schema_version", 1)
     assert tree["recall"]["mean"] == found.recall.mean
     assert (tree["knob"], tree["effort"]) == ("ef_search", 20)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda x: x[:, :100], "takes vectors of 384 columns, the file has 100"),
-        (lambda x: np.where(np.arange(N)[:, None] == 7, np.nan, x), "NaN"),
-    ],
-)
-def test_what_does_not_fit_is_told(
-    change: Callable[[np.ndarray], np.ndarray], said: str, x: np.ndarray
-) -> None:
-    with pytest.raises(InputError, match=said):
-        tuner.diagnose(built("Flat", x), np.ascontiguousarray(change(x)))
-
-
-def test_an_empty_index_and_a_missing_file_are_told(x: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no vectors"):
-        tuner.diagnose(faiss.IndexFlatL2(x.shape[1]), x)
-    with pytest.raises(InputError, match="no such file"):
-        tuner.diagnose(tmp_path / "none.faiss", x)
-    with pytest.raises(InputError, match="--apply needs -o"):
-        tuner.diagnose(built("Flat", x), x, apply=1)
-    (x_there := tmp_path / "there.faiss").write_bytes(b"mine")
-    with pytest.raises(InputError, match="is there already: use --force"):
-        tuner.diagnose(built("Flat", x), x, apply=1, out=x_there)
-    with pytest.raises(InputError, match="name one"):
-        tuner.diagnose(built("Flat", x), x, apply=1, out=tmp_path / "none" / "x.faiss")
-    assert x_there.read_bytes() == b"mine"
-
-
-@pytest.mark.filterwarnings("error")
-def test_an_index_of_tune_for_inner_products_holds_the_rows_of_the_file(tmp_path: Path) -> None:
-    """Its codes have one column more than the rows: no row is stale, and no link is lost, because of it."""
-    rng = np.random.default_rng(0)
-    centres = rng.standard_normal((30, 24))
-    drawn = centres[rng.integers(30, size=1_600)] + 0.9 * rng.standard_normal((1_600, 24))
-    rows = (drawn * rng.uniform(0.3, 3, (1_600, 1))).astype(np.float32)
-    x, q = rows[:1_500], rows[1_500:]
-    radius = np.linalg.norm(x, axis=1).max()
-    last = np.sqrt(np.maximum(radius**2 - (x.astype(np.float64) ** 2).sum(axis=1), 0)).astype(np.float32)
-    graph = faiss.IndexHNSWFlat(25, 16)
-    graph.add(np.hstack([x, last[:, None]]))
-    graph.hnsw.efSearch = 200
-    step = metric_transform("ip", 24)
-    found = tuner.diagnose(behind([step], graph), x, q, metric="ip")
-    assert {cause.name for cause in found.causes} == {"search", "codec", "graph"}
-    assert all(cause.share < NEAR for cause in found.causes)
-    assert abs(found.residual) < NEAR

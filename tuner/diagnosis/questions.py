@@ -31,7 +31,7 @@ OWN = "rows of the index itself, each without itself"
 
 @dataclass(frozen=True)
 class Questions:
-    """What the index is asked.
+    """Queries for the index, with their exact neighbours.
 
     Attributes:
         vectors: the user's rows, as they are.
@@ -123,10 +123,11 @@ def questions_for(
 def _own_questions(
     journal: Journal, base: Vectors, profile: Profile, there: IdArray, options: Options, work: Path
 ) -> Generator[Event, None, Questions]:
-    asked = options.n_queries or min(OWN_QUERIES, len(there) // 2)
-    if asked < FEWEST:
+    n_wanted = options.n_queries or min(OWN_QUERIES, len(there) // 2)
+    if n_wanted < FEWEST:
         raise InputError(f"{base.source}: {len(there)} of its rows are in the index, too few to ask for")
-    rows = np.sort(np.random.default_rng(options.seed).choice(there, min(asked, len(there)), replace=False))
+    rng = np.random.default_rng(options.seed)
+    rows = np.sort(rng.choice(there, min(n_wanted, len(there)), replace=False))
     raw = base.rows(rows)
     prepared = yield from prepared_base(journal, base, profile, np.zeros(0, dtype=np.int64), work)
     wanted = prepared_queries(raw, profile.metric)

@@ -10,7 +10,12 @@ from tuner.types import Drop, GateBaseline, Line, Recall
 
 
 def points(share: float) -> str:
-    """Return a share as points of recall: ``0.52``."""
+    """Return a share as points of recall.
+
+    Example:
+        >>> points(0.0052)
+        '0.52'
+    """
     return f"{100 * share:.2f}"
 
 
@@ -47,7 +52,12 @@ def target_line(upper: float, recall: Recall, baseline: GateBaseline) -> Line:
 
 
 def growth_line(name: str, now: float, before: float, allowed: float, unit: str) -> Line:
-    """Judge a cost that may rise by a share."""
+    """Judge a cost that may rise by a share.
+
+    Example:
+        >>> growth_line("memory", 106, 100, 0.05, "bytes").text
+        '106 bytes, frozen 100 (+6.0%); allowed +5%'
+    """
     change = now / before - 1
     grew = now > before * (1 + allowed)
     text = f"{now:,.0f} {unit}, frozen {before:,.0f} ({change:+.1%}); allowed {allowed:+.0%}"

@@ -64,7 +64,12 @@ def widens(chain: list[faiss.VectorTransform]) -> bool:
 
 
 def codec_name(storage: faiss.Index) -> str:
-    """Return the name of a storage's codec in faiss's spelling."""
+    """Return the name of a storage's codec in faiss's spelling.
+
+    Example:
+        >>> codec_name(faiss.IndexScalarQuantizer(8, faiss.ScalarQuantizer.QT_4bit))
+        'SQ4'
+    """
     if hasattr(storage, "sq"):
         scalar = faiss.ScalarQuantizer
         names = {getattr(scalar, name): name for name in dir(scalar) if name.startswith("QT_")}

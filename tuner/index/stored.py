@@ -77,6 +77,10 @@ def widened(x: FloatArray, radius: float) -> FloatArray:
 
     Args:
         radius: length of the longest row of the file.
+
+    Example:
+        >>> widened(np.array([[3, 4], [0, 3]], dtype=np.float32), 5.0).tolist()
+        [[3.0, 4.0, 0.0], [0.0, 3.0, 4.0]]
     """
     squared = np.einsum("md,md->m", x, x, dtype=np.float64)
     last = np.sqrt(np.maximum(radius**2 - squared, 0)).astype(np.float32)

@@ -80,7 +80,7 @@ def _probed(path: Path) -> Probed:
 
 
 def probe(path: Path) -> Probed:
-    """Return what is to be said of a file; in a child process."""
+    """Return what a file holds, as far as it can be believed; in a child process."""
     before = psutil.Process().memory_info().rss
     try:
         index = faiss.read_index(str(path))
@@ -107,7 +107,7 @@ def _limit(n_bytes: int) -> None:
 
 
 def main() -> None:
-    """Say on standard output what is to be said of a file; its name and the memory allowed are arguments."""
+    """Write what a file holds to standard output; its name and the memory allowed are arguments."""
     _limit(int(sys.argv[2]))
     faiss.omp_set_num_threads(1)
     os.write(1, msgspec.json.encode(probe(Path(sys.argv[1]))))  # the pipe to the parent

@@ -37,7 +37,7 @@ SCALED_TYPES = ("QT_8bit", "QT_6bit", "QT_4bit")
 
 def with_mend(wrong: str) -> str:
     """Return what is wrong with an index and what to do."""
-    mend = next((mend for said, mend in MENDS.items() if said in wrong), "build and write the index again")
+    mend = next((mend for words, mend in MENDS.items() if words in wrong), "build and write the index again")
     return f"{wrong}: {mend}"
 
 
