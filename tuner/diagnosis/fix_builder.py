@@ -23,6 +23,7 @@ from tuner.index.assemble import Encoded, metric_transform, original_rows, serve
 from tuner.index.codecs import quantizer
 from tuner.index.encoders import Encoder, train
 from tuner.index.graph import DerivableGraph, build, links_of, share_graph
+from tuner.index.layers import widens
 from tuner.index.opened import IndexUnderTest, with_ids
 from tuner.index.projections import Projection, behind
 from tuner.prediction.ceilings import encode_rows
@@ -126,7 +127,8 @@ class FixBuilder:
 
     def _additions(self) -> Iterator[Fix]:
         n_missing = len(self.content.missing)
-        if n_missing and self._ids_are_outside:
+        widened = bool(self.base.radius) and widens(self.opened.chain)  # what it adds would lack a column
+        if n_missing and self._ids_are_outside and not widened:
             yield Fix("add", f"add the {n_missing:,} missing rows", self._completed)
 
     def _completed(self) -> IndexUnderTest:
