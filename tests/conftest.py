@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tuner.data.base import Base, prepare, prepared_queries
 from tuner.data.vectors import open_vectors
 from tuner.index.assemble import Encoded
 from tuner.index.codecs import Cut, quantizer
-from tuner.index.encoders import train
+from tuner.index.encoders import PQ_ITERATIONS, train
 from tuner.index.graph import DerivableGraph, build
 from tuner.index.projections import Projection, fit_rotation
 from tuner.prediction.ceilings import encode_rows
@@ -89,6 +90,22 @@ def planted_rows(n: int, d: int, seed: int) -> FloatArray:
     x = 0.6 * centres[rng.integers(len(centres), size=n)] + rng.standard_normal((n, d)) * spread
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return (x * np.exp(rng.normal(0, 0.25, (n, 1)))).astype(np.float32)
+
+
+def trained_by_faiss(kind: str, x: FloatArray) -> faiss.Index:
+    """Return an empty index from faiss's factory, trained on ``x`` (n, d).
+
+    The factory asks for polysemous codes, whose simulated annealing takes minutes and changes no distance:
+    product codes are trained without, by as many iterations of k-means as the product uses.
+    """
+    index = faiss.index_factory(x.shape[1], kind)
+    inner = faiss.downcast_index(index.base_index) if isinstance(index, faiss.IndexRefine) else index
+    if isinstance(inner, faiss.IndexHNSWPQ):
+        codes = faiss.downcast_index(inner.storage)
+        codes.do_polysemous_training = False
+        codes.pq.cp.niter, codes.pq.cp.min_points_per_centroid = PQ_ITERATIONS, 1
+    index.train(x)
+    return index
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import hnswlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import trained_by_faiss
 
 import tuner
 from tuner.cli.main import tune
@@ -39,8 +40,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 200) -> faiss.Index:
-    index = faiss.index_factory(x.shape[1], kind)
-    index.train(x)
+    index = trained_by_faiss(kind, x)
     index.add(x if rows is None else rows)
     if "HNSW" in kind:
         faiss.ParameterSpace().set_index_parameter(index, "efSearch", ef)

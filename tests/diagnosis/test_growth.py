@@ -5,6 +5,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from conftest import trained_by_faiss
 
 import tuner
 from tuner.diagnosis.growth import fit_trend, fresh
@@ -90,8 +91,7 @@ def test_the_target_is_missed_from_some_number_of_vectors_on() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_index_is_built_as_the_old_one(kind: str, x: np.ndarray) -> None:
-    index = faiss.index_factory(x.shape[1], kind)
-    index.train(x)
+    index = trained_by_faiss(kind, x)
     index.add(x[:2_000])
     empty, _kept = fresh(open_object(index, x.shape[1], 40))
     assert empty.ntotal == 0
