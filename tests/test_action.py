@@ -78,6 +78,7 @@ INPUTS = {
 }
 
 
+@pytest.mark.network
 @pytest.mark.parametrize(
     ("more", "status", "said"),
     [
