@@ -111,6 +111,7 @@ STILL_OLD: set[str] = {
     "tests/sweep apart",
     "tests/sweep beside",
     "tests/test_action.py said",
+    "tests/test_library_day.py bisect",
     "tuner/cli beside",
     "tuner/diagnosis beside",
     "tuner/diagnosis effort",
