@@ -275,19 +275,8 @@ def test_the_command_says_it_and_mends_it(x: np.ndarray, q: np.ndarray, tmp_path
     out = tmp_path / "fixed.faiss"
     ran = CliRunner().invoke(tune, [*arguments, "--apply", "1", "-o", str(out)], standalone_mode=False)
     assert ran.return_value == 0, ran.output
-    ran = CliRunner().invoke(
-        tune,
-        [
-            "diagnose",
-            "--index",
-            str(out),
-            str(tmp_path / "x.npy"),
-            "--queries",
-            str(tmp_path / "q.npy"),
-            "--quiet",
-        ],
-        standalone_mode=False,
-    )
+    again = ["diagnose", "--index", str(out), *arguments[3:], "--quiet"]
+    ran = CliRunner().invoke(tune, again, standalone_mode=False)
     assert ran.stdout.startswith("healthy"), ran.output
 
 
