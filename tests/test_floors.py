@@ -36,6 +36,7 @@ FLOORS = {
 }
 # Siblings on one floor, importer first: one-way, and each natural enough to be said in a few words.
 ARROWS = {
+    ("tuner.sklearn", "tuner.api"),  # fitting is tuning
     ("tuner.testing", "tuner.api"),  # a test asserts what check returns
     ("tuner.space", "tuner.types"),  # a space is a type
     ("tuner.space", "tuner.errors"),  # its file may be wrong
