@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from benchmarks.common import FILE
 from benchmarks.sweep.answers import Answer, Failure
 from benchmarks.sweep.contestants import expand
 from benchmarks.sweep.launch import launcher, run_all
@@ -36,12 +37,12 @@ def benchmark(
     """Run the contestants that have no answer yet, score all, write what was found to ``out`` and return it.
 
     Args:
-        base: vectors to index.
-        queries: to tune with and to score on.
+        base: file of the vectors to index.
+        queries: file of the queries, some to tune with and the others to score on.
         out: folder of the results; ``out/work`` keeps answers and indexes.
-        contestants: names; the first is what memory x latency is relative to.
-        interpreters: contestant -> a Python of its own.
-        again: contestants whose answers are thrown away first.
+        contestants: names of the contestants; memory x latency is relative to the first.
+        interpreters: path of a Python of its own, by the contestant's name.
+        again: names of contestants whose answers are thrown away first.
         **asked: further arguments of ``make_task``.
     """
     work = out / WORK
@@ -77,24 +78,22 @@ def _plot(scores: Scores, out: Path) -> None:
 
 
 @click.command()
-@click.argument("base", type=click.Path(exists=True, path_type=Path))
-@click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@click.option("--name", required=True, help="What the results are called.")
+@click.argument("base", type=FILE)
+@click.argument("queries", type=FILE)
+@click.option("--name", required=True, help="Name of the results.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option(
     "--contestants", default="short", show_default=True, help="Names or groups, separated by commas."
 )
-@click.option("--rows", type=click.IntRange(min=1), help="Take so many rows of BASE, at random.")
+@click.option("--rows", type=click.IntRange(min=1), help="Rows of BASE, at random.  [default: all]")
 @click.option("--recall", default=0.95, show_default=True, help="Target recall@k.")
 @click.option("--k", default=10, show_default=True, help="Neighbours.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option("--threads", default=0, help="Threads for building; 0 for all cores.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Of the split of the queries and of every contestant."
+    "--interpreter", multiple=True, metavar="NAME=PYTHON", help="Python of its own for a contestant."
 )
-@click.option("--threads", default=0, help="For building; 0 means all cores.")
-@click.option(
-    "--interpreter", multiple=True, metavar="NAME=PYTHON", help="Run a contestant with another Python."
-)
-@click.option("--again", default="", help="Contestants that are to run again.")
+@click.option("--again", default="", help="Names of contestants to run again.")
 def main(
     base: Path,
     queries: Path,

@@ -26,10 +26,19 @@ class Task:
     The queries that answers are scored on are not in it.
 
     Attributes:
-        base: the vectors to index, a .npy file.
-        tuning: the queries to tune with, a .npy file.
+        name: name of the benchmark.
+        base: .npy file of the vectors to index.
+        tuning: .npy file of the queries to tune with.
+        n: number of vectors.
+        d: dimensions.
+        metric: metric of the search.
+        recall: target recall@k.
+        k: neighbours asked for.
+        confidence: confidence level of the lower bound.
+        seed: random seed of every contestant.
+        threads: threads for building.
         data: digest of the rows, the tuning queries and the scoring queries.
-        versions: of what the figures depend on, so that answers of other versions are not taken for these.
+        versions: versions of what the figures depend on; answers of others are not taken for these.
     """
 
     name: str
@@ -52,16 +61,23 @@ class Answer:
     """The index that a contestant delivers, and what finding it took.
 
     Attributes:
-        label: in the style of a faiss factory string.
-        index: file of the index, relative to the contestant's folder. faiss files take raw queries.
-        memory_bytes: serialized, as the contestant says; the scorer looks for itself.
-        cpu_s: of the contestant's whole process and its children, all threads, imports and loading included.
+        contestant: name of the contestant.
+        label: index in the style of a faiss factory string.
+        codec: codec of the vectors.
+        M: links of a node.
+        ef_construction: candidates while building.
+        ef_search: candidates while searching.
+        memory_bytes: serialized bytes as the contestant says; the scorer looks for itself.
+        cpu_s: CPU seconds of the contestant's whole process and its children, all threads, imports included.
+        wall_s: wall seconds of the process.
         peak_rss_bytes: largest resident memory of the process.
         n_builds: graphs built from scratch.
-        reached: whether its own queries say that the target is met.
-        own_recall: what they say.
-        note: what a reader should know.
-        load: average of the machine in the minute before it started.
+        index: file of the index, relative to the contestant's folder. faiss files take raw queries.
+        engine: library that reads the file.
+        reached: whether its own queries say that the lower bound meets the target.
+        own_recall: mean recall on its own queries.
+        note: remark for the reader.
+        load: load average of the machine in the minute before it started.
         also: further indexes from the same run, such as the point that it calls fastest.
     """
 

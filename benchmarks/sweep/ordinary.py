@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from benchmarks.common import ROOT
 from benchmarks.sweep.answers import read_task
 from benchmarks.sweep.contestants.folklore import HNSWLIB_EF_CONSTRUCTION, HNSWLIB_M
 from benchmarks.sweep.spending import own_peak_bytes
-from benchmarks.sweep.tasks import TASK
-from tuner.data.base import prepare
-from tuner.data.profile import scan
+from benchmarks.sweep.tasks import TASK, prepared_base
 from tuner.data.vectors import open_vectors
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.journal import write_atomically
@@ -48,10 +45,8 @@ def measure(task_path: Path) -> Ordinary:
     task = read_task(task_path)
     use_threads(task.threads)
     vectors = open_vectors(task.base, "base")
-    profile = result_of(scan(vectors, task.metric, seed=task.seed))
     path = task_path.with_name("ordinary.f32")
-    nothing = np.zeros(0, dtype=np.int64)
-    base = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
+    base = prepared_base(vectors, task.metric, task.seed, path)
     built = result_of(hnsw_lib.build(base, HNSWLIB_M, HNSWLIB_EF_CONSTRUCTION, task.seed, task.threads))
     path.unlink()
     return Ordinary(built.cpu_s, idle)

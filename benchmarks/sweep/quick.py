@@ -21,9 +21,7 @@ CONTESTANTS = ("ours", *FOLKLORE, "tpe8", "random8", "ours-fp32-builder")
 
 @click.command()
 @click.option("--out", default="tune-out/bench-quick", show_default=True, type=click.Path(path_type=Path))
-@click.option(
-    "--seed", default=0, show_default=True, help="Of the split of the queries and of every contestant."
-)
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
 def main(out: Path, seed: int) -> None:
     """Compare ours with folklore, small searches and one ablation on the data in the repository."""
     scores = benchmark(

@@ -12,9 +12,8 @@ import numpy as np
 import psutil
 
 from benchmarks.sweep.answers import Answer, Task
-from benchmarks.sweep.tasks import SCORING
-from tuner.data.base import Base, prepare, prepared_queries
-from tuner.data.profile import scan
+from benchmarks.sweep.tasks import SCORING, prepared_base
+from tuner.data.base import Base, prepared_queries
 from tuner.data.vectors import open_vectors
 from tuner.prediction.curves import search_counted
 from tuner.recall.target import summarize
@@ -82,11 +81,14 @@ def ask(task: Task, work: Path) -> ScoringQueries:
     use_threads(task.threads)
     vectors = open_vectors(task.base, "base")
     raw = open_vectors(work / SCORING, "queries")
-    profile = result_of(scan(vectors, task.metric, seed=task.seed))
-    nothing = np.zeros(0, dtype=np.int64)
-    base = result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, work / "scoring.f32"))
-    queries = prepared_queries(raw.read(0, raw.n), profile.metric)
-    return ScoringQueries(base, queries, result_of(search_exactly(base.x, queries, task.k, task.k)))
+    base = prepared_base(vectors, task.metric, task.seed, work / "scoring.f32")
+    return scoring_queries(base, raw.read(0, raw.n), task.k)
+
+
+def scoring_queries(base: Base, raw: FloatArray, k: int) -> ScoringQueries:
+    """Return queries (nq, d), as the user has them, with their exact neighbours in a prepared base."""
+    queries = prepared_queries(raw, base.metric)
+    return ScoringQueries(base, queries, result_of(search_exactly(base.x, queries, k, k)))
 
 
 def load(answer: Answer, folder: Path, asked: ScoringQueries, k: int) -> tuple[Searching, faiss.Index | None]:

@@ -12,33 +12,19 @@ from pathlib import Path
 
 import click
 import faiss
-import numpy as np
 
 import tuner
 from benchmarks.common import FILE, origin, write_lines
-from benchmarks.sweep.score import ScoringQueries
-from benchmarks.sweep.tasks import split_for_scoring
-from tuner.data.base import prepare, prepared_queries
-from tuner.data.profile import scan
-from tuner.data.vectors import Vectors, open_vectors
+from benchmarks.sweep.score import ScoringQueries, scoring_queries
+from benchmarks.sweep.tasks import prepared_base, split_for_scoring
+from tuner.data.vectors import open_vectors
 from tuner.recall.target import summarize
-from tuner.recall.truth import search_exactly
 from tuner.report.tables import table
 from tuner.runtime.machine import use_threads
-from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, Recall
 
 K, CONFIDENCE = 10, 0.95
 HEAD = ("seed", "index", "ef", "lower bound reported", "recall scored", "its lower bound", "meets the target")
-
-
-def scoring_queries(vectors: Vectors, raw: FloatArray, path: Path) -> ScoringQueries:
-    """Return queries with their exact neighbours in the base, which is prepared in the file ``path``."""
-    profile = result_of(scan(vectors, "auto", seed=0))
-    everything = np.zeros(0, dtype=np.int64)
-    prepared = result_of(prepare(vectors, profile.metric, everything, profile.norm_max, path))
-    queries = prepared_queries(raw, profile.metric)
-    return ScoringQueries(prepared, queries, result_of(search_exactly(prepared.x, queries, K, K)))
 
 
 def scored_recall(index: Path, raw: FloatArray, asked: ScoringQueries) -> Recall:
@@ -108,7 +94,7 @@ def main(base: Path, queries: Path, recall: float, runs: int, out: Path) -> None
     raw = asked.rows(scoring)
     rows: list[Row | None] = []
     with tempfile.TemporaryDirectory(prefix="seeds-") as temporary:
-        unseen = scoring_queries(vectors, raw, Path(temporary, "base.f32"))
+        unseen = scoring_queries(prepared_base(vectors, "auto", 0, Path(temporary, "base.f32")), raw, K)
         for seed in range(runs):
             found = tuner.tune(base, recall=recall, queries=asked.rows(tuning), seed=seed, out=temporary)
             answer = found.recommendation

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.sweep.answers import Task, read_task, write
-from tuner.data.profile import scan
-from tuner.data.vectors import open_vectors
+from tuner.data.base import Base, prepare
+from tuner.data.profile import MetricChoice, scan
+from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 from tuner.runtime.machine import available_cores, describe_versions
 from tuner.runtime.steps import result_of
@@ -82,6 +83,13 @@ def make_task(
         raise InputError(f"{work}: holds the answers to another task: choose another --out or remove it")
     write(task, path)
     return task
+
+
+def prepared_base(vectors: Vectors, metric: MetricChoice, seed: int, path: Path) -> Base:
+    """Return all rows of a base in the space that is searched, written to the file ``path``."""
+    profile = result_of(scan(vectors, metric, seed=seed))
+    nothing = np.zeros(0, dtype=np.int64)
+    return result_of(prepare(vectors, profile.metric, nothing, profile.norm_max, path))
 
 
 def write_some_rows(base: Path, rows: int, path: Path) -> Path:

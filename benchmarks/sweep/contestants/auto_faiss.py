@@ -7,7 +7,7 @@ own, with a pyarrow that still runs on numpy 1 (pyarrow 26 does not, although pi
     pip install autofaiss 'pyarrow<20' faiss-cpu==1.15.1 vector-index-tuner
 
 Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss
-has no recall target: the one search knob of its index is fitted to it afterwards.
+has no recall target: the one search parameter of its index is fitted to it afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
-from benchmarks.sweep.contestants.native import careful_ef, pose, sweep_up
+from benchmarks.sweep.contestants.native import pose, remove_scratch, supported_ef
 from benchmarks.sweep.spending import spent
 from tuner.index.assemble import metric_transform, write
 from tuner.index.projections import behind
@@ -36,7 +36,7 @@ NEEDS = (
     "--interpreter autofaiss=PATH"
 )
 WITHOUT_OURS = 0.5
-"""Of the float32 vectors' bytes, where ours has not answered."""
+"""Share of the float32 vectors' bytes that it may take where ours has not answered."""
 
 
 def run(task: Task, out: Path) -> Answer:
@@ -61,11 +61,11 @@ def run(task: Task, out: Path) -> Answer:
     step = metric_transform(problem.base.metric, problem.raw.shape[1])
     index = inner if step is None else behind([step], inner)
     kind = type(_innermost(inner)).__name__
-    knob, least = ("nprobe", 1) if "IVF" in kind else ("efSearch", task.k)
+    search_param, least = ("nprobe", 1) if "IVF" in kind else ("efSearch", task.k)
     parameters = faiss.ParameterSpace()
 
     def found(value: int, half: np.ndarray) -> np.ndarray:
-        parameters.set_index_parameter(inner, knob, value)
+        parameters.set_index_parameter(inner, search_param, value)
         return problem.hits(index.search(problem.raw[half], task.k)[1], half)
 
     def at(value: int) -> EfResult:
@@ -74,10 +74,10 @@ def run(task: Task, out: Path) -> Answer:
     def check(value: int) -> Recall:
         return problem.recall(found(value, problem.validate))
 
-    fitted = careful_ef(problem, at, check, least)
-    parameters.set_index_parameter(inner, knob, fitted.tuned.ef_search)
+    fitted = supported_ef(problem, at, check, least)
+    parameters.set_index_parameter(inner, search_param, fitted.tuned.ef_search)
     size = write(index, out / INDEX)
-    sweep_up(out)
+    remove_scratch(out)
     cost = spent()
     return Answer(
         contestant="autofaiss",
@@ -93,7 +93,7 @@ def run(task: Task, out: Path) -> Answer:
         n_builds=1,
         reached=fitted.reached,
         own_recall=fitted.validated.mean,
-        note=f"asked for {limit:,} bytes; the figure under ef is {knob}; numpy {np.__version__}",
+        note=f"asked for {limit:,} bytes; the figure under ef is {search_param}; numpy {np.__version__}",
     )
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from benchmarks.sweep.answers import INDEX, Answer, Task
 from benchmarks.sweep.contestants.native import (
-    Careful,
-    Workshop,
+    NativeIndexes,
+    SupportedEf,
     answer_from,
-    careful_ef,
-    careful_ef_of,
+    find_supported_ef,
     pose,
-    sweep_up,
+    remove_scratch,
+    supported_ef,
     write_index,
 )
 from benchmarks.sweep.spending import spent
@@ -35,23 +35,23 @@ def run(task: Task, out: Path, *, index: str) -> Answer:
     """Return the answer of one of the usual indexes."""
     problem = pose(task, default_space(), out)
     answer = _hnswlib(task, problem, out) if index == "hnswlib16" else _faiss(index, problem, out)
-    sweep_up(out)
+    remove_scratch(out)
     return answer
 
 
 def _faiss(name: str, problem: Problem, out: Path) -> Answer:
     codec = "SQ8" if name.endswith("SQ8") else "fp32"
     what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec=codec, dims=problem.base.d)
-    shop = Workshop(problem)
-    served, _ = shop.build(what)
-    found = careful_ef_of(problem, served)
-    size = write_index(problem, served, out / INDEX)
+    indexes = NativeIndexes(problem)
+    searchable, _ = indexes.build(what)
+    found = find_supported_ef(problem, searchable)
+    size = write_index(problem, searchable, out / INDEX)
     return answer_from(
         name,
         what,
         found.tuned.ef_search,
         memory_bytes=size,
-        n_builds=shop.n_builds,
+        n_builds=indexes.n_builds,
         own_recall=found.validated.mean,
         reached=found.reached,
         spending=spent(),
@@ -76,7 +76,7 @@ def _hnswlib(task: Task, problem: Problem, out: Path) -> Answer:
         hits = problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
         return problem.recall(hits)
 
-    found: Careful = careful_ef(problem, at, check, k)
+    found: SupportedEf = supported_ef(problem, at, check, k)
     built.index.save_index(str(out / HNSWLIB_INDEX))
     what = Configuration(M=HNSWLIB_M, ef_construction=HNSWLIB_EF_CONSTRUCTION, codec="fp32", dims=d)
     answer = answer_from(

@@ -56,12 +56,12 @@ def pose(task: Task, space: Space, folder: Path) -> Problem:
     return result_of(pose_problem(journal, vectors, asked, options_of(task, space), work)).problem
 
 
-def sweep_up(folder: Path) -> None:
+def remove_scratch(folder: Path) -> None:
     """Remove the scratch files of a problem."""
     finish(folder / WORK)
 
 
-class Workshop:
+class NativeIndexes:
     """Builds indexes of one problem natively; codecs are trained once."""
 
     def __init__(self, problem: Problem) -> None:
@@ -93,11 +93,11 @@ class Workshop:
         self.n_builds += 1
         store = None if what.rerank is None else self._store(what.rerank)
         no_codes = np.zeros((0, encoder.codec.code_bytes), dtype=np.uint8)
-        served = wrap(what, graph, Encoded(encoder, no_codes), store, base)
+        searchable = wrap(what, graph, Encoded(encoder, no_codes), store, base)
         stored = store.encoder if store is not None else None
         memory = memory_with(what, encoder, stored, graph.hnsw.neighbors.size(), base)
         base.release()
-        return served, memory
+        return searchable, memory
 
     def _store(self, name: str) -> Encoded:
         if name not in self._stores:
@@ -107,7 +107,7 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Careful:
+class SupportedEf:
     """An ef_search that both halves of the tuning queries support, or the nearest to that."""
 
     tuned: EfResult
@@ -115,9 +115,9 @@ class Careful:
     reached: bool
 
 
-def careful_ef(
+def supported_ef(
     problem: Problem, at: Callable[[int], EfResult], check: Callable[[int], Recall], least: int
-) -> Careful:
+) -> SupportedEf:
     """Return the smallest ef_search by ours' rule: the tune half has a margin, the held-out half agrees.
 
     Args:
@@ -134,27 +134,27 @@ def careful_ef(
             break
         tuned = at(ef)
         validated = check(ef)
-    return Careful(tuned, validated, tuned.passes and problem.validated(validated))
+    return SupportedEf(tuned, validated, tuned.passes and problem.validated(validated))
 
 
-def careful_ef_of(problem: Problem, served: SearchableIndex) -> Careful:
+def find_supported_ef(problem: Problem, searchable: SearchableIndex) -> SupportedEf:
     """Return the ef_search of a faiss index, which is set to it."""
     k = problem.options.k
 
     def check(ef_search: int) -> Recall:
-        served.set_ef(ef_search)
-        ids = served.index.search(problem.raw[problem.validate], k)[1]
+        searchable.set_ef(ef_search)
+        ids = searchable.index.search(problem.raw[problem.validate], k)[1]
         return problem.recall(problem.hits(ids, problem.validate))
 
-    least = k * served.configuration.rerank_factor
-    found = careful_ef(problem, lambda ef: measure_at(problem, served, ef), check, least)
-    served.set_ef(found.tuned.ef_search)
+    least = k * searchable.configuration.rerank_factor
+    found = supported_ef(problem, lambda ef: measure_at(problem, searchable, ef), check, least)
+    searchable.set_ef(found.tuned.ef_search)
     return found
 
 
-def write_index(problem: Problem, served: SearchableIndex, path: Path) -> int:
+def write_index(problem: Problem, searchable: SearchableIndex, path: Path) -> int:
     """Write the index as a user would get it; return its bytes."""
-    index, _, kept = delivered(served, problem.base)
+    index, _, kept = delivered(searchable, problem.base)
     size = write(index, path)
     del kept
     return size

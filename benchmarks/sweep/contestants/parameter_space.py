@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.sweep.answers import INDEX, Answer, Task
 from benchmarks.sweep.contestants.folklore import FAISS_EF_CONSTRUCTION
-from benchmarks.sweep.contestants.native import Workshop, answer_from, pose, sweep_up, write_index
+from benchmarks.sweep.contestants.native import NativeIndexes, answer_from, pose, remove_scratch, write_index
 from benchmarks.sweep.spending import spent
 from tuner.runtime.machine import use_threads
 from tuner.space import default_space
@@ -28,38 +28,38 @@ def run(task: Task, out: Path) -> Answer:
     """
     problem = pose(task, default_space(), out)
     what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec="fp32", dims=problem.base.d)
-    shop = Workshop(problem)
-    served, memory = shop.build(what)
+    indexes = NativeIndexes(problem)
+    searchable, memory = indexes.build(what)
     tune = problem.tune
     criterion = faiss.IntersectionCriterion(len(tune), task.k)
     criterion.set_groundtruth(None, np.ascontiguousarray(problem.truth.ids[tune, : task.k]))
     space = faiss.ParameterSpace()
     space.verbose = 0
-    space.initialize(served.index)
+    space.initialize(searchable.index)
     use_threads(1)  # its points are seconds of the batch: one thread, as everyone's latency
-    explored = space.explore(served.index, np.ascontiguousarray(problem.raw[tune]), criterion)
+    explored = space.explore(searchable.index, np.ascontiguousarray(problem.raw[tune]), criterion)
     use_threads(task.threads)
     points = explored.optimal_pts
     found = [(point.t, EF_SEARCH.search(point.key)) for point in map(points.at, range(points.size()))]
     tried = [(seconds, int(match[1])) for seconds, match in found if match is not None]
     best, recall, reached = max(ef for _, ef in tried), 0.0, False
     for _, ef in sorted(tried):
-        if ef < task.k or not measure_at(problem, served, ef).passes:
+        if ef < task.k or not measure_at(problem, searchable, ef).passes:
             continue
-        ids = served.index.search(problem.raw[problem.validate], task.k)[1]
+        ids = searchable.index.search(problem.raw[problem.validate], task.k)[1]
         validated = problem.recall(problem.hits(ids, problem.validate))
         if problem.validated(validated):
             best, recall, reached = ef, validated.mean, True
             break
-    served.set_ef(best)
-    write_index(problem, served, out / INDEX)
-    sweep_up(out)
+    searchable.set_ef(best)
+    write_index(problem, searchable, out / INDEX)
+    remove_scratch(out)
     return answer_from(
         "parameter-space",
         what,
         best,
         memory_bytes=memory.resident_bytes,
-        n_builds=shop.n_builds,
+        n_builds=indexes.n_builds,
         own_recall=recall,
         reached=reached,
         spending=spent(),

@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task
 from benchmarks.sweep.contestants.native import (
-    Workshop,
+    NativeIndexes,
     answer_from,
-    careful_ef_of,
+    find_supported_ef,
     pose,
-    sweep_up,
+    remove_scratch,
     write_index,
 )
 from benchmarks.sweep.spending import SPENT, Spending, keep_spending, read_spending, spent
@@ -44,7 +44,7 @@ CUTS = (1.0, 0.75, 0.5)
 RERANKINGS = ("none", "SQ8x2", "SQ8x4", "fp16x2", "fp16x4")
 TRIALS, STUDY = "trials.journal", "search"
 POPULATION = 20
-"""Of NSGA-II: its own default of 50 would leave two generations of 100 trials."""
+"""Population of NSGA-II: its own default of 50 would leave two generations of 100 trials."""
 STARTUP = 10
 """Random trials that TPE begins with, at most a third of all: its default, which would be all of tpe8."""
 TIMED_QUERIES = 384
@@ -57,7 +57,7 @@ class Outcome:
     """What a trial found, as it is kept with the trial.
 
     Attributes:
-        misses: by how much each half of the tuning queries misses what it needs, <= 0 if it does not.
+        misses: recall that each half of the tuning queries lacks, <= 0 where it lacks none.
     """
 
     configuration: Configuration
@@ -162,9 +162,9 @@ class Search:
         return pose(self.task, sensible(default_space(), self.task.d), self.out)
 
     @cached_property
-    def shop(self) -> Workshop:
+    def indexes(self) -> NativeIndexes:
         """Builds the trials' indexes."""
-        return Workshop(self.problem)
+        return NativeIndexes(self.problem)
 
     def outcome(self, trial: Trial, finished: list[Outcome]) -> Outcome:
         """Return what the trial's configuration does; it is not built where an earlier trial had the same."""
@@ -172,11 +172,11 @@ class Search:
         for earlier in finished:
             if earlier.configuration == what:
                 return replace(earlier, n_builds=0)
-        served, memory = self.shop.build(what)
-        found = careful_ef_of(self.problem, served)
+        searchable, memory = self.indexes.build(what)
+        found = find_supported_ef(self.problem, searchable)
         queries = self.problem.raw[self.problem.tune[:TIMED_QUERIES]]
         timings = interleave(
-            [lambda q: served.index.search(q, self.task.k)],
+            [lambda q: searchable.index.search(q, self.task.k)],
             queries,
             self.task.seed,
             a_round=BLOCK,
@@ -193,7 +193,7 @@ class Search:
             n_builds=1,
         )
         if not finished or _rank(outcome) < min(map(_rank, finished)):
-            write_index(self.problem, served, self.out / _file_of(trial.number))
+            write_index(self.problem, searchable, self.out / _file_of(trial.number))
         return outcome
 
     def answer(self, name: str, trials: list[FrozenTrial], before: Spending) -> Answer:
@@ -208,7 +208,7 @@ class Search:
         written.replace(self.out / INDEX)
         for other in self.out.glob("trial-*.faiss"):
             other.unlink()
-        sweep_up(self.out)
+        remove_scratch(self.out)
         return answer_from(
             name,
             best.configuration,

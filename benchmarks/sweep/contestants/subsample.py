@@ -9,11 +9,11 @@ import numpy as np
 
 from benchmarks.sweep.answers import INDEX, Answer, NoAnswerError, Task
 from benchmarks.sweep.contestants.native import (
-    Workshop,
+    NativeIndexes,
     answer_from,
     options_of,
     pose,
-    sweep_up,
+    remove_scratch,
     write_index,
 )
 from benchmarks.sweep.contestants.ours import sweep_once
@@ -24,7 +24,7 @@ from tuner.sweep.run import finish
 from tuner.types import Configuration
 
 SHARE, FEWEST = 0.1, 2_000
-"""Of the rows, and rows at least: fewer make the tuner answer with exact search."""
+"""Share of the rows, and the fewest rows: fewer make the tuner answer with exact search."""
 
 
 def run(task: Task, out: Path) -> Answer:
@@ -44,17 +44,17 @@ def run(task: Task, out: Path) -> Answer:
     point = result.points[result.named["balanced"]]
     what: Configuration = point.configuration
     problem = pose(task, space, out)
-    shop = Workshop(problem)
-    served, _ = shop.build(what)
-    served.set_ef(point.ef_search)
-    size_bytes = write_index(problem, served, out / INDEX)
-    sweep_up(out)
+    indexes = NativeIndexes(problem)
+    searchable, _ = indexes.build(what)
+    searchable.set_ef(point.ef_search)
+    size_bytes = write_index(problem, searchable, out / INDEX)
+    remove_scratch(out)
     return answer_from(
         "ours-subsample",
         what,
         point.ef_search,
         memory_bytes=size_bytes,
-        n_builds=result.cost.n_graph_builds + shop.n_builds,
+        n_builds=result.cost.n_graph_builds + indexes.n_builds,
         own_recall=found.recall,
         reached=True,
         spending=spent(),

@@ -85,15 +85,15 @@ def test_an_interrupted_search_goes_on_after_its_last_trial(
     out = tmp_path / "random3"
     out.mkdir()
     built: list[str] = []
-    original = native.Workshop.build
+    original = native.NativeIndexes.build
 
-    def build_or_stop(shop: native.Workshop, what: Configuration) -> tuple[SearchableIndex, Memory]:
+    def build_or_stop(indexes: native.NativeIndexes, what: Configuration) -> tuple[SearchableIndex, Memory]:
         built.append(what.label)
         if len(built) == 3:
             raise KeyboardInterrupt
-        return original(shop, what)
+        return original(indexes, what)
 
-    monkeypatch.setattr(native.Workshop, "build", build_or_stop)
+    monkeypatch.setattr(native.NativeIndexes, "build", build_or_stop)
     with pytest.raises(KeyboardInterrupt):
         search.run(task, out, sampler="random", n_trials=3)
     kept = read_spending(out)
