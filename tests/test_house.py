@@ -76,7 +76,6 @@ STILL_OLD: set[str] = {
     "benchmarks/diagnosis knob",
     "benchmarks/engines beside",
     "benchmarks/engines said",
-    "benchmarks/gate told",
     "benchmarks/growth said",
     "benchmarks/sweep Study",
     "benchmarks/sweep beside",
