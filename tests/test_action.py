@@ -80,7 +80,7 @@ INPUTS = {
 
 @pytest.mark.network
 @pytest.mark.parametrize(
-    ("more", "status", "said"),
+    ("more", "status", "message"),
     [
         ({}, 0, "passed: "),
         ({"fail-on": "recall:0.01 ndis:10%", "arguments": "--ef-search 1 --threads 1"}, 1, "::error file="),
@@ -88,10 +88,10 @@ INPUTS = {
     ],
 )
 def test_the_steps_of_the_action(
-    project: Path, installed: Path, more: dict[str, str], status: int, said: str
+    project: Path, installed: Path, more: dict[str, str], status: int, message: str
 ) -> None:
     assert run_steps(INPUTS | more, installed, project) == status
-    assert said in (installed / "Check.txt").read_text()
+    assert message in (installed / "Check.txt").read_text()
     if status < 2:
         assert (project / "recall-gate.xml").exists()
         assert "### tune check" in (installed / "sum.md").read_text()

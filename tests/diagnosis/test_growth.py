@@ -64,8 +64,8 @@ def test_the_bar_holds_the_next_graph_nineteen_times_in_twenty() -> None:
         height = np.arcsin(np.sqrt(1 - law(sizes))) + rng.normal(0, 0.02, len(sizes))
         trend = fit_trend(sizes.tolist(), (1 - np.sin(height) ** 2).tolist())
         seen = 1 - np.sin(np.arcsin(np.sqrt(1 - law(np.array(10_000)))) + rng.normal(0, 0.02)) ** 2
-        said = trend.at(10_000)
-        inside += bool(said.low <= seen <= said.high)
+        expected = trend.at(10_000)
+        inside += bool(expected.low <= seen <= expected.high)
     assert 0.92 <= inside / 400 <= 0.995
 
 
@@ -111,9 +111,9 @@ def test_the_diagnosis_says_how_close_the_call_is(x: np.ndarray, q: np.ndarray) 
     assert [each.n for each in close.grown] == [2 * N, 10 * N]
     assert all(each.low <= each.recall <= each.high for each in close.grown)
     assert close.grown[0].recall < found.recall.mean
-    said = describe_sensitivity(close, found.target)
-    assert "extrapolated" in said
-    assert f"{close.target:.4f}" in said
+    text = describe_sensitivity(close, found.target)
+    assert "extrapolated" in text
+    assert f"{close.target:.4f}" in text
 
 
 def test_bytes_and_time_add_up(x: np.ndarray, q: np.ndarray) -> None:

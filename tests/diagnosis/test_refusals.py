@@ -30,16 +30,16 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda x: x[:, :10], "takes vectors of 24 columns, the file has 10"),
         (lambda x: np.where(np.arange(N)[:, None] == 7, np.nan, x), "NaN"),
     ],
 )
 def test_what_does_not_fit_is_told(
-    change: Callable[[np.ndarray], np.ndarray], said: str, x: np.ndarray
+    change: Callable[[np.ndarray], np.ndarray], message: str, x: np.ndarray
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         tuner.diagnose(flat(x), np.ascontiguousarray(change(x)))
 
 

@@ -79,9 +79,9 @@ def found(
 
 
 def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
-    told = found(config("hnswlib", "float32"), x, q, tmp_path)
-    assert told.healthy
-    assert told.prescriptions == ()
+    diagnosed = found(config("hnswlib", "float32"), x, q, tmp_path)
+    assert diagnosed.healthy
+    assert diagnosed.prescriptions == ()
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_a_healthy_engine_is_called_so(x: np.ndarray, q: np.ndarray, tmp_path: P
 def test_too_small_an_ef_is_turned_up(
     engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
 ) -> None:
-    told = found(config(engine, codec, ef_search=10), x, q, tmp_path)
-    assert told.first is not None
-    assert told.first.name == "search"
-    best = told.prescriptions[0]
+    diagnosed = found(config(engine, codec, ef_search=10), x, q, tmp_path)
+    assert diagnosed.first is not None
+    assert diagnosed.first.name == "search"
+    best = diagnosed.prescriptions[0]
     assert (best.kind, best.works) == ("search", True)
     assert best.settings.ef_search > 10
     assert best.recall.lower >= 0.95
@@ -103,19 +103,19 @@ def test_too_small_an_ef_is_turned_up(
 def test_one_bit_without_re_scoring_gets_it(
     engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
 ) -> None:
-    told = found(config(engine, codec), x, q, tmp_path)
-    assert told.first is not None
-    assert told.first.name == "re-ranking"
-    assert told.prescriptions[0].settings.oversampling > 1
-    assert told.prescriptions[0].works
+    diagnosed = found(config(engine, codec), x, q, tmp_path)
+    assert diagnosed.first is not None
+    assert diagnosed.first.name == "re-ranking"
+    assert diagnosed.prescriptions[0].settings.oversampling > 1
+    assert diagnosed.prescriptions[0].works
 
 
 def test_a_codec_that_no_search_saves_is_named(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
-    told = found(config("usearch", "i8"), x, q, tmp_path, recall=0.97)
-    assert told.first is not None
-    assert told.first.name == "codec"
-    assert (told.prescriptions[0].kind, told.prescriptions[0].works) == ("rebuild", True)
-    assert told.prescriptions[0].settings.codec == "f32"
+    diagnosed = found(config("usearch", "i8"), x, q, tmp_path, recall=0.97)
+    assert diagnosed.first is not None
+    assert diagnosed.first.name == "codec"
+    assert (diagnosed.prescriptions[0].kind, diagnosed.prescriptions[0].works) == ("rebuild", True)
+    assert diagnosed.prescriptions[0].settings.codec == "f32"
 
 
 def test_the_command_takes_an_exported_file(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_command_takes_an_exported_file(x: np.ndarray, q: np.ndarray, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "give --index FILE, or --config FILE"),
         (["--config", "c.py", "--ef", "9"], "c.py says k, metric and ef_search"),
@@ -149,8 +149,8 @@ def test_the_command_takes_an_exported_file(x: np.ndarray, q: np.ndarray, tmp_pa
     ],
 )
 def test_what_does_not_go_together_is_told(
-    words: list[str], said: str, x: np.ndarray, tmp_path: Path
+    words: list[str], message: str, x: np.ndarray, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", x)
     ran = CliRunner().invoke(tune, ["diagnose", *words, str(tmp_path / "x.npy")], standalone_mode=False)
-    assert said in f"{ran.output}{ran.exception}"
+    assert message in f"{ran.output}{ran.exception}"

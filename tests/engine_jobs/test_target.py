@@ -69,9 +69,9 @@ def test_the_answer_is_measured_in_the_engine(tuned: Path) -> None:
 
 def test_what_was_exported_is_verified(tuned: Path, data: tuple[Path, Path]) -> None:
     base, queries = map(str, data)
-    code, said = run(["verify", str(tuned / "hnswlib.py"), base, "--queries", queries, "--json", "--quiet"])
+    code, output = run(["verify", str(tuned / "hnswlib.py"), base, "--queries", queries, "--json", "--quiet"])
     assert code == 0
-    found = json.loads(said)
+    found = json.loads(output)
     assert found["verdict"] == "verified"
     # the half that chose ef_search is not asked again
     assert found["recall"]["n_queries"] == report(tuned).queries.n_validate
@@ -80,9 +80,11 @@ def test_what_was_exported_is_verified(tuned: Path, data: tuple[Path, Path]) -> 
 def test_other_queries_are_asked_all(tuned: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
     others = tmp_path / "others.npy"
     np.save(others, np.load(QUERIES)[600:800])
-    code, said = run(["verify", str(tuned / "hnswlib.py"), str(data[0]), "--queries", str(others), "--json"])
+    code, output = run(
+        ["verify", str(tuned / "hnswlib.py"), str(data[0]), "--queries", str(others), "--json"]
+    )
     assert code in (0, 1)
-    assert json.loads(said)["recall"]["n_queries"] == 200
+    assert json.loads(output)["recall"]["n_queries"] == 200
 
 
 def test_an_earlier_sweep_gives_its_links(tuned: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
@@ -190,8 +192,8 @@ def test_flags_of_the_sweep_alone_are_refused(flag: str, data: tuple[Path, Path]
 
 
 def test_engines_are_listed_and_told() -> None:
-    code, said = run(["engines"])
+    code, output = run(["engines"])
     assert code == 0
     for name in ("pgvector", "lucene", "azure"):
-        assert name in said
+        assert name in output
     assert "silently: " in run(["engines", "pgvector"])[1]

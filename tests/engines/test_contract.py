@@ -139,9 +139,9 @@ def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
             fine = recall(process.search(queries, K).ids, truth)
             assert fine > coarse + 0.02 or over == 1 or coarse > 0.9
             assert fine > (0.9 if codec.bits >= 8 else 0.4 if codec.oversampling else 0.2)
-            told = applied.codec is not None
+            reported = applied.codec is not None
         smaller = codec.bits <= 8 and sizes[codec.name] < 0.75 * sizes[can.codecs[0].name]
-        assert told or smaller or codec.bits > 8, f"{codec.name}: neither said nor seen"
+        assert reported or smaller or codec.bits > 8, f"{codec.name}: neither said nor seen"
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

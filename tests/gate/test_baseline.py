@@ -33,19 +33,19 @@ def test_a_damaged_baseline_is_refused(
 ) -> None:
     text = (gate.folder / "baseline.yaml").read_text()
     (tmp_path / "baseline.yaml").write_text(damage(text))
-    code, _, said = run("check", str(tmp_path / "baseline.yaml"), *gate.files)
+    code, _, message = run("check", str(tmp_path / "baseline.yaml"), *gate.files)
     assert code == 2
-    assert sentence in said
-    assert len(said.strip().splitlines()) == 1
+    assert sentence in message
+    assert len(message.strip().splitlines()) == 1
 
 
 def test_what_cannot_be_frozen(gate: Gate, tmp_path: Path, run: Run) -> None:
     exact = tuner.tune(gate.x[:300], recall=0.9, queries=gate.x[300:400], threads=1)
     with pytest.raises(InputError, match="exact search"):
         save_baseline(exact)
-    code, _, said = run("baseline", str(tmp_path / "none.json"))
+    code, _, message = run("baseline", str(tmp_path / "none.json"))
     assert code == 2
-    assert "cannot be read" in said
+    assert "cannot be read" in message
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_figures_that_are_none_are_refused(gate: Gate, tmp_path: Path, figure: s
     lines = (gate.folder / "baseline.yaml").read_text().splitlines(keepends=True)
     text = "".join(f"{figure}\n" if line.startswith(f"{name}:") else line for line in lines)
     (tmp_path / "baseline.yaml").write_text(text)
-    code, _, said = run("check", str(tmp_path / "baseline.yaml"), *gate.files)
+    code, _, message = run("check", str(tmp_path / "baseline.yaml"), *gate.files)
     assert code == 2
-    assert "damaged" in said
+    assert "damaged" in message

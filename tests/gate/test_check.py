@@ -96,13 +96,13 @@ def test_held_out_rows_are_held_out_again(tmp_path: Path, run: Run) -> None:
     result = tuner.tune(x, recall=0.8, out=tmp_path, space=SPACE, threads=1)
     write_baseline(save_baseline(result), tmp_path / "b.yaml")
     arguments = ("check", str(tmp_path / "b.yaml"), str(tmp_path / "base.npy"), "--threads", "1")
-    code, out, said = run(*arguments, "--index", str(tmp_path / "index.faiss"))
-    assert code == 0, out + said
+    code, out, message = run(*arguments, "--index", str(tmp_path / "index.faiss"))
+    assert code == 0, out + message
     assert "finds as many as before" in " ".join(out.split())
     assert run(*arguments)[0] == 0
-    code, _, said = run(*arguments, "--queries", str(tmp_path / "base.npy"))
+    code, _, message = run(*arguments, "--queries", str(tmp_path / "base.npy"))
     assert code == 2
-    assert "leave --queries out" in said
+    assert "leave --queries out" in message
 
 
 def gate_of(folder: Path, x: FloatArray, queries: FloatArray | None, **asked: Any) -> Gate:

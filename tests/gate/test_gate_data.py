@@ -22,10 +22,10 @@ def test_other_vectors_cannot_be_judged_unless_they_are_meant(gate: Gate, tmp_pa
     again = gate.x + np.random.default_rng(5).normal(0, 0.01, gate.x.shape).astype(np.float32)
     np.save(tmp_path / "again.npy", again)
     arguments = [str(gate.folder / "baseline.yaml"), str(tmp_path / "again.npy"), *gate.files[1:]]
-    code, _, said = run("check", *arguments)
+    code, _, message = run("check", *arguments)
     assert code == 2
-    assert "other vectors than the baseline's" in said
-    assert "--new-data" in said
+    assert "other vectors than the baseline's" in message
+    assert "--new-data" in message
     code, out, _ = run("check", *arguments, "--new-data", "--threads", "1")
     assert code == 0, out
     assert "exact neighbours were found anew" in " ".join(out.split())
@@ -36,13 +36,13 @@ def test_a_new_model_may_have_other_columns(gate: Gate, tmp_path: Path, run: Run
     np.save(tmp_path / "base.npy", gate.x @ rotation.T)
     queries = np.load(gate.folder / "queries.npy") @ rotation.T
     np.save(tmp_path / "queries.npy", queries)
-    code, out, said = run(
+    code, out, message = run(
         "check",
         str(gate.folder / "baseline.yaml"),
         str(tmp_path / "base.npy"),
         *("--queries", str(tmp_path / "queries.npy"), "--new-data", "--threads", "1"),
     )
-    assert code == 0, out + said
+    assert code == 0, out + message
     assert "5,000 x 48, they were 5,000 x 32" in " ".join(out.split())
 
 
@@ -57,7 +57,7 @@ def test_other_queries_cannot_be_judged(
     gate: Gate, tmp_path: Path, change: Callable[[FloatArray], FloatArray], sentence: str, run: Run
 ) -> None:
     np.save(tmp_path / "queries.npy", change(np.load(gate.folder / "queries.npy")))
-    code, _, said = run(
+    code, _, message = run(
         "check",
         str(gate.folder / "baseline.yaml"),
         gate.files[0],
@@ -65,13 +65,13 @@ def test_other_queries_cannot_be_judged(
         str(tmp_path / "queries.npy"),
     )
     assert code == 2
-    assert sentence in said
+    assert sentence in message
 
 
 def test_the_queries_must_come_from_where_they_came(gate: Gate, run: Run) -> None:
-    code, _, said = run("check", str(gate.folder / "baseline.yaml"), gate.files[0])
+    code, _, message = run("check", str(gate.folder / "baseline.yaml"), gate.files[0])
     assert code == 2
-    assert "give the same one with --queries" in said
+    assert "give the same one with --queries" in message
 
 
 def test_an_update_on_other_data_is_a_baseline_that_passes(gate: Gate, tmp_path: Path, run: Run) -> None:
@@ -88,10 +88,10 @@ def test_an_update_on_other_data_is_a_baseline_that_passes(gate: Gate, tmp_path:
         np.save(folder / "queries.npy", asked)
         files = [str(folder / name) for name in ("baseline.yaml", "base.npy", "queries.npy")]
         arguments = ["check", *files[:2], "--queries", files[2], "--threads", "1"]
-        code, out, said = run(*arguments, "--new-data", "--update")
-        assert code == 0, out + said
-        code, out, said = run(*arguments)
-        assert code == 0, out + said
+        code, out, message = run(*arguments, "--new-data", "--update")
+        assert code == 0, out + message
+        code, out, message = run(*arguments)
+        assert code == 0, out + message
         frozen = read_baseline(folder / "baseline.yaml")
         assert frozen.data.n == len(base)
         assert frozen.configuration.dims == base.shape[1]
@@ -105,9 +105,9 @@ def test_an_update_takes_no_other_index(gate: Gate, tmp_path: Path, fault: str, 
     write_baseline(gate.frozen, tmp_path / "baseline.yaml")
     before = (tmp_path / "baseline.yaml").read_bytes()
     arguments = ("check", str(tmp_path / "baseline.yaml"), *gate.files, "--index", str(damaged), "--update")
-    code, _, said = run(*arguments)
+    code, _, message = run(*arguments)
     assert code == 2
-    assert "--update accepts figures, not another index" in said
+    assert "--update accepts figures, not another index" in message
     assert (tmp_path / "baseline.yaml").read_bytes() == before
 
 

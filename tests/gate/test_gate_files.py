@@ -19,11 +19,11 @@ def test_a_broken_index_cannot_be_judged(
     path = tmp_path / "index.faiss"
     if content is not None:
         path.write_bytes(content)
-    code, _, said = run(
+    code, _, message = run(
         "check", str(gate.folder / "baseline.yaml"), *gate.files, "--index", str(path), "--quiet"
     )
     assert code == 2
-    assert sentence in said
+    assert sentence in message
 
 
 def test_a_truncated_index_and_one_of_other_columns(gate: Gate, tmp_path: Path, run: Run) -> None:
@@ -32,9 +32,9 @@ def test_a_truncated_index_and_one_of_other_columns(gate: Gate, tmp_path: Path, 
     other = tmp_path / "other.faiss"
     faiss.write_index(faiss.IndexHNSWFlat(D + 1, 8), str(other))
     for path, sentence in ((cut, "faiss cannot read it"), (other, "takes vectors of 33 columns")):
-        code, _, said = run("check", str(gate.folder / "baseline.yaml"), *gate.files, "--index", str(path))
+        code, _, message = run("check", str(gate.folder / "baseline.yaml"), *gate.files, "--index", str(path))
         assert code == 2
-        assert sentence in said
+        assert sentence in message
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_a_graph_that_leads_out_of_the_index_is_refused(
     setattr(inner(index).hnsw, what, 2**31 - 1)
     faiss.write_index(index, str(tmp_path / "damaged.faiss"))
     arguments = ("check", str(gate.folder / "baseline.yaml"), *gate.files)
-    code, _, said = run(*arguments, "--index", str(tmp_path / "damaged.faiss"))
+    code, _, message = run(*arguments, "--index", str(tmp_path / "damaged.faiss"))
     assert code == 2
-    assert sentence in said or "faiss cannot read it" in said
+    assert sentence in message or "faiss cannot read it" in message

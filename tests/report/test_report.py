@@ -501,7 +501,7 @@ def test_the_gain_is_told_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "said"),
+    ("ratio", "sentence"),
     [
         (1.011, "the same time"),
         (0.989, "the same time"),
@@ -510,10 +510,10 @@ def test_the_gain_is_told_in_one_sentence() -> None:
         (2.0, "2.0 x less time"),
     ],
 )
-def test_a_gain_within_the_noise_floor_is_none(ratio: float, said: str) -> None:
+def test_a_gain_within_the_noise_floor_is_none(ratio: float, sentence: str) -> None:
     assert REACHED.baseline is not None
     result = replace(REACHED, baseline=replace(REACHED.baseline, latency_ratio=ratio))
-    assert gain_sentence(result).endswith(f" and {said} a query.")
+    assert gain_sentence(result).endswith(f" and {sentence} a query.")
 
 
 def test_without_a_recall_that_reaches_the_best_found_has_the_highest_bound() -> None:

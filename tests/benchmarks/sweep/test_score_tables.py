@@ -49,16 +49,16 @@ def test_the_table_carries_its_figures_and_where_they_come_from(
     assert str(tmp_path) not in text + (tmp_path / tables.SCORES).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("lower", "said"), [(0.949, "**no**"), (0.95, "yes"), (0.951, "yes")])
+@pytest.mark.parametrize(("lower", "verdict"), [(0.949, "**no**"), (0.95, "yes"), (0.951, "yes")])
 def test_a_target_is_met_by_the_lower_bound_and_not_by_the_mean(
-    tmp_path: Path, lower: float, said: str
+    tmp_path: Path, lower: float, verdict: str
 ) -> None:
     scores = planted_scores(tmp_path)
     (scored,) = scores.scored
     planted = replace(scored, recall=replace(scored.recall, mean=0.96, lower=lower))
     names, _, cells = list(table_lines(replace(scores, scored=(planted,))))[2:5]
     column = names.split(" | ").index("lower bound meets the target")
-    assert cells.split(" | ")[column] == said
+    assert cells.split(" | ")[column] == verdict
 
 
 def test_times_and_their_ratios_show_the_noise(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_out_of_range_is_said(wrong: dict[str, object]) -> None:
 
 
 def test_no_product_is_named() -> None:
-    said = repr(CAPABILITIES) + body(CONFIG)
-    assert not re.search("elastic|opensearch|solr|mongo", said, re.IGNORECASE)
+    reported = repr(CAPABILITIES) + body(CONFIG)
+    assert not re.search("elastic|opensearch|solr|mongo", reported, re.IGNORECASE)
 
 
 def test_a_java_file_is_read_back(tmp_path: Path) -> None:
@@ -117,9 +117,14 @@ def test_the_index_itself_says_what_it_is(codec: str, tmp_path: Path) -> None:
     with EngineProcess(config, Deployment(folder=tmp_path, n=2_000)) as index:
         index._ask("add", 0, rows(2_000))
         index._ask("build")
-        said = index.applied()
-        assert (said.codec, said.M, said.ef_construction, said.metric) == (codec, 12, 70, "ip")
-        assert (said.n_indexed, said.ef_search, said.index_used) == (2_000, 90, True)
+        reported = index.applied()
+        assert (reported.codec, reported.M, reported.ef_construction, reported.metric) == (
+            codec,
+            12,
+            70,
+            "ip",
+        )
+        assert (reported.n_indexed, reported.ef_search, reported.index_used) == (2_000, 90, True)
         # 1,000 x ln(2,000) is more than 2,000: Lucene scans
         index.set_search(1_000, 1)
         assert index.applied().index_used is False

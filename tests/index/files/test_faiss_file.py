@@ -69,16 +69,18 @@ def test_no_cut_or_flipped_file_kills_the_reader(kind: str, tmp_path: Path) -> N
         flipped = bytearray(data)
         flipped[place] ^= 1 << int(rng.integers(0, 8))
         damaged.append(bytes(flipped))
-    told = []
+    messages = []
     for content in damaged:
         path.write_bytes(content)
         try:
             index = read_index(path)
             index.search(X[:3, : index.d], 1)
         except InputError as error:
-            told.append(str(error))
-    assert len(told) >= 3
-    assert all(said.startswith(str(path)) and said.endswith("write the index again") for said in told)
+            messages.append(str(error))
+    assert len(messages) >= 3
+    assert all(
+        message.startswith(str(path)) and message.endswith("write the index again") for message in messages
+    )
 
 
 def test_links_that_lead_out_are_seen() -> None:
@@ -161,7 +163,7 @@ def test_an_hnswlib_file_finds_what_hnswlib_finds(space: str, tmp_path: Path) ->
     with pytest.raises(InputError, match="holds vectors of 16 columns, not of 17"):
         read_hnswlib(tmp_path / "h.bin", D + 1, "l2")
     rng = np.random.default_rng(3)
-    told = []
+    messages = []
     for turn in range(60):
         broken = bytearray(data)
         if turn % 2:
@@ -172,9 +174,9 @@ def test_an_hnswlib_file_finds_what_hnswlib_finds(space: str, tmp_path: Path) ->
         try:
             read_hnswlib(tmp_path / "b.bin", D, "l2").index.search(X[:3], 3)
         except InputError as error:
-            told.append(str(error))
-    assert len(told) >= 30
-    assert all("b.bin" in said for said in told)
+            messages.append(str(error))
+    assert len(messages) >= 30
+    assert all("b.bin" in message for message in messages)
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n" + 500 * b"0", b"\x93NUMPY" + 200 * b"\xff", b"I", b""])

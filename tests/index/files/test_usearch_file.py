@@ -58,7 +58,7 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
         read_usearch(tmp_path / "u", D + 1)
     rng = np.random.default_rng(2)
     head = 8 + 4 * N * D
-    told = []
+    messages = []
     for turn in range(60):
         broken = bytearray(data)
         if turn % 2:
@@ -69,9 +69,9 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
         try:
             read_usearch(tmp_path / "b", D).index.search(Q[:3], K)
         except InputError as error:
-            told.append(str(error))
-    assert len(told) >= 45
-    assert all(said.startswith(str(tmp_path / "b")) for said in told)
+            messages.append(str(error))
+    assert len(messages) >= 45
+    assert all(message.startswith(str(tmp_path / "b")) for message in messages)
 
 
 def test_codes_without_a_counterpart_are_told(tmp_path: Path) -> None:
