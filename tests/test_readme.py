@@ -132,6 +132,21 @@ def test_the_four_lines_of_faiss_give_the_measured_recall(
     assert found_again(printed["ids"]) == pytest.approx(measured, abs=5e-4)
 
 
+def test_the_lines_of_python_do_what_they_say(
+    visited: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    lines = block("python") + "assert again.best.label == result.best.label; print(rows.shape)"
+    done = python(["-c", lines], visited[0])
+    assert done.returncode == 0, done.stderr
+    sentence, chosen, shape = done.stdout.splitlines()
+    assert " of the true 10 nearest" in sentence
+    M, codec, ef_search = chosen.split()
+    assert f"HNSW{M},{codec}" in sentence
+    assert f" with ef_search={ef_search} finds " in sentence
+    assert shape == "(1500, 10)"
+    assert {"index.faiss", "report.json"} <= {path.name for path in (visited[0] / "my-index").iterdir()}
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
     named = set(re.findall(r"`((?:datasets|configs|reports|tests)/[\w./-]*|[A-Z]+\.md)`", README))
     assert {"CONTRIBUTING.md", "CHANGELOG.md", "datasets/README.md", "configs/", "reports/"} <= named
