@@ -18,6 +18,7 @@ from tuner.engines.export import read_exported
 from tuner.errors import InputError
 from tuner.report import engines as in_engine
 from tuner.report.diagnosis import (
+    CAUSE_HEAD,
     COST_HEAD,
     PRESCRIPTION_HEAD,
     cause_rows,
@@ -25,6 +26,7 @@ from tuner.report.diagnosis import (
     describe_sensitivity,
     prescription_row,
 )
+from tuner.report.words import recall_text
 from tuner.runtime.machine import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options
@@ -172,7 +174,7 @@ def _of_engine(
     write_file(markdown, in_engine.diagnosis_to_markdown(found).encode())
     screen = Screen(stderr=as_json)
     if not quiet:
-        show_table(screen, in_engine.CAUSE_HEAD, in_engine.cause_rows(found))
+        show_table(screen, CAUSE_HEAD, in_engine.cause_rows(found))
         show_table(screen, in_engine.PRESCRIPTION_HEAD, in_engine.prescription_rows(found))
         for note in found.notes:
             screen.print(note, markup=False, highlight=False)
@@ -185,7 +187,7 @@ def _of_engine(
 def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     screen = Screen(stderr=as_json)
     if not quiet:
-        show_table(screen, ("lost to", "recall", "seen"), cause_rows(found))
+        show_table(screen, CAUSE_HEAD, cause_rows(found))
         show_table(screen, COST_HEAD, cost_rows(found))
         numbered = enumerate(found.prescriptions, start=1)
         show_table(screen, PRESCRIPTION_HEAD, (prescription_row(*each) for each in numbered))
@@ -194,7 +196,6 @@ def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> 
             screen.print(note, markup=False, highlight=False)
     show_text(screen, headline(found))
     if found.applied is not None:
-        recall = f"{found.applied.mean:.4f} (at least {found.applied.lower:.4f})"
-        show_text(screen, f"{out}: written and read again, recall {recall}")
+        show_text(screen, f"{out}: written and read again, recall {recall_text(found.applied)}")
     if as_json:
         click.echo(to_json(found), nl=False)

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from tuner.report.json_report import versioned_json
 from tuner.report.tables import table
-from tuner.report.words import bytes_text
-from tuner.types import Diagnosis, Lasts, Prescription, Sensitivity
+from tuner.report.words import bytes_text, query_time_text, recall_text
+from tuner.types import Cause, Diagnosis, Lasts, Prescription, Recall, Sensitivity
 from tuner.types.diagnosis import DIAGNOSIS_SCHEMA_VERSION, MOST_TIMES
 
 
 def headline(found: Diagnosis) -> str:
     """Return the answer as one sentence."""
-    recall = f"recall {found.recall.mean:.4f} (at least {found.recall.lower:.4f}), target {found.target:g}"
-    if found.first is None:
-        return f"healthy: {found.label}, {recall}"
-    return (
-        f"{found.first.name}: {found.first.text} ({found.first.share:.4f} of recall); {found.label}, {recall}"
-    )
+    return loss_sentence(found.label, found.first, found.recall, found.target)
+
+
+def loss_sentence(label: str, first: Cause | None, recall: Recall, target: float) -> str:
+    """Return what an index loses recall to first, if to anything, and what it reaches."""
+    measured = f"{label}, recall {recall_text(recall)}, target {target:g}"
+    if first is None:
+        return f"healthy: {measured}"
+    return f"{first.name}: {first.text} ({first.share:.4f} of recall); {measured}"
 
 
 def to_json(found: Diagnosis) -> bytes:
     """Return everything that was found as JSON, ending in a newline."""
-    whole = {"schema_version": DIAGNOSIS_SCHEMA_VERSION, **msgspec.to_builtins(found)}
-    return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
+    return versioned_json(DIAGNOSIS_SCHEMA_VERSION, msgspec.to_builtins(found))
 
 
 def cause_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Yield name, share and text of what recall is lost to; they add up to 1 - recall."""
-    for cause in found.causes:
-        yield cause.name, f"{cause.share:.4f}", cause.text
+    yield from share_rows(found.causes)
     yield "residual", f"{found.residual:.4f}", "what these leave over"
     yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
     if found.drift is not None:
         yield "of it, query drift", f"{found.drift.share:.4f}", found.drift.text
+
+
+def share_rows(causes: Iterable[Cause]) -> Iterator[tuple[str, str, str]]:
+    """Yield the cells of causes under ``CAUSE_HEAD``."""
+    return ((cause.name, f"{cause.share:.4f}", cause.text) for cause in causes)
 
 
 def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
@@ -67,9 +74,10 @@ def cost_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
 
 
 def _time_text(seconds: float, whole: float) -> str:
-    return f"{1e6 * seconds:,.0f} µs, {seconds / whole:.0%}"
+    return f"{query_time_text(seconds)}, {seconds / whole:.0%}"
 
 
+CAUSE_HEAD = ("lost to", "recall", "seen")
 COST_HEAD = ("what it costs", "now", "with prescription 1")
 PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
 
@@ -85,7 +93,7 @@ def to_markdown(found: Diagnosis) -> str:
         f"{found.effort}, {found.costs.time.ndis_per_query:,.0f} distances and "
         f"{found.costs.time.hops_per_query:,.0f} nodes a query.",
         "",
-        *table(("lost to", "recall", "seen"), cause_rows(found)),
+        *table(CAUSE_HEAD, cause_rows(found)),
         "",
         *table(COST_HEAD, cost_rows(found)),
         "",

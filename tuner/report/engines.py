@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from tuner.report.diagnosis import CAUSE_HEAD, loss_sentence, share_rows
+from tuner.report.json_report import versioned_json
 from tuner.report.tables import table
-from tuner.report.words import bytes_text
+from tuner.report.words import bytes_text, query_time_text, recall_text
 from tuner.types import (
     SCHEMA_VERSION,
     EngineDiagnosis,
@@ -18,7 +20,6 @@ from tuner.types import (
     VerifyResult,
 )
 
-CAUSE_HEAD = ("lost to", "recall", "seen")
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
 POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "us")
 
@@ -30,9 +31,8 @@ def describe_point(point: EnginePoint) -> str:
     reached = "" if point.reaches_target else ", misses the target"
     return (
         f"{config.codec} M={config.M} ef_search={config.ef_search}{scored}: recall "
-        f"{point.validated.mean:.4f} (at least {point.validated.lower:.4f}), {point.index_bytes:,} bytes, "
-        f"{1e6 * point.latency.mean_s:,.0f} us"
-        f"{reached}; loaded and built"
+        f"{recall_text(point.validated)}, {point.index_bytes:,} bytes, "
+        f"{query_time_text(point.latency.mean_s)}{reached}; loaded and built"
     )
 
 
@@ -71,8 +71,8 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
     chosen, default = result.chosen, result.beside
     lines = [
         f"{title}: {chosen.settings.codec} with M={chosen.settings.M} and "
-        f"ef_search={chosen.settings.ef_search} reaches recall {chosen.validated.mean:.4f} (at least "
-        f"{chosen.validated.lower:.4f}), measured in {chosen.applied.version}"
+        f"ef_search={chosen.settings.ef_search} reaches recall {recall_text(chosen.validated)}, "
+        f"measured in {chosen.applied.version}"
     ]
     if default is not None and default.point.reaches_target:
         lines.append(
@@ -115,17 +115,13 @@ def verify_to_json(result: VerifyResult) -> str:
 
 def diagnosis_headline(found: EngineDiagnosis) -> str:
     """Return what is wrong with an engine's index as one sentence."""
-    recall = f"recall {found.recall.mean:.4f} (at least {found.recall.lower:.4f}), target {found.target:g}"
-    measured = f"{found.version}: {found.settings.label}, {recall}"
-    if found.first is None:
-        return f"healthy: {measured}"
-    return f"{found.first.name}: {found.first.text} ({found.first.share:.4f} of recall); {measured}"
+    label = f"{found.version}: {found.settings.label}"
+    return loss_sentence(label, found.first, found.recall, found.target)
 
 
 def cause_rows(found: EngineDiagnosis) -> Iterator[tuple[str, str, str]]:
     """Yield name, share and text of what recall is lost to; they add up to 1 - recall."""
-    for cause in found.causes:
-        yield cause.name, f"{cause.share:.4f}", cause.text
+    yield from share_rows(found.causes)
     yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
 
 
@@ -166,5 +162,4 @@ def diagnosis_to_json(found: EngineDiagnosis) -> str:
 
 
 def _to_json(found: dict[str, Any]) -> str:
-    text = msgspec.json.encode({"schema_version": SCHEMA_VERSION, **found})
-    return msgspec.json.format(text, indent=2).decode() + "\n"
+    return versioned_json(SCHEMA_VERSION, found).decode()

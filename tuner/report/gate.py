@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from tuner.report.json_report import versioned_json
+from tuner.report.tables import cell, table
+from tuner.report.words import recall_text
 from tuner.types import CheckResult, Line
 
 SIGNS = {"pass": "ok", "fail": "**FAIL**", "info": "-", "warn": "warning"}
@@ -17,7 +20,7 @@ SCHEMA_VERSION = 1
 def headline(result: CheckResult) -> str:
     """Return the decision in one line."""
     failed = [line.name for line in result.lines if line.status == "fail"]
-    recall = f"recall {result.recall.mean:.4f} (at least {result.recall.lower:.4f})"
+    recall = f"recall {recall_text(result.recall)}"
     if not failed:
         return f"passed: {result.label}, {recall}"
     return f"regression: {result.label}, {recall}: {', '.join(failed)}"
@@ -28,20 +31,14 @@ def to_json(result: CheckResult) -> bytes:
     tree: dict[str, Any] = msgspec.to_builtins(result)
     for key in ("updated", "hits"):
         tree.pop(key)
-    head = {"schema_version": SCHEMA_VERSION, "passed": result.passed, "headline": headline(result)}
-    whole = {**head, **tree}
-    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+    whole = {"passed": result.passed, "headline": headline(result), **tree}
+    return versioned_json(SCHEMA_VERSION, whole)
 
 
 def to_markdown(result: CheckResult) -> str:
     """Return the check as a table for a comment on a pull request."""
-    lines = [f"### {SUITE}: {headline(result)}", "", "| what | decision | |", "|---|---|---|"]
-    lines += [f"| {line.name} | {SIGNS[line.status]} | {_cell(line.text)} |" for line in result.lines]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    rows = ((line.name, SIGNS[line.status], cell(line.text)) for line in result.lines)
+    return "\n".join([f"### {SUITE}: {headline(result)}", "", *table(("what", "decision", ""), rows)]) + "\n"
 
 
 def to_junit(result: CheckResult) -> bytes:

@@ -6,6 +6,7 @@ significant digits, far more than any of them is known to; the user's options ar
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -30,6 +31,14 @@ def result_to_json(result: Result) -> bytes:
     for key, value in tree.items():
         written[key] = _finite(key, value, DIGITS_OF_A_DOUBLE if key == "options" else SIGNIFICANT_DIGITS)
     return (_pretty(written, "") + "\n").encode()
+
+
+def versioned_json(schema_version: int, found: Mapping[str, Any]) -> bytes:
+    """The JSON of any other job: ``schema_version`` first, ending in a newline."""
+    return (
+        msgspec.json.format(msgspec.json.encode({"schema_version": schema_version, **found}), indent=2)
+        + b"\n"
+    )
 
 
 def result_from_json(data: bytes) -> Result:

@@ -20,6 +20,11 @@ def plain(text: str) -> str:
     return text.replace("|", "/").replace("`", "'").replace("\n", " ")
 
 
+def cell(text: str) -> str:
+    """Text as it is, which cannot end a table cell or a line."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
 def facts(*pairs: tuple[str, str]) -> Iterator[str]:
     """A list of names with what is known of each."""
     return (f"- {name}: {value}" for name, value in pairs)

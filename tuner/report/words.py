@@ -34,6 +34,16 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def recall_text(recall: Recall) -> str:
+    """``0.9709 (at least 0.9644)``."""
+    return f"{recall.mean:.4f} (at least {recall.lower:.4f})"
+
+
+def query_time_text(seconds: float) -> str:
+    """Seconds per query in whole microseconds: ``1,234 us``."""
+    return f"{1e6 * seconds:,.0f} us"
+
+
 def names_of(result: Result, position: int) -> tuple[str, ...]:
     """Which of smallest, fastest and balanced the point at this position is."""
     return tuple(name for name in ("smallest", "fastest", "balanced") if result.named.get(name) == position)
@@ -109,8 +119,7 @@ def verdict(result: Result) -> str:
     point, recall = result.points[best], shown_recall(result, best)[0]
     return (
         f"{wanted}: the best found is {point.configuration.label} with ef_search={point.ef_search}, "
-        f"recall {recall.mean:.4f} (at least {recall.lower:.4f}) "
-        f"in {bytes_text(point.memory.resident_bytes)}."
+        f"recall {recall_text(recall)} in {bytes_text(point.memory.resident_bytes)}."
     )
 
 
