@@ -17,7 +17,7 @@ from installed import needs
 
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, verify
-from tuner.engines import find_engine, read_exported, write_exported
+from tuner.engines import EngineCodec, find_engine, read_exported, write_exported
 from tuner.engines.registry import OURS
 from tuner.errors import InputError
 from tuner.report.engines import verify_headline
@@ -127,8 +127,19 @@ def planted_faults() -> list[tuple[str, str]]:
         name: "exact search" if find_engine(name).capabilities.runs == "library" else "never built"
         for name in RUNNABLE
     }
-    faults = "ef ignored", "codec not applied", "metric swapped"
-    return [(name, fault) for name in RUNNABLE for fault in (*faults, missing[name])]
+    found = [(name, fault) for name in RUNNABLE for fault in ("ef ignored", "metric swapped", missing[name])]
+    return found + [(name, "codec not applied") for name in RUNNABLE if coarser_codecs(name)]
+
+
+def coarser_codecs(name: str) -> list[EngineCodec]:
+    """The codecs that an engine may take float32 for by mistake."""
+    codecs = find_engine(name).capabilities.codecs[1:]
+    return [each for each in codecs if each.least_d <= D and D % each.multiple_of == 0]
+
+
+def test_engines_without_another_codec_have_none_to_take_for_it() -> None:
+    assert {name for name in RUNNABLE if not coarser_codecs(name)} == {"hnswlib", "duckdb", "chroma"}
+    assert all(len(find_engine(name).capabilities.codecs) == 1 for name in ("hnswlib", "duckdb", "chroma"))
 
 
 @pytest.mark.parametrize(("name", "fault"), planted_faults())
@@ -139,11 +150,7 @@ def test_a_planted_fault_is_seen(
     can = find_engine(name).capabilities
     codec, over = can.codecs[0].name, 1
     if fault == "codec not applied":
-        fitting = [each for each in can.codecs[1:] if each.least_d <= D and D % each.multiple_of == 0]
-        if not fitting:
-            assert len(can.codecs) == 1
-            return
-        codec = min(fitting, key=lambda each: abs(each.bits - 8)).name
+        codec = min(coarser_codecs(name), key=lambda each: abs(each.bits - 8)).name
     plugin(name, fault)
     found = verified(exported("planted", codec, over=over), world, tmp_path / "work")
     assert found.verdict != "verified", found.lines

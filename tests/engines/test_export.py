@@ -13,6 +13,7 @@ from tuner.engines import Claims, EngineConfig, Exported, find_engine, problems
 from tuner.engines.export import render, suffix
 from tuner.engines.registry import OURS
 from tuner.errors import InputError
+from tuner.types import Metric
 
 tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,20 @@ def config(name: str) -> EngineConfig:
     )
 
 
+def second_config(name: str, metric: Metric) -> EngineConfig:
+    """Numbers that differ from the first file's, and from each other, by the widest codec."""
+    can = find_engine(name).capabilities
+    return replace(
+        config(name),
+        codec=can.codecs[0].name,
+        metric=metric,
+        M=24 if can.M[1] >= 24 else 6,
+        ef_construction=150,
+        ef_search=340,
+        oversampling=1,
+    )
+
+
 def claims(*, in_engine: bool) -> Claims:
     return Claims(
         target=0.95,
@@ -63,7 +78,29 @@ def claims(*, in_engine: bool) -> Claims:
 def test_the_exported_file_is_the_golden_one(name: str) -> None:
     engine = find_engine(name)
     text = render(engine, Exported(settings=config(name), claims=claims(in_engine=False)))
-    path = GOLDEN / f"{name}{suffix(engine)}.txt"  # a .py would be a module to mypy
+    assert_golden(GOLDEN / f"{name}{suffix(engine)}.txt", text)  # a .py would be a module to mypy
+
+
+def others() -> list[tuple[str, Metric]]:
+    """Engines with each metric that the first file is not for."""
+    names: tuple[Metric, ...] = ("ip", "l2")
+    return [
+        (name, metric)
+        for name in OURS
+        for metric in names
+        if metric in find_engine(name).capabilities.metrics
+    ]
+
+
+@pytest.mark.parametrize(("name", "metric"), others())
+def test_other_numbers_and_metrics_have_golden_files_too(name: str, metric: Metric) -> None:
+    """So that no number is a constant, and no metric another's."""
+    engine = find_engine(name)
+    text = render(engine, Exported(settings=second_config(name, metric), claims=claims(in_engine=False)))
+    assert_golden(GOLDEN / f"{name}.{metric}{suffix(engine)}.txt", text)
+
+
+def assert_golden(path: Path, text: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -71,7 +108,9 @@ def test_the_exported_file_is_the_golden_one(name: str) -> None:
 
 
 def test_every_golden_file_belongs_to_an_engine() -> None:
-    assert sorted(path.name.split(".")[0] for path in GOLDEN.iterdir()) == sorted(OURS)
+    first = [f"{name}{suffix(find_engine(name))}.txt" for name in OURS]
+    second = [f"{name}.{metric}{suffix(find_engine(name))}.txt" for name, metric in others()]
+    assert sorted(path.name for path in GOLDEN.iterdir()) == sorted([*first, *second])
 
 
 @pytest.mark.parametrize("name", OURS)

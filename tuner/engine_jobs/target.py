@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,9 +10,10 @@ from typing import Literal
 
 from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.choice import best_of, weighed, within
+from tuner.engine_jobs.candidates import build_order, config_like
+from tuner.engine_jobs.choice import best_of, within
 from tuner.engine_jobs.measure import EngineMeasurement
-from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
+from tuner.engine_jobs.survey import SURVEYED_FROM
 from tuner.engines import (
     Deployment,
     Engine,
@@ -29,7 +29,7 @@ from tuner.report import write_report
 from tuner.report.engines import describe_point
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
-from tuner.runtime.steps import as_progress, result_of
+from tuner.runtime.steps import result_of
 from tuner.sweep import sweep
 from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.run import finish
@@ -39,8 +39,6 @@ from tuner.types import (
     EnginePoint,
     Event,
     Exported,
-    Note,
-    OperatingPoint,
     Options,
     Result,
     StageFinished,
@@ -179,8 +177,8 @@ def _tuned_in_engine(
     options = posed.problem.options
     measurement = EngineMeasurement(engine, posed, result, work, options.threads or available_cores())
     can = engine.capabilities
-    likes = {codec.name: _like(measurement, codec) for codec in codecs}
-    order = yield from _order(measurement, codecs, likes[codecs[0].name])
+    likes = {codec.name: config_like(measurement, codec) for codec in codecs}
+    order = yield from build_order(measurement, codecs, likes[codecs[0].name])
     excluded = {each.codec: each.excluded for each in order if each.excluded}
     points: list[EnginePoint] = []
     warnings: list[str] = []
@@ -245,54 +243,6 @@ def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options
     ):
         if then != posed:
             raise InputError(f"--sweep: that report is of other {name}: sweep again by leaving --sweep out")
-
-
-def _like(measurement: EngineMeasurement, codec: EngineCodec) -> EngineConfig:
-    """Return the config of a codec, with the M that is worth most with codes of its size."""
-    can, result, options = measurement.can, measurement.result, measurement.posed.problem.options
-    prefer, d = options.prefer, measurement.posed.vectors.d
-
-    def cost(point: OperatingPoint) -> float:
-        return weighed(d * codec.bits / 8 + 2 * 4 * point.configuration.M, point.seconds, prefer)
-
-    plain = [
-        point
-        for point in result.points
-        if point.reaches_target and point.configuration.cut == "none" and point.configuration.rerank is None
-    ]
-    guide = min(plain, key=cost, default=result.points[result.named[prefer]])
-    return EngineConfig(
-        engine=can.name,
-        codec=codec.name,
-        d=d,
-        metric=measurement.posed.profile.metric,
-        k=options.k,
-        M=min(max(guide.configuration.M, can.M[0]), can.M[1]),
-        ef_construction=options.space.ef_construction,
-        ef_search=guide.ef_search,
-    )
-
-
-def _order(
-    measurement: EngineMeasurement, codecs: tuple[EngineCodec, ...], start: EngineConfig
-) -> Generator[Event, None, list[Surveyed]]:
-    """Yield events; return the codecs in the order in which they are built at full size."""
-    can = measurement.can
-    if measurement.posed.n < SURVEYED_FROM or len(codecs) == 1:
-        return [
-            Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=1.0)
-            for codec in sorted(codecs, key=lambda each: each.bits)
-        ]
-    name, started = "survey", time.perf_counter()
-    yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
-    found = yield from as_progress(name, survey(can, codecs, start, measurement.posed, measurement.threads))
-    took = time.perf_counter() - started
-    yield StageFinished(name, f"look at {len(codecs)} codecs of {can.title} on a sample", took, 0.0)
-    for each in found:
-        if each.excluded:
-            yield Note(f"{each.codec}: {each.excluded}")
-    prefer = measurement.posed.problem.options.prefer
-    return sorted(found, key=lambda each: weighed(each.bytes_per_vector, each.seconds, prefer))
 
 
 def _claims(result: Result, chosen: EnginePoint) -> Claims:

@@ -16,9 +16,10 @@ What an engine file promises:
 What a ``Running`` promises: vectors as the user has them come in blocks through ``add`` with ids 0..n-1, then
 ``build`` once; ``search`` answers one query at a time as the engine's users do it; ``applied`` reads back
 what *the engine* says it did and never repeats what it was asked to do; a fact that the engine does not tell
-is None. ``index_bytes`` is a reading too. ``close`` removes everything that was made, also after a failure
-half-way and when called twice. It runs in a process of its own (``tuner.engines.process``), with one CPU
-thread for searching. Servers listen on loopback or a unix socket only.
+is None and no part of ``Capabilities.reports``. ``index_bytes`` is a reading too. ``close`` removes
+everything that was made, also after a failure half-way and when called twice. It runs in a process of its own
+(``tuner.engines.process``), with one CPU thread for searching. Servers listen on loopback or a unix socket
+only.
 """
 
 from __future__ import annotations
@@ -33,9 +34,13 @@ from numpy.typing import NDArray
 
 from tuner.types import EngineConfig, FloatArray, IdArray, Metric, ReportedConfig
 
+Fact: TypeAlias = Literal["n_indexed", "codec", "metric", "M", "ef_construction", "ef_search", "index_used"]
+"""A field of ``ReportedConfig`` that an engine may tell or not."""
 Language: TypeAlias = Literal["json", "sql", "python", "java", "vespa"]
 ALL_METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 NO_LIMIT = 1_000_000
+OF_GRAPH: tuple[Fact, ...] = ("n_indexed", "codec", "metric", "M", "ef_construction")
+"""Facts of the graph and its codes, which most engines tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,7 @@ class Capabilities:
         tested: what was really run or read, with versions.
         counts_oversampling: what the engine's number means.
         fallbacks: where it silently does something else.
+        reports: facts that ``applied`` reads back; the others are None.
         bytes_are: what ``index_bytes`` reads.
         licence: licence of what ``packages`` install, where it is not a permissive one.
         versioned: whether its language differs between versions, so that ``EngineConfig.variant`` means
@@ -128,6 +134,7 @@ class Capabilities:
     most_dims: int = 65_535
     counts_oversampling: str = "it has none"
     fallbacks: tuple[str, ...] = ()
+    reports: tuple[Fact, ...] = ()
     bytes_are: str = ""
     licence: str = ""
     takes_address: Literal["", "dsn", "url"] = ""

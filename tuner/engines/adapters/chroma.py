@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -38,6 +38,7 @@ CAPABILITIES = Capabilities(
         "the space is l2 when it is not named",
         "the graph on disk lags behind the one in memory by up to sync_threshold (1,000) rows",
     ),
+    reports=(*OF_GRAPH, "ef_search"),
     bytes_are="data_level0.bin and link_lists.bin of the collection's segment; SQLite, which holds the ids "
     "and the write-ahead log, is not in it",
 )

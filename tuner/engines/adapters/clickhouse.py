@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import (
+    NO_LIMIT,
+    OF_GRAPH,
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    Running,
+)
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -62,6 +71,7 @@ CAPABILITIES = Capabilities(
         "M or ef_construction of 0 is its default; each part of a table has a graph of its own",
         "a search by another distance function, or in the other direction, scans the table exactly",
     ),
+    reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="data_uncompressed_bytes of system.data_skipping_indices, about what it takes in memory; "
     "the table's vectors, which re-scoring reads, are not in it",
 )

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import (
+    NO_LIMIT,
+    OF_GRAPH,
+    Capabilities,
+    Defaults,
+    Deployment,
+    Engine,
+    EngineCodec,
+    Running,
+)
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -34,6 +43,7 @@ CAPABILITIES = Capabilities(
         "hnsw_ef_search of 0 or less is the index's own ef_search",
         "an index in a database file needs a setting that its makers call experimental",
     ),
+    reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="blocks of 256 KiB that the serialized index, vectors included, takes in the database file",
 )
 METRICS: dict[Metric, tuple[str, str]] = {

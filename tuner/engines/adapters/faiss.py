@@ -50,6 +50,7 @@ CAPABILITIES = Capabilities(
     fallbacks=(
         "IndexHNSWSQ without train raises; IndexRefine at k_factor 1 re-scores only the k it returns",
     ),
+    reports=("n_indexed", "codec", "M", "ef_construction", "ef_search"),
     bytes_are="serialized index, the float32 vectors for re-scoring included",
 )
 

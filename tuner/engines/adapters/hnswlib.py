@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -19,6 +19,7 @@ CAPABILITIES = Capabilities(
     packages=("hnswlib>=0.8.0",),
     modules=("hnswlib",),
     fallbacks=("load_index forgets ef: set_ef must be called again after loading",),
+    reports=(*OF_GRAPH, "ef_search"),
     bytes_are="index_file_size()",
 )
 SPACES: dict[Metric, str] = {"cosine": "cosine", "ip": "ip", "l2": "l2"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -69,6 +69,7 @@ CAPABILITIES = Capabilities(
         "a table without an index, or a search by another metric than the index's, is scanned exactly",
         "IVF_RQ (RaBitQ) is no graph, so it is left out",
     ),
+    reports=(*OF_GRAPH, "index_used"),
     bytes_are="size_bytes of list_indices(): the graph and the codes; the table's vectors, which re-scoring "
     "reads, are not in it",
 )

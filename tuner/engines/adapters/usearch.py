@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -48,6 +48,7 @@ CAPABILITIES = Capabilities(
         "b1 holds signs and nothing re-scores them; e5m2, e3m2 and e2m3 take the room of e4m3 and find "
         "less: they are left out",
     ),
+    reports=(*OF_GRAPH, "ef_search"),
     bytes_are="serialized_length; memory_usage is an arena in powers of two",
 )
 METRICS: dict[Metric, str] = {"cosine": "cos", "ip": "ip", "l2": "l2sq"}
