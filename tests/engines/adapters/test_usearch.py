@@ -7,7 +7,7 @@ import pytest
 from installed import needs
 
 from tuner.engines import Deployment, EngineConfig, problems
-from tuner.engines.adapters.usearch import CAPABILITIES, ENGINE, body, open_usearch
+from tuner.engines.adapters.usearch import CAPABILITIES, ENGINE, RunningUSearch, body
 from tuner.errors import InputError
 
 D, N = 16, 300
@@ -54,7 +54,7 @@ def test_the_library_itself_refuses() -> None:
 
 def test_what_was_applied_is_read_from_the_index(tmp_path: Path) -> None:
     needs("usearch")
-    running = open_usearch(replace(ASKED, metric="ip", codec="bf16"), Deployment(folder=tmp_path, n=N))
+    running = RunningUSearch(replace(ASKED, metric="ip", codec="bf16"), Deployment(folder=tmp_path, n=N))
     assert running.applied().n_indexed == 0
     running.add(0, X)
     running.build()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuner.engines.common import check_written
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
@@ -143,9 +144,7 @@ def check(config: EngineConfig) -> None:
 
 def _compare(made: Any, wanted: dict[str, Any]) -> None:
     written = {key: value for key, value in made.as_dict().items() if value is not None}
-    if written != wanted:
-        odd = sorted(key for key in {*written, *wanted} if written.get(key) != wanted.get(key))
-        raise InputError(f"Azure's client writes {', '.join(odd)} otherwise: update it or tune")
+    check_written("Azure", written, wanted)
 
 
 def _clients_search(of_index: Any, config: EngineConfig) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
-from tuner.errors import InputError
+from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -123,8 +123,7 @@ class RunningChroma:
 
     def _make_collection(self, deployment: Deployment) -> None:
         if any(found.name == self.name for found in self.client.list_collections()):
-            if not deployment.replace:
-                raise InputError(f"a collection {self.name} is there already: give --replace to drop it")
+            refuse_to_drop("a collection", deployment)
             self.client.delete_collection(self.name)
         asked = configuration(self.config)
         # by default the graph on disk lags behind the one in memory by up to 1,000 rows
@@ -173,11 +172,10 @@ class RunningChroma:
         """Return what the collection's configuration and the header of its graph say."""
         import chromadb  # noqa: PLC0415
 
-        metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
         found = ReportedConfig(
             version=f"chromadb {chromadb.__version__}",
             n_indexed=0,
-            metric=metrics.get(self.opened.get("space", "")),
+            metric=metric_named(self.opened.get("space"), METRICS),
             ef_search=self.opened.get("ef_search"),
         )
         header = self._segment() / "header.bin"
@@ -217,9 +215,4 @@ class RunningChroma:
         self._disconnect()
 
 
-def open_chroma(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty collection."""
-    return RunningChroma(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_chroma)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningChroma)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.engines.common import refuse_to_drop
 from tuner.engines.protocol import (
     NO_LIMIT,
     OF_GRAPH,
@@ -20,9 +21,7 @@ from tuner.engines.protocol import (
     Deployment,
     Engine,
     EngineCodec,
-    Running,
 )
-from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -207,8 +206,7 @@ class RunningClickhouse:
         self.session: Any = opened(f"{deployment.folder / 'clickhouse'}?{threads}")
         try:
             if self._one(f"EXISTS TABLE {self.table}") == "1":
-                if not deployment.replace:
-                    raise InputError(f"a table {self.table} is there already: give --replace to drop it")
+                refuse_to_drop("a table", deployment)
                 self._run(f"DROP TABLE {self.table} SYNC")
             self._run(create_table(self.table))
             self.made = True
@@ -326,9 +324,4 @@ def _binary(query: FloatArray) -> str:
     return f"reinterpret(unhex('{query.astype('<f4').tobytes().hex()}'), 'Array(Float32)')"
 
 
-def open_clickhouse(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty table."""
-    return RunningClickhouse(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_clickhouse)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningClickhouse)

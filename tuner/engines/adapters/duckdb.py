@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.engines.common import one_line, refuse_to_drop
 from tuner.engines.protocol import (
     NO_LIMIT,
     OF_GRAPH,
@@ -20,7 +21,6 @@ from tuner.engines.protocol import (
     Deployment,
     Engine,
     EngineCodec,
-    Running,
 )
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -120,7 +120,7 @@ def check(config: EngineConfig) -> None:
             connection.execute(create_table(config, "items"))
             connection.execute(create_index(config, "items"))
         except duckdb.Error as error:
-            raise InputError(f"DuckDB refuses it: {' '.join(str(error).split())}") from None
+            raise InputError(f"DuckDB refuses it: {one_line(error)}") from None
 
 
 def load() -> str:
@@ -148,8 +148,7 @@ class RunningDuckdb:
         try:
             self._run(load())
             if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [self.table]):
-                if not deployment.replace:
-                    raise InputError(f"a table {self.table} is there already: give --replace to drop it")
+                refuse_to_drop("a table", deployment)
                 self._run(f"DROP TABLE {self.table}")
                 self.made = True
             self._run(create_table(config, self.table))
@@ -262,9 +261,4 @@ def links_of(level: dict[str, int]) -> int:
     return (level["allocated_bytes"] // level["nodes"] - 14) // 4
 
 
-def open_duckdb(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty table."""
-    return RunningDuckdb(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_duckdb)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=RunningDuckdb)

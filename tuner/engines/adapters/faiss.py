@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, ReportedConfig
 
 FACTORY = {
@@ -178,9 +178,4 @@ class RunningFaiss:
         """Nothing lies outside this process."""
 
 
-def open_faiss(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty index."""
-    return RunningFaiss(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_faiss)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningFaiss)

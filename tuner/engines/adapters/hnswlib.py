@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.common import metric_named
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -75,12 +76,11 @@ class RunningHnswlib:
 
     def applied(self) -> ReportedConfig:
         """Return what the index object says."""
-        metrics: dict[str, Metric] = {name: metric for metric, name in SPACES.items()}
         return ReportedConfig(
             version=f"hnswlib {version('hnswlib')}",
             n_indexed=self.index.get_current_count(),
             codec="float32",
-            metric=metrics[self.index.space],
+            metric=metric_named(self.index.space, SPACES),
             M=self.index.M,
             ef_construction=self.index.ef_construction,
             ef_search=self.index.ef,
@@ -94,9 +94,4 @@ class RunningHnswlib:
         """Nothing lies outside this process."""
 
 
-def open_hnswlib(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty index."""
-    return RunningHnswlib(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_hnswlib)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningHnswlib)

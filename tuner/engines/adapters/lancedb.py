@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.common import metric_named
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -217,13 +218,12 @@ class RunningLanceDB:
         if found is None:
             return ReportedConfig(version=version, n_indexed=0, index_used=False)
         details, stats = found.index_details, self.table.index_stats(INDEX)
-        metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
         plan = self._search(np.ones(self.config.d, dtype=np.float32), self.config.k).explain_plan()
         return ReportedConfig(
             version=version,
             n_indexed=stats.num_indexed_rows,
             codec=self._codec(found.index_type, details.get("compression", {})),
-            metric=metrics.get(stats.distance_type),
+            metric=metric_named(stats.distance_type, METRICS),
             M=details["hnsw"]["max_connections"],
             ef_construction=details["hnsw"]["construction_ef"],
             index_used=f"ANNSubIndex: name={INDEX}," in plan,
@@ -249,9 +249,4 @@ class RunningLanceDB:
             self.table = None
 
 
-def open_lancedb(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty table."""
-    return RunningLanceDB(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_lancedb)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningLanceDB)

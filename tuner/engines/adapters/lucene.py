@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
-from tuner.errors import InputError
+from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 EXACT = "FLOAT32"
@@ -191,8 +191,7 @@ class RunningLucene:
         self.reader: Any = None
         self.path = deployment.folder / deployment.name
         if self.path.exists():
-            if not deployment.replace:
-                raise InputError(f"an index {deployment.name} is there already: give --replace to drop it")
+            refuse_to_drop("an index", deployment)
             shutil.rmtree(self.path)
         start_java(deployment.folder)
         try:
@@ -297,7 +296,6 @@ class RunningLucene:
         """Return what the segment on disk, the writer's format and a search for a stored vector say."""
         info, vectors = self._info(), self._vectors()
         graph, codes = vectors.getGraph(FIELD), vectors.getQuantizedVectorValues(FIELD)
-        metrics: dict[str, Metric] = {name: metric for metric, name in SIMILARITY.items()}
         written = str(self.writer_config.getCodec().getKnnVectorsFormatForField(FIELD))
         beam_width = re.search(r"\bbeamWidth=(\d+)", written)
         found, compared = self._effort()
@@ -305,7 +303,7 @@ class RunningLucene:
             version=f"Lucene {self._class('util.Version').LATEST}",
             n_indexed=int(graph.size()),
             codec=str(info.getVectorEncoding() if codes is None else codes.getScalarEncoding()),
-            metric=metrics.get(str(info.getVectorSimilarityFunction())),
+            metric=metric_named(str(info.getVectorSimilarityFunction()), SIMILARITY),
             M=int(graph.maxConn()) if graph.size() else None,
             ef_construction=int(beam_width[1]) if beam_width else None,
             ef_search=found if found < len(self.ids) else None,
@@ -363,9 +361,4 @@ def start_java(folder: Path) -> None:
     )
 
 
-def open_lucene(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty index."""
-    return RunningLucene(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=open_lucene)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, open=RunningLucene)

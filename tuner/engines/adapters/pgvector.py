@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from tuner.engines.common import one_line, refuse_to_drop
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -180,9 +181,7 @@ class RunningPgvector:
             ) from None
         except psycopg.OperationalError as error:
             self.close()
-            raise InputError(
-                f"PostgreSQL cannot be reached ({' '.join(str(error).split())}): check --dsn"
-            ) from None
+            raise InputError(f"PostgreSQL cannot be reached ({one_line(error)}): check --dsn") from None
         except BaseException:
             self.close()
             raise
@@ -192,8 +191,7 @@ class RunningPgvector:
             self._run("CREATE EXTENSION vector")
             self.made.append("DROP EXTENSION IF EXISTS vector")
         if self._one("SELECT to_regclass(%s)::text", (self.table,)) is not None:
-            if not deployment.replace:
-                raise InputError(f"a table {self.table} is there already: give --replace to drop it")
+            refuse_to_drop("a table", deployment)
             self._run(f"DROP TABLE {self.table}")
         self._run(create_table(self.config, self.table))
         self.made.append(f"DROP TABLE IF EXISTS {self.table}")

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -169,10 +170,7 @@ class RunningQdrant:
         self.folder = deployment.folder / deployment.name
         self.shard: qdrant_edge.EdgeShard | None = None
         if self.folder.exists():
-            if not deployment.replace:
-                raise InputError(
-                    f"a collection {deployment.name} is there already: give --replace to drop it"
-                )
+            refuse_to_drop("a collection", deployment)
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         try:
@@ -278,12 +276,13 @@ class RunningQdrant:
             return found
         [segment] = segments
         graph = _read(segment / GRAPH)
-        metrics: dict[str, Metric] = {name: metric for metric, name in DISTANCES.items()}
         return replace(
             found,
             n_indexed=min(found.n_indexed or 0, graph["indexed_vector_count"]),
             codec=_codec(segment),
-            metric=metrics.get(_read(segment / "segment.json")["config"]["vector_data"][""]["distance"]),
+            metric=metric_named(
+                _read(segment / "segment.json")["config"]["vector_data"][""]["distance"], DISTANCES
+            ),
             M=graph["m"],
             ef_construction=graph["ef_construct"],
         )
@@ -333,9 +332,4 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def open_qdrant(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty shard."""
-    return RunningQdrant(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_qdrant)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=RunningQdrant)

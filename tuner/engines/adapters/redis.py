@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.common import metric_named, one_line, refuse_to_drop
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -165,7 +166,7 @@ def check(config: EngineConfig) -> None:
     try:
         schema = IndexSchema.from_dict({"index": {"name": "items", "prefix": "item:"}, "fields": [field]})
     except ValueError as error:  # pydantic's too
-        raise InputError(f"redisvl refuses the index ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"redisvl refuses the index ({one_line(error)[:200]})") from None
     words = schema.fields[FIELD].as_redis_field().redis_args()
     theirs = [str(getattr(word, "value", word)) for word in words]
     ours = create_words(config, "items", "item:")
@@ -268,7 +269,7 @@ class RunningRedis:
             raise InputError("the URL names no Redis server: give redis://:password@host:port/0") from None
         except redis.RedisError as error:
             self.close()
-            raise InputError(f"Redis cannot be used ({' '.join(str(error).split())}): check --url") from None
+            raise InputError(f"Redis cannot be used ({one_line(error)}): check --url") from None
         except BaseException:
             self.close()
             raise
@@ -294,8 +295,7 @@ class RunningRedis:
                 raise
             raise InputError("this Redis has no search module: use Redis 8 or Redis Stack") from None
         if self.index in names:
-            if not deployment.replace:
-                raise InputError(f"an index {self.index} is there already: give --replace to drop it")
+            refuse_to_drop("an index", deployment)
             self._drop_other()
         self._ask(*create_words(self.config, self.index, self.prefix))
         self.made = True
@@ -347,14 +347,13 @@ class RunningRedis:
         info, graph, plan = self._info(), self._graph(), self._plan()
         # what FT.INFO knows of the field, for servers that hide the report
         field = {name.lower(): value for name, value in _fields(info["attributes"][0]).items()}
-        metrics: dict[str, Metric] = {name: metric for metric, name in METRICS.items()}
         ef = re.search(r"EF_RUNTIME = (\d+)", plan)
         algorithm = graph.get("ALGORITHM", field.get("algorithm"))
         return ReportedConfig(
             version=self._version(),
             n_indexed=int(graph.get("INDEX_SIZE", info["num_docs"])),
             codec=_word(graph.get("TYPE", field.get("data_type"))),
-            metric=metrics.get(_text(graph.get("METRIC", field.get("distance_metric")))),
+            metric=metric_named(_text(graph.get("METRIC", field.get("distance_metric"))), METRICS),
             M=_number(graph.get("M", field.get("m"))),
             ef_construction=_number(graph.get("EF_CONSTRUCTION", field.get("ef_construction"))),
             ef_search=int(ef[1]) if ef else None,
@@ -437,9 +436,4 @@ def _number(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def open_redis(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty index in a running server."""
-    return RunningRedis(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_redis)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=RunningRedis)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -154,9 +154,4 @@ class RunningUSearch:
         """Nothing lies outside this process."""
 
 
-def open_usearch(config: EngineConfig, deployment: Deployment) -> Running:
-    """Return an empty index."""
-    return RunningUSearch(config, deployment)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=open_usearch)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check, open=RunningUSearch)

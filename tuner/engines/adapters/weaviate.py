@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuner.engines.common import check_written, one_line
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
@@ -122,12 +123,10 @@ def check(config: EngineConfig) -> None:
             quantizer=_clients_quantizer(make.Quantizer, wanted),
         )
     except (ValidationError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"Weaviate's client refuses the configuration ({said}): update it or tune") from None
-    written = made._to_dict()  # the client's only way to JSON
-    if written != wanted:
-        odd = sorted(key for key in {*written, *wanted} if written.get(key) != wanted.get(key))
-        raise InputError(f"Weaviate's client writes {', '.join(odd)} otherwise: update it or tune")
+        raise InputError(
+            f"Weaviate's client refuses the configuration ({one_line(error)}): update it or tune"
+        ) from None
+    check_written("Weaviate", made._to_dict(), wanted)  # the client's only way to JSON
 
 
 def _clients_quantizer(make: Any, wanted: dict[str, Any]) -> Any:
