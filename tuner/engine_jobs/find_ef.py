@@ -49,6 +49,10 @@ def find(
     """Yield the share done; return what the tune half chooses for this index.
 
     Args:
+        process: running index.
+        can: what the engine can express.
+        config: config of the codec.
+        posed: problem that is searched.
         guess: ef_search to begin with.
         most: largest ef_search that is tried.
         first_factor: re-scoring factor to begin with.

@@ -30,8 +30,9 @@ class Surveyed:
 
     Attributes:
         factor: least re-scoring factor that reached the target there, or the largest.
-        recall: with it.
-        bytes_per_vector, seconds: of the sample's index and a search with it.
+        recall: recall with that factor.
+        bytes_per_vector: bytes of the sample's index, per vector.
+        seconds: median time of a search with that factor.
         excluded: why it is not built at full size, empty if it is.
     """
 
