@@ -147,6 +147,15 @@ def test_the_lines_of_python_do_what_they_say(
     assert {"index.faiss", "report.json"} <= {path.name for path in (visited[0] / "my-index").iterdir()}
 
 
+def test_the_estimator_stands_in_a_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    done = python(["-c", block("sklearn")], tmp_path)
+    assert done.returncode == 0, done.stderr
+    recall, n_labels = done.stdout.split()
+    assert float(recall) >= 0.95
+    assert int(n_labels) > 1
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
     named = set(re.findall(r"`((?:datasets|configs|reports|tests)/[\w./-]*|[A-Z]+\.md)`", README))
     assert {"CONTRIBUTING.md", "CHANGELOG.md", "datasets/README.md", "configs/", "reports/"} <= named

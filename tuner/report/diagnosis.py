@@ -47,12 +47,12 @@ def share_rows(causes: Iterable[Cause]) -> Iterator[tuple[str, str, str]]:
 
 def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
     """Return the cells of one prescription."""
-    knob = f"{each.knob}={each.effort}" if each.knob else ""
+    searched = f"{each.knob}={each.effort}" if each.knob else ""
     return (
         str(number),
         each.kind,
         each.title,
-        f"{each.label} {knob}".strip(),
+        f"{each.label} {searched}".strip(),
         f"{each.recall.mean:.4f} ({each.recall.lower:.4f})",
         bytes_text(each.index_bytes),
         "" if each.latency_ratio is None else f"{each.latency_ratio:.2f} x",
