@@ -12,18 +12,18 @@ from tuner.types import IdArray, Line, Status
 
 
 def starve(
-    apart: EngineProcess, can: Capabilities, settings: EngineConfig, asked: PosedProblem, half: IdArray
+    process: EngineProcess, can: Capabilities, config: EngineConfig, posed: PosedProblem, half: IdArray
 ) -> Starvation:
-    """Return what starving the search does, and leave the engine with its settings again."""
-    problem = asked.problem
+    """Return what starving the search does, and leave the engine with its config again."""
+    problem = posed.problem
     truth, queries = problem.truth.part(half), problem.queries[half]
 
     def found(ef_search: int) -> NDArray[np.bool_]:
-        apart.set_search(ef_search, 1)
-        return finds_nearest(truth, problem.base.x, queries, apart.search(asked.raw(half), 1).ids)
+        process.set_search(ef_search, 1)
+        return finds_nearest(truth, problem.base.x, queries, process.search(posed.raw(half), 1).ids)
 
-    fed, thin = found(settings.ef_search), found(can.starved_ef)
-    apart.set_search(settings.ef_search, settings.oversampling)
+    fed, thin = found(config.ef_search), found(can.starved_ef)
+    process.set_search(config.ef_search, config.oversampling)
     return Starvation.between(fed, thin)
 
 
@@ -51,18 +51,26 @@ def use_line(starvation: Starvation, applied: ReportedConfig, n: int) -> Line:
     return Line("index used", *lines.get(use.finding, ("pass", indexed + fell)))
 
 
-def applied_line(settings: EngineConfig, applied: ReportedConfig) -> Line:
+def applied_line(config: EngineConfig, applied: ReportedConfig) -> Line:
     """Hold what the engine says it did against what it was asked to do."""
     pairs = [
-        (name, getattr(settings, name), getattr(applied, name))
+        (name, getattr(config, name), getattr(applied, name))
         for name in ("codec", "metric", "M", "ef_construction", "ef_search")
     ]
-    other = [f"{name} {told}, {asked} was asked" for name, asked, told in pairs if told not in (None, asked)]
+    other = [
+        f"{name} {reported}, {asked} was asked"
+        for name, asked, reported in pairs
+        if reported not in (None, asked)
+    ]
     if other:
         return Line("applied", "fail", "the engine says: " + "; ".join(other))
-    told = [name for name, _, value in pairs if value is not None]
+    confirmed = [name for name, _, value in pairs if value is not None]
     silent = [name for name, _, value in pairs if value is None]
-    text = f"the engine confirms {', '.join(told)}" if told else "the engine tells nothing of its settings"
+    text = (
+        f"the engine confirms {', '.join(confirmed)}"
+        if confirmed
+        else "the engine tells nothing of its settings"
+    )
     return Line(
-        "applied", "pass", text + (f"; it does not tell {', '.join(silent)}" if silent and told else "")
+        "applied", "pass", text + (f"; it does not tell {', '.join(silent)}" if silent and confirmed else "")
     )

@@ -172,10 +172,10 @@ class EngineProcess:
             self._child.wait(5.0)
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - LAST_WORDS))
-        said = self._log.read().decode(errors="replace").strip().splitlines()
+        words = self._log.read().decode(errors="replace").strip().splitlines()
         code = self._child.returncode
         ended = "it does not answer" if code is None else f"exit status {code}"
-        return f"{ended}{': ' + self._without_secret(said[-1][:200]) if said else ''}"
+        return f"{ended}{': ' + self._without_secret(words[-1][:200]) if words else ''}"
 
 
 def _secrets(address: str | None) -> list[str]:

@@ -209,8 +209,8 @@ class Server:
         )
         assert self.process.stdin is not None  # noqa: S101 - it was asked for
         # not as arguments: all could read the password there
-        with suppress(BrokenPipeError), self.process.stdin as told:
-            told.write("\n".join(config).encode())
+        with suppress(BrokenPipeError), self.process.stdin as pipe:
+            pipe.write("\n".join(config).encode())
 
     def wait_for(self, client: Any) -> None:
         """Return when the server answers.
@@ -226,8 +226,8 @@ class Server:
                 client.ping()
                 return
             time.sleep(POLL_S)
-        said = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
-        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         raise InputError(f"Redis' server cannot be started ({last}): give --url of one that runs")
 
     def stop(self) -> None:

@@ -107,14 +107,14 @@ def _profile(config: EngineConfig) -> list[str]:
 def schema(config: EngineConfig) -> str:
     """Return the schema."""
     fields = _block("field id type long", "indexing: summary | attribute")
-    beside: list[str] = []
+    outside: list[str] = []
     if config.codec == "bits":
         paged = _block("attribute", "paged")
         fields += _block(f"field embedding type tensor<float>(x[{config.d}])", "indexing: attribute", *paged)
-        beside = _field(config)
+        outside = _field(config)
     else:
         fields += _field(config)
-    return "\n".join(_block("schema items", *_block("document items", *fields), *beside, *_profile(config)))
+    return "\n".join(_block("schema items", *_block("document items", *fields), *outside, *_profile(config)))
 
 
 def query(config: EngineConfig) -> dict[str, Any]:
