@@ -222,11 +222,16 @@ def test_copies_beyond_k_do_not_make_more_than_all(
     assert ceiling.recall_at == {1: 1.0, 2: 1.0}
 
 
-def test_codes_that_are_all_alike_find_nothing(
-    monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., Encoded]
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("depth", [40, 100, 400])
+def test_codes_that_tie_do_not_keep_the_order_of_the_truth(
+    monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., Encoded], depth: int, share: float
 ) -> None:
-    """The pool stands nearest first: an order among ties that is the pool's own would look like recall 1."""
-    depth = 400
+    """The pool stands nearest first: an order among ties that is the pool's own would look like recall 1.
+
+    Up to some hundreds of rows numpy's argpartition leaves equal ones where they stand. The nearest half, or
+    all, have the same code: of 20 such rows 10 are right, so that about half of k are found.
+    """
     places = np.tile(np.arange(depth), (50, 1))
     pool = Pool(
         queries=np.zeros((50, 2), dtype=np.float32),
@@ -236,7 +241,8 @@ def test_codes_that_are_all_alike_find_nothing(
         right=places < K,
         k=K,
     )
-    monkeypatch.setattr(module, "code_distances", lambda *_: np.ones(places.shape, dtype=np.float32))
+    alike = (places >= share * depth).astype(np.float32)
+    monkeypatch.setattr(module, "code_distances", lambda *_: alike)
     codec = encoded("l2", "SQ8")
     ceiling = measure_ceiling(pool, codec.encoder, codec.codes, {}, (1,), 0.0)
-    assert ceiling.recall_at[1] < 0.2
+    assert ceiling.recall_at[1] <= 0.5
