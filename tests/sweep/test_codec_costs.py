@@ -1,4 +1,4 @@
-"""Prices at full size: whatever is planted as the seconds of a search is found again, through real graphs."""
+"""Costs at full size: whatever is planted as the seconds of a search is found again, through real graphs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

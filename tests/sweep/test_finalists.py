@@ -41,7 +41,7 @@ def memory_of(_: Configuration) -> Memory:
     )
 
 
-class Bench:
+class PlantedBuilder:
     """Serves a name for an index; nothing is built."""
 
     def keep_codecs(self, count: int) -> None:
@@ -82,7 +82,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
             threads=1,
         )
         reference = Reference(configuration("fp32"), 50, RECALL, memory_of(configuration("fp32")))
-        builder: Any = Bench()
+        builder: Any = PlantedBuilder()
         points = [finalist(name) for name in seconds if name not in ("anchor", "fp32")]
         return finish(module.time_finalists(problem, builder, points, reference))
 

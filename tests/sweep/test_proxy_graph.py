@@ -43,7 +43,7 @@ def pool_of(one: World) -> Pool:
     return make_pool(one.base, one.queries, one.truth)
 
 
-# ---------------------------------------------------------------- the stand-in
+# ---------------------------------------------------------------- the proxy
 
 
 def scanned(one: World, encoder: Encoder) -> float:

@@ -175,7 +175,7 @@ def operating_point(
     ef_result: EfResult,
     memory: Memory,
     predicted_recall: float | None,
-    costs: CodecCost,
+    cost: CodecCost,
 ) -> OperatingPoint:
     """Return the measured point; the held-out half is searched here, and decides nothing here."""
     k = problem.options.k
@@ -197,7 +197,7 @@ def operating_point(
         + reads * store_bytes,
         memory=memory,
         predicted_recall=predicted_recall,
-        modelled_latency_s=costs.latency_s(
+        modelled_latency_s=cost.latency_s(
             ef_result.ndis, ef_result.ef_search, configuration.rerank, k * configuration.rerank_factor
         ),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,

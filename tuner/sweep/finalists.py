@@ -131,8 +131,8 @@ def time_finalists(
     noise, first_s = 0.0, 0.0
     for batch in batched(sizes, limit):
         builder.keep_codecs(len(batch))
-        servers = [_searchable_at(builder, *contestants[number]) for number in batch]
-        searches = [anchor, *(_search_of(searchable, k) for searchable in servers)]
+        searchables = [_searchable_at(builder, *contestants[number]) for number in batch]
+        searches = [anchor, *(_search_of(searchable, k) for searchable in searchables)]
         twins = None
         if not latencies:
             twins = (1, len(searches))
@@ -147,7 +147,7 @@ def time_finalists(
             few = max(BLOCK, round(BATCH_S * problem.threads / alone_s))
             batch_rate = throughput(search, queries[:few], problem.threads)
             latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
-        del searches, servers, search
+        del searches, searchables, search
         builder.keep_codecs(1)
         problem.base.release()
         return_freed_memory()
