@@ -33,6 +33,14 @@ def fit_rotation(sample: FloatArray, metric: Metric) -> Rotation:
 
     Cosine keeps the origin (axes of the second moment, not of the covariance): the cut vectors are
     normalised again, so that L2 on them ranks as the cosine of what is left.
+
+    scikit-learn's PCA on ``[sample, -sample]`` finds the same axes (recall of a cut to half the dimensions of
+    115,659 x 256 sampled to 20,000: .7474 either way), but its import takes 110 MB of resident memory and
+    1.2 s of CPU, more than what many sweeps need for their vectors. It has no more axes than rows, either.
+
+    Args:
+        sample: (rows, d) float32, prepared.
+        metric: metric of the prepared base.
     """
     mean = np.zeros(sample.shape[1], np.float32) if metric == "cosine" else sample.mean(axis=0)
     centred = sample - mean if metric != "cosine" else sample
