@@ -70,7 +70,12 @@ ORDINARY = {
     "tuned": "what a tuner does",
     "view": "of an array",
 }
-# What still bears an old name; these lines only ever get fewer.
+# Of others, who may call theirs as they like.
+FOREIGN = {
+    "tests/test_library_day.py bisect": "a name that the package must not have",
+    "tuner/engines Settings": "chromadb's class",
+}
+# What still bears an old name; these lines only get fewer. Fields of results that are written keep theirs.
 STILL_OLD: set[str] = {
     "benchmarks/diagnosis knob",
     "benchmarks/engines beside",
@@ -78,16 +83,11 @@ STILL_OLD: set[str] = {
     "benchmarks/growth said",
     "benchmarks/sweep Study",
     "benchmarks/sweep beside",
-    "benchmarks/sweep knob",
-    "benchmarks/sweep served",
-    "benchmarks/sweep shop",
     "benchmarks/sweep study",
-    "tests/benchmarks shop",
     "tests/diagnosis effort",
     "tests/diagnosis knob",
     "tests/sweep apart",
     "tests/sweep beside",
-    "tests/test_library_day.py bisect",
     "tuner/cli beside",
     "tuner/diagnosis beside",
     "tuner/diagnosis effort",
@@ -95,7 +95,6 @@ STILL_OLD: set[str] = {
     "tuner/diagnosis prices",
     "tuner/diagnosis served",
     "tuner/engine_jobs beside",
-    "tuner/engines Settings",
     "tuner/report beside",
     "tuner/report knob",
     "tuner/sweep beside",
@@ -230,7 +229,7 @@ def old_names(root: Path) -> list[str]:
 
 
 def test_no_name_is_one_that_only_we_would_understand() -> None:
-    assert [fault for fault in old_names(ROOT) if room(fault) not in STILL_OLD] == []
+    assert [fault for fault in old_names(ROOT) if room(fault) not in STILL_OLD | set(FOREIGN)] == []
 
 
 @pytest.mark.parametrize(
