@@ -63,7 +63,7 @@ def counted(lines: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def report(counts: Counter[str]) -> Iterator[str]:
+def report(counts: Counter[str], rate: int = RATE_HZ) -> Iterator[str]:
     """Yield the report: the share of each kind, and whether our own is within what is allowed."""
     total = max(1, counts.total())
     own = (counts[OURS] + counts[INTERPRETER]) / total
@@ -78,12 +78,12 @@ def report(counts: Counter[str]) -> Iterator[str]:
     awake = max(1, counts.total() - counts[WAITING])
     yield f"- without the threads that wait it is {(counts[OURS] + counts[INTERPRETER]) / awake:.1%}"
     yield (
-        f"- {counts.total():,} samples of every thread, {RATE_HZ} a second, imports included, by "
+        f"- {counts.total():,} samples of every thread, {rate} a second, imports included, by "
         "`py-spy record --native`"
     )
 
 
-def sampled(arguments: list[str]) -> Counter[str]:
+def sampled(arguments: list[str], rate: int) -> Counter[str]:
     """Return the samples of one run of ``tune``."""
     beside = Path(sys.executable).with_name("py-spy")
     spy = str(beside) if beside.exists() else shutil.which("py-spy")
@@ -91,7 +91,7 @@ def sampled(arguments: list[str]) -> Counter[str]:
         raise click.UsageError("py-spy is not installed: pip install py-spy")
     with tempfile.TemporaryDirectory(prefix="python-share-") as folder:
         raw = Path(folder) / "samples.txt"
-        command = [spy, "record", "--native", "--rate", str(RATE_HZ), "--format", "raw", "--output", str(raw)]
+        command = [spy, "record", "--native", "--rate", str(rate), "--format", "raw", "--output", str(raw)]
         run = tune_command([*arguments, "--quiet", "--out", str(Path(folder) / "run")])
         done = subprocess.run([*command, "--", *run], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours
         if done.returncode != 0 or not raw.exists():
@@ -103,11 +103,12 @@ def sampled(arguments: list[str]) -> Counter[str]:
 @click.argument("base", type=FILE)
 @click.argument("queries", type=FILE)
 @click.option("--recall", default=0.95, show_default=True, help="Target recall@k.")
+@click.option("--rate", default=RATE_HZ, show_default=True, help="Samples a second; fewer on a busy machine.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Markdown file of the shares.")
-def main(base: Path, queries: Path, recall: float, out: Path) -> None:
+def main(base: Path, queries: Path, recall: float, rate: int, out: Path) -> None:
     """Sample a whole run of tune on BASE with QUERIES, and say how much of it is Python of our own."""
-    counts = sampled(["--recall", str(recall), "--queries", str(queries.resolve()), str(base.resolve())])
-    lines = [*report(counts), f"- {origin()}"]
+    words = ["--recall", str(recall), "--queries", str(queries.resolve()), str(base.resolve())]
+    lines = [*report(sampled(words, rate), rate), f"- {origin()}"]
     write_lines(lines, out)
     click.echo("\n".join(lines))
 
