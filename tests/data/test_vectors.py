@@ -143,3 +143,10 @@ def test_row_hashes_are_equal_where_all_bits_are() -> None:
     hashes = row_hashes(block)
     assert hashes[0] == hashes[2]
     assert len(set(hashes.tolist())) == 4
+
+
+def test_what_was_computed_from_a_mapped_array_is_an_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(12, dtype=np.float64).reshape(4, 3))
+    computed = np.load(tmp_path / "x.npy", mmap_mode="r")[:3].astype(np.float32)
+    assert isinstance(computed, np.memmap)  # of no file
+    assert open_vectors(computed, "base").read(0, 3).tolist() == computed.tolist()

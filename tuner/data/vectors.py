@@ -149,7 +149,10 @@ def _drop_mapped_pages(array: NDArray[Any]) -> None:
     owner: Any = array
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
         owner = owner.base
+    if not isinstance(owner, np.memmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    mapped: Any = owner._mmap  # type: ignore[attr-defined]
+    # what was computed from a mapped array, such as mapped.astype("float32"), is a memmap of no file;
     # copy-on-write pages ("c") would lose what the user wrote to them
-    if isinstance(owner, np.memmap) and owner.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-        mapped: Any = owner._mmap  # type: ignore[attr-defined]
+    if mapped is not None and owner.mode != "c":
         mapped.madvise(mmap.MADV_DONTNEED)
