@@ -83,7 +83,7 @@ def test_without_rivals_nothing_is_dominated() -> None:
 
 
 def test_names_by_hand() -> None:
-    """Products 400, 300, 240, 500: the third is balanced."""
+    """Products 400, 300, 240, 480: the third is balanced."""
     assert name_points([100, 150, 240, 500], [4, 2, 1, 1.0 - 2 * TIE], TIE) == {
         "smallest": 0,
         "fastest": 3,
@@ -114,9 +114,32 @@ def test_names_equal_brute_force(seed: int) -> None:
     points = range(len(memory))
     named = name_points(memory, latency, TIE)
     assert named["smallest"] == min(points, key=lambda at: (memory[at], latency[at]))
-    for name, value in (("fastest", latency), ("balanced", memory * latency)):
-        close = [at for at in points if value[at] <= value.min() * (1 + TIE)]
+    near = [at for at in points if not any(latency[at] > 1.5 * each for each in latency)]
+    for name, value, among in (("fastest", latency, points), ("balanced", memory * latency, near)):
+        close = [at for at in among if all(value[at] <= value[other] * (1 + TIE) for other in among)]
         assert named[name] == min(close, key=lambda at: (memory[at], value[at]))
+
+
+@pytest.mark.parametrize(
+    ("slow", "balanced"),
+    [
+        (12.0, 1),  # ClickHouse: a fifth of the memory at 12 times the latency
+        (3.0, 1),
+        (1.51, 1),
+        (1.5, 0),
+    ],
+)
+def test_no_memory_buys_more_than_half_the_latency_again(slow: float, balanced: int) -> None:
+    """Its product is the least at every ``slow``: what lies beyond is smallest, not balanced."""
+    assert name_points([1, 20], [slow, 1.0], TIE) == {"smallest": 0, "fastest": 1, "balanced": balanced}
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_balanced_waits_no_longer_than_half_again_and_units_do_not_matter(seed: int) -> None:
+    memory, latency = planted(seed)
+    named = name_points(memory, latency, TIE)
+    assert latency[named["balanced"]] <= 1.5 * latency.min()
+    assert name_points(1024 * memory, latency / 1024, TIE) == named
 
 
 @pytest.mark.parametrize("seed", range(50))

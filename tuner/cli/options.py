@@ -64,7 +64,12 @@ SWEEP_OPTIONS = (
     METRIC,
     _size("--max-memory", help="Limit on the index in memory: 600MB, 2GiB or 180B/vector."),
     _time("--max-latency", help="Limit on the p95 of one query at a time on one thread: 400us."),
-    _value("--prefer", type=_preferences, default="balanced", help="Point of the front to recommend."),
+    _value(
+        "--prefer",
+        type=_preferences,
+        default="balanced",
+        help="Point of the front to recommend; balanced: least memory x latency within 1.5 x the fastest.",
+    ),
     _value(
         "--confidence",
         type=float,

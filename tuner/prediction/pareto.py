@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+NEAR_FASTEST = 1.5
+"""``balanced`` takes at most this times the latency of the fastest: few would wait longer for less memory,
+and those who would ask for ``smallest``."""
+
 
 def front(memory: ArrayLike, latency: ArrayLike, tie: float = 0.0) -> NDArray[np.int64]:
     """Return the positions of the Pareto front, by ascending memory.
@@ -47,16 +51,22 @@ def dominated_by_more_than(
 def name_points(memory: ArrayLike, latency: ArrayLike, tie: float) -> dict[str, int]:
     """Return the positions of the ``smallest``, ``fastest`` and ``balanced`` point.
 
-    ``balanced`` has the least product of memory and latency. Where latencies differ by less than
-    ``tie`` they decide nothing: the point of less memory is taken.
+    ``balanced`` has the least product of memory and latency among points within ``NEAR_FASTEST`` times the
+    least latency. Latencies and products that differ by less than ``tie`` decide nothing: the point of less
+    memory is taken.
+
+    Example:
+        >>> name_points([10, 50, 60], [12.0, 1.4, 1.0], 0.04)
+        {'smallest': 0, 'fastest': 2, 'balanced': 2}
     """
     memory, latency = np.asarray(memory, dtype=np.float64), np.asarray(latency, dtype=np.float64)
     if not len(memory):
         return {}
+    near = np.flatnonzero(latency <= NEAR_FASTEST * latency.min())
     return {
         "smallest": int(np.lexsort((latency, memory))[0]),
         "fastest": _least_with_ties(latency, memory, tie),
-        "balanced": _least_with_ties(memory * latency, memory, tie),
+        "balanced": int(near[_least_with_ties(memory[near] * latency[near], memory[near], tie)]),
     }
 
 
