@@ -13,6 +13,7 @@ FLOORS = {
     "tuner.types": 0,
     "tuner.errors": 0,
     "tuner.version": 0,
+    "tuner.text": 0,
     "tuner.space": 0,
     "tuner.presets": 0,
     "tuner.data": 1,

@@ -30,6 +30,7 @@ from tuner.recall.target import summarize
 from tuner.recall.truth import cached
 from tuner.report.gate import headline
 from tuner.runtime.steps import result_of
+from tuner.text import one_line
 from tuner.types import FloatArray, Metric, Recall
 
 Search = Callable[[FloatArray, int], Any]
@@ -175,6 +176,6 @@ def gate(
     """
     result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
     if not result.passed:
-        lines = "\n".join(f"  {line.status}: {line.name}: {line.text}" for line in result.lines)
+        lines = "\n".join(one_line(f"  {line.status}: {line.name}: {line.text}") for line in result.lines)
         raise AssertionError(f"{headline(result)}\n{lines}")
     return result

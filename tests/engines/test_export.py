@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuner.engines import Claims, EngineConfig, Exported, find_engine, problems
-from tuner.engines.export import render, suffix
+from tuner.engines.export import read_exported, render, suffix, write_exported
 from tuner.engines.registry import OURS
 from tuner.errors import InputError
 from tuner.types import Metric
@@ -164,6 +165,46 @@ def test_capabilities_are_whole(name: str) -> None:
     assert can.bytes_are
     assert can.codecs[0].bits == 32
     assert len({codec.name for codec in can.codecs}) == len(can.codecs)
+
+
+LINE_ENDS = ("\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x00")
+PLANTED = ("import os; os.system('id')", "DROP TABLE items; --")
+HOSTILE = "a" + "".join(end + text for end in LINE_ENDS for text in PLANTED)
+
+
+def hostile_claims() -> Claims:
+    """Claims whose every text ends a comment and goes on in the engine's language."""
+    honest = claims(in_engine=False)
+    texts = [each.name for each in fields(honest) if isinstance(getattr(honest, each.name), str)]
+    return replace(honest, **dict.fromkeys(texts, HOSTILE))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_text_of_a_report_becomes_code(name: str, tmp_path: Path) -> None:
+    engine = find_engine(name)
+    path = tmp_path / f"x{suffix(engine)}"
+    write_exported(engine, Exported(settings=config(name), claims=hostile_claims()), path)
+    text = path.read_bytes().decode()
+    begun = [line for line in text.splitlines() if line.lstrip().startswith(PLANTED)]
+    assert not begun
+    assert PLANTED[1] in text
+    if path.suffix == ".py":
+        honest = ast.parse(render(engine, Exported(settings=config(name), claims=claims(in_engine=False))))
+        assert ast.dump(ast.parse(text)) == ast.dump(honest)
+    assert read_exported(path)[1].settings == config(name)
+
+
+@pytest.mark.parametrize("name", ["pgvector", "faiss", "qdrant", "lucene"])
+@pytest.mark.parametrize("planted", ["\x0b", "\x1b[2J", "\u2028", "\\n"])
+def test_a_file_with_control_characters_is_refused(name: str, planted: str, tmp_path: Path) -> None:
+    engine = find_engine(name)
+    text = render(engine, Exported(settings=config(name), claims=claims(in_engine=False)))
+    path = tmp_path / "x"
+    path.write_text(text.replace("base.npy", f"base{planted}DROP TABLE items;"), encoding="utf-8", newline="")
+    with pytest.raises(InputError, match="holds control characters"):
+        read_exported(path)
+    path.write_text(text.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert read_exported(path)[1].claims == claims(in_engine=False)
 
 
 def extras() -> dict[str, list[str]]:

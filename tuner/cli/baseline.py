@@ -9,7 +9,7 @@ import click
 
 from tuner.api.result import read_report
 from tuner.cli.options import FORCE
-from tuner.cli.outputs import refuse_to_replace
+from tuner.cli.outputs import refuse_to_replace, say
 from tuner.gate import save_baseline, write_baseline
 from tuner.types import Preference
 
@@ -40,7 +40,7 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
     refuse_to_replace(out, force=force, instead="tune check --update")
     saved = save_baseline(result, point)
     write_baseline(saved, out)
-    click.echo(
+    say(
         f"{out}: {saved.label} with ef_search={saved.ef_search}, recall {saved.measured_recall:.4f} on "
         f"{len(saved.hits):,} held-out queries"
     )

@@ -12,7 +12,7 @@ import click
 
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import JSON, MARKDOWN, QUIET, THREADS
-from tuner.cli.outputs import show_verdict, write_file
+from tuner.cli.outputs import say, show_verdict, write_file
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
@@ -114,7 +114,7 @@ def check_command(
             click.echo(command, err=as_json)
     if update:
         write_baseline(result.updated, baseline_file)
-        click.echo(f"{baseline_file}: updated; review the difference", err=as_json)
+        say(f"{baseline_file}: updated; review the difference", err=as_json)
         return 0
     return 0 if result.passed else REGRESSION
 

@@ -6,7 +6,7 @@ import errno
 import time
 from collections.abc import Generator
 from contextlib import closing, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgre
 from tuner import types
 from tuner.report.words import seconds_text
 from tuner.runtime.steps import Driver
+from tuner.text import without_commands
 from tuner.types import Event, Finished, Note, StageFinished, StageStarted, Warned
 
 T = TypeVar("T")
@@ -22,7 +23,10 @@ TRUSTED_SHARE = 0.05
 
 
 class Screen(Console):
-    """A console that leaves it to the command line what a reader who closed the output means."""
+    """A console that takes text as it is, and leaves what a closed output means to the command line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
 
     def on_broken_pipe(self) -> None:
         """Pass the error on; rich would exit with 1, which is the code for no."""
@@ -109,6 +113,7 @@ class Drawing:
             self.task = None
 
     def _line(self, text: str, style: str | None = None) -> None:
+        text = without_commands(text)
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 

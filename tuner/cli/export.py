@@ -9,7 +9,7 @@ import click
 from tuner.api.engines import point_of
 from tuner.api.result import read_report
 from tuner.cli.options import FORCE
-from tuner.cli.outputs import refuse_to_replace
+from tuner.cli.outputs import refuse_to_replace, say
 from tuner.engines import Exported, find_engine, write_exported
 from tuner.engines.export import claims_of, render
 from tuner.engines.translate import config_of
@@ -51,5 +51,5 @@ def export(report: Path, *, name: str, point: str | None, variant: str, out: Pat
         return 0
     refuse_to_replace(out, force=force, instead="name another file")
     write_exported(engine, exported, out)
-    click.echo(f"{out}: {engine.capabilities.title}, {exported.settings.label}", err=True)
+    say(f"{out}: {engine.capabilities.title}, {exported.settings.label}", err=True)
     return 0

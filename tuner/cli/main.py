@@ -22,6 +22,7 @@ from tuner.cli.check import check_command
 from tuner.cli.diagnose import diagnose_command
 from tuner.cli.engines import engines
 from tuner.cli.export import export
+from tuner.cli.outputs import say
 from tuner.cli.run import run
 from tuner.cli.verify import verify_command
 from tuner.errors import TunerError
@@ -115,5 +116,5 @@ def _exit_code(argv: Sequence[str] | None) -> int:
 
 
 def _fail(sentence: str) -> int:
-    click.echo(f"tune: {' '.join(sentence.split())}", err=True)
+    say(f"tune: {sentence}", err=True)
     return BAD_INPUT

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from tuner.cli.draw import Screen
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
+from tuner.text import without_commands
 from tuner.types import Line
 
 STYLES = {"pass": "green", "fail": "bold red", "info": "dim", "warn": "yellow"}
@@ -31,6 +33,11 @@ def write_file(path: Path | None, data: bytes) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line; what it names may come from anywhere."""
+    click.echo(without_commands(text), err=err)
+
+
 def refuse_to_replace(path: Path, *, force: bool, instead: str) -> None:
     """Raise InputError if a file is there and may not be replaced.
 
@@ -47,7 +54,7 @@ def show_table(screen: Screen, head: Iterable[str], rows: Iterable[Iterable[str]
     """Print a table, unless it has no rows."""
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(without_commands, row))
     if table.row_count:
         screen.print(table)
 
@@ -59,7 +66,8 @@ def show_verdict(
     if not quiet:
         table = Table(box=None, show_header=False, pad_edge=False)
         for line in lines:
-            table.add_row(f"[{STYLES[line.status]}]{line.status}[/]", line.name, line.text)
+            status = Text(line.status, style=STYLES[line.status])
+            table.add_row(status, without_commands(line.name), without_commands(line.text))
         screen.print(table)
     show_text(screen, headline)
     if json is not None:
@@ -68,4 +76,4 @@ def show_verdict(
 
 def show_text(screen: Screen, text: str) -> None:
     """Print one paragraph, left to the terminal to wrap."""
-    screen.print(text, markup=False, highlight=False, soft_wrap=True)
+    screen.print(without_commands(text), markup=False, highlight=False, soft_wrap=True)

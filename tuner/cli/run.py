@@ -10,7 +10,7 @@ import click
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
-from tuner.cli.outputs import show_text
+from tuner.cli.outputs import say, show_text
 from tuner.cli.target import refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors, open_vectors
@@ -69,7 +69,8 @@ def run(
     if earlier is not None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")
     if dry_run:
-        click.echo("\n".join(plan(base, given, options, work).lines))
+        for line in plan(base, given, options, work).lines:
+            say(line)
         return 0
     if resume and not has_journal(work):
         raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
@@ -77,7 +78,7 @@ def run(
         result = _sweep_into(out, work, base, given, options, resume=resume, quiet=quiet)
     except KeyboardInterrupt:
         kept = f"finished stages are in {work}: the same command with --resume goes on from there"
-        click.echo(f"tune: stopped; {kept if has_journal(work) else 'no stage was finished'}", err=True)
+        say(f"tune: stopped; {kept if has_journal(work) else 'no stage was finished'}", err=True)
         ctx.exit(STOPPED)
     _show(result, as_json=as_json, quiet=quiet)
     return HONEST_NO if result.status == "not_reached" else 0

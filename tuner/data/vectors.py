@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +108,7 @@ def open_vectors(source: str | Path | NDArray[Any], role: Role) -> Vectors:
         name = f"{role} array"
         data: NpyFile | NDArray[Any] = source
     else:
-        name = str(source)
+        name = os.fsencode(source).decode("utf-8", "replace")  # reports are UTF-8, which names need not be
         data = open_npy(Path(source), name)
     _check_matrix(name, data.shape, data.dtype)
     n, d = data.shape

@@ -1,4 +1,4 @@
-"""What the files of several engines need alike: names of metrics read back, refusals, sentences of errors."""
+"""What the files of several engines need alike: names of metrics read back, refusals."""
 
 from __future__ import annotations
 
@@ -32,11 +32,6 @@ def refuse_to_drop(kind: str, deployment: Deployment) -> None:
     """
     if not deployment.replace:
         raise InputError(f"{kind} {deployment.name} is there already: give --replace to drop it")
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's message on one line."""
-    return " ".join(str(error).split())
 
 
 def check_written(title: str, written: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

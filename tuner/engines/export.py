@@ -19,6 +19,7 @@ from tuner.engines.protocol import Capabilities, Engine
 from tuner.engines.registry import find_engine
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
+from tuner.text import one_lined, unsafe_character
 from tuner.types import Claims, Exported, OperatingPoint, Result
 
 SUFFIXES = {"json": ".json", "sql": ".sql", "python": ".py", "java": ".java", "vespa": ".sd"}
@@ -29,11 +30,12 @@ MOST_BYTES = 1 << 20
 
 
 def render(engine: Engine, exported: Exported) -> str:
-    """Return the text of the file.
+    """Return the text of the file, its texts on one line each: they stand in comments of code.
 
     Raises:
         InputError: the engine, or its vendor's model, does not take the settings.
     """
+    exported = one_lined(exported)
     check_config(engine, exported.settings)
     about = _about(engine.capabilities, exported)
     machine = msgspec.json.encode(exported).decode()
@@ -90,6 +92,18 @@ def read_exported(path: Path) -> tuple[Engine, Exported]:
 
 
 def _decode(path: Path, text: str) -> Exported:
+    unsafe = unsafe_character(text)
+    if unsafe is None:
+        exported = _settings_in(path, text)
+        if exported == one_lined(exported):
+            return exported
+    raise InputError(
+        f"{path}: holds control characters ({unsafe or 'written as escapes'}), which tune export never "
+        "writes: export the configuration again"
+    )
+
+
+def _settings_in(path: Path, text: str) -> Exported:
     try:
         if text.lstrip().startswith("{"):
             return msgspec.convert(json.loads(text)["tune"], Exported)

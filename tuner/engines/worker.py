@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tuner.data.vectors import Vectors, open_vectors
-from tuner.engines.common import one_line
 from tuner.engines.protocol import Answers, Deployment
 from tuner.engines.registry import find_engine
 from tuner.errors import TunerError
+from tuner.text import one_line
 from tuner.types import EngineConfig, FloatArray, IdArray
 
 
@@ -75,7 +75,7 @@ def serve(calls: Connection, answers: Connection) -> None:
             except (pickle.PicklingError, BrokenPipeError, KeyboardInterrupt):
                 return
             except Exception as error:  # noqa: BLE001 - an engine's error of whatever type is told to the parent
-                words = one_line(error)[:500]
+                words = one_line(str(error))[:500]
                 answers.send(("error", f"{type(error).__name__}: {words}"))
     finally:
         if worker.running is not None:

@@ -12,6 +12,7 @@ from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
 from tuner.space import RERANK_STORES, is_codec
+from tuner.text import one_lined
 from tuner.types import (
     BaselineData,
     BaselineQueries,
@@ -93,7 +94,7 @@ def machine_of(described: dict[str, Any]) -> dict[str, Any]:
 
 def write_baseline(baseline: GateBaseline, path: Path) -> None:
     """Write the decision as YAML, whole or not at all, with the hits at the end."""
-    tree: dict[str, Any] = msgspec.to_builtins(baseline)
+    tree: dict[str, Any] = msgspec.to_builtins(one_lined(baseline))
     hits = [str(count) for count in tree.pop("hits")]
     lines = [" ".join(hits[start : start + HITS_A_LINE]) for start in range(0, len(hits), HITS_A_LINE)]
     head = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
@@ -119,7 +120,7 @@ def read_baseline(path: Path) -> GateBaseline:
         )
     try:
         tree["hits"] = [int(count) for count in str(tree.get("hits", "")).split()]
-        baseline = msgspec.convert(tree, GateBaseline)
+        baseline = one_lined(msgspec.convert(tree, GateBaseline))
     except (msgspec.ValidationError, ValueError) as error:
         raise InputError(f"{path}: is damaged or no baseline ({error}): {MAKE_ANOTHER}") from None
     _check_hits(baseline, path)

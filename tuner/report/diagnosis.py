@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from tuner.report.json_report import versioned_json
-from tuner.report.tables import table
+from tuner.report.tables import prose, table
 from tuner.report.words import bytes_text, query_time_text, recall_text
+from tuner.text import one_line, one_lined
 from tuner.types import Cause, Diagnosis, Lasts, Prescription, Recall, Sensitivity
 from tuner.types.diagnosis import DIAGNOSIS_SCHEMA_VERSION, MOST_TIMES
 
 
 def headline(found: Diagnosis) -> str:
     """Return the answer as one sentence."""
-    return loss_sentence(found.label, found.first, found.recall, found.target)
+    return one_line(loss_sentence(found.label, found.first, found.recall, found.target))
 
 
 def loss_sentence(label: str, first: Cause | None, recall: Recall, target: float) -> str:
@@ -84,12 +85,13 @@ PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall",
 
 def to_markdown(found: Diagnosis) -> str:
     """Return the page."""
+    found = one_lined(found)
     lines = [
-        f"# {found.source}",
+        f"# {prose(found.source)}",
         "",
-        headline(found),
+        prose(headline(found)),
         "",
-        f"Measured with {found.n_queries:,} queries ({found.queries}), {found.knob or 'effort'} "
+        f"Measured with {found.n_queries:,} queries ({prose(found.queries)}), {found.knob or 'effort'} "
         f"{found.effort}, {found.costs.time.ndis_per_query:,.0f} distances and "
         f"{found.costs.time.hops_per_query:,.0f} nodes a query.",
         "",
@@ -102,7 +104,7 @@ def to_markdown(found: Diagnosis) -> str:
         rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
         lines += [*table(PRESCRIPTION_HEAD, rows), ""]
     lines += [describe_sensitivity(found.sensitivity, found.target), ""]
-    lines += [f"- {note}" for note in found.notes]
+    lines += [f"- {prose(note)}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 

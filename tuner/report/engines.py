@@ -10,8 +10,9 @@ import msgspec
 
 from tuner.report.diagnosis import CAUSE_HEAD, loss_sentence, share_rows
 from tuner.report.json_report import versioned_json
-from tuner.report.tables import table
+from tuner.report.tables import prose, table
 from tuner.report.words import bytes_text, query_time_text, recall_text
+from tuner.text import one_lined
 from tuner.types import (
     SCHEMA_VERSION,
     EngineDiagnosis,
@@ -140,10 +141,11 @@ def prescription_rows(found: EngineDiagnosis) -> Iterator[tuple[str, ...]]:
 
 def diagnosis_to_markdown(found: EngineDiagnosis) -> str:
     """Return the page of a diagnosis in an engine."""
+    found = one_lined(found)
     lines = [
-        f"# {found.version}",
+        f"# {prose(found.version)}",
         "",
-        diagnosis_headline(found),
+        prose(diagnosis_headline(found)),
         "",
         f"Measured in the engine with {found.n_queries:,} queries; {found.index_bytes:,} bytes of index.",
         "",
@@ -152,7 +154,7 @@ def diagnosis_to_markdown(found: EngineDiagnosis) -> str:
     ]
     if found.prescriptions:
         lines += [*table(PRESCRIPTION_HEAD, prescription_rows(found)), ""]
-    lines += [f"- {note}" for note in found.notes]
+    lines += [f"- {prose(note)}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -3,6 +3,7 @@
 import json
 
 from tuner.index.codecs import SCALAR_TYPES, Quantizer, quantizer
+from tuner.text import one_line
 from tuner.types import Metric, OperatingPoint, Result
 
 INDEX_FILE = "index.faiss"
@@ -99,5 +100,6 @@ def _scalar_type(codec: str) -> str:
 
 def _load_line(name: str, source: str) -> str:
     """Loads the file as the user named it, or a plain name for what came from memory or out of the base."""
-    file = json.dumps(source if source.endswith(".npy") else f"{name}.npy", ensure_ascii=False)
+    path = source if source.endswith(".npy") else f"{name}.npy"
+    file = json.dumps(path, ensure_ascii=False) if path == one_line(path) else ascii(path)
     return f'{name} = np.ascontiguousarray(np.load({file}), dtype="float32")'

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from tuner.report.json_report import versioned_json
-from tuner.report.tables import cell, table
+from tuner.report.tables import cell, prose, table
 from tuner.report.words import recall_text
+from tuner.text import one_line, one_lined
 from tuner.types import CheckResult, Line
 
 SIGNS = {"pass": "ok", "fail": "**FAIL**", "info": "-", "warn": "warning"}
@@ -19,6 +20,7 @@ SCHEMA_VERSION = 1
 
 def headline(result: CheckResult) -> str:
     """Return the decision in one line."""
+    result = one_lined(result)
     failed = [line.name for line in result.lines if line.status == "fail"]
     recall = f"recall {recall_text(result.recall)}"
     if not failed:
@@ -37,12 +39,17 @@ def to_json(result: CheckResult) -> bytes:
 
 def to_markdown(result: CheckResult) -> str:
     """Return the check as a table for a comment on a pull request."""
-    rows = ((line.name, SIGNS[line.status], cell(line.text)) for line in result.lines)
-    return "\n".join([f"### {SUITE}: {headline(result)}", "", *table(("what", "decision", ""), rows)]) + "\n"
+    result = one_lined(result)
+    rows = ((cell(line.name), SIGNS[line.status], cell(line.text)) for line in result.lines)
+    return (
+        "\n".join([f"### {SUITE}: {prose(headline(result))}", "", *table(("what", "decision", ""), rows)])
+        + "\n"
+    )
 
 
 def to_junit(result: CheckResult) -> bytes:
     """Return the check as JUnit XML: a test case for each line that decides."""
+    result = one_lined(result)
     cases = [line for line in result.lines if line.status in ("pass", "fail")]
     failed = sum(line.status == "fail" for line in cases)
     suite = ET.Element("testsuite", name=SUITE, tests=str(len(cases)), failures=str(failed), errors="0")
@@ -68,6 +75,7 @@ def _written(suite: ET.Element) -> bytes:
 def error_junit(sentence: str) -> bytes:
     """Return JUnit XML of a check that could not be judged."""
     suite = ET.Element("testsuite", name=SUITE, tests="1", failures="0", errors="1")
+    sentence = one_line(sentence)
     case = ET.SubElement(suite, "testcase", classname=SUITE.replace(" ", "."), name="judged")
     ET.SubElement(case, "error", message=sentence).text = sentence
     return _written(suite)
@@ -91,4 +99,4 @@ def _annotation(level: str, file: str, line: Line) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return one_line(text).replace("%", "%25")

@@ -11,7 +11,7 @@ from tuner.report.evidence import (
     stage_costs,
 )
 from tuner.report.faiss_lines import search_lines
-from tuner.report.tables import code_span, facts, plain, table
+from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
     bytes_text,
@@ -26,15 +26,17 @@ from tuner.report.words import (
     trust_sentence,
     verdict,
 )
+from tuner.text import one_lined
 from tuner.types import Result
 
 
 def result_to_markdown(result: Result) -> str:
     """The whole report as Markdown, ending in a newline."""
+    lines_of_code, result = tuple(_code(result)), one_lined(result)  # code names the file to the letter
     sections = (
         ("", _answer(result)),
         ("The front", _front(result)),
-        ("Load and search", _code(result)),
+        ("Load and search", lines_of_code),
         ("Memory by part", memory_by_part(result)),
         ("The data", _data(result)),
         ("How it was measured", _method(result)),
@@ -44,7 +46,7 @@ def result_to_markdown(result: Result) -> str:
         ("Graph curves", graph_curves(result)),
         ("To repeat it", how_to_repeat(result)),
     )
-    written = [f"# HNSW for {plain(result.profile.source)}"]
+    written = [f"# HNSW for {prose(plain(result.profile.source))}"]
     for title, lines in sections:
         body = "\n".join(lines)
         if body:
@@ -53,15 +55,15 @@ def result_to_markdown(result: Result) -> str:
 
 
 def _answer(result: Result) -> Iterator[str]:
-    yield f"**{verdict(result)}**"
+    yield f"**{prose(verdict(result))}**"
     for sentence in (f"Asked: {asked_for(result.options)}.", gain_sentence(result)):
         if sentence:
-            yield f"\n{sentence}"
+            yield f"\n{prose(sentence)}"
     if result.warnings or result.advice:
         yield ""
-    yield from (f"- Warning: {text}" for text in result.warnings)
+    yield from (f"- Warning: {prose(text)}" for text in result.warnings)
     helps = "What would help" if result.status == "not_reached" else "Advice"
-    yield from (f"- {helps}: {text}" for text in result.advice)
+    yield from (f"- {helps}: {prose(text)}" for text in result.advice)
 
 
 def _front(result: Result) -> Iterator[str]:
@@ -124,7 +126,7 @@ def _data(result: Result) -> Iterator[str]:
     spectrum = "/".join(str(n) for n in profile.spectrum_dims)
     yield from facts(
         ("vectors", f"{profile.n:,} x {profile.d} {profile.dtype} from `{plain(profile.source)}`"),
-        ("metric", f"{profile.metric}: {profile.metric_reason}"),
+        ("metric", f"{profile.metric}: {prose(profile.metric_reason)}"),
         ("norms", f"{profile.norm_min:.5g} to {profile.norm_max:.5g}, mean {profile.norm_mean:.5g}"),
         ("zero rows", f"{profile.n_zero_rows:,}"),
         (

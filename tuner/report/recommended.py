@@ -13,6 +13,7 @@ from tuner.report.words import (
     recommended_point,
     verdict,
 )
+from tuner.text import one_lined
 from tuner.types import Recommendation, Result
 
 COMMENT_WIDTH = 98
@@ -21,15 +22,16 @@ SIGNIFICANT_DIGITS = 6
 
 def recommended_yaml(result: Result) -> str | None:
     """The recommendation as commented YAML; None when the run has none."""
+    search, result = search_lines(result), one_lined(result)  # code names the file to the letter
     if result.status == "exact":
-        return _document(result, _exact_settings(result), ())
+        return _document(result, _exact_settings(result), search, ())
     if result.status == "not_reached" or result.recommendation is None:
         return None
     position = recommended_point(result)
     construct: tuple[str, ...] = ()
     if position is not None:
         construct = construct_lines(result.points[position], result.profile.d, result.profile.metric)
-    return _document(result, _settings(result, result.recommendation), construct)
+    return _document(result, _settings(result, result.recommendation), search, construct)
 
 
 def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
@@ -74,7 +76,9 @@ def _data(result: Result) -> dict[str, Any]:
     return {"fingerprint": result.profile.fingerprint, "n": result.profile.n, "seed": result.options.seed}
 
 
-def _document(result: Result, settings: dict[str, Any], construct: tuple[str, ...]) -> str:
+def _document(
+    result: Result, settings: dict[str, Any], search: tuple[str, ...], construct: tuple[str, ...]
+) -> str:
     head = [
         f"Made by tune {result.versions.get('tuner', '')} {result.created}".rstrip()
         + f" from {result.profile.source}.",
@@ -87,7 +91,7 @@ def _document(result: Result, settings: dict[str, Any], construct: tuple[str, ..
     lines += [
         "#",
         "# Load and search; index.faiss lies beside this file:",
-        *(f"#   {line}" for line in search_lines(result)),
+        *(f"#   {line}" for line in search),
     ]
     lines += ["", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=COMMENT_WIDTH).rstrip()]
     if construct:

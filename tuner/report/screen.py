@@ -20,6 +20,7 @@ from tuner.report.words import (
     trust_sentence,
     verdict,
 )
+from tuner.text import one_lined
 from tuner.types import OperatingPoint, Result
 
 RULED_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -34,6 +35,7 @@ def show_result(result: Result, console: Console) -> None:
         result: what the run found.
         console: where to; its width and colours are respected.
     """
+    result = one_lined(result)
     console.print(
         Text(f"{data_sentence(result.profile, result.queries)} Asked: {asked_for(result.options)}.")
     )
@@ -81,7 +83,7 @@ def _front_table(result: Result) -> Table:
         point = result.points[i]
         recall, mark = shown_recall(result, i)
         table.add_row(
-            _index_cell(result, i),
+            Text(_index_cell(result, i)),
             str(point.ef_search),
             f"{recall.mean:.4f}{mark}",
             f"{recall.lower:.4f}",

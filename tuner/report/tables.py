@@ -1,13 +1,15 @@
 """Markdown tables and lists."""
 
+import re
 from collections.abc import Iterable, Iterator
 
+from tuner.text import one_line
 from tuner.types import OperatingPoint
 
 
 def code_span(point: OperatingPoint) -> str:
     """The label of the point's index, as code."""
-    return f"`{point.configuration.label}`"
+    return f"`{plain(point.configuration.label)}`"
 
 
 def optional(value: float | None, spec: str) -> str:
@@ -17,17 +19,22 @@ def optional(value: float | None, spec: str) -> str:
 
 def plain(text: str) -> str:
     """Text that cannot end a table cell, a code span or a line."""
-    return text.replace("|", "/").replace("`", "'").replace("\n", " ")
+    return one_line(text).replace("|", "/").replace("`", "'")
+
+
+def prose(text: str) -> str:
+    """Text outside a code span, which cannot end a line or open an HTML tag."""
+    return re.sub("<(?=[A-Za-z/!?])", "&lt;", one_line(text))
 
 
 def cell(text: str) -> str:
     """Text as it is, which cannot end a table cell or a line."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    return one_line(text).replace("|", "\\|")
 
 
 def facts(*pairs: tuple[str, str]) -> Iterator[str]:
     """A list of names with what is known of each."""
-    return (f"- {name}: {value}" for name, value in pairs)
+    return (f"- {prose(name)}: {prose(value)}" for name, value in pairs)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -35,4 +42,4 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     names = tuple(head)
     yield f"| {' | '.join(names)} |"
     yield f"|{'---|' * len(names)}"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
+    yield from (f"| {' | '.join(map(prose, row))} |" for row in rows)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.common import one_line, refuse_to_drop
+from tuner.engines.common import refuse_to_drop
 from tuner.engines.protocol import (
     NO_LIMIT,
     OF_GRAPH,
@@ -23,6 +23,7 @@ from tuner.engines.protocol import (
     EngineCodec,
 )
 from tuner.errors import InputError
+from tuner.text import one_line
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -120,7 +121,7 @@ def check(config: EngineConfig) -> None:
             connection.execute(create_table(config, "items"))
             connection.execute(create_index(config, "items"))
         except duckdb.Error as error:
-            raise InputError(f"DuckDB refuses it: {one_line(error)}") from None
+            raise InputError(f"DuckDB refuses it: {one_line(str(error))}") from None
 
 
 def load() -> str:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tuner.engines.common import one_line, refuse_to_drop
+from tuner.engines.common import refuse_to_drop
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.errors import InputError
+from tuner.text import one_line
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -181,7 +182,7 @@ class RunningPgvector:
             ) from None
         except psycopg.OperationalError as error:
             self.close()
-            raise InputError(f"PostgreSQL cannot be reached ({one_line(error)}): check --dsn") from None
+            raise InputError(f"PostgreSQL cannot be reached ({one_line(str(error))}): check --dsn") from None
         except BaseException:
             self.close()
             raise

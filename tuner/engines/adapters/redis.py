@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tuner.engines.common import metric_named, one_line, refuse_to_drop
+from tuner.engines.common import metric_named, refuse_to_drop
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
+from tuner.text import one_line
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
 CAPABILITIES = Capabilities(
@@ -166,7 +167,7 @@ def check(config: EngineConfig) -> None:
     try:
         schema = IndexSchema.from_dict({"index": {"name": "items", "prefix": "item:"}, "fields": [field]})
     except ValueError as error:  # pydantic's too
-        raise InputError(f"redisvl refuses the index ({one_line(error)[:200]})") from None
+        raise InputError(f"redisvl refuses the index ({one_line(str(error))[:200]})") from None
     words = schema.fields[FIELD].as_redis_field().redis_args()
     theirs = [str(getattr(word, "value", word)) for word in words]
     ours = create_words(config, "items", "item:")
@@ -269,7 +270,7 @@ class RunningRedis:
             raise InputError("the URL names no Redis server: give redis://:password@host:port/0") from None
         except redis.RedisError as error:
             self.close()
-            raise InputError(f"Redis cannot be used ({one_line(error)}): check --url") from None
+            raise InputError(f"Redis cannot be used ({one_line(str(error))}): check --url") from None
         except BaseException:
             self.close()
             raise

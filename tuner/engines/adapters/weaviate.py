@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuner.engines.common import check_written, one_line
+from tuner.engines.common import check_written
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
+from tuner.text import one_line
 from tuner.types import EngineConfig, Metric
 
 CAPABILITIES = Capabilities(
@@ -124,7 +125,7 @@ def check(config: EngineConfig) -> None:
         )
     except (ValidationError, ValueError) as error:
         raise InputError(
-            f"Weaviate's client refuses the configuration ({one_line(error)}): update it or tune"
+            f"Weaviate's client refuses the configuration ({one_line(str(error))}): update it or tune"
         ) from None
     check_written("Weaviate", made._to_dict(), wanted)  # the client's only way to JSON
 
