@@ -100,6 +100,8 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply: write lines such as M: [8, 16]") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -234,6 +234,41 @@ def test_a_full_disk_is_no_traceback(
     assert capsys.readouterr().err.startswith("tune: ")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 36.6 GiB for an array"),
+        MemoryError("std::bad_alloc"),
+        RuntimeError("Exceptions thrown from index threads: 0: std::bad_alloc"),
+        RuntimeError("Not enough memory: HierarchicalNSW failed to allocate linklists"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_ran_out_is_a_sentence(
+    sweep: Sweep, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("tuner.cli.run.write_report", full)
+    assert _code("--recall .9 --quiet base.npy") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("tune: memory ran out")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.usefixtures("sweep")
+@pytest.mark.parametrize("job", ["baseline", "export --to faiss"])
+@pytest.mark.parametrize("text", ["[", '{"schema_version":'])
+def test_a_report_nested_without_end_is_a_sentence(
+    job: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("r.json").write_text(text * 100_000)
+    assert _code(f"{job} r.json") == 2
+    assert "tune: The report is nested too deeply" in capsys.readouterr().err
+
+
 def test_a_defect_keeps_its_traceback_and_is_no_honest_no(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from tuner.runtime.machine import describe_versions
 BAD_INPUT, STOPPED, CLOSED_PIPE = 2, 130, 141
 NUMPY_CUT_SHORT = "requested and"
 """In what numpy says, without a number, when a file took only a part of an array."""
+NO_MEMORY = ("bad_alloc", "Not enough memory", "Cannot allocate memory", "can't start new thread")
+"""In what faiss (in its threads it is no MemoryError), hnswlib, the system and Python say of memory."""
 OS_LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a permission does to a run; other OSErrors are defects and keep their traceback."""
 
@@ -42,8 +45,15 @@ class Jobs(click.Group):
         """Put ``run`` in front of arguments that name no job and ask nothing of the group."""
         own = {name for option in self.get_params(ctx) for name in option.opts}
         if args and args[0] not in self.commands and args[0] not in own:
+            self._refuse_misspelled(ctx, args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_misspelled(self, ctx: click.Context, word: str) -> None:
+        """Raise UsageError for a word that is no file and nearly the name of a job."""
+        near = get_close_matches(word, self.commands, n=1)
+        if near and not Path(word).exists():
+            raise click.UsageError(f"{word!r} is no file, and the nearest command is {near[0]!r}", ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Do the job; a reader that closed our output ends it quietly."""
@@ -107,12 +117,24 @@ def _exit_code(argv: Sequence[str] | None) -> int:
     except click.Abort:
         click.echo("tune: stopped", err=True)
         return STOPPED
-    except OSError as error:
-        if error.errno is None and NUMPY_CUT_SHORT in str(error):
-            return _fail(f"a scratch file was cut short ({error}): make room, or set TMPDIR to another place")
-        if error.errno not in OS_LIMITS:
+    except (OSError, MemoryError, RuntimeError) as error:
+        sentence = _limit_reached(error)
+        if not sentence:
             raise
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}: free it or choose another place")
+        return _fail(sentence)
+
+
+def _limit_reached(error: OSError | MemoryError | RuntimeError) -> str:
+    """Return what ran out, and what to do; empty if the error is a defect."""
+    message = str(error)
+    if isinstance(error, OSError) and error.errno is None and NUMPY_CUT_SHORT in message:
+        return f"a scratch file was cut short ({message}): make room, or set TMPDIR to another place"
+    if isinstance(error, OSError) and error.errno in OS_LIMITS:
+        return f"{error.filename or 'a file'}: {error.strerror}: free it or choose another place"
+    if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
+        asked = f" ({message})" if message else ""
+        return f"memory ran out{asked}: free some, raise its limit (ulimit -v), or give fewer vectors"
+    return ""
 
 
 def _fail(sentence: str) -> int:

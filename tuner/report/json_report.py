@@ -49,6 +49,8 @@ def result_from_json(data: bytes) -> Result:
     """
     try:
         found = msgspec.json.decode(data)
+    except RecursionError:
+        raise InputError("The report is nested too deeply: give the report.json of a run.") from None
     except msgspec.DecodeError as error:
         raise InputError(f"The report is not valid JSON ({error}): give the report.json of a run.") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
