@@ -72,7 +72,7 @@ def _plot(scores: Scores, out: Path) -> None:
     try:
         from benchmarks.sweep.plots import plot_all  # noqa: PLC0415 - matplotlib belongs to an extra
     except ModuleNotFoundError as error:
-        click.echo(f"no plots: {error}: pip install 'vector-index-tuner[bench]'", err=True)
+        click.echo(f"no plots: {error}: pip install '.[bench]'", err=True)
         return
     plot_all(scores, out)
 

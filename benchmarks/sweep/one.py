@@ -27,7 +27,7 @@ def main(name: str, task_path: str, folder: str) -> int:
     try:
         answer = contestant(name)(task, out)
     except ModuleNotFoundError as error:
-        write(Failure(name, f"{error}: pip install 'vector-index-tuner[bench]'"), out / FAILURE)
+        write(Failure(name, f"{error}: pip install '.[bench]'"), out / FAILURE)
         return 1
     except (NoAnswerError, TunerError) as error:
         write(Failure(name, str(error)), out / FAILURE)

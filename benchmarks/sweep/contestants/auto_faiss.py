@@ -4,7 +4,7 @@ autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-rea
 installed beside numpy 2. It allows any faiss-cpu below 2: 1.15.1 installs with it in an environment of its
 own, with a pyarrow that still runs on numpy 1 (pyarrow 26 does not, although pip takes it)::
 
-    pip install autofaiss 'pyarrow<20' faiss-cpu==1.15.1 vector-index-tuner
+    pip install autofaiss 'pyarrow<20' faiss-cpu==1.15.1 .
 
 Name that environment's Python with ``--interpreter autofaiss=PATH``: the engine is then the same. autofaiss
 has no recall target: the one search parameter of its index is fitted to it afterwards.
