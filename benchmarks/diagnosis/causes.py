@@ -59,7 +59,7 @@ def diagnosed(name: str, vectors: UnitVectors) -> Row:
     close = all(abs(shares[cause] - loss) <= MOST_DIFFERENCE for cause, loss in planted.losses.items())
     return Row(
         planted=name,
-        label=f"{found.label} {found.knob}={found.effort}" if found.knob else found.label,
+        label=f"{found.label} {found.search_param}={found.value}" if found.search_param else found.label,
         recall=found.recall.mean,
         truths=planted.losses,
         shares=shares,

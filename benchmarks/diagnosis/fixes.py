@@ -95,7 +95,7 @@ def fixed(kind: str, ef_search: int, vectors: UnitVectors, folder: Path) -> Row:
         before=before,
         kind=fix.kind,
         others=[other.kind for other in found.prescriptions[1:]],
-        done=f"{fix.title}; {fix.knob}={fix.effort}",
+        done=f"{fix.title}; {fix.search_param}={fix.value}",
         promised=fix.recall.mean,
         lower=fix.recall.lower,
         seen=seen,

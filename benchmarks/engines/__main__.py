@@ -75,10 +75,10 @@ def _run(
     if (sweep := next(folder.parent.glob("*/sweep/report.json"), None)) is not None:
         arguments += ["--sweep", str(sweep)]
     done = run_tune([*arguments, "--json", "--quiet", str(base)])
-    code, said = done.returncode, done.stderr.strip() or done.stdout
+    code, output = done.returncode, done.stderr.strip() or done.stdout
     found: dict[str, Any] = {"engine": name, "status": "failed", "tune_s": time.perf_counter() - started}
     if code not in (0, 1):
-        return found | {"error": said.splitlines()[-1] if said else f"exit code {code}", "verify": {}}
+        return found | {"error": output.splitlines()[-1] if output else f"exit code {code}", "verify": {}}
     found |= json.loads((folder / "engine.json").read_text())
     config = folder / f"{name}{suffix(find_engine(name))}"
     verdict: dict[str, Any] = {}

@@ -53,16 +53,17 @@ def _predict(name: str, point: dict[str, Any], plain: Result) -> None:
 
 
 def _row(answer: dict[str, Any]) -> str:
-    point, verdict, beside = answer.get("chosen"), answer.get("verify", {}), answer.get("beside")
+    point, verdict = answer.get("chosen"), answer.get("verify", {})
+    default = answer.get("default_comparison", answer.get("beside"))  # the latter in files of schema 1
     if point is None:
         return f"| {answer['engine']} | {answer.get('error') or answer['status']} | | | | | | | |\n"
     version = point["applied"]["version"]
     again = verdict.get("recall") or {}
     usual = ("", "")
-    if beside:
-        reached = beside["point"]["reaches_target"]
-        missed = "" if reached else f" (lower bound {beside['point']['validated']['lower']:.3f})"
-        usual = (f"{beside['memory_ratio']:.2f} x{missed}", f"{beside['latency_ratio']:.2f} x")
+    if default:
+        reached = default["point"]["reaches_target"]
+        missed = "" if reached else f" (lower bound {default['point']['validated']['lower']:.3f})"
+        usual = (f"{default['memory_ratio']:.2f} x{missed}", f"{default['latency_ratio']:.2f} x")
     return (
         f"| {version} | {_settings(point)} | {_share(point['predicted_recall'])} | "
         f"{_recall(point['validated'])} | {verdict.get('verdict', '-')}: {_recall(again)} | "

@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         index: factory string.
         ef_search: ef_search of the index.
         seen: recall at all rows.
-        said: extrapolated recall at all rows.
+        extrapolated: extrapolated recall at all rows.
         low: lower end of the error bar.
         high: upper end of the error bar.
         inside: whether the recall lies within the error bar.
@@ -50,7 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     index: str
     ef_search: int
     seen: float
-    said: float
+    extrapolated: float
     low: float
     high: float
     inside: bool
@@ -73,16 +73,16 @@ def extrapolated(kind: str, ef_search: int, vectors: UnitVectors, seed: int) -> 
         trend = result_of(recall_trend(questions, opened, normalised=False))
     if trend is None:
         return None
-    said = trend.at(len(vectors.x))
+    ahead = trend.at(len(vectors.x))
     seen = vectors.recall(index.search(vectors.queries, K)[1])
     return Row(
         index=fitting_factory(kind, vectors.x.shape[1]),
         ef_search=ef_search,
         seen=seen,
-        said=said.recall,
-        low=said.low,
-        high=said.high,
-        inside=said.low <= seen <= said.high,
+        extrapolated=ahead.recall,
+        low=ahead.low,
+        high=ahead.high,
+        inside=ahead.low <= seen <= ahead.high,
     )
 
 
@@ -91,7 +91,7 @@ def cells(row: Row) -> tuple[str, ...]:
     return (
         row.index,
         str(row.ef_search),
-        f"{row.said:.4f}",
+        f"{row.extrapolated:.4f}",
         f"{row.low:.4f} to {row.high:.4f}",
         f"{row.seen:.4f}",
         "yes" if row.inside else "**no**",

@@ -85,8 +85,8 @@ def report(counts: Counter[str], rate: int = RATE_HZ) -> Iterator[str]:
 
 def sampled(arguments: list[str], rate: int) -> Counter[str]:
     """Return the samples of one run of ``tune``."""
-    beside = Path(sys.executable).with_name("py-spy")
-    spy = str(beside) if beside.exists() else shutil.which("py-spy")
+    installed = Path(sys.executable).with_name("py-spy")
+    spy = str(installed) if installed.exists() else shutil.which("py-spy")
     if spy is None:
         raise click.UsageError("py-spy is not installed: pip install py-spy")
     with tempfile.TemporaryDirectory(prefix="python-share-") as folder:

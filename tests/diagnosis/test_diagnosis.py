@@ -88,7 +88,7 @@ def test_too_small_an_ef(x: np.ndarray, q: np.ndarray) -> None:
     adds_up(found)
     best = found.prescriptions[0]
     assert (best.kind, best.works) == ("search", True)
-    assert best.effort > 10
+    assert best.value > 10
     assert index.hnsw.efSearch == 10  # the user's index is as it was
 
 
@@ -245,7 +245,7 @@ def test_too_few_lists(x: np.ndarray, q: np.ndarray) -> None:
     found = tuner.diagnose(index, x, q)
     assert first(found)[0] == "search"
     assert first(found)[1] == pytest.approx(1 - now, abs=NEAR)
-    assert found.prescriptions[0].knob == "nprobe"
+    assert found.prescriptions[0].search_param == "nprobe"
 
 
 def test_queries_unlike_the_file(x: np.ndarray, q: np.ndarray) -> None:
@@ -283,9 +283,10 @@ def test_the_command_says_it_and_mends_it(x: np.ndarray, q: np.ndarray, tmp_path
 def test_the_page_and_the_json_hold_the_same(x: np.ndarray, q: np.ndarray) -> None:
     found = tuner.diagnose(built("HNSW16,SQ4", x, ef=20), x, q)
     page = to_markdown(found)
+    assert ", ef_search 20, " in page
     for cause in found.causes:
         assert cause.name in page
     tree = json.loads(to_json(found))
-    assert next(iter(tree.items())) == ("schema_version", 1)
+    assert next(iter(tree.items())) == ("schema_version", 2)
     assert tree["recall"]["mean"] == found.recall.mean
-    assert (tree["knob"], tree["effort"]) == ("ef_search", 20)
+    assert (tree["search_param"], tree["value"]) == ("ef_search", 20)

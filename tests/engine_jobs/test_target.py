@@ -59,12 +59,13 @@ def test_the_answer_is_measured_in_the_engine(tuned: Path) -> None:
     assert sorted(path.name for path in tuned.iterdir()) == ["engine.json", "hnswlib.py", "sweep"]
     answer = json.loads((tuned / "engine.json").read_text(encoding="utf-8"))
     _, exported = read_exported(tuned / "hnswlib.py")
+    assert next(iter(answer.items())) == ("schema_version", 2)
     assert answer["status"] == "reached"
     assert exported.claims.in_engine
     assert exported.claims.measured_in.startswith("hnswlib 0.")
     assert exported.claims.recall_lower >= 0.9
     assert exported.settings.M in report(tuned).options.space.M
-    assert answer["beside"]["point"]["settings"]["M"] == 16
+    assert answer["default_comparison"]["point"]["settings"]["M"] == 16
 
 
 def test_what_was_exported_is_verified(tuned: Path, data: tuple[Path, Path]) -> None:

@@ -117,7 +117,7 @@ def test_the_fewest_links_and_about_16_are_timed_at_two_ef_search(
     assert links == [(M, ef) for M in (FEW, MANY) for ef in efs]
     assert {each.hnsw.ntotal for each in asked} == {world("cosine").base.n}
     assert full.own_s == pytest.approx(70 * NANO, rel=1e-9)
-    assert (full.beside.hnsw.hnsw.nb_neighbors(1), full.beside.ef_search) == (FEW, 96)
+    assert (full.reference.hnsw.hnsw.nb_neighbors(1), full.reference.ef_search) == (FEW, 96)
 
 
 def test_one_number_of_links_is_enough_for_the_fit(full_size: Callable[..., FullSize]) -> None:
@@ -133,7 +133,7 @@ def test_seconds_are_those_of_the_rounds_that_kernels_were_timed_in(
     """A machine that is 1.7 times as slow as it was then changes no cost."""
     full = full_size(Machine(speed=iter([1.7])))
     assert full.own_s == pytest.approx(70 * NANO, rel=1e-9)
-    assert full.beside_s == pytest.approx(CALL_S + full.beside.ndis * 70 * NANO + 96 * 250 * NANO)
+    assert full.reference_s == pytest.approx(CALL_S + full.reference.ndis * 70 * NANO + 96 * 250 * NANO)
 
 
 # ---------------------------------------------------------------- other codecs
@@ -191,8 +191,8 @@ def test_what_fetching_adds_to_a_candidate_is_found(
     store = exact_codes(fp32, full.problem)
     small = Reranking(query_s=0.0, candidate_s=60 * NANO)
     assert full.fetch_s(store, small) == pytest.approx(140 * NANO, rel=1e-6)
-    (beside, outer), (again, refined) = machine.asked[1:]
-    assert beside is again is full.beside
+    (reference, outer), (again, refined) = machine.asked[1:]
+    assert reference is again is full.reference
     assert outer.ef_search == refined.ef_search == max(96, 8 * k)
     # the two differ by the re-ranking alone
     assert refined.ndis == outer.ndis

@@ -194,8 +194,8 @@ def test_a_narrow_spread_asks_for_a_lower_aim(
     one = world("cosine")
     problem = problem_of(one, tune=np.arange(NQ), validate=np.arange(NQ))
     aims = []
-    for apart in (0, 1):
-        hits = np.tile([8 - apart, 8 + apart], NQ // 2)
+    for distance in (0, 1):
+        hits = np.tile([8 - distance, 8 + distance], NQ // 2)
 
         def planted(*_: Any, hits: Any = hits, **__: Any) -> Steps[Any]:
             yield 1.0

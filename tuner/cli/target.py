@@ -89,8 +89,8 @@ def _show(engine: Engine, result: TargetResult, screen: Screen) -> None:
             table.add_column(title, justify="left" if title == "codec" else "right")
         for point in result.points:
             table.add_row(*point_row(point))
-        if result.beside is not None:
-            table.add_row(*point_row(result.beside.point, "its default: "))
+        if result.default_comparison is not None:
+            table.add_row(*point_row(result.default_comparison.point, "its default: "))
         screen.print(table)
     for line in target_sentences(engine.capabilities.title, result):
         show_text(screen, line)

@@ -140,8 +140,8 @@ def _split(
         took: (walks,) seconds.
     """
     design = np.column_stack([np.ones(len(counted)), counted]) / took[:, None]
-    prices, _ = nnls(design, np.maximum(1 - call / took, 0))
-    parts = prices * np.array([1.0, *own]) + np.array([call, 0.0, 0.0])
+    costs_s, _ = nnls(design, np.maximum(1 - call / took, 0))
+    parts = costs_s * np.array([1.0, *own]) + np.array([call, 0.0, 0.0])
     parts *= seconds / parts.sum()
     return dict(zip(("call", "distances", "hops"), parts.tolist(), strict=True))
 

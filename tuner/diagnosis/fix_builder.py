@@ -267,5 +267,5 @@ class FixBuilder:
         configuration = Configuration(
             M=M, ef_construction=links.ef_construction, codec=codec, dims=self.base.d
         )
-        served = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, self.base)
-        return self._offered(served.index, self._ids_of(np.arange(self.base.n)), (served,))
+        searchable = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, self.base)
+        return self._offered(searchable.index, self._ids_of(np.arange(self.base.n)), (searchable,))

@@ -59,7 +59,7 @@ def find_fixes(
         if not _enough(made, fix):
             made.append((measure_fix(questions, opened, fix), fix))
         yield 0.6 * (number + 1) / len(offers)
-    easy = [p for p, _ in made if p.works and p.effort <= HARD * max(opened.value, questions.k * p.factor)]
+    easy = [p for p, _ in made if p.works and p.value <= HARD * max(opened.value, questions.k * p.factor)]
     if opened.graph is not None and (not easy or split.share_of("graph") > LINK_SHARE):
         for fix in builder.rebuilds():
             if not _enough(made, fix):
@@ -105,8 +105,8 @@ def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Presc
             kind=fix.kind,
             title=fix.title,
             label=index.label,
-            knob=index.search_param,
-            effort=value,
+            search_param=index.search_param,
+            value=value,
             factor=index.factor,
             recall=recall,
             ndis_per_query=ndis,
@@ -189,7 +189,7 @@ def timed_beside(
         def theirs(
             queries: FloatArray, other: IndexUnderTest = other, asks: Prescription = prescription
         ) -> object:
-            other.set_value(asks.effort)
+            other.set_value(asks.value)
             other.set_factor(asks.factor)
             return other.index.search(queries, k)
 
@@ -207,7 +207,7 @@ def apply(questions: Questions, prescription: Prescription, fix: Fix, out: Path)
         InputError: it does not do what was promised.
     """
     problem = questions.problem
-    with turned(fix.make(), prescription.effort, prescription.factor) as index:
+    with turned(fix.make(), prescription.value, prescription.factor) as index:
         write(index.index, out)
         d = index.d
     again = open_index(out, d, None, None)

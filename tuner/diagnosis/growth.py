@@ -154,8 +154,8 @@ def fresh(opened: IndexUnderTest) -> tuple[faiss.Index, tuple[object, ...]]:
     if opened.refine is None or opened.store is None:
         return outer, (core, codes)
     chain, store = opened.store
-    beside = empty_storage(store)
-    whole = behind(chain, beside) if chain else beside
+    empty_store = empty_storage(store)
+    whole = behind(chain, empty_store) if chain else empty_store
     refine = faiss.IndexRefine(outer, whole)
     refine.k_factor = opened.refine.k_factor
-    return refine, (core, codes, outer, beside, whole)
+    return refine, (core, codes, outer, empty_store, whole)

@@ -124,7 +124,7 @@ def weigh(
         index = opened
         if fixes.prescriptions:
             best = fixes.prescriptions[0]
-            made = stack.enter_context(turned(fixes.fixes[0].make(), best.effort, best.factor))
+            made = stack.enter_context(turned(fixes.fixes[0].make(), best.value, best.factor))
             needed = Costs(bytes=bytes_of(made, best.index_bytes), time=time_spent(made, raw, k))
             if not healthy and best.works:
                 index, subject, supported = made, "prescription 1", best.recall.lower
@@ -218,8 +218,8 @@ def _diagnosis(
         queries=questions.query_set.source,
         n_queries=len(problem.raw),
         target=problem.options.recall,
-        knob=opened.search_param,
-        effort=opened.value,
+        search_param=opened.search_param,
+        value=opened.value,
         recall=recall,
         healthy=healthy,
         first=None if healthy else first,

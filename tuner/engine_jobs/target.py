@@ -222,7 +222,7 @@ def _tuned_in_engine(
         points=tuple(points),
         excluded=excluded,
         chosen=chosen,
-        beside=default,
+        default_comparison=default,
         exported=exported,
         warnings=tuple(warnings),
     )

@@ -22,7 +22,7 @@ from tuner.types import (
     Recall,
     Result,
 )
-from tuner.types.gate import BASELINE_SCHEMA_VERSION
+from tuner.types.gate_baseline import BASELINE_SCHEMA_VERSION
 
 HITS_A_LINE = 25
 MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6

@@ -48,7 +48,7 @@ def share_rows(causes: Iterable[Cause]) -> Iterator[tuple[str, str, str]]:
 
 def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
     """Return the cells of one prescription."""
-    searched = f"{each.knob}={each.effort}" if each.knob else ""
+    searched = f"{each.search_param}={each.value}" if each.search_param else ""
     return (
         str(number),
         each.kind,
@@ -86,13 +86,14 @@ PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall",
 def to_markdown(found: Diagnosis) -> str:
     """Return the page."""
     found = one_lined(found)
+    searched = f"{found.search_param} {found.value}, " if found.search_param else ""
     lines = [
         f"# {prose(found.source)}",
         "",
         prose(headline(found)),
         "",
-        f"Measured with {found.n_queries:,} queries ({prose(found.queries)}), {found.knob or 'effort'} "
-        f"{found.effort}, {found.costs.time.ndis_per_query:,.0f} distances and "
+        f"Measured with {found.n_queries:,} queries ({prose(found.queries)}), {searched}"
+        f"{found.costs.time.ndis_per_query:,.0f} distances and "
         f"{found.costs.time.hops_per_query:,.0f} nodes a query.",
         "",
         *table(CAUSE_HEAD, cause_rows(found)),

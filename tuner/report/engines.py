@@ -20,6 +20,7 @@ from tuner.types import (
     TargetResult,
     VerifyResult,
 )
+from tuner.types.engine_target import TARGET_SCHEMA_VERSION
 
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
 POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "us")
@@ -69,7 +70,7 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
         best = max((point.validated.mean for point in result.points), default=None)
         seen = "" if best is None else f"; the best that was seen is {best:.4f}"
         return [f"not reached in {title}{seen}"]
-    chosen, default = result.chosen, result.beside
+    chosen, default = result.chosen, result.default_comparison
     lines = [
         f"{title}: {chosen.settings.codec} with M={chosen.settings.M} and "
         f"ef_search={chosen.settings.ef_search} reaches recall {recall_text(chosen.validated)}, "
@@ -92,7 +93,7 @@ def target_to_json(result: TargetResult) -> str:
     """Return the answer for an engine as JSON; the sweep behind it has a report of its own."""
     found: dict[str, Any] = msgspec.to_builtins(replace(result, sweep=None))  # type: ignore[arg-type]
     del found["sweep"]
-    return _to_json(found)
+    return versioned_json(TARGET_SCHEMA_VERSION, found).decode()
 
 
 def verify_headline(result: VerifyResult) -> str:

@@ -100,8 +100,8 @@ class FullSize:
         took = [then_s * timings.ratio(number + 1, 0) - self.call_s for number in range(len(asked))]
         counted = np.array([[each.ndis, each.ef_search] for each in asked])
         self.own_s, self.hop_s = (float(s) for s in nnls(counted, np.maximum(took, 0.0))[0])
-        self.beside = asked[len(TIMED_EF) - 1]
-        self.beside_s = took[len(TIMED_EF) - 1] + self.call_s
+        self.reference = asked[len(TIMED_EF) - 1]
+        self.reference_s = took[len(TIMED_EF) - 1] + self.call_s
         problem.base.release()
 
     def guess_s(self, kernel: KernelCost) -> float:
@@ -118,10 +118,10 @@ class FullSize:
         index = self._graph(encoded, min(self.problem.options.space.M))
         queries = encoded.encoder.transform(self.prepared)
         rival = Contestant(index, queries, self.problem.options.k, index, max(TIMED_EF))
-        took = self._ratio(rival) * self.beside_s - self.call_s
+        took = self._ratio(rival) * self.reference_s - self.call_s
         self.problem.base.release()
         distance_s = max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
-        return distance_s, rival.ndis / self.beside.ndis
+        return distance_s, rival.ndis / self.reference.ndis
 
     def fetch_s(self, store: Encoded, small: Reranking) -> float:
         """Return seconds that fetching adds to each candidate that is re-ranked.
@@ -131,14 +131,14 @@ class FullSize:
             small: what it costs in the small graph.
         """
         k = self.problem.options.k
-        inner, chain = self.beside.hnsw, self.own.encoder.chain
+        inner, chain = self.reference.hnsw, self.own.encoder.chain
         outer = behind(chain, inner) if chain else inner
         exact = store.encoder.storage_over(store.codes)
         refine = faiss.IndexRefine(outer, exact)
         refine.k_factor = float(FACTOR)
         ef = max(*TIMED_EF, FACTOR * k)
         contestants = [Contestant(index, self.prepared, k, inner, ef) for index in (outer, refine)]
-        ratios = [self._ratio(each) * self.beside_s for each in contestants]
+        ratios = [self._ratio(each) * self.reference_s for each in contestants]
         self.problem.base.release()
         return max(0.0, (ratios[1] - ratios[0]) / (FACTOR * k) - small.candidate_s)
 
@@ -149,7 +149,7 @@ class FullSize:
 
     def _ratio(self, rival: Contestant) -> float:
         timings = interleave(
-            [self.beside.search, rival.search],
+            [self.reference.search, rival.search],
             self.numbers,
             self.problem.options.seed,
             a_round=BLOCK,

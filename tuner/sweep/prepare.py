@@ -86,7 +86,7 @@ def prepare(
     posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
     beyond: tuple[Warned, ...] = ()
     if posed.problem.best_bound < options.recall:
-        beyond = (Doubt.BEYOND_THE_BOUND.about(remedy=beyond_the_bound(posed.problem)),)
+        beyond = (Doubt.BEYOND_THE_BOUND.about(needed=beyond_the_bound(posed.problem)),)
     yield from beyond
     return Prepared(journal, needed, posed, (*_doubts(posed.query_set), *beyond), started_s)
 

@@ -17,28 +17,12 @@ from tuner.types.diagnosis import (
     Spent,
     Split,
 )
-from tuner.types.engines import (
-    Claims,
-    DefaultComparison,
-    EngineConfig,
-    EngineDiagnosis,
-    EnginePoint,
-    EnginePrescription,
-    Exported,
-    ReportedConfig,
-    TargetResult,
-    VerifyResult,
-)
+from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
+from tuner.types.engine_target import DefaultComparison, EnginePoint, TargetResult
+from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
 from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
-from tuner.types.gate import (
-    BaselineData,
-    BaselineQueries,
-    CheckOptions,
-    CheckResult,
-    Drop,
-    GateBaseline,
-    Limits,
-)
+from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
+from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
 from tuner.types.options import DEFAULT_CODECS, Options, Space
 from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
 from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tuner.types.points import Recall
 from tuner.types.verdict import Cause, CauseName
 
-DIAGNOSIS_SCHEMA_VERSION = 1
+DIAGNOSIS_SCHEMA_VERSION = 2
+"""Version of the schema; in 1, ``search_param`` and ``value`` had other names."""
 MOST_TIMES = 100
 """Multiple of the vectors beyond which growth is not spoken of."""
 
@@ -88,8 +89,8 @@ class Prescription:
     Attributes:
         kind: one of ``FixKind``.
         title: what is done, in words.
-        knob: name of the search parameter, empty without one.
-        effort: value of the search parameter that it needs.
+        search_param: name of the search parameter, empty without one.
+        value: value of the search parameter that it needs.
         factor: candidates re-ranked, as a multiple of k.
         recall: recall on the half of the queries that chose nothing.
         latency_ratio: mean time over that of the index as it is, in turns; None until timed.
@@ -99,8 +100,8 @@ class Prescription:
     kind: FixKind
     title: str
     label: str
-    knob: str
-    effort: int
+    search_param: str
+    value: int
     factor: float
     recall: Recall
     ndis_per_query: float
@@ -178,8 +179,8 @@ class Diagnosis:
         source: name of the index.
         label: short name of its shape, in the style of a faiss factory string.
         queries: where the queries came from.
-        knob: name of the search parameter, empty without one.
-        effort: value of the search parameter.
+        search_param: name of the search parameter, empty without one.
+        value: value of the search parameter.
         healthy: whether recall on all queries supports the target.
         first: the cause that takes most away, None where the index is healthy.
         causes: causes that add up, with ``residual``, to 1 - recall; the largest first.
@@ -196,8 +197,8 @@ class Diagnosis:
     queries: str
     n_queries: int
     target: float
-    knob: str
-    effort: int
+    search_param: str
+    value: int
     recall: Recall
     healthy: bool
     first: Cause | None

@@ -1,0 +1,75 @@
+"""An index in an engine: whether it is what its file claims, and what its recall is lost to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tuner.types.engines import Claims, EngineConfig, ReportedConfig
+from tuner.types.points import Latency, Recall
+from tuner.types.verdict import Cause, Line
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyResult:
+    """What was found of an exported config; figures are None where the engine died before they were known.
+
+    Attributes:
+        verdict: ``verified``; ``not_verified``; ``died`` half-way.
+        load_s: wall seconds of loading and building.
+    """
+
+    engine: str
+    settings: EngineConfig
+    claims: Claims
+    verdict: Literal["verified", "not_verified", "died"]
+    lines: tuple[Line, ...]
+    recall: Recall | None = None
+    latency: Latency | None = None
+    index_bytes: int | None = None
+    applied: ReportedConfig | None = None
+    load_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePrescription:
+    """A config that reaches the target in the engine, or comes nearest to it.
+
+    Attributes:
+        kind: what it costs the user: ``search`` (a parameter), or ``rebuild``.
+        recall: recall on the half of the queries that chose nothing.
+        latency_ratio: median time over that of the config as it is, on the same queries.
+    """
+
+    kind: str
+    settings: EngineConfig
+    recall: Recall
+    index_bytes: int
+    latency_ratio: float
+    works: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineDiagnosis:
+    """What was found in an engine.
+
+    Attributes:
+        healthy: recall on all queries supports the target.
+        first: the largest cause, None if the index is healthy.
+        causes: losses that add up to 1 - recall; the largest first.
+    """
+
+    engine: str
+    settings: EngineConfig
+    version: str
+    target: float
+    n_queries: int
+    recall: Recall
+    healthy: bool
+    first: Cause | None
+    causes: tuple[Cause, ...]
+    index_bytes: int
+    prescriptions: tuple[EnginePrescription, ...]
+    notes: tuple[str, ...]
+    machine: dict[str, Any]
+    created: str

@@ -1,0 +1,78 @@
+"""An index tuned for an engine: what was built and searched there, and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tuner.types.engines import EngineConfig, Exported, ReportedConfig
+from tuner.types.points import Latency, Recall
+from tuner.types.results import Result
+
+TARGET_SCHEMA_VERSION = 2
+"""Version of the schema of engine.json; in 1, ``default_comparison`` was ``beside``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePoint:
+    """A config, built and searched in the engine at full size.
+
+    Attributes:
+        recall: recall on the half of the queries that chose ef_search and the oversampling.
+        validated: recall on the other half.
+        predicted_recall, predicted_bytes: the sweep's prediction from faiss's nearest codec; None where it
+            has none.
+        load_s: wall seconds of loading and building.
+        reaches_target: both halves support the target, and the engine says that its index was used as asked.
+        raised: whether the held-out half took part in choosing ef_search.
+    """
+
+    settings: EngineConfig
+    recall: Recall
+    validated: Recall
+    index_bytes: int
+    latency: Latency
+    applied: ReportedConfig
+    load_s: float
+    predicted_recall: float | None
+    predicted_bytes: int | None
+    reaches_target: bool
+    raised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultComparison:
+    """The engine's own default configuration at the same target, timed in turns with the chosen one.
+
+    Attributes:
+        memory_ratio: the default's bytes over those of the chosen one.
+        latency_ratio: the default's mean latency over that of the chosen one.
+    """
+
+    point: EnginePoint
+    memory_ratio: float
+    latency_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetResult:
+    """The answer for one engine.
+
+    Attributes:
+        status: ``reached`` in the engine; ``exported`` from faiss's measurements, the engine does not run
+            here; ``not_reached``; ``exact``: so few vectors that exact search is the answer.
+        sweep: the sweep that chose M and ef_construction.
+        excluded: the engine's codecs that were not built at full size, and why.
+        default_comparison: the engine's own default, None if nothing was chosen or it does not fit the data.
+        warnings: doubts that the user should act on.
+    """
+
+    status: Literal["reached", "exported", "not_reached", "exact"]
+    engine: str
+    sweep: Result
+    points: tuple[EnginePoint, ...] = ()
+    excluded: dict[str, str]
+    chosen: EnginePoint | None = None
+    default_comparison: DefaultComparison | None = None
+    exported: Exported | None = None
+    warnings: tuple[str, ...] = ()

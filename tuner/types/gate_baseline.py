@@ -1,0 +1,125 @@
+"""What the recall gate compares with: a decision, and what it measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.types.data import Profile, QuerySet
+from tuner.types.points import Configuration
+from tuner.types.words import Metric
+
+BASELINE_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineData:
+    """Which vectors the decision was made on.
+
+    Attributes:
+        fingerprint: digest of the file's content.
+        n: rows.
+        d: columns.
+        dtype: numpy's name of the stored type.
+        metric: metric that ranks neighbours.
+    """
+
+    fingerprint: str
+    n: int
+    d: int
+    dtype: str
+    metric: Metric
+
+    @classmethod
+    def of(cls, profile: Profile) -> BaselineData:
+        """Return what is kept of the vectors of a run."""
+        return cls(
+            fingerprint=profile.fingerprint,
+            n=profile.n,
+            d=profile.d,
+            dtype=profile.dtype,
+            metric=profile.metric,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineQueries:
+    """Which queries it was measured on.
+
+    Attributes:
+        fingerprint: digest of the queries.
+        n: number of queries in both halves.
+        n_validate: number of queries in the half that ``hits`` belong to.
+        held_out: whether they are rows of the base, left out of the index.
+        split: digest of which rows and positions they are.
+    """
+
+    fingerprint: str
+    n: int
+    n_validate: int
+    held_out: bool
+    split: str = ""
+
+    @classmethod
+    def of(cls, queries: QuerySet) -> BaselineQueries:
+        """Return what is kept of the queries of a run."""
+        return cls(
+            fingerprint=queries.fingerprint,
+            n=queries.n_tune + queries.n_validate,
+            n_validate=queries.n_validate,
+            held_out=bool(queries.held_out_rows),
+            split=queries.split,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateBaseline:
+    """A decision and what it measured.
+
+    Attributes:
+        recall: target recall@k.
+        graph_M: links per node of the graph that the index's were derived from.
+        seed: random seed of the split of the queries, and of the build.
+        bytes: bytes of the index by part; ``total`` is what must stay in memory.
+        latency_s: mean seconds per query on ``machine``, or None.
+        hits: right answers of each held-out query.
+    """
+
+    schema_version: int = BASELINE_SCHEMA_VERSION
+    created: str
+    label: str
+    recall: float
+    k: int
+    confidence: float
+    seed: int
+    configuration: Configuration
+    ef_search: int
+    graph_M: int
+    data: BaselineData
+    queries: BaselineQueries
+    measured_recall: float
+    measured_lower: float
+    ndis_per_query: float
+    bytes: dict[str, int]
+    latency_s: float | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    hits: tuple[int, ...]
+
+    @property
+    def n_indexed(self) -> int:
+        """Vectors in the index: all but those that became queries."""
+        return self.data.n - (self.queries.n if self.queries.held_out else 0)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one vector's code."""
+        return self.bytes.get("codes", 0) // self.n_indexed
+
+    @property
+    def hit_array(self) -> NDArray[np.int64]:
+        """Right answers of each held-out query, (n_validate,)."""
+        return np.array(self.hits, dtype=np.int64)
