@@ -21,7 +21,7 @@ from tuner.recall.truth import Truth, search_exactly
 from tuner.runtime.machine import place_arrays_like_an_index, use_threads
 from tuner.runtime.steps import result_of
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.finalists import batched
+from tuner.sweep.finalist_times import batched
 from tuner.types import FloatArray, IdArray, Latency, Recall
 
 FEWEST_ROUNDS, MOST_ROUNDS = 12, 24

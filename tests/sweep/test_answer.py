@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tuner.sweep.answer import GAIN, STRUCK, TIE, answer_of, recommendation_of
-from tuner.sweep.finalists import MOST_FINALISTS, SLACK, batched, choose_finalists, with_shown_costs
+from tuner.sweep.finalist_times import batched
+from tuner.sweep.finalists import MOST_FINALISTS, SLACK, choose_finalists
+from tuner.sweep.shown_costs import with_shown_costs
 from tuner.types import Configuration, Latency, Memory, OperatingPoint, Options, Recall
 
 NANO = 1e-9

@@ -9,7 +9,7 @@ import pytest
 from conftest import finish
 
 from tuner.runtime.timing import Timings
-from tuner.sweep import finalists as module
+from tuner.sweep import finalist_times as module
 from tuner.sweep.baseline import Reference
 from tuner.types import Configuration, Memory, OperatingPoint, Options, Recall
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tuner.engine_jobs.gather import latency_of
 from tuner.engine_jobs.use import applied_line
-from tuner.engine_jobs.verify import latency_of
 from tuner.engines import Capabilities, EngineProcess
 from tuner.engines.translate import factors_of
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged

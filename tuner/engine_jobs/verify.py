@@ -3,79 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.use import applied_line, starve, use_line
-from tuner.engines import (
-    Capabilities,
-    Deployment,
-    Engine,
-    EngineDiedError,
-    EngineProcess,
-    require_installed,
-)
-from tuner.errors import InputError
+from tuner.engine_jobs.gather import Gathered, gather
+from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
+from tuner.engines import Engine, EngineDiedError, EngineProcess
 from tuner.runtime.journal import Journal
-from tuner.runtime.machine import available_cores
-from tuner.space import default_space
-from tuner.sweep.pose import PosedProblem, pose
-from tuner.types import (
-    Claims,
-    EngineConfig,
-    Event,
-    Exported,
-    IdArray,
-    Latency,
-    Line,
-    Note,
-    Options,
-    Progress,
-    Recall,
-    ReportedConfig,
-    Steps,
-    VerifyResult,
-)
+from tuner.sweep.pose import PosedProblem
+from tuner.types import Claims, Event, Exported, IdArray, Line, Note, VerifyResult
 
-CHUNK = 64
-"""Queries that an engine answers between two signs of life."""
 HELD_OUT = "held out"
 OTHER_BYTES = 0.10
 """Beyond this share, other bytes than the same engine took before mean another index."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyOptions:
-    """What the user asked for.
-
-    Attributes:
-        address: DSN or URL of the user's own server; None starts one.
-        name: name of the table, collection or index.
-        replace: whether one of that name may be dropped.
-        recall: target instead of the file's.
-        threads: threads that build; 0 means all cores.
-    """
-
-    address: str | None = field(default=None, repr=False)
-    name: str = "tune_items"
-    replace: bool = False
-    recall: float | None = None
-    threads: int = 0
-
-
-@dataclass
-class Gathered:
-    """Figures as they come, so that those before a failure are kept."""
-
-    lines: list[Line] = field(default_factory=list)
-    recall: Recall | None = None
-    latency: Latency | None = None
-    index_bytes: int | None = None
-    applied: ReportedConfig | None = None
-    load_s: float | None = None
 
 
 def verify(
@@ -98,7 +40,7 @@ def verify(
     try:
         yield Note(f"{can.title}: {config.label}")
         with EngineProcess(config, deployment) as process:
-            yield from _measured(journal, process, can, config, posed, half, gathered)
+            yield from gather(journal, process, can, config, posed, half, gathered)
     except EngineDiedError as error:
         died = True
         gathered.lines.append(Line("engine", "fail", f"{error}; the figures are those up to then"))
@@ -118,61 +60,6 @@ def verify(
     )
 
 
-def pose_for_engine(
-    engine: Engine,
-    exported: Exported,
-    base: Vectors,
-    queries: Vectors | None,
-    options: VerifyOptions,
-    work: Path,
-) -> Generator[Event, None, tuple[PosedProblem, Deployment]]:
-    """Yield events; return the questions for an engine, and where its index is to be.
-
-    Raises:
-        InputError: the data do not fit the file, or the engine is not installed.
-    """
-    config, can = exported.settings, engine.capabilities
-    if base.d != config.d:
-        raise InputError(f"{base.source} has {base.d} columns, and the configuration is for {config.d}")
-    _check_address(can, options)
-    if engine.open is None:
-        raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
-    require_installed(engine, options.address)
-    problem_options = _options_of(exported, queries, options)
-    posed = yield from pose(Journal(work, {}, resume=False), base, queries, problem_options, work)
-    folder = work / "engine"
-    folder.mkdir()
-    deployment = Deployment(
-        folder=folder,
-        name=options.name,
-        address=options.address,
-        replace=options.replace,
-        threads=options.threads or available_cores(),
-        n=posed.n,
-    )
-    return posed, deployment
-
-
-def _check_address(can: Capabilities, options: VerifyOptions) -> None:
-    if options.address is not None and not can.takes_address:
-        raise InputError(f"{can.title} takes no server address: leave --dsn and --url out")
-
-
-def _options_of(exported: Exported, queries: Vectors | None, options: VerifyOptions) -> Options:
-    config, claims = exported.settings, exported.claims
-    held_out = claims.n_held_out if queries is None and claims.n_held_out else None
-    return Options(
-        recall=claims.target if options.recall is None else options.recall,
-        k=config.k,
-        metric=config.metric,
-        confidence=claims.confidence,
-        seed=claims.seed,
-        threads=options.threads,
-        n_queries=held_out,
-        space=default_space(),
-    )
-
-
 def _fresh_queries(posed: PosedProblem, claims: Claims) -> IdArray:
     """Return the queries that chose nothing: the held-out half if the settings were chosen on these."""
     problem, query_set = posed.problem, posed.query_set
@@ -180,60 +67,6 @@ def _fresh_queries(posed: PosedProblem, claims: Claims) -> IdArray:
     if same == claims.queries:
         return problem.validate
     return np.arange(len(problem.raw))
-
-
-def _measured(
-    journal: Journal,
-    process: EngineProcess,
-    can: Capabilities,
-    config: EngineConfig,
-    posed: PosedProblem,
-    half: IdArray,
-    gathered: Gathered,
-) -> Generator[Event, None, None]:
-    gathered.load_s = yield from journal.stage(
-        "load",
-        f"load {posed.n:,} vectors and build",
-        float,
-        lambda: process.load(posed.vectors, posed.rows),
-    )
-    gathered.applied = process.applied()
-    gathered.lines.append(applied_line(config, gathered.applied))
-    gathered.index_bytes = process.index_bytes()
-    yield from journal.stage(
-        "search", f"search {len(half):,} queries, one at a time", int,
-        lambda: _searched(process, config, posed, half, gathered),
-    )  # fmt: skip
-    yield Progress("search", 1.0, "starve the search")
-    starved = starve(process, can, config, posed, np.arange(len(posed.problem.raw)))
-    gathered.lines.append(use_line(starved, gathered.applied, posed.n))
-
-
-def _searched(
-    process: EngineProcess, config: EngineConfig, posed: PosedProblem, half: IdArray, gathered: Gathered
-) -> Steps[int]:
-    """Search chunk by chunk; recall and latency so far are kept after each."""
-    problem, k = posed.problem, config.k
-    process.search(posed.raw(half[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
-    ids, seconds = [], []
-    for start in range(0, len(half), CHUNK):
-        answers = process.search(posed.raw(half[start : start + CHUNK]), k)
-        ids.append(answers.ids)
-        seconds.append(answers.seconds)
-        done = half[: start + len(answers.ids)] if start + CHUNK < len(half) else half
-        if len(done) > 1:
-            gathered.recall = problem.recall(problem.hits(np.concatenate(ids), done))
-        gathered.latency = latency_of(np.concatenate(seconds))
-        yield len(done) / len(half)
-    return len(half)
-
-
-def latency_of(seconds: np.ndarray) -> Latency:
-    """Return the latency of searches one at a time, (nq,) seconds."""
-    p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
-    return Latency(
-        mean_s=float(seconds.mean()), p50_s=float(p50), p95_s=float(p95), p99_s=float(p99), n_rounds=1
-    )
 
 
 def _judged(gathered: Gathered, exported: Exported, target: float, n: int) -> list[Line]:

@@ -10,7 +10,8 @@ from tuner.prediction.curves import Curve
 from tuner.sweep.baseline import Reference, tune_reference
 from tuner.sweep.doubts import MOST_NOISE, Doubt
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
-from tuner.sweep.finalists import Timed, choose_finalists, raise_ef, time_finalists
+from tuner.sweep.finalist_times import Timed, time_finalists
+from tuner.sweep.finalists import choose_finalists, raise_ef
 from tuner.sweep.frontier import measure_frontier
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.model import Model

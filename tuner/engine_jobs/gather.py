@@ -1,0 +1,84 @@
+"""Figures of one configuration in its engine, kept as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuner.engine_jobs.use import applied_line, starve, use_line
+from tuner.engines import Capabilities, EngineConfig, EngineProcess
+from tuner.runtime.journal import Journal
+from tuner.sweep.pose import PosedProblem
+from tuner.types import Event, IdArray, Latency, Line, Progress, Recall, ReportedConfig, Steps
+
+CHUNK = 64
+"""Queries that an engine answers between two signs of life."""
+
+
+@dataclass
+class Gathered:
+    """Figures as they come, so that those before a failure are kept."""
+
+    lines: list[Line] = field(default_factory=list)
+    recall: Recall | None = None
+    latency: Latency | None = None
+    index_bytes: int | None = None
+    applied: ReportedConfig | None = None
+    load_s: float | None = None
+
+
+def gather(
+    journal: Journal,
+    process: EngineProcess,
+    can: Capabilities,
+    config: EngineConfig,
+    posed: PosedProblem,
+    half: IdArray,
+    gathered: Gathered,
+) -> Generator[Event, None, None]:
+    """Yield events; load, build and search in a started engine, and prove that its index answered."""
+    gathered.load_s = yield from journal.stage(
+        "load",
+        f"load {posed.n:,} vectors and build",
+        float,
+        lambda: process.load(posed.vectors, posed.rows),
+    )
+    gathered.applied = process.applied()
+    gathered.lines.append(applied_line(config, gathered.applied))
+    gathered.index_bytes = process.index_bytes()
+    yield from journal.stage(
+        "search", f"search {len(half):,} queries, one at a time", int,
+        lambda: _searched(process, config, posed, half, gathered),
+    )  # fmt: skip
+    yield Progress("search", 1.0, "starve the search")
+    starved = starve(process, can, config, posed, np.arange(len(posed.problem.raw)))
+    gathered.lines.append(use_line(starved, gathered.applied, posed.n))
+
+
+def _searched(
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, half: IdArray, gathered: Gathered
+) -> Steps[int]:
+    """Search chunk by chunk; recall and latency so far are kept after each."""
+    problem, k = posed.problem, config.k
+    process.search(posed.raw(half[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
+    ids, seconds = [], []
+    for start in range(0, len(half), CHUNK):
+        answers = process.search(posed.raw(half[start : start + CHUNK]), k)
+        ids.append(answers.ids)
+        seconds.append(answers.seconds)
+        done = half[: start + len(answers.ids)] if start + CHUNK < len(half) else half
+        if len(done) > 1:
+            gathered.recall = problem.recall(problem.hits(np.concatenate(ids), done))
+        gathered.latency = latency_of(np.concatenate(seconds))
+        yield len(done) / len(half)
+    return len(half)
+
+
+def latency_of(seconds: np.ndarray) -> Latency:
+    """Return the latency of searches one at a time, (nq,) seconds."""
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+    return Latency(
+        mean_s=float(seconds.mean()), p50_s=float(p50), p95_s=float(p95), p99_s=float(p99), n_rounds=1
+    )

@@ -1,0 +1,147 @@
+"""The last rounds: the finalists and the reference, timed in turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tuner.index.assemble import SearchableIndex, metric_transform
+from tuner.index.codec_view import CodecView
+from tuner.index.projections import behind
+from tuner.prediction.kernel_costs import small_graph
+from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.timing import BLOCK, Search, interleave, throughput
+from tuner.sweep.baseline import Reference
+from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.problem import Problem
+from tuner.sweep.shown_costs import typical_ratio, with_shown_costs
+from tuner.types import Configuration, Latency, OperatingPoint, Steps
+
+TIMED_QUERIES = 512
+ANCHOR_EF = 64
+RESIDENT_SHARE = 1.2
+"""Finalists timed together take at most this many times the float32 base."""
+BATCH_S = 0.2
+"""Seconds of queries that throughput is measured with."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Finalists with their latencies.
+
+    Attributes:
+        noise_floor: deviation from 1 of the ratio between two entries of the same index, or the standard
+            error of that ratio where it is more.
+        reference: latency of the float32 reference.
+        slower: what the clock shows over what was modelled, of all finalists together: the machine is
+            faster in one minute than in the next.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    noise_floor: float
+    reference: Latency
+    slower: float = 1.0
+
+
+def time_finalists(
+    problem: Problem, builder: IndexBuilder, finalists: list[OperatingPoint], reference: Reference
+) -> Steps[Timed]:
+    """Yield the share done; return the finalists with latencies from interleaved rounds.
+
+    Args:
+        reference: the float32 index that people have today.
+
+    Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
+    compared. The first finalist has two turns: what it differs from itself by is the noise floor.
+    """
+    k = problem.options.k
+    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
+    contestants = [(p.configuration, p.ef_search) for p in finalists]
+    contestants.append((reference.configuration, reference.ef_search))
+    memories = [*(p.memory for p in finalists), reference.memory]
+    # codes are shared by the finalists of a codec, which stand side by side
+    sizes = [
+        float(memory.resident_bytes - (memory.codes_bytes if _shares_codes(contestants, number) else 0))
+        for number, memory in enumerate(memories)
+    ]
+    limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
+    anchor = _anchor(problem)
+    latencies: list[Latency] = []
+    noise, first_s = 0.0, 0.0
+    for batch in batched(sizes, limit):
+        builder.keep_codecs(len(batch))
+        searchables = [_searchable_at(builder, *contestants[number]) for number in batch]
+        searches = [anchor, *(_search_of(searchable, k) for searchable in searchables)]
+        twins = None
+        if not latencies:
+            twins = (1, len(searches))
+            searches.append(searches[1])
+        timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
+        if twins is not None:  # one draw can be small by luck: it is never less than its own error
+            noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
+        first_s = first_s or timings.latency(0, 0).mean_s
+        drift = first_s / timings.latency(0, 0).mean_s
+        for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
+            alone_s = timings.latency(place, 0).mean_s
+            few = max(BLOCK, round(BATCH_S * problem.threads / alone_s))
+            batch_rate = throughput(search, queries[:few], problem.threads)
+            latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
+        del searches, searchables, search
+        builder.keep_codecs(1)
+        problem.base.release()
+        return_freed_memory()
+        yield len(latencies) / len(contestants)
+    most_s = problem.options.max_latency_s
+    points = [
+        replace(
+            point,
+            latency=latency,
+            reaches_target=point.reaches_target and (most_s is None or latency.p95_s <= most_s),
+        )
+        for point, latency in zip(finalists, latencies[:-1], strict=True)
+    ]
+    modelled_s = [p.modelled_latency_s for p in finalists]
+    slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
+    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower)
+
+
+def _anchor(problem: Problem) -> Search:
+    """Return the search of a small float32 graph, which takes the user's raw queries."""
+    base, k = problem.base, problem.options.k
+    graph = small_graph(base, problem.queries[:1], problem.options.seed).index
+    graph.hnsw.efSearch = max(ANCHOR_EF, k)
+    step = metric_transform(base.metric, base.d - (base.metric == "ip"))
+    index = graph if step is None else behind([step], graph)
+    kept = (graph, step)
+    return lambda queries: (index.search(queries, k), kept)
+
+
+def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> bool:
+    """Return whether the contestant before has the same codes, so that another needs none of its own."""
+    if number == 0:
+        return False
+    before, this = (CodecView.of(what) for what, _ in contestants[number - 1 : number + 1])
+    return before == this
+
+
+def _searchable_at(builder: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
+    searchable = builder.serve(configuration)
+    searchable.set_ef(ef_search)
+    return searchable
+
+
+def _search_of(searchable: SearchableIndex, k: int) -> Search:
+    index = searchable.index
+    return lambda queries: index.search(queries, k)
+
+
+def batched(sizes: list[float], limit: float) -> list[list[int]]:
+    """Return positions in batches of at most ``limit`` together (one at least), in order."""
+    batches: list[list[int]] = []
+    filled = 0.0
+    for number, size in enumerate(sizes):
+        if not batches or filled + size > limit:
+            batches.append([])
+            filled = 0.0
+        batches[-1].append(number)
+        filled += size
+    return batches
