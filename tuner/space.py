@@ -27,11 +27,22 @@ RERANK_STORES = ("fp32", "fp16", "SQ8")
 CUT_KINDS = ("pca", "truncate")
 KEYS = tuple(field.name for field in fields(Space))
 PRESETS = Path(__file__).parent / "presets"
+USUAL_M, USUAL_EF_CONSTRUCTION = 16, 200
+"""The index that most people have today, in float32."""
 
 
 def default_space() -> Space:
     """Return the space that is swept when none is named."""
     return Space()
+
+
+def usual_m(space: Space) -> int:
+    """Return the M of a space that is nearest to the usual one.
+
+    >>> usual_m(default_space())
+    16
+    """
+    return min(space.M, key=lambda M: (abs(M - USUAL_M), M))
 
 
 def preset_names() -> tuple[str, ...]:

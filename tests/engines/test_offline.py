@@ -115,14 +115,14 @@ def test_opensearch_spells_the_encoder_as_its_version_does() -> None:
     ("codec", "variant"), [("sq1", "3.5"), ("sq4", "3.8"), ("sq2", "2.x"), ("sq_bf16", "3.6")]
 )
 def test_opensearch_refuses_a_codec_that_the_version_lacks(codec: str, variant: str) -> None:
-    assert f"OpenSearch {variant} has no encoder {codec}" in refusal(
+    assert f"OpenSearch: version {variant} has no {codec}" in refusal(
         "opensearch", codec=codec, variant=variant
     )
 
 
 def test_opensearch_refuses_other_versions() -> None:
     assert "no cosine" in refusal("opensearch", variant="2.18")
-    assert "2.17 and later" in refusal("opensearch", variant="2.16")
+    assert "2.17 to 2.19 and 3.0 to 3.9" in refusal("opensearch", variant="2.16")
     assert "no version 'new'" in refusal("opensearch", variant="new")
 
 
@@ -149,6 +149,35 @@ def test_narrow_engines_say_what_they_take() -> None:
         problems(find_engine("mongodb"), config("mongodb", codec="binary", oversampling=2))
     )
     assert "HNSW_SQ SQ4U, which came with 2.6.8" in refusal("milvus", codec="HNSW_SQ SQ4U", variant="2.6.7")
+
+
+@pytest.mark.parametrize(("k", "top"), [(10, None), (50, None), (51, 51), (400, 400)])
+def test_azure_is_asked_for_more_results_than_it_returns_by_itself(k: int, top: int | None) -> None:
+    written = find_engine("azure").body(config("azure", k=k, ef_search=400))
+    assert isinstance(written, dict)
+    assert written["search"].get("top") == top
+    assert written["search"]["vectorQueries"][0]["k"] == k
+
+
+def test_vespa_is_allowed_more_hits_than_it_returns_by_itself() -> None:
+    engine = find_engine("vespa")
+    few, many = (str(engine.body(config("vespa", k=k, ef_search=500))) for k in (400, 401))
+    assert "maxHits" not in few
+    assert "search/query-profiles/default.xml" in many
+    profile = "".join(line[2:] for line in many.splitlines() if line.startswith(("# <", "#   <")))
+    assert profile == '<query-profile id="default">  <field name="maxHits">401</field></query-profile>'
+    assert '"hits": 401' in many
+
+
+def test_pgvectors_columns_end_at_16_000_dimensions_and_its_indexes_before() -> None:
+    def faults(codec: str, d: int) -> str:
+        given = config("pgvector", codec=codec, d=d, oversampling=4 if codec == "bit" else 1)
+        return " ".join(problems(find_engine("pgvector"), given))
+
+    assert [faults("vector", 2_000), faults("halfvec", 4_000), faults("bit", 16_000)] == ["", "", ""]
+    assert "vector takes d from 1 to 2000, and d is 2001" in faults("vector", 2_001)
+    assert "halfvec takes d from 1 to 4000, and d is 4001" in faults("halfvec", 4_001)
+    assert "d is 16001, and it takes 1 to 16000" in faults("bit", 16_001)
 
 
 def test_vespas_file_is_a_schema_with_its_query_in_comments() -> None:

@@ -16,7 +16,7 @@ from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
 from tuner.engines.export import claims_of, render
-from tuner.engines.translate import config_of
+from tuner.engines.translate import config_of, nearest_expressible
 from tuner.errors import InputError
 from tuner.runtime.machine import kept_threads
 from tuner.runtime.steps import result_of
@@ -32,6 +32,7 @@ def export(
     engine: str,
     *,
     point: Preference | int | None = None,
+    nearest: bool = False,
     variant: str = "",
     out: str | Path | None = None,
     force: bool = False,
@@ -44,6 +45,7 @@ def export(
         report: A result, or a run's report.json.
         engine: Name of the engine, as ``tune engines`` lists it.
         point: Name or number of the point; None takes the recommended one.
+        nearest: Whether the nearest measured point is taken instead of one that the engine cannot express.
         variant: Version of the engine, where its configuration depends on it.
         out: File to write as well.
         force: Whether a file that is there may be replaced.
@@ -54,7 +56,8 @@ def export(
     able = find_engine(engine)
     result = report if isinstance(report, types.Result) else read_report(Path(report))
     source = result.profile.source if isinstance(report, types.Result) else str(report)
-    chosen = point_of(result, None if point is None else str(point), source)
+    wanted = point_of(result, None if point is None else str(point), source)
+    chosen = (nearest_expressible(able, result, wanted, variant) if nearest else None) or wanted
     exported = Exported(settings=config_of(able, result, chosen, variant), claims=claims_of(result, chosen))
     if out is not None:
         if Path(out).exists() and not force:

@@ -8,6 +8,7 @@ from rich.table import Table
 from tuner.cli.draw import Screen
 from tuner.cli.outputs import show_text
 from tuner.engines import Capabilities, engine_names, find_engine, missing_modules
+from tuner.engines.versions import known_versions
 from tuner.errors import InputError
 
 RUNS = {"library": "library", "embedded": "embedded", "server": "own server", "no": "export only"}
@@ -50,6 +51,8 @@ def _show_engine(screen: Screen, can: Capabilities) -> None:
     lines = [
         can.title,
         f"runs: {RUNS[can.runs]}; tested: {can.tested}",
+        *([f"versions of configurations: {known_versions(can)}"] if can.versions else []),
+        *([f"needs vectors of length 1: {', '.join(can.unit_length)}"] if can.unit_length else []),
         *([f"install: pip install {' '.join(map(repr, can.packages))}"] if can.packages else []),
         *([f"licence: {can.licence}"] if can.licence else []),
         f"metrics {', '.join(can.metrics)}; M {can.M[0]} to {can.M[1]}; ef_construction "
@@ -62,6 +65,7 @@ def _show_engine(screen: Screen, can: Capabilities) -> None:
         *(
             f"codec {codec.name}: {codec.bits:g} bits a dimension, nearest {codec.nearest}"
             + (", can re-score" if codec.oversampling else "")
+            + (f", since {codec.since}" if codec.since and "since" not in codec.note else "")
             + (f"; {codec.note}" if codec.note else "")
             for codec in can.codecs
         ),

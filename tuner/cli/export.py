@@ -12,7 +12,7 @@ from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace, say
 from tuner.engines import Exported, find_engine, write_exported
 from tuner.engines.export import claims_of, render
-from tuner.engines.translate import config_of
+from tuner.engines.translate import config_of, describe_nearest, describe_raised, nearest_expressible
 
 
 @click.command(short_help="Write a point of a run as the configuration of an engine.")
@@ -24,10 +24,13 @@ from tuner.engines.translate import config_of
     help="balanced, fastest, smallest, or a point's number.  [default: the recommended one]",
 )
 @click.option(
+    "--nearest", is_flag=True, help="Take the measured point nearest to one that the engine cannot express."
+)
+@click.option(
     "--variant",
     default="",
     metavar="VERSION",
-    help="Version of the engine, where its configuration depends on it.",
+    help="Version of the engine, where its configuration depends on it.  [default: the newest known]",
 )
 @click.option(
     "-o",
@@ -37,15 +40,31 @@ from tuner.engines.translate import config_of
     help="File to write.  [default: standard output]",
 )
 @FORCE
-def export(report: Path, *, name: str, point: str | None, variant: str, out: Path | None, force: bool) -> int:
+def export(
+    report: Path,
+    *,
+    name: str,
+    point: str | None,
+    nearest: bool,
+    variant: str,
+    out: Path | None,
+    force: bool,
+) -> int:
     """Write a point of a run as the configuration of an engine.
 
     REPORT is the report.json of the run.
     """
     engine = find_engine(name)
     result = read_report(report)
-    chosen = point_of(result, point, report)
-    exported = Exported(settings=config_of(engine, result, chosen, variant), claims=claims_of(result, chosen))
+    wanted = point_of(result, point, report)
+    chosen = (nearest_expressible(engine, result, wanted, variant) if nearest else None) or wanted
+    settings = config_of(engine, result, chosen, variant)
+    if chosen is not wanted:
+        taken = describe_nearest(result, wanted, chosen)
+        click.echo(f"instead of {wanted.configuration.label}: {taken}", err=True)
+    if settings.ef_search > chosen.ef_search:
+        click.echo(describe_raised(settings, chosen), err=True)
+    exported = Exported(settings=settings, claims=claims_of(result, chosen))
     if out is None:
         click.echo(render(engine, exported), nl=False)
         return 0

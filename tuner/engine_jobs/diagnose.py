@@ -22,11 +22,11 @@ from pathlib import Path
 
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.search_losses import FLAT
-from tuner.engine_jobs.find_ef import find, least_ef, point_of
+from tuner.engine_jobs.find_ef import find, point_of
 from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
 from tuner.engine_jobs.use import applied_line
 from tuner.engines import Deployment, Engine, EngineProcess
-from tuner.engines.translate import factors_of
+from tuner.engines.translate import factors_of, least_ef
 from tuner.runtime.machine import describe_machine, now
 from tuner.runtime.steps import as_progress
 from tuner.sweep.pose import PosedProblem

@@ -9,7 +9,7 @@ import numpy as np
 from tuner.engine_jobs.gather import latency_of
 from tuner.engine_jobs.use import applied_line
 from tuner.engines import Capabilities, EngineProcess
-from tuner.engines.translate import factors_of
+from tuner.engines.translate import factors_of, least_ef
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.sweep.pose import PosedProblem
 from tuner.types import EngineConfig, EnginePoint, FloatArray, IdArray, Steps
@@ -29,12 +29,6 @@ class Found:
     config: EngineConfig
     tuned: EfResult
     seconds: float
-
-
-def least_ef(can: Capabilities, config: EngineConfig) -> int:
-    """Return the smallest ef_search that can return what is asked."""
-    candidates = config.candidates if can.ef_covers_candidates else config.k
-    return max(can.ef_search[0], candidates)
 
 
 def find(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tuner.engine_jobs.find_ef import least_ef
 from tuner.engines import Capabilities, Deployment, EngineCodec, EngineConfig, EngineDiedError, EngineProcess
-from tuner.engines.translate import factors_of
+from tuner.engines.translate import factors_of, least_ef
 from tuner.recall.truth import search_exactly
 from tuner.runtime.steps import result_of
 from tuner.sweep.pose import PosedProblem

@@ -23,7 +23,14 @@ from tuner.engines import (
     require_installed,
 )
 from tuner.engines.export import claims_of
-from tuner.engines.translate import config_of, fitting_codecs, nearest_expressible, space_for
+from tuner.engines.translate import (
+    check_lengths,
+    config_of,
+    describe_raised,
+    fitting_codecs,
+    nearest_expressible,
+    space_for,
+)
 from tuner.errors import InputError
 from tuner.report import write_report
 from tuner.report.engines import describe_point
@@ -72,13 +79,15 @@ def tune_for(
         earlier: a sweep of the same data whose M is taken; None sweeps what the engine can express.
 
     Raises:
-        InputError: the engine cannot hold such vectors, or is not installed.
+        InputError: the engine cannot hold or compare such vectors, or is not installed.
     """
     can = engine.capabilities
     if engine.open is not None:
         require_installed(engine)
-    if options.metric == "auto":
-        options = replace(options, metric=result_of(scan(base, "auto", seed=options.seed)).metric)
+    if options.metric == "auto" or options.metric in can.unit_length:
+        profile = result_of(scan(base, options.metric, seed=options.seed))
+        check_lengths(can, profile.metric, profile.norm_min, profile.norm_max)
+        options = replace(options, metric=profile.metric)
     narrowed = _narrowed(engine, base, options)
     codecs = tuple(
         codec
@@ -147,26 +156,22 @@ def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Op
 def _exported_only(engine: Engine, result: Result) -> TargetResult:
     """Return the config for an engine that does not run here: the best point that it can express."""
     wanted = result.points[result.named[result.options.prefer]]
-    least = engine.capabilities.ef_search[0]
-    raised = [replace(point, ef_search=max(point.ef_search, least)) for point in (wanted, *result.points)]
-    whole = replace(result, points=tuple(raised))
-    point = nearest_expressible(engine, whole, raised[0]) or raised[0]
+    point = nearest_expressible(engine, result, wanted) or wanted
+    settings = config_of(engine, result, point)
     warnings = []
     if point.configuration != wanted.configuration:
         warnings.append(
             f"{wanted.configuration.label} is better in faiss, and {engine.capabilities.title} cannot "
             "express it"
         )
-    if point.ef_search == least:
-        warnings.append(
-            f"ef_search is {least}, the least that it takes: recall may be higher than was measured"
-        )
+    if settings.ef_search > point.ef_search:
+        warnings.append(describe_raised(settings, point))
     return TargetResult(
         status="exported",
         engine=engine.name,
         sweep=result,
         excluded={},
-        exported=Exported(settings=config_of(engine, whole, point), claims=claims_of(result, point)),
+        exported=Exported(settings=settings, claims=claims_of(result, point)),
         warnings=tuple(warnings),
     )
 

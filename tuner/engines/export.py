@@ -164,7 +164,9 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
 
 
 def claims_of(result: Result, point: OperatingPoint) -> Claims:
-    """Return what a report says of one of its points, measured in faiss."""
+    """Return what a report says of one of its points, or of the index that it compares with."""
+    compared = result.baseline if point not in result.points else None
+    library = "hnswlib" if compared is not None and compared.build_cpu_s is not None else "faiss"
     recall = point.validated or point.recall
     queries = result.queries
     held_out = len(queries.held_out_rows)
@@ -177,7 +179,7 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
         index_bytes=point.memory.resident_bytes,
         data=Path(result.profile.source).name,
         label=point.configuration.label,
-        measured_in=f"faiss {result.versions.get('faiss', '')}".strip(),
+        measured_in=f"{library} {result.versions.get(library, '')}".strip(),
         in_engine=False,
         created=result.created,
         queries="held out" if held_out else queries.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuner.engines.protocol import Engine, EngineCodec
+from tuner.engines.versions import codec_fault, version_fault
 from tuner.errors import InputError
 from tuner.types import EngineConfig
 
@@ -37,8 +38,8 @@ def problems(engine: Engine, config: EngineConfig) -> list[str]:
         found.append(
             f"ef_construction is {config.ef_construction}, and at M={config.M} it takes {least:.0f} or more"
         )
-    if config.variant and not can.versioned:
-        found.append(f"its configuration is the same in all versions, and {config.variant!r} was named")
+    unknown = version_fault(can, config.variant)
+    found += filter(None, [unknown or codec_fault(can, codec, config.variant)])
     if config.metric not in can.metrics:
         found.append(f"it has no metric {config.metric}: it has {', '.join(can.metrics)}")
     found += _of_codec(codec, config)

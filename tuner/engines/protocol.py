@@ -56,6 +56,7 @@ class EngineCodec:
         metrics: supported metrics.
         multiple_of: divisor that d must have.
         least_d, most_d: bounds of d with this codec.
+        since: first version that has it, empty if all have that configurations are written for.
         note: how it differs from ``nearest``, or what must be known.
     """
 
@@ -67,6 +68,7 @@ class EngineCodec:
     multiple_of: int = 1
     least_d: int = 1
     most_d: int = 65_535
+    since: str = ""
     note: str = ""
 
 
@@ -92,6 +94,7 @@ class Capabilities:
         codecs: codecs of the index, the first of which keeps float32.
         defaults: index that most users have.
         metrics: supported metrics.
+        unit_length: metrics under which all vectors must be of length 1.
         M, ef_construction, ef_search, oversampling: smallest and largest value, inclusive.
         ef_construction_per_M: least ratio of ``ef_construction`` to M.
         most_candidates: limit on ``k * oversampling``, or None.
@@ -107,8 +110,9 @@ class Capabilities:
         reports: facts that ``applied`` reads back; the others are None.
         bytes_are: what ``index_bytes`` reads.
         licence: licence of what ``packages`` install, where it is not a permissive one.
-        versioned: whether its language differs between versions, so that ``EngineConfig.variant`` means
-            something.
+        versions: first and last version of each line that configurations are written for, ascending; none
+            if versions are not told apart, so that ``EngineConfig.variant`` means nothing.
+        version_names: other names of versions, each with the version: that of a line for its last one.
         takes_address: option that names the user's own server, empty if there is none.
     """
 
@@ -123,6 +127,7 @@ class Capabilities:
     modules: tuple[str, ...] = ()
     server_modules: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ALL_METRICS
+    unit_length: tuple[Metric, ...] = ()
     M: tuple[int, int] = (2, 128)
     ef_construction: tuple[int, int] = (4, NO_LIMIT)
     ef_construction_per_M: float = 0.0
@@ -138,7 +143,8 @@ class Capabilities:
     bytes_are: str = ""
     licence: str = ""
     takes_address: Literal["", "dsn", "url"] = ""
-    versioned: bool = False
+    versions: tuple[tuple[str, str], ...] = ()
+    version_names: tuple[tuple[str, str], ...] = ()
 
     def codec(self, name: str) -> EngineCodec | None:
         """Return the codec of that name, or None."""

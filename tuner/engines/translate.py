@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from tuner.engines.limits import problems
 from tuner.engines.protocol import Capabilities, Engine, EngineCodec
+from tuner.engines.versions import version_fault
 from tuner.errors import InputError
 from tuner.index.codecs import quantizer
-from tuner.space import default_space
-from tuner.types import EngineConfig, Metric, OperatingPoint, Result, Space
+from tuner.space import USUAL_EF_CONSTRUCTION, USUAL_M, default_space, usual_m
+from tuner.types import Configuration, EngineConfig, Memory, Metric, OperatingPoint, Recall, Result, Space
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Re-scoring factors that are tried, as far as the engine takes them."""
+UNIT = 0.01
+"""Norms within this of 1 are lengths of 1: float16 and rounding in a client move them by less."""
 
 
 def nearest_name(codec: EngineCodec, d: int) -> str:
@@ -98,41 +101,137 @@ def config_of(engine: Engine, result: Result, point: OperatingPoint, variant: st
     """Return the engine's settings for a measured point.
 
     Raises:
-        InputError: the engine cannot express it; the sentence names the nearest point that it can.
+        InputError: the engine cannot express it, the sentence names the nearest point that it can; it takes
+            no such vectors; or there is no such version.
     """
+    can = engine.capabilities
+    check_version(can, variant)
+    check_lengths(can, result.profile.metric, result.profile.norm_min, result.profile.norm_max)
     config, why_not = _translated(engine, result, point, variant)
     if config is not None:
         return config
     near = nearest_expressible(engine, result, point, variant)
-    label = point.configuration.label
-    can = engine.capabilities
+    beyond = f"{can.title} cannot express {point.configuration.label} ({why_not})"
     if near is None:
         raise InputError(
-            f"{can.title} cannot express {label} ({why_not}), nor any other measured point of this report: "
-            f"tune with --target {can.name}"
+            f"{beyond}, nor any other measured point of this report: tune with --target {can.name}"
         )
     raise InputError(
-        f"{can.title} cannot express {label} ({why_not}); the nearest measured point that it can is number "
-        f"{result.points.index(near)}, {near.configuration.label} with ef_search={near.ef_search}: export "
-        f"that with --point {result.points.index(near)}, or tune with --target {can.name}"
+        f"{beyond}; the nearest measured point that it can is {describe_nearest(result, point, near)}: take "
+        f"it with --nearest, or tune with --target {can.name}"
     )
+
+
+def check_version(can: Capabilities, variant: str) -> None:
+    """Raise InputError if configurations are not written for a version."""
+    fault = version_fault(can, variant)
+    if fault:
+        raise InputError(f"{can.title}: {fault}")
+
+
+def check_lengths(can: Capabilities, metric: Metric, shortest: float, longest: float) -> None:
+    """Raise InputError if the engine's metric needs vectors of length 1, and these are not.
+
+    Args:
+        can: what the engine can express.
+        metric: metric of the vectors.
+        shortest: least norm of the rows.
+        longest: largest norm of the rows.
+    """
+    if metric in can.unit_length and not (shortest >= 1 - UNIT and longest <= 1 + UNIT):
+        raise InputError(
+            f"{can.title} compares by {metric} only vectors of length 1, and these rows have lengths from "
+            f"{shortest:.3g} to {longest:.3g}: take another engine, or normalise rows and queries and tune "
+            "with --metric cosine if only their directions count"
+        )
 
 
 def nearest_expressible(
     engine: Engine, result: Result, point: OperatingPoint, variant: str = ""
 ) -> OperatingPoint | None:
-    """Return the measured point that reaches the target, is expressible and costs least beyond ``point``."""
-    good = [
-        other
-        for other in result.points
-        if other.reaches_target and _translated(engine, result, other, variant)[0] is not None
-    ]
+    """Return the measured point that is expressible, reaches the target and costs least beyond ``point``.
+
+    The point itself is returned if it is expressible; where none reaches the target, the one of most recall.
+    """
+    if _translated(engine, result, point, variant)[0] is not None:
+        return point
+    measured = [*result.points, *reference_point(result)]
+    able = [other for other in measured if _translated(engine, result, other, variant)[0] is not None]
 
     def worse(other: OperatingPoint) -> float:
         memory = other.memory.resident_bytes / point.memory.resident_bytes
         return max(memory, 1.0) * max(other.seconds / point.seconds, 1.0)
 
-    return min(good, key=worse, default=None)
+    good = [other for other in able if other.reaches_target]
+    if good:
+        return min(good, key=worse)
+    return max(able, key=lambda other: _recall(other).lower, default=None)
+
+
+def reference_point(result: Result) -> tuple[OperatingPoint, ...]:
+    """Return the float32 index that the recommendation was compared with as a point, if there is one."""
+    base, space = result.baseline, result.options.space
+    if base is None:
+        return ()
+    built = base.build_cpu_s is not None
+    point = OperatingPoint(
+        configuration=Configuration(
+            M=USUAL_M if built else usual_m(space),
+            ef_construction=USUAL_EF_CONSTRUCTION if built else space.ef_construction,
+            codec="fp32",
+            dims=result.profile.d,
+        ),
+        ef_search=base.ef_search,
+        recall=base.recall,
+        validated=base.recall,
+        ndis_per_query=0.0,
+        bytes_read_per_query=0.0,
+        memory=Memory(
+            codes_bytes=base.memory_bytes,
+            links_bytes=0,
+            levels_bytes=0,
+            ids_bytes=0,
+            rerank_bytes=0,
+            overhead_bytes=0,
+        ),
+        predicted_recall=None,
+        modelled_latency_s=base.latency.mean_s,
+        latency=base.latency,
+        reaches_target=base.recall.lower >= result.options.recall,
+    )
+    return (point,)
+
+
+def describe_nearest(result: Result, point: OperatingPoint, near: OperatingPoint) -> str:
+    """Return what is taken in a point's place, and what that costs."""
+    recall = _recall(near)
+    missed = "" if near.reaches_target else ", which misses the target"
+    memory = near.memory.resident_bytes / point.memory.resident_bytes
+    number = f"number {result.points.index(near)}" if near in result.points else "the usual index beside it"
+    return (
+        f"{number}, {near.configuration.label} with ef_search={near.ef_search}: "
+        f"recall {recall.mean:.4f} (at least {recall.lower:.4f}){missed}, "
+        f"{near.memory.resident_bytes:,} bytes, {memory:.2f} x the memory and "
+        f"{near.seconds / point.seconds:.2f} x the time of {point.configuration.label}"
+    )
+
+
+def describe_raised(settings: EngineConfig, point: OperatingPoint) -> str:
+    """Return that ef_search is above that of the measured point."""
+    return (
+        f"ef_search is {settings.ef_search}, the least that it takes, and {point.ef_search} was measured: "
+        "recall may be higher than is said, and time is longer"
+    )
+
+
+def least_ef(can: Capabilities, config: EngineConfig) -> int:
+    """Return the smallest ef_search that can return what is asked."""
+    candidates = config.candidates if can.ef_covers_candidates else config.k
+    return max(can.ef_search[0], candidates)
+
+
+def _recall(point: OperatingPoint) -> Recall:
+    return point.validated or point.recall
 
 
 def _is_nearest(codec: EngineCodec, name: str, d: int) -> bool:
@@ -167,6 +266,8 @@ def _translated(
             oversampling=what.rerank_factor,
             variant=variant,
         )
+        # what an engine searches at least finds no less than was measured
+        config = replace(config, ef_search=max(config.ef_search, least_ef(can, config)))
         broken = problems(engine, config)
         if not broken:
             return config, ""

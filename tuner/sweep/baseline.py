@@ -9,6 +9,7 @@ import numpy as np
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.steps import scaled
 from tuner.runtime.timing import BLOCK, interleave
+from tuner.space import USUAL_EF_CONSTRUCTION, USUAL_M, usual_m
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
@@ -23,8 +24,6 @@ from tuner.types import (
     Steps,
 )
 
-USUAL_M = 16
-USUAL_EF_CONSTRUCTION = 200
 TIMED_QUERIES = 512
 
 
@@ -42,7 +41,7 @@ def reference_configuration(problem: Problem) -> Configuration:
     """Return float32 with the M of the space that is nearest to 16."""
     space = problem.options.space
     return Configuration(
-        M=min(space.M, key=lambda M: (abs(M - USUAL_M), M)),
+        M=usual_m(space),
         ef_construction=space.ef_construction,
         codec="fp32",
         dims=problem.base.d,

@@ -48,6 +48,8 @@ CAPABILITIES = Capabilities(
 )
 METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
 KINDS = {"scalar": "scalarQuantization", "binary": "binaryQuantization"}
+DEFAULT_TOP = 50
+"""Results that a search returns without ``top``, whatever k is."""
 ALGORITHM, PROFILE, COMPRESSION = "hnsw", "embedding", "compressed"
 
 
@@ -93,6 +95,11 @@ def vector_query(config: EngineConfig) -> dict[str, Any]:
     return {**whole, "oversampling": float(config.oversampling)} if config.oversampling > 1 else whole
 
 
+def page(config: EngineConfig) -> dict[str, int]:
+    """Return how many results a search returns, where its default is fewer than k."""
+    return {"top": config.k} if config.k > DEFAULT_TOP else {}
+
+
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index and the search."""
     field = {
@@ -108,7 +115,7 @@ def body(config: EngineConfig) -> dict[str, Any]:
             "fields": [{"name": "id", "type": "Edm.String", "key": True}, field],
             "vectorSearch": vector_search(config),
         },
-        "search": {"vectorQueries": [{**vector_query(config), "vector": "$query"}]},
+        "search": {"vectorQueries": [{**vector_query(config), "vector": "$query"}], **page(config)},
     }
 
 

@@ -18,23 +18,31 @@ CAPABILITIES = Capabilities(
     codecs=(
         EngineCodec(name="hnsw", nearest="fp32", bits=32),
         EngineCodec(
-            name=BFLOAT16, nearest="bf16", bits=16, note="since 9.3; the stored vectors are rounded too"
+            name=BFLOAT16,
+            nearest="bf16",
+            bits=16,
+            since="9.3",
+            note="since 9.3; the stored vectors are rounded too",
         ),
         EngineCodec(
             name="int8_hnsw",
             nearest="SQ8",
             bits=8,
             oversampling=True,
-            note="7 bits in a byte each (Lucene's), so below SQ8; the default below 384 dims",
+            since="9.1",
+            note="7 bits in a byte each (Lucene's), so below SQ8; the default below 384 dims, and everywhere "
+            "in 9.0; from 9.4 on some deployments choose bbq_disk, which is no graph",
         ),
-        EngineCodec(name="int4_hnsw", nearest="SQ4", bits=4, oversampling=True, multiple_of=2),
+        EngineCodec(name="int4_hnsw", nearest="SQ4", bits=4, oversampling=True, multiple_of=2, since="9.1"),
         EngineCodec(
             name="bbq_hnsw",
             nearest="RaBitQ1",
             bits=1,
             oversampling=True,
             least_d=64,
-            note="the default from 384 dims on (9.1), with an oversampling of 3",
+            since="9.1",
+            note="the default from 384 dims on (9.1), with an oversampling of 3; from 9.4 on some "
+            "deployments choose bbq_disk, which is no graph",
         ),
     ),
     defaults=Defaults(codec="int8_hnsw", M=16, ef_construction=100, ef_search=15),
@@ -58,6 +66,7 @@ CAPABILITIES = Capabilities(
         "segments below flat_index_threshold vectors (150, bbq 300) are scanned exactly",
         "num_candidates counts a shard, so more shards find more",
     ),
+    versions=(("9.0", "9.5"),),
     bytes_are="not read: it was not run",
 )
 SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "max_inner_product", "l2": "l2_norm"}

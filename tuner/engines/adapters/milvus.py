@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
-from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
 
 MOST_INT = 2**31 - 1
@@ -25,6 +23,7 @@ CAPABILITIES = Capabilities(
             nearest="SQ4",
             bits=4,
             oversampling=True,
+            since="2.6.8",
             note="one range for all dimensions, so below SQ4 where their scales differ; since 2.6.8",
         ),
         EngineCodec(name="HNSW_PQ d/2", nearest="PQd/2x4", bits=2, oversampling=True, multiple_of=2),
@@ -35,7 +34,7 @@ CAPABILITIES = Capabilities(
     tested="read: Milvus's documentation of 2.5 and 2.6, the ranges in Knowhere's faiss_hnsw_config.h and "
     "AUTOINDEX's defaults; pymilvus validates no parameters, and no server of these versions was run",
     runs="no",
-    versioned=True,
+    versions=(("2.5", "2.6"),),
     M=(2, 2_048),
     ef_construction=(1, MOST_INT),
     ef_search=(1, MOST_INT),
@@ -55,28 +54,8 @@ CAPABILITIES = Capabilities(
 METRICS: dict[Metric, str] = {"cosine": "COSINE", "ip": "IP", "l2": "L2"}
 PQ_PARTS = {"d/2": (2, 4), "d/4": (4, 8), "d/8": (8, 8)}
 """Dimensions a part, and bits of its code."""
-NEWEST, OLDEST = (2, 6, 8), (2, 5, 0)
-SINCE = {"HNSW_SQ SQ4U": (2, 6, 8)}
-LAST_PATCH = 99
-
-
-def version_of(variant: str) -> tuple[int, int, int]:
-    """Return the version that ``variant`` names: "2.6.8", or "2.5" for its last patch; the newest if empty.
-
-    Raises:
-        InputError: it names none, or one without HNSW_SQ and HNSW_PQ.
-    """
-    if not variant:
-        return NEWEST
-    named = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+|x))?", variant)
-    if named is None:
-        raise InputError(f"Milvus has no version {variant!r}: give one such as 2.5 or 2.6.8")
-    line = int(named[1]), int(named[2]), int(named[3]) if (named[3] or "x") != "x" else LAST_PATCH
-    if line < OLDEST:
-        raise InputError(
-            f"Milvus {variant} has no quantized HNSW: configurations are written for 2.5 and later"
-        )
-    return line
+NEWEST = "2.6.8"
+"""Version that is written in exported files if none was asked for."""
 
 
 def index_params(config: EngineConfig) -> dict[str, Any]:
@@ -106,7 +85,7 @@ def search_params(config: EngineConfig) -> dict[str, Any]:
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the field, the index and the search."""
     return {
-        "version": config.variant or _text(NEWEST),
+        "version": config.variant or NEWEST,
         "field": {"field_name": "embedding", "datatype": "FLOAT_VECTOR", "dim": config.d},
         "index": {"field_name": "embedding", **index_params(config)},
         "search": {
@@ -118,23 +97,4 @@ def body(config: EngineConfig) -> dict[str, Any]:
     }
 
 
-def check(config: EngineConfig) -> None:
-    """Hold the codec against what the version has.
-
-    Raises:
-        InputError: it lacks it.
-    """
-    since = SINCE.get(config.codec, OLDEST)
-    if version_of(config.variant) < since:
-        came = _text(since)
-        raise InputError(
-            f"Milvus {config.variant} has no {config.codec}, which came with {came}: choose another "
-            "codec or a later version"
-        )
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(str(part) for part in version)
-
-
-ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)
+ENGINE = Engine(capabilities=CAPABILITIES, body=body)

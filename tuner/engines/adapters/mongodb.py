@@ -32,6 +32,7 @@ CAPABILITIES = Capabilities(
     tested="read: MongoDB's documentation and the public sources of its search server, mongot (HnswOptions, "
     "BinaryQuantizedVectorRescorer); pymongo validates nothing, and no server was run",
     runs="no",
+    unit_length=("ip",),
     M=(16, 64),
     ef_construction=(100, 3_200),
     ef_search=(1, 10_000),
@@ -40,7 +41,7 @@ CAPABILITIES = Capabilities(
     most_dims=8_192,
     fallbacks=(
         "numCandidates has no default; 20 x limit is what the documentation advises",
-        "dotProduct is meant for vectors of length 1",
+        "dotProduct takes vectors of length 1, queries too, and ranks others wrongly",
         "numCandidates counts a Lucene segment, so more segments find more",
     ),
     bytes_are="not read: it was not run",

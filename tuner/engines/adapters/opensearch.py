@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
+from tuner.engines.versions import first_patch, named_version
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
 
@@ -16,12 +16,13 @@ CAPABILITIES = Capabilities(
     codecs=(
         EngineCodec(name="flat", nearest="fp32", bits=32),
         EngineCodec(name="sq_fp16", nearest="fp16", bits=16, note="values beyond 65504 are refused"),
-        EngineCodec(name="sq_bf16", nearest="bf16", bits=16, note="since 3.9"),
+        EngineCodec(name="sq_bf16", nearest="bf16", bits=16, since="3.9", note="since 3.9"),
         EngineCodec(
             name="sq4",
             nearest="SQ4",
             bits=4,
             oversampling=True,
+            since="3.9",
             note="since 3.9; Lucene's quantizer, not faiss's",
         ),
         EngineCodec(
@@ -29,6 +30,7 @@ CAPABILITIES = Capabilities(
             nearest="RaBitQ2",
             bits=2,
             oversampling=True,
+            since="3.9",
             note="since 3.9; Lucene's quantizer, not faiss's",
         ),
         EngineCodec(
@@ -36,6 +38,7 @@ CAPABILITIES = Capabilities(
             nearest="RaBitQ1",
             bits=1,
             oversampling=True,
+            since="3.6",
             note="since 3.6; Lucene's quantizer, not faiss's",
         ),
         EngineCodec(
@@ -64,7 +67,8 @@ CAPABILITIES = Capabilities(
     tested="read: OpenSearch's documentation of 2.17 to 3.9 and the k-NN plugin's sources (FaissHNSWMethod, "
     "RescoreContext); the client validates nothing, and no server was run",
     runs="no",
-    versioned=True,
+    versions=(("2.17", "2.19"), ("3.0", "3.9")),
+    version_names=(("2.x", "2.19"),),
     M=(2, 100),
     ef_construction=(1, NO_LIMIT),
     ef_search=(1, NO_LIMIT),
@@ -83,36 +87,14 @@ CAPABILITIES = Capabilities(
     bytes_are="not read: it was not run",
 )
 SPACES: dict[Metric, str] = {"cosine": "cosinesimil", "ip": "innerproduct", "l2": "l2"}
-NEWEST, OLDEST = (3, 9), (2, 17)
-LAST_MINOR = 99
-BITS_NAMED = (3, 6)
+BITS_NAMED = "3.6"
 """The sq encoder requires ``bits`` since then, and knew only ``type`` before."""
-SINCE = {"sq_bf16": (3, 9), "sq4": (3, 9), "sq2": (3, 9), "sq1": (3, 6)}
-COSINE_SINCE = (2, 19)
-
-
-def version_of(variant: str) -> tuple[int, int]:
-    """Return the version line that ``variant`` names ("2.19", "3.6", or "2.x" for the last); newest if empty.
-
-    Raises:
-        InputError: it names none, or one that is too old.
-    """
-    if not variant:
-        return NEWEST
-    named = re.fullmatch(r"(\d+)(?:\.(\d+|x)(?:\.\d+)?)?", variant)
-    if named is None:
-        raise InputError(f"OpenSearch has no version {variant!r}: give one such as 2.19, 3.6 or 3.9")
-    line = int(named[1]), int(named[2]) if (named[2] or "x") != "x" else LAST_MINOR
-    if line < OLDEST:
-        raise InputError(
-            f"OpenSearch {variant} cannot re-score: configurations are written for {_text(OLDEST)} and later"
-        )
-    return line
+COSINE_SINCE = "2.19"
 
 
 def encoder(config: EngineConfig) -> dict[str, Any] | None:
     """Return the faiss encoder as the version spells it; None keeps float32."""
-    codec, line = config.codec, version_of(config.variant)
+    codec, version = config.codec, named_version(CAPABILITIES, config.variant)
     if codec == "flat":
         return None
     if codec.startswith("binary"):
@@ -120,7 +102,7 @@ def encoder(config: EngineConfig) -> dict[str, Any] | None:
     kind = codec.removeprefix("sq").removeprefix("_")
     if kind.isdigit():
         return {"name": "sq", "parameters": {"bits": int(kind)}}
-    bits = {"bits": 16} if line >= BITS_NAMED else {}
+    bits = {"bits": 16} if version >= first_patch(BITS_NAMED) else {}
     return {"name": "sq", "parameters": {**bits, "type": kind}}
 
 
@@ -142,7 +124,7 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "method": {"name": "hnsw", "engine": "faiss", "parameters": parameters},
     }
     return {
-        "version": config.variant or _text(NEWEST),
+        "version": config.variant or CAPABILITIES.versions[-1][1],
         "index": {"settings": {"index": {"knn": True}}, "mappings": {"properties": {"embedding": field}}},
         "search": {"size": config.k, "query": {"knn": {"embedding": _query(config)}}},
     }
@@ -162,27 +144,16 @@ def _query(config: EngineConfig) -> dict[str, Any]:
 
 
 def check(config: EngineConfig) -> None:
-    """Hold the codec and the metric against what the version line has.
+    """Hold the metric against what the version has.
 
     Raises:
-        InputError: it lacks one of them.
+        InputError: it lacks it.
     """
-    line = version_of(config.variant)
-    since = SINCE.get(config.codec, OLDEST)
-    if line < since:
+    if config.metric == "cosine" and named_version(CAPABILITIES, config.variant) < first_patch(COSINE_SINCE):
         raise InputError(
-            f"OpenSearch {config.variant} has no encoder {config.codec}, which came with {_text(since)}: "
-            "choose another codec or a later version"
+            f"OpenSearch {config.variant} has no cosine in its faiss engine, which came with {COSINE_SINCE}: "
+            "normalise the vectors and use ip"
         )
-    if config.metric == "cosine" and line < COSINE_SINCE:
-        raise InputError(
-            f"OpenSearch {config.variant} has no cosine in its faiss engine, which came with "
-            f"{_text(COSINE_SINCE)}: normalise the vectors and use ip"
-        )
-
-
-def _text(line: tuple[int, int]) -> str:
-    return f"{line[0]}.{line[1]}"
 
 
 ENGINE = Engine(capabilities=CAPABILITIES, body=body, check=check)

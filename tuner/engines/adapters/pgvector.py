@@ -27,7 +27,7 @@ CAPABILITIES = Capabilities(
     language="sql",
     codecs=(
         EngineCodec(name="vector", nearest="fp32", bits=32, most_d=2_000),
-        EngineCodec(name="halfvec", nearest="fp16", bits=16, most_d=4_000),
+        EngineCodec(name="halfvec", nearest="fp16", bits=16, most_d=4_000, since="0.7"),
         EngineCodec(
             name="bit",
             nearest="tqmse1",
@@ -35,6 +35,7 @@ CAPABILITIES = Capabilities(
             oversampling=True,
             metrics=("cosine", "ip"),
             most_d=64_000,
+            since="0.7",
             note="one sign a dimension, compared by Hamming distance; useless without re-scoring",
         ),
     ),
@@ -50,6 +51,7 @@ CAPABILITIES = Capabilities(
     ef_search=(1, 1_000),
     most_candidates=1_000,
     ef_covers_candidates=True,
+    most_dims=16_000,
     counts_oversampling="written out in SQL: the inner LIMIT is k x oversampling, the outer one compares "
     "the table's own vectors",
     fallbacks=(
@@ -59,6 +61,7 @@ CAPABILITIES = Capabilities(
         "as root, the server that is started makes a system user, pgserver, which stays",
         "LIMIT beyond hnsw.ef_search returns only ef_search rows",
     ),
+    versions=(("0.5", "0.8"),),
     reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="pg_relation_size of the index; the table's vectors, which re-scoring reads, are not in it",
     takes_address="dsn",

@@ -30,8 +30,15 @@ CAPABILITIES = Capabilities(
             note="one range for all dimensions, in 7 bits: between SQ6 and SQ8",
         ),
         *(
-            EngineCodec(name=f"turbo_bits{bits}", nearest=f"RaBitQ{bits}", bits=bits, oversampling=True)
-            for bits in (8, 4, 2, 1)
+            EngineCodec(
+                name=f"turbo_bits{bits}",
+                nearest=f"RaBitQ{bits}",
+                bits=bits,
+                oversampling=True,
+                since=since,
+                note=f"since {since}",
+            )
+            for bits, since in ((8, "1.20"), (4, "1.18"), (2, "1.18"), (1, "1.18"))
         ),
         EngineCodec(
             name="binary_one_bit",
@@ -39,6 +46,7 @@ CAPABILITIES = Capabilities(
             bits=1,
             oversampling=True,
             metrics=("cosine", "ip"),
+            since="1.15",
             note="it keeps only the query's signs too and no lengths, so it is far coarser than tqmse1",
         ),
         *(
@@ -66,6 +74,7 @@ CAPABILITIES = Capabilities(
         "qdrant-client's local mode (:memory:) ignores graph and quantizer and searches exactly",
         "datatype uint8 cuts the components of unit vectors off to zero, so it is left out",
     ),
+    versions=(("1.10", "1.20"),),
     reports=OF_GRAPH,
     bytes_are="files of the graph and of the codes, or of the vectors where there is no quantizer; without "
     "the quantizer's parameters and the originals for re-scoring, which lie on disk",

@@ -58,6 +58,8 @@ EXACT: dict[Metric, str] = {
 }
 """What the second phase ranks by."""
 INDENT = "    "
+DEFAULT_MOST_HITS = 400
+"""maxHits unless a query profile says otherwise: a request for more hits is cut to that."""
 
 
 def _block(head: str, *lines: str) -> list[str]:
@@ -134,6 +136,19 @@ def query(config: EngineConfig) -> dict[str, Any]:
     return request if given == "q" else {**request, "input.query(q_bits)": "$packed_query"}
 
 
+def query_profile(config: EngineConfig) -> list[str]:
+    """Return the file that lets a request have k hits, where that is more than Vespa's own limit."""
+    if config.k <= DEFAULT_MOST_HITS:
+        return []
+    return [
+        f"search/query-profiles/default.xml of it, without which no more than {DEFAULT_MOST_HITS} hits come:",
+        '<query-profile id="default">',
+        f'  <field name="maxHits">{config.k}</field>',
+        "</query-profile>",
+        "",
+    ]
+
+
 def body(config: EngineConfig) -> str:
     """Return the schema file, with the search in comments."""
     searched = json.dumps(query(config), indent=2).splitlines()
@@ -142,6 +157,7 @@ def body(config: EngineConfig) -> str:
             "# schemas/items.sd of an application package",
             schema(config),
             "",
+            *(f"# {line}" for line in query_profile(config)),
             "# POST /search/",
             *(f"# {line}" for line in searched),
         ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tuner.engines.common import check_written
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
+from tuner.engines.versions import first_patch, named_version
 from tuner.errors import InputError
 from tuner.text import one_line
 from tuner.types import EngineConfig, Metric
@@ -16,15 +18,18 @@ CAPABILITIES = Capabilities(
     language="json",
     codecs=(
         EngineCodec(name="none", nearest="fp32", bits=32),
-        EngineCodec(name="rq8", nearest="RaBitQ8", bits=8, oversampling=True),
+        EngineCodec(name="rq8", nearest="RaBitQ8", bits=8, oversampling=True, since="1.32"),
         EngineCodec(
             name="rq4",
             nearest="RaBitQ4",
             bits=4,
             oversampling=True,
-            note="only the newest servers take 4 bits",
+            since="1.39",
+            note="since 1.39, as a preview",
         ),
-        EngineCodec(name="rq1", nearest="RaBitQ1", bits=1, oversampling=True),
+        EngineCodec(
+            name="rq1", nearest="RaBitQ1", bits=1, oversampling=True, since="1.33", note="since 1.33"
+        ),
         EngineCodec(
             name="sq",
             nearest="SQ8",
@@ -59,9 +64,12 @@ CAPABILITIES = Capabilities(
         "DEFAULT_QUANTIZATION of the server applies unless skipDefaultQuantization stands in the collection",
         "under a filter, collections below flatSearchCutoff matches are scanned exactly",
     ),
+    versions=(("1.27", "1.40"),),
     bytes_are="not read: it was not run",
 )
 DISTANCES: dict[Metric, str] = {"cosine": "cosine", "ip": "dot", "l2": "l2-squared"}
+DEFAULT_SINCE = "1.33"
+"""Servers quantize by default, where they are told to, since then."""
 SQ_TRAINING = 100_000
 """Weaviate's default."""
 
@@ -70,7 +78,8 @@ def quantizer(config: EngineConfig) -> dict[str, Any]:
     """Return the quantizer's part of the index's configuration."""
     codec = config.codec
     if codec == "none":
-        return {"skipDefaultQuantization": True}
+        may_default = named_version(CAPABILITIES, config.variant) >= first_patch(DEFAULT_SINCE)
+        return {"skipDefaultQuantization": True} if may_default else {}
     if codec == "bq":
         return {"bq": {"enabled": True}}
     limit = config.candidates if config.oversampling > 1 else 0
@@ -114,7 +123,8 @@ def check(config: EngineConfig) -> None:
         from weaviate.classes.config import Configure, VectorDistances  # noqa: PLC0415
     except ImportError:
         return
-    wanted, make = index_config(config), Configure.VectorIndex
+    # the client writes for the newest server
+    wanted, make = index_config(replace(config, variant="")), Configure.VectorIndex
     try:
         made = make.hnsw(
             distance_metric=VectorDistances(wanted["distance"]),
