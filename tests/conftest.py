@@ -23,7 +23,7 @@ from tuner.index.graph import DerivableGraph, build
 from tuner.index.projections import Projection, fit_rotation
 from tuner.prediction.ceilings import encode_rows
 from tuner.recall.truth import Truth, search_exactly
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, IdArray, Metric, Steps
 

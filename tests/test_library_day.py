@@ -320,7 +320,7 @@ for name, job in jobs.items():
         assert "refused" in name
     assert settings() == before, (name, before, settings())
 if sys.argv[1:] == ["planted"]:
-    from tuner.runtime.machine import dedicate_process
+    from tuner.runtime.process import dedicate_process
     dedicate_process()
     assert settings() != before
     assert settings()[-1] != before[-1] or before[-1] is None

@@ -35,7 +35,7 @@ from benchmarks.gate.trials import (
 from tuner.data.vectors import open_vectors
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, check, save_baseline
 from tuner.report.tables import table
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.runtime.steps import result_of
 
 RECALL, TUNED, CHECKS = 0.95, 2_000, 10

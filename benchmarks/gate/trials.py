@@ -19,7 +19,7 @@ from tuner.gate import Limits
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.recall.paired import HitArray, Power, churn_beside, drop_between, variance_per_drop
 from tuner.recall.truth import Truth, search_exactly
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray, IdArray
 

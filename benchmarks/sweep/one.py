@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.sweep.answers import ANSWER, FAILURE, Failure, NoAnswerError, read_task, write
 from benchmarks.sweep.contestants import contestant
 from tuner.errors import TunerError
-from tuner.runtime.machine import dedicate_process, use_threads
+from tuner.runtime.process import dedicate_process, use_threads
 
 
 def main(name: str, task_path: str, folder: str) -> int:

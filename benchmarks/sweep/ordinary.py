@@ -20,7 +20,7 @@ from benchmarks.sweep.tasks import TASK, prepared_base
 from tuner.data.vectors import open_vectors
 from tuner.index import hnswlib_index as hnsw_lib
 from tuner.runtime.journal import write_atomically
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.runtime.steps import result_of
 
 ORDINARY = "ordinary.json"

@@ -18,7 +18,7 @@ from tuner.data.vectors import open_vectors
 from tuner.prediction.curves import search_counted
 from tuner.recall.target import summarize
 from tuner.recall.truth import Truth, search_exactly
-from tuner.runtime.machine import place_arrays_like_an_index, use_threads
+from tuner.runtime.process import place_arrays_like_an_index, use_threads
 from tuner.runtime.steps import result_of
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.finalist_times import batched

@@ -20,7 +20,7 @@ from benchmarks.sweep.tasks import prepared_base, split_for_scoring
 from tuner.data.vectors import open_vectors
 from tuner.recall.target import summarize
 from tuner.report.tables import table
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.types import FloatArray, Recall
 
 K, CONFIDENCE = 10, 0.95

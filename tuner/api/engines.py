@@ -18,7 +18,7 @@ from tuner.engines import Exported, find_engine, read_exported, write_exported
 from tuner.engines.export import claims_of, render
 from tuner.engines.translate import config_of, nearest_expressible
 from tuner.errors import InputError
-from tuner.runtime.machine import kept_threads
+from tuner.runtime.process import kept_threads
 from tuner.runtime.steps import result_of
 from tuner.types import OperatingPoint, Preference, VerifyResult
 

@@ -14,7 +14,7 @@ from tuner.api.keywords import checked_call
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
 from tuner.gate import check as run_check
-from tuner.runtime.machine import borrowed_process
+from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 
 

@@ -16,7 +16,7 @@ from tuner.api.result import IndexFolder, Result, with_files
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
-from tuner.runtime.machine import borrowed_process
+from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space
 from tuner.sweep.run import finish, sweep

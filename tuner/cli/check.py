@@ -32,7 +32,7 @@ from tuner.report.gate import (
     to_junit,
     to_markdown,
 )
-from tuner.runtime.machine import dedicate_process
+from tuner.runtime.process import dedicate_process
 
 REGRESSION = 1
 LIMITS = ("recall", "ndis", "memory")

@@ -27,7 +27,7 @@ from tuner.report.diagnosis import (
     prescription_row,
 )
 from tuner.report.words import recall_text
-from tuner.runtime.machine import dedicate_process
+from tuner.runtime.process import dedicate_process
 from tuner.space import default_space
 from tuner.types import Metric, Options
 

@@ -17,7 +17,7 @@ from tuner.data.vectors import Vectors, open_vectors
 from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
-from tuner.runtime.machine import dedicate_process
+from tuner.runtime.process import dedicate_process
 from tuner.sweep import plan, sweep
 from tuner.sweep.run import finish
 from tuner.types import Options, Result

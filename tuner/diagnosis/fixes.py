@@ -17,7 +17,7 @@ from tuner.diagnosis.questions import Questions
 from tuner.errors import InputError
 from tuner.index.assemble import write
 from tuner.index.opened import IndexUnderTest, open_index
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.types import FixKind, FloatArray, Prescription, Recall, Split, Steps

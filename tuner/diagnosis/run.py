@@ -21,7 +21,8 @@ from tuner.diagnosis.sensitivity import by_k, grown_from
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, open_index, open_object
 from tuner.runtime.journal import Journal, cpu_seconds
-from tuner.runtime.machine import describe_machine, describe_versions, now, use_threads
+from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.process import use_threads
 from tuner.runtime.steps import as_progress
 from tuner.types import (
     Costs,

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from tuner.errors import InputError
-from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.process import return_freed_memory
 from tuner.runtime.steps import as_progress
 from tuner.types import Event, StageCost, StageFinished, StageStarted, Steps
 

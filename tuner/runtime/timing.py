@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.types import FloatArray, Latency
 
 Search = Callable[[FloatArray], object]

@@ -20,7 +20,7 @@ from tuner.index.projections import behind
 from tuner.prediction.curves import search_counted
 from tuner.prediction.kernel_costs import KernelCost, Reranking, SmallGraph, searcher
 from tuner.prediction.surface import CodecCost
-from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.process import return_freed_memory
 from tuner.runtime.timing import BLOCK, call_overhead_s, interleave
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray

@@ -18,7 +18,7 @@ from tuner.prediction.ceilings import Pool, encode_rows, measure_ceiling, store_
 from tuner.prediction.curves import Curve
 from tuner.prediction.kernel_costs import small_graph, time_kernels, time_rerankings
 from tuner.prediction.surface import CodecCost
-from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.process import return_freed_memory
 from tuner.runtime.steps import scaled
 from tuner.sweep.codec_bounds import BEATEN, front_of, hopeless_cost, hopeless_projection, is_beaten
 from tuner.sweep.codec_context import (

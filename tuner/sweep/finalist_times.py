@@ -8,7 +8,7 @@ from tuner.index.assemble import SearchableIndex, metric_transform
 from tuner.index.codec_view import CodecView
 from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
-from tuner.runtime.machine import return_freed_memory
+from tuner.runtime.process import return_freed_memory
 from tuner.runtime.timing import BLOCK, Search, interleave, throughput
 from tuner.sweep.baseline import Reference
 from tuner.sweep.index_builder import IndexBuilder

@@ -20,7 +20,8 @@ from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import Truth, cached
 from tuner.runtime.journal import Journal
-from tuner.runtime.machine import available_cores, use_threads
+from tuner.runtime.machine import available_cores
+from tuner.runtime.process import use_threads
 from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 

@@ -14,7 +14,8 @@ from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.journal import Journal
-from tuner.runtime.machine import describe_versions, use_threads
+from tuner.runtime.machine import describe_versions
+from tuner.runtime.process import use_threads
 from tuner.sweep.advice import beyond_the_bound
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.doubts import Doubt

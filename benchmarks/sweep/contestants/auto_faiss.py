@@ -25,7 +25,7 @@ from benchmarks.sweep.contestants.native import pose, remove_scratch, supported_
 from benchmarks.sweep.spending import spent
 from tuner.index.assemble import metric_transform, write
 from tuner.index.projections import behind
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.space import default_space
 from tuner.sweep.ef_search import EfResult, judged
 from tuner.types import Recall

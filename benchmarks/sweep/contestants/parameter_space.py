@@ -12,7 +12,7 @@ from benchmarks.sweep.answers import INDEX, Answer, Task
 from benchmarks.sweep.contestants.folklore import FAISS_EF_CONSTRUCTION
 from benchmarks.sweep.contestants.native import NativeIndexes, answer_from, pose, remove_scratch, write_index
 from benchmarks.sweep.spending import spent
-from tuner.runtime.machine import use_threads
+from tuner.runtime.process import use_threads
 from tuner.space import default_space
 from tuner.sweep.ef_search import measure_at
 from tuner.types import Configuration
