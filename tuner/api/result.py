@@ -16,7 +16,7 @@ from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
 from tuner.report import result_from_json, write_report
 from tuner.report.words import n_indexed, verdict
-from tuner.sweep.delivery import INDEX_NAME, STORE_NAME
+from tuner.sweep.index_file import INDEX_NAME, STORE_NAME
 from tuner.types import Recommendation
 
 REPORT_NAME = "report.json"

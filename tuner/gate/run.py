@@ -21,7 +21,7 @@ from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound
 from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
-from tuner.sweep.delivery import STORE_NAME
+from tuner.sweep.index_file import STORE_NAME
 from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.problem import Problem
 from tuner.types import (

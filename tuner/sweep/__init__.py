@@ -1,4 +1,17 @@
-"""The main job: one build, the whole surface predicted, the front measured, the answer validated."""
+"""The main job: one build, the whole surface predicted, the front measured, the answer validated.
+
+``run`` is the table of contents. Each stage is a file, and what it is made of stands beside it::
+
+    prepare    plan; pose, which every job has in common; problem
+    model      proxy_graph (the one build, the curves of every derived M);
+               codecs, with codec_space, codec_context, codec_bounds and codec_costs
+    measure    index_builder; frontier, with candidates and ef_search; finalists; exhaustive
+    answer
+    deliver    index_file; baseline; advice
+
+``exact`` answers where vectors are few, ``result`` writes down what was found, ``doubts`` warns of it, and
+``stage_options`` is what benchmarks replace.
+"""
 
 from tuner.sweep.plan import Plan, plan
 from tuner.sweep.run import sweep

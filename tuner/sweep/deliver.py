@@ -12,12 +12,12 @@ from tuner.sweep.advice import advice_not_reached, disk_hint, held_out_advice
 from tuner.sweep.answer import Answer
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
-from tuner.sweep.delivery import Delivery, check_delivery, write_and_check
 from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
-from tuner.sweep.stages import is_native
+from tuner.sweep.stage_options import is_native
 from tuner.types import Event, OperatingPoint, ReferenceComparison, Steps
 
 
@@ -59,17 +59,17 @@ def deliver(
             partial(hnswlib_baseline, problem, measured.builder, chosen, measured.reference.ef_search),
         )
         ordinary_s = baseline.build_cpu_s
-    delivery = yield from prepared.journal.stage(
+    written = yield from prepared.journal.stage(
         "deliver",
         "write the index and check it in a fresh process",
-        Delivery,
+        WrittenIndex,
         partial(_write, measured.builder, chosen, out),
     )
-    check_delivery(delivery, chosen, exact_bytes=measured.builder.exact_bytes)
+    check_written(written, chosen, exact_bytes=measured.builder.exact_bytes)
     return Delivered(baseline, _advice(prepared, model, chosen), peak, ordinary_s)
 
 
-def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Delivery]:
+def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[WrittenIndex]:
     builder.keep_codecs(1)
     searchable = builder.serve(chosen.configuration)
     searchable.set_ef(chosen.ef_search)

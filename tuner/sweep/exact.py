@@ -10,7 +10,7 @@ import faiss
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.delivery import deliver_exact
+from tuner.sweep.index_file import deliver_exact
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.types import Cost, Recommendation, Result

@@ -17,7 +17,7 @@ from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import Event, OperatingPoint, Steps, Warned
 
 REFERENCE_GUESS = 64

@@ -14,7 +14,7 @@ from tuner.sweep.pose import is_whole, truth_pool
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import Curves, ProxyCodec, ProxyCodes, choose_proxy, trace_curves
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import CurvePoint, Event
 
 

@@ -12,7 +12,7 @@ from tuner.sweep.frontier import prediction_error
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
-from tuner.sweep.stages import is_native
+from tuner.sweep.stage_options import is_native
 from tuner.types import Cost, OperatingPoint, Options, Result
 
 

@@ -19,7 +19,7 @@ from tuner.sweep.model import model
 from tuner.sweep.pose import LINKS, PREPARED
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import Event, Finished, Options, Result
 
 STAGES = StageOptions()

@@ -28,7 +28,7 @@ from tuner.runtime.steps import scaled
 from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodes
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import Ceiling, Configuration, FloatArray, Memory, Steps
 
 Builds = list[str]

@@ -16,11 +16,11 @@ from tuner.index.codec_view import CodecView
 from tuner.index.graph import DerivableGraph
 from tuner.runtime.steps import result_of
 from tuner.space import default_space, load_space
-from tuner.sweep.delivery import write_and_check
 from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.index_file import write_and_check
 from tuner.sweep.problem import Problem
 from tuner.sweep.run import STAGES, finish, sweep
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import OperatingPoint, Options, Result
 
 NAMED = ("fastest", "smallest")

@@ -19,7 +19,7 @@ from tuner.index.graph import build
 from tuner.index.projections import Projection
 from tuner.runtime.steps import result_of
 from tuner.sweep.run import sweep
-from tuner.sweep.stages import StageOptions
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import Options, Space
 
 

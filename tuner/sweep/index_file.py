@@ -1,4 +1,4 @@
-"""Hand over the index, and check it as the user will use it: in a fresh process with only numpy and faiss."""
+"""The index as a file, and tried as the user will use it: in a fresh process with only numpy and faiss."""
 
 from __future__ import annotations
 
@@ -38,59 +38,49 @@ np.save(ids_path, ids)
 
 
 @dataclass(frozen=True)
-class Delivery:
+class WrittenIndex:
     """What was written and what the fresh process saw.
 
     Attributes:
         index_bytes: size of the index file.
-        store_bytes: size of the re-ranking store beside it, 0 without one.
         same_ids: share of ids that equal those measured.
-        recall: mean recall of the validation half from the fresh process's ids.
     """
 
     index_bytes: int
-    store_bytes: int
     same_ids: float
-    recall: float
 
 
-def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> Delivery:
+def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> WrittenIndex:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
     index, store, kept = delivered(searchable, base)
     index_bytes = write(index, out / INDEX_NAME)
-    store_bytes = write(store, out / STORE_NAME) if store is not None else 0
     if store is None:
         (out / STORE_NAME).unlink(missing_ok=True)
+    else:
+        write(store, out / STORE_NAME)
     queries = problem.raw[problem.validate]
     expected = original_rows(searchable.index.search(queries, k)[1], base)
     del kept
     separate_rows = base.rows if store is not None else None
     ids = _search_freshly(out, store is not None, searchable, separate_rows, queries, k)
-    own_rows = ids if base.rows is None else np.searchsorted(base.rows, ids)
-    hits = problem.hits(own_rows, problem.validate)
-    return Delivery(
-        index_bytes=index_bytes,
-        store_bytes=store_bytes,
-        same_ids=float((ids == expected).mean()),
-        recall=float(hits.mean()) / k,
-    )
+    return WrittenIndex(index_bytes=index_bytes, same_ids=float((ids == expected).mean()))
 
 
-def check_delivery(delivery: Delivery, chosen: OperatingPoint, *, exact_bytes: bool) -> None:
+def check_written(written: WrittenIndex, chosen: OperatingPoint, *, exact_bytes: bool) -> None:
     """Raise AssertionError unless what was delivered is what was measured.
 
     Args:
-        delivery: what a fresh process found.
+        written: what a fresh process found.
         chosen: the point that was measured.
         exact_bytes: whether the point's bytes are exact, and not a prediction.
     """
-    if exact_bytes and delivery.index_bytes != chosen.memory.resident_bytes:
+    if exact_bytes and written.index_bytes != chosen.memory.resident_bytes:
         raise AssertionError(
-            f"index of {delivery.index_bytes} bytes, {chosen.memory.resident_bytes} by arithmetic"
+            f"index of {written.index_bytes} bytes, {chosen.memory.resident_bytes} by arithmetic"
         )
-    if delivery.same_ids < 1:
-        raise AssertionError(f"only {delivery.same_ids:.4f} of the ids are the same after write and read")
+    if written.same_ids < 1:
+        raise AssertionError(f"only {written.same_ids:.4f} of the ids are the same after write and read")
 
 
 def _search_freshly(

@@ -1,4 +1,4 @@
-"""How the stages work: what a benchmark replaces to switch one idea off. Users have no say in it."""
+"""What a benchmark replaces in the stages to switch one idea off; users have no say in it."""
 
 from __future__ import annotations
 
