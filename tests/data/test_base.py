@@ -124,16 +124,18 @@ def test_opening_again_gives_the_same_base(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_mapped_flat_index_finds_the_truth(world: Callable[..., World], metric: Metric) -> None:
+def test_an_index_over_the_mapped_rows_finds_the_truth(world: Callable[..., World], metric: Metric) -> None:
     one = world(metric)
-    index = one.base.flat()
+    index = faiss.IndexFlatL2(one.base.d)
+    view_codes(index, one.base.x.view(np.uint8))
     assert (index.ntotal, index.d, index.metric_type) == (one.base.n, one.base.d, faiss.METRIC_L2)
     np.testing.assert_array_equal(np.sort(index.search(one.queries, K)[1]), np.sort(one.nearest))
 
 
-def test_a_flat_index_searches_in_place() -> None:
+def test_codes_are_searched_in_place() -> None:
     x = np.zeros((3, 2), dtype=np.float32)
-    index = Base(x=x, rows=None, metric="l2", radius=0.0).flat()
+    index = faiss.IndexFlatL2(2)
+    view_codes(index, x.view(np.uint8))
     x[1] = 7  # a copy would not see it
     distances, ids = index.search(np.full((1, 2), 7, dtype=np.float32), 1)
     assert (ids.tolist(), distances.tolist()) == ([[1]], [[0.0]])

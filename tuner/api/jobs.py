@@ -107,7 +107,7 @@ def diagnose(
     """
     asked = DiagnoseOptions(
         index=Path(index) if isinstance(index, (str, Path)) else index,
-        space=hnswlib_space,
+        hnswlib_space=hnswlib_space,
         ef_search=ef_search,
         apply=apply,
         out=None if out is None else Path(out),

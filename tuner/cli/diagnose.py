@@ -134,7 +134,7 @@ def diagnose_command(
         space=default_space(),
     )
     what = DiagnoseOptions(
-        index=index, space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
+        index=index, hnswlib_space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
     )
     return _of_index(what, base, given, options, markdown, as_json=as_json, quiet=quiet)
 

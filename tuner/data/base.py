@@ -51,12 +51,6 @@ class Base:
         """Columns of the prepared rows: one more than the user's for ``ip``."""
         return int(self.x.shape[1])
 
-    def flat(self) -> faiss.IndexFlatL2:
-        """Return a flat index over the mapped rows, without copying them."""
-        index = faiss.IndexFlatL2(self.d)
-        view_codes(index, self.x.view(np.uint8))
-        return index
-
     def sample(self, size: int, seed: int) -> FloatArray:
         """Return ``min(size, n)`` random rows, in ascending row order."""
         if size >= self.n:

@@ -3,7 +3,7 @@
 The whole and its graph alone are timed in turns. What the graph takes is split by a fit over several
 ef_search on all links and on a quarter of them, which changes how many distances one hop costs::
 
-    seconds = call + ndis * price of a distance + hops * price of a hop
+    seconds = call + ndis * seconds a distance + hops * seconds a hop
 """
 
 from __future__ import annotations

@@ -70,12 +70,12 @@ def find_fixes(
     yield 1.0
     healthy = problem.validated(problem.recall(split.hits))
     worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
-    return MeasuredFixes(tuple(p for p, _ in worth), tuple(r for _, r in worth))
+    return MeasuredFixes(tuple(p for p, _ in worth), tuple(fix for _, fix in worth))
 
 
 def _enough(made: list[tuple[Prescription, Fix]], fix: Fix) -> bool:
     """Return whether enough of this kind work already."""
-    return sum(p.works for p, r in made if r.kind == fix.kind) >= ENOUGH_OF_A_KIND
+    return sum(p.works for p, other in made if other.kind == fix.kind) >= ENOUGH_OF_A_KIND
 
 
 def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Prescription:

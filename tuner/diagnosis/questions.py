@@ -18,8 +18,7 @@ from tuner.index.opened import IndexUnderTest, prepared_rows
 from tuner.recall.metric import exact_distances, is_right, release_pages
 from tuner.recall.truth import MARGIN, Truth, search_exactly
 from tuner.runtime.journal import Journal
-from tuner.sweep.pose import pose, prepared_base, problem_of, read_profile
-from tuner.sweep.problem import Problem
+from tuner.sweep.pose import PosedProblem, pose, prepared_base, problem_of, read_profile
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 
 OWN_QUERIES = 1_000
@@ -30,18 +29,13 @@ OWN = "rows of the index itself, each without itself"
 
 
 @dataclass(frozen=True)
-class Questions:
+class Questions(PosedProblem):
     """Queries for the index, with their exact neighbours.
 
     Attributes:
-        vectors: the user's rows, as they are.
         own: (nq,) prepared row that each query is itself, None where queries are no rows.
     """
 
-    problem: Problem
-    profile: Profile
-    query_set: QuerySet
-    vectors: Vectors
     own: IdArray | None
 
     @property
@@ -53,11 +47,6 @@ class Questions:
     def extra(self) -> int:
         """Answers asked for beyond k: the query itself may be among them."""
         return 0 if self.own is None else 1
-
-    @property
-    def everyone(self) -> IdArray:
-        """Positions of all queries."""
-        return np.arange(len(self.problem.raw))
 
     def rows_of(self, labels: IdArray) -> IdArray:
         """Return prepared rows of the user's ids; -1 where there is no such row."""

@@ -50,7 +50,7 @@ class DiagnoseOptions:
 
     Attributes:
         index: file, or a faiss index of this process.
-        space: metric of an hnswlib file, which does not say it.
+        hnswlib_space: metric of an hnswlib file, which does not say it.
         ef_search: ef_search or nprobe, instead of what the index says.
         apply: number of the prescription to apply, from 1; 0 for none.
         out: file of the mended index.
@@ -58,7 +58,7 @@ class DiagnoseOptions:
     """
 
     index: Path | faiss.Index
-    space: Metric | None = None
+    hnswlib_space: Metric | None = None
     ef_search: int | None = None
     apply: int = 0
     out: Path | None = None
@@ -144,6 +144,10 @@ def weigh(
 def _check_out(request: DiagnoseOptions) -> None:
     """Refuse, before anything is measured, what could not be written at the end."""
     out = request.out
+    if request.apply < 0:
+        raise InputError(
+            f"--apply is {request.apply}, but prescriptions are numbered from 1: give one of them"
+        )
     if (request.apply > 0) != (out is not None):
         raise InputError("--apply needs -o FILE, and -o needs --apply N: give both or none")
     if out is None:
@@ -172,7 +176,7 @@ def _staged(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]
 
 def _opened(base: Vectors, request: DiagnoseOptions) -> IndexUnderTest:
     if isinstance(request.index, Path):
-        return open_index(request.index, base.d, request.space, request.ef_search)
+        return open_index(request.index, base.d, request.hnswlib_space, request.ef_search)
     return open_object(request.index, base.d, request.ef_search)
 
 

@@ -123,7 +123,7 @@ def read_baseline(path: Path) -> GateBaseline:
         baseline = one_lined(msgspec.convert(tree, GateBaseline))
     except (msgspec.ValidationError, ValueError) as error:
         raise InputError(f"{path}: is damaged or no baseline ({error}): {MAKE_ANOTHER}") from None
-    _check_hits(baseline, path)
+    _check_sound(baseline, path)
     return baseline
 
 
@@ -161,7 +161,7 @@ def _mapping(path: Path) -> dict[Any, Any]:
     return found
 
 
-def _check_hits(baseline: GateBaseline, path: Path) -> None:
+def _check_sound(baseline: GateBaseline, path: Path) -> None:
     hits, n = baseline.hits, baseline.queries.n_validate
     wrong = [name for name, (figure, most) in _figures(baseline).items() if not 0 < figure <= most]
     if wrong:

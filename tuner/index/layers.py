@@ -23,12 +23,6 @@ def layers_of(index: faiss.Index) -> list[faiss.Index]:
         layers.append(faiss.downcast_index(inner))
 
 
-def graph_of(index: faiss.Index) -> faiss.IndexHNSW | None:
-    """Return the HNSW index inside, or None."""
-    innermost = layers_of(index)[-1]
-    return innermost if isinstance(innermost, faiss.IndexHNSW) else None
-
-
 def steps_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:
     """Return the transforms of a layer."""
     return [faiss.downcast_VectorTransform(layer.chain.at(number)) for number in range(layer.chain.size())]
