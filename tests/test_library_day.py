@@ -3,11 +3,12 @@
 import gc
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import faiss
 import numpy as np
@@ -19,7 +20,8 @@ from tuner.types import FloatArray
 
 ROOT = Path(__file__).parents[1]
 EXPORTED = [
-    *("Diagnosis", "InputError", "OperatingPoint", "Options", "ResourceError", "Result", "Space"),
+    *("CheckResult", "Diagnosis", "InputError", "Limits", "OperatingPoint", "Options", "ResourceError"),
+    *("Result", "Space", "VerifyResult"),
     *("check", "diagnose", "export", "tune", "verify"),
 ]
 SPACE = tuner.Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,), ef_construction=40)
@@ -75,8 +77,10 @@ def test_the_package_runs_as_a_command() -> None:
 def test_keywords_are_the_fields_of_options() -> None:
     own = {"recall", "space"}
     assert {field.name for field in fields(tuner.Options)} - own == set(TuneOptions.__annotations__)
-    for keywords in (QueryOptions, TuneOptions):
+    for keywords, function in ((QueryOptions, tuner.diagnose), (TuneOptions, tuner.tune)):
         assert keywords.__total__ is False
+        named = re.findall(r"``(\w+)``", str(function.__doc__).split("**options:")[1])
+        assert set(named) == {field.name for field in fields(tuner.Options)} & set(get_type_hints(keywords))
 
 
 # ---------------------------------------------------------------- mistakes
@@ -99,6 +103,7 @@ def test_keywords_are_the_fields_of_options() -> None:
             "metric is 'dot', but it is one of auto, cosine, ip, l2: give one of them",
         ),
         ({"recall": 0.9, "space": "qick"}, "qick: cannot be read"),
+        ({"recall": 0.9, "space": 3}, "space is a int, but it is a tuner.Space, the name of a preset"),
         ({"recall": 0.9, "space": tuner.Space(M=(1,))}, "the space's M: 1 is out of range"),
         ({"recall": 95}, "recall is 95, but a target lies in (0, 1]: give 0.95 for 95 %"),
     ],
@@ -122,6 +127,12 @@ def test_other_functions_are_as_careful() -> None:
         assert str(refused.value).split(":")[0] == sentence.split(":")[0]
     with pytest.raises(tuner.InputError, match="baseline is a int, but it is a file of tune baseline"):
         tuner.check(3, BASE)  # type: ignore[arg-type]
+
+
+def test_lists_are_arrays_if_their_rows_are_of_one_length() -> None:
+    assert tuner.tune(BASE[:100].tolist(), recall=0.5).profile.n == 100
+    with pytest.raises(tuner.InputError, match="base array has rows of different lengths: give"):
+        tuner.tune([[1.0, 2.0], [1.0]], recall=0.5)  # type: ignore[arg-type]
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

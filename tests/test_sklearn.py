@@ -142,6 +142,8 @@ def test_it_stands_before_dbscan_and_tsne() -> None:
         ({"metric": "dot"}, "metric is 'dot', but it is euclidean or cosine: give one of them"),
         ({"mode": "x"}, "mode is 'x', but it is distance or connectivity: give one of them"),
         ({"recall": 95}, r"recall is 95, but it lies in \(0, 1\]"),
+        ({"recall": "high"}, r"recall is 'high', but it lies in \(0, 1\]"),
+        ({"prefer": "quickest"}, "prefer is 'quickest', but it is balanced or fastest or smallest"),
         ({"n_neighbors": 0}, "Expected n_neighbors > 0. Got 0"),
         ({"space": "qick"}, "qick: cannot be read"),
     ],
@@ -149,6 +151,18 @@ def test_it_stands_before_dbscan_and_tsne() -> None:
 def test_each_mistake_has_its_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         TunedNeighbors(**given).fit(X)
+
+
+def test_few_rows_do_not_hide_a_mistake() -> None:
+    with pytest.raises(ValueError, match="prefer is 'quickest'"):
+        TunedNeighbors(prefer="quickest").fit(X[:100])  # type: ignore[arg-type]
+
+
+def test_a_query_without_direction_has_distances(fitted: TunedNeighbors) -> None:
+    nothing = np.zeros((1, D), dtype=np.float32)
+    true = NearestNeighbors(metric=fitted.metric, algorithm="brute").fit(X).kneighbors(nothing, K)[0]
+    if fitted.metric == "cosine":
+        assert (fitted.kneighbors(nothing)[0] == true).all()
 
 
 def test_mistakes_in_asking(fitted: TunedNeighbors) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -44,6 +45,11 @@ def test_a_search_that_finds_everything_passes() -> None:
     found = assert_recall(exactly, QUERIES, BASE, at_least=1.0, k=K, metric="cosine")
     assert found.mean == 1.0
     assert found.n_queries == NQ
+
+
+def test_a_k_of_numpy_is_a_number_and_lists_are_arrays() -> None:
+    lists: dict[str, Any] = {"queries": QUERIES.tolist(), "base": BASE.tolist(), "k": np.int64(K)}
+    assert assert_recall(exactly, **lists, at_least=1.0, metric="cosine").mean == 1.0
 
 
 def test_recall_is_counted_by_the_query() -> None:
@@ -119,6 +125,8 @@ def test_fewer_answers_than_k_are_misses() -> None:
     [
         ({"at_least": 95}, "recall lies in"),
         ({"k": N}, "use a k from 1"),
+        ({"k": True}, "k is True, but it is a whole number"),
+        ({"k": 2.5}, "k is 2.5, but it is a whole number"),
         ({"queries": QUERIES[:5]}, "at least 20"),
         ({"queries": QUERIES[:, :-1]}, "23 dimensions"),
     ],

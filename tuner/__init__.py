@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from tuner.api import Result, check, diagnose, export, tune, verify
     from tuner.diagnosis import Diagnosis
     from tuner.errors import InputError, ResourceError
-    from tuner.types import OperatingPoint, Options, Space
+    from tuner.types import CheckResult, Limits, OperatingPoint, Options, Space, VerifyResult
 
 __all__ = [
+    "CheckResult",
     "Diagnosis",
     "InputError",
+    "Limits",
     "OperatingPoint",
     "Options",
     "ResourceError",
     "Result",
     "Space",
+    "VerifyResult",
     "__version__",
     "check",
     "diagnose",
@@ -34,7 +37,9 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Result", "check", "diagnose", "export", "tune", "verify"), "tuner.api"),
-    **dict.fromkeys(("OperatingPoint", "Options", "Space"), "tuner.types"),
+    **dict.fromkeys(
+        ("CheckResult", "Limits", "OperatingPoint", "Options", "Space", "VerifyResult"), "tuner.types"
+    ),
     **dict.fromkeys(("InputError", "ResourceError"), "tuner.errors"),
     "Diagnosis": "tuner.diagnosis",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -25,7 +25,7 @@ from tuner.api import Result, tune
 from tuner.errors import InputError
 from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.exact import SMALL
-from tuner.types import Metric, Preference, Space
+from tuner.types import PREFERENCES, Metric, Preference, Space
 
 METRICS: dict[str, Metric] = {"euclidean": "l2", "cosine": "cosine"}
 BLOCK_BYTES = 16 << 20
@@ -49,7 +49,7 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         space: What to sweep: a ``tuner.Space``, the name of a preset, or a YAML file.
         prefer: Which point of the Pareto front to use.
         n_jobs: Threads; None means 1 and -1 all cores.
-        random_state: Seed of what is drawn while tuning.
+        random_state: Seed of what is drawn while tuning; measured times may still choose another index.
 
     Attributes:
         recall_: Recall that is promised: the lower bound measured on held-out rows, 1.0 for exact search.
@@ -187,8 +187,7 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             X: Queries, (n_queries, n_features).
         """
         check_is_fitted(self)
-        itself = self.mode == "distance"
-        return self.kneighbors_graph(X, self.n_neighbors + itself, mode=self.mode)
+        return self.kneighbors_graph(X, self.n_neighbors + (self.mode == "distance"), mode=self.mode)
 
     def _graph(self, distances: Array, rows: Array, mode: str) -> csr_matrix:
         n, k = rows.shape
@@ -199,11 +198,12 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         for name, value, known in (
             ("mode", self.mode, ("distance", "connectivity")),
             ("metric", self.metric, tuple(METRICS)),
+            ("prefer", self.prefer, PREFERENCES),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}, but it is {' or '.join(known)}: give one of them")
-        if not 0 < self.recall <= 1:
-            raise ValueError(f"recall is {self.recall}, but it lies in (0, 1]: give a share such as 0.95")
+        if not isinstance(self.recall, Real) or not 0 < self.recall <= 1:
+            raise ValueError(f"recall is {self.recall!r}, but it lies in (0, 1]: give a share such as 0.95")
         _check_whole(self.n_neighbors)
 
     def _check_count(self, k: Any, n_queries: int, *, own: bool) -> None:
@@ -215,8 +215,7 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             )
 
     def _queries(self, X: Any) -> Array:
-        checked: Array = validate_data(self, X, dtype=[np.float32, np.float64], order="C", reset=False)
-        return checked
+        return np.asarray(validate_data(self, X, dtype=[np.float32, np.float64], order="C", reset=False))
 
     def _tune(self, x: Array) -> None:
         """Tune on rows that are held out, which join the index afterwards."""
@@ -266,13 +265,14 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return distances, rows
 
     def _distances(self, queries: Array, rows: Array) -> Array:
-        """Return exact distances (nq, k) of queries to rows of the training data."""
+        """Return exact distances (nq, k) of queries to rows; by cosine what has no direction is at 1."""
         near = self._fit_x[rows].astype(np.float64)
         if self.metric == "euclidean":
             return np.asarray(np.linalg.norm(near - queries[:, None], axis=2))
         products = np.einsum("qkd,qd->qk", near, queries.astype(np.float64))
         lengths = np.linalg.norm(near, axis=2) * np.linalg.norm(queries, axis=1)[:, None]
-        return np.asarray(np.clip(1 - products / lengths, 0, 2))
+        cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        return np.asarray(np.clip(1 - cosines, 0, 2))
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

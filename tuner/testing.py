@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -75,6 +76,9 @@ def assert_recall(
         raise InputError(f"confidence is {confidence:g}, but it lies in (0.5, 1): give 0.95, say")
     if metric not in ("auto", *get_args(Metric)):
         raise InputError(f"metric is {metric!r}, but it is auto, cosine, ip or l2: give one of them")
+    if isinstance(k, bool) or not isinstance(k, Integral):
+        raise InputError(f"k is {k!r}, but it is a whole number: give one")
+    k = int(k)
     judge = _Judge(open_vectors(base, "base"), open_vectors(queries, "queries"), k, metric)
     hits = judge.hits(search)
     recall = summarize(hits, k, confidence)
@@ -108,7 +112,7 @@ class _Judge:
                 f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES}: "
                 "give more"
             )
-        if not isinstance(k, int) or not 1 <= k < base.n:
+        if not 1 <= k < base.n:
             raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
         profile = result_of(scan(base, metric, seed=0))
         check_queries(base, queries, profile.metric)
@@ -171,8 +175,14 @@ def gate(
         base: the vectors, an array or a .npy file.
         queries: the queries of the baseline, None if it held some rows out.
         index: a faiss index to check; None builds the frozen configuration again.
-        limits: what may change.
-        new_data: the documents were embedded again.
+        limits: what may change; None means the defaults of ``tuner.Limits``.
+        new_data: whether the documents were embedded again.
+        threads: threads to build with; 0 means all cores.
+
+    Raises:
+        AssertionError: recall, cost or memory got worse, or no index was searched.
+        InputError: this cannot be judged: other data, other queries, no index.
+        ResourceError: too little memory or disk.
     """
     result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
     if not result.passed:

@@ -50,6 +50,8 @@ def test_an_empty_index_and_a_missing_file_are_told(x: np.ndarray, tmp_path: Pat
         tuner.diagnose(tmp_path / "none.faiss", x)
     with pytest.raises(InputError, match="--apply needs -o"):
         tuner.diagnose(flat(x), x, apply=1)
+    with pytest.raises(InputError, match="--apply is -1, but prescriptions are numbered from 1"):
+        tuner.diagnose(flat(x), x, apply=-1)
     (x_there := tmp_path / "there.faiss").write_bytes(b"mine")
     with pytest.raises(InputError, match="is there already: use --force"):
         tuner.diagnose(flat(x), x, apply=1, out=x_there)

@@ -42,7 +42,7 @@ def check(
         queries: Queries of the baseline, None if it held rows of the base out.
         index: A faiss index file to check; None builds the frozen configuration again.
         ef_search: ef_search, instead of what the index file or the baseline says.
-        limits: What may change.
+        limits: What may change; None means the defaults of ``tuner.Limits``.
         new_data: Whether the vectors changed on purpose.
         threads: Threads to build with; 0 means all cores.
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
@@ -16,6 +15,7 @@ from tuner.api.result import IndexFolder, Result, with_files
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
+from tuner.errors import InputError
 from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space
@@ -46,14 +46,16 @@ def tune(
         queries: Queries, (nq, d) likewise; None holds some rows of the base out.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
-        **options: Further fields of ``tuner.Options``.
+        **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
+            ``prefer``, ``max_memory_bytes``, ``max_memory_per_vector``, ``max_latency_s``, ``rerank_store``,
+            ``confidence``, ``n_queries``, ``seed``, ``threads``, ``time_budget_s``, ``baseline``,
+            ``exhaustive`` and ``native``.
 
     Raises:
         InputError: data or options cannot be used as they are.
         ResourceError: too little memory, disk or time.
     """
-    chosen = load_space(space) if isinstance(space, (str, Path)) else checked_space(space or default_space())
-    wanted = Options(recall=recall, space=chosen, **options)
+    wanted = Options(recall=recall, space=_space_of(space), **options)
     vectors, given = opened(base, queries)
     with ExitStack() as undo:
         work = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
@@ -100,7 +102,8 @@ def diagnose(
         apply: Number of the prescription to apply, from 1, written to ``out``.
         out: File for the mended index.
         force: Whether a file that is there may be replaced.
-        **options: Further fields of ``tuner.Options``.
+        **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
+            ``confidence``, ``n_queries``, ``seed`` and ``threads``.
 
     Raises:
         InputError: index, data and options do not fit.
@@ -125,9 +128,18 @@ def opened(base: Any, queries: Any) -> tuple[Vectors, Vectors | None]:
     Raises:
         InputError: they are no such files or arrays.
     """
-    given = None if queries is None else open_vectors(_openable(queries), "queries")
-    return open_vectors(_openable(base), "base"), given
+    given = None if queries is None else open_vectors(queries, "queries")
+    return open_vectors(base, "base"), given
 
 
-def _openable(source: Any) -> NDArray[Any] | str | Path:
-    return source if isinstance(source, (str, Path, np.ndarray)) else np.asarray(source)
+def _space_of(space: Space | str | Path | None) -> Space:
+    if space is None:
+        return default_space()
+    if isinstance(space, (str, Path)):
+        return load_space(space)
+    if isinstance(space, Space):
+        return checked_space(space)
+    raise InputError(
+        f"space is a {type(space).__name__}, but it is a tuner.Space, the name of a preset or a YAML file: "
+        "give one of them"
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tuner.data.npy import NpyFile, open_npy
 from tuner.errors import InputError
@@ -94,25 +94,35 @@ class Vectors:
         return block
 
 
-def open_vectors(source: str | Path | NDArray[Any], role: Role) -> Vectors:
+def open_vectors(source: str | Path | ArrayLike, role: Role) -> Vectors:
     """Return the vectors of a .npy file or of an array, checked but not read.
 
     Args:
-        source: file or array, (n, d), float16, float32, float64, int8 or uint8.
+        source: file or array, or what numpy makes one of, (n, d), float16, float32, float64, int8 or uint8.
         role: name of an array in messages.
 
     Raises:
         InputError: it is not such a file or array.
     """
-    if isinstance(source, np.ndarray):
-        name = f"{role} array"
-        data: NpyFile | NDArray[Any] = source
-    else:
+    data: NpyFile | NDArray[Any]
+    if isinstance(source, (str, Path)):
         name = os.fsencode(source).decode("utf-8", "replace")  # reports are UTF-8, which names need not be
         data = open_npy(Path(source), name)
+    else:
+        name = f"{role} array"
+        data = source if isinstance(source, np.ndarray) else _as_array(source, name)
     _check_matrix(name, data.shape, data.dtype)
     n, d = data.shape
     return Vectors(source=name, n=n, d=d, dtype=data.dtype.newbyteorder("="), data=data)
+
+
+def _as_array(source: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(source)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise InputError(f"{name} has rows of different lengths: give each the same columns") from None
 
 
 def row_hashes(block: FloatArray) -> NDArray[np.int64]:

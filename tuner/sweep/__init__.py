@@ -5,7 +5,8 @@
     prepare    plan; pose, which every job has in common; problem
     model      proxy_graph (the one build, the curves of every derived M);
                codecs, with codec_space, codec_context, codec_bounds and codec_costs
-    measure    index_builder; frontier, with candidates and ef_search; finalists; exhaustive
+    measure    index_builder; frontier, with candidates and ef_search; finalists, with finalist_times
+               and shown_costs; exhaustive
     answer
     deliver    index_file; baseline; advice
 

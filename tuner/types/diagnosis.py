@@ -89,10 +89,13 @@ class Prescription:
     Attributes:
         kind: one of ``FixKind``.
         title: what is done, in words.
+        label: short name of the index that it makes, in the style of a faiss factory string.
         search_param: name of the search parameter, empty without one.
         value: value of the search parameter that it needs.
         factor: candidates re-ranked, as a multiple of k.
         recall: recall on the half of the queries that chose nothing.
+        ndis_per_query: distance computations per query.
+        index_bytes: bytes of the file of the index that it makes.
         latency_ratio: mean time over that of the index as it is, in turns; None until timed.
         works: whether both halves support the target.
     """
@@ -179,17 +182,28 @@ class Diagnosis:
         source: name of the index.
         label: short name of its shape, in the style of a faiss factory string.
         queries: where the queries came from.
+        n_queries: number of queries.
+        target: target recall@k.
         search_param: name of the search parameter, empty without one.
         value: value of the search parameter.
+        recall: recall of the index as it is, on all queries.
         healthy: whether recall on all queries supports the target.
         first: the cause that takes most away, None where the index is healthy.
         causes: causes that add up, with ``residual``, to 1 - recall; the largest first.
         drift: what queries unlike the file add, whatever it acts through.
+        residual: what the causes leave over of 1 - recall.
         by_id: recall that counts ids instead of distances.
+        index_bytes: bytes of its file.
+        resident_bytes: bytes in the memory of a fresh process, None where that was not measured.
         costs: where its bytes and the time of its searches go.
         needed: costs of the first prescription, None where there is none.
+        prescriptions: what mends it, or makes it smaller or faster, in the order to try.
         sensitivity: how close the call is.
-        applied: recall of the mended index, read again from its file.
+        applied: recall of the mended index, read again from its file; None where none was written.
+        notes: remarks about how it was read and asked.
+        machine: processor, cores, memory and system.
+        versions: versions of the packages that the figures depend on.
+        created: time of the diagnosis, ISO 8601.
     """
 
     source: str

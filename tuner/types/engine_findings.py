@@ -15,7 +15,15 @@ class VerifyResult:
     """What was found of an exported config; figures are None where the engine died before they were known.
 
     Attributes:
+        engine: name of the engine.
+        settings: what the file says.
+        claims: what it says was measured.
         verdict: ``verified``; ``not_verified``; ``died`` half-way.
+        lines: everything that was looked at, each with its decision.
+        recall: recall that was found.
+        latency: latency that was found.
+        index_bytes: bytes of the index in the engine.
+        applied: what the engine says of the index.
         load_s: wall seconds of loading and building.
     """
 

@@ -43,7 +43,7 @@ class Space:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user asked for, validated.
+    """What the user asked for; jobs check it against the data.
 
     Attributes:
         recall: target recall@k in (0, 1].

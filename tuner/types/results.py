@@ -15,7 +15,31 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """The answer, flat, for machines to read."""
+    """The answer, flat, for machines to read.
+
+    Attributes:
+        M: links per node (level 0 holds 2M); 0 for exact search, which has no graph.
+        ef_construction: candidates kept while building; 0 for exact search.
+        ef_search: candidates kept while searching; 0 for exact search.
+        codec: quantizer of the graph's storage, in faiss's spelling.
+        dims: dimensions that the codec sees before padding.
+        cut: way in which those dimensions were chosen: none, pca or truncate.
+        rerank: codec of the re-ranking store, or None.
+        rerank_factor: candidates re-ranked, as a multiple of k; 1 without re-ranking.
+        rerank_at: place of the re-ranking store.
+        recall: mean recall@k on the held-out half of the queries.
+        recall_lower: one-sided lower confidence bound on ``recall``.
+        memory_bytes: bytes that must stay in memory.
+        disk_bytes: bytes of a re-ranking store on disk.
+        memory_per_vector_bytes: ``memory_bytes`` over the number of indexed vectors.
+        latency_mean_s: mean seconds of one query at a time on one thread.
+        latency_p50_s: median seconds per query.
+        latency_p95_s: 95th percentile of seconds per query.
+        latency_p99_s: 99th percentile of seconds per query.
+        ndis_per_query: distance computations per query.
+        label: short name in the style of a faiss factory string.
+        sentence: the answer in one sentence.
+    """
 
     M: int
     ef_construction: int
