@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from tuner.api import check
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
-from tuner.data.profile import check_queries, scan
+from tuner.data.profile import check_queries, rows_without_direction, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 from tuner.gate import CheckResult, Limits
 from tuner.gate.verdict import points
+from tuner.index.opened import prepared_rows
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall.starvation import IndexUse, Starvation
 from tuner.recall.target import summarize
@@ -120,12 +121,12 @@ class _Judge:
         self.queries = prepared_queries(self.raw, profile.metric)
         self.n = base.n
         with tempfile.TemporaryDirectory(prefix="assert-recall-") as folder:
-            nothing = np.zeros(0, dtype=np.int64)
             path = Path(folder, "base.f32")
-            prepared = result_of(prepare(base, profile.metric, nothing, profile.norm_max, path))
+            nowhere = rows_without_direction(base, profile)
+            prepared = result_of(prepare(base, profile.metric, nowhere, profile.norm_max, path))
             key = ("testing", profile.fingerprint, profile.metric)
             self.truth = result_of(cached(key, prepared.x, self.queries, k, k))[0]
-            self.x = prepared.x  # the mapping outlives the file's name
+            self.base = prepared  # the mapping outlives the file's name
 
     def hits(self, search: Search) -> NDArray[np.int64]:
         try:
@@ -148,7 +149,7 @@ class _Judge:
             raise InputError(
                 f"search returned row {ids.max()}, and the base has {self.n}: return row numbers"
             )
-        hits: NDArray[np.int64] = self.truth.hits(self.x, self.queries, np.maximum(ids, -1))
+        hits: NDArray[np.int64] = self.truth.hits(self.base.x, self.queries, prepared_rows(ids, self.base))
         return hits
 
     def worst(self, hits: NDArray[np.int64]) -> str:

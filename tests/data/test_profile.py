@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tuner.data import vectors as module
-from tuner.data.profile import MetricChoice, check_queries, scan
+from tuner.data.kind import MetricChoice
+from tuner.data.profile import check_queries, rows_without_direction, scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.runtime.steps import Driver
@@ -108,9 +109,11 @@ COUNTS = np.random.default_rng(1).integers(1, 200, (300, 12))
         (COUNTS.astype(np.uint8), "auto", "l2", "descriptors"),
         (COUNTS.astype(np.float32), "auto", "l2", "descriptors"),
         (COUNTS + 0.5, "auto", "cosine", "direction"),
-        (WITH_ZERO, "auto", "l2", "1 row, the first is row 500"),
+        (WITH_ZERO, "auto", "cosine", "1 zero row left out"),
         (WITH_ZERO, "l2", "l2", "asked for"),
         (WITH_ZERO, "ip", "ip", "asked for"),
+        (WITH_ZERO, "cosine", "cosine", "asked for; 1 zero row left out of the index"),
+        (_gaussian(d=3), "auto", "l2", "coordinates"),
         (COUNTS.astype(np.uint8), "cosine", "cosine", "asked for"),
     ],
 )
@@ -124,7 +127,7 @@ def test_zero_rows_are_counted_under_l2() -> None:
     x = _gaussian()
     x[[3, 77]] = 0
     x[78] = 1e-30
-    assert _profile(x).n_zero_rows == 3
+    assert _profile(x, "l2").n_zero_rows == 3
 
 
 @pytest.mark.parametrize(
@@ -139,10 +142,10 @@ def test_zero_rows_are_counted_under_l2() -> None:
         ([63], np.inf, "l2", "in 1 row, the first is row 63:"),
         ([64, 65], 2e18, "l2", "overflow float32 in 2 rows, the first is row 64:"),
         (
-            [200, 201],
+            list(range(251)),
             0.0,
-            "cosine",
-            "zero vectors, which have no direction and no cosine, in 2 rows, the first is row 200:",
+            "auto",
+            "zero vectors in 251 rows, the first is row 0, more than half of it:",
         ),
     ],
 )
@@ -154,6 +157,24 @@ def test_bad_rows_are_counted_and_the_first_named(
     with pytest.raises(InputError) as caught:
         _profile(x, metric)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(("metric", "left_out"), [("auto", [3, 77, 78]), ("ip", []), ("l2", [])])
+def test_zero_rows_have_no_direction(metric: MetricChoice, left_out: list[int]) -> None:
+    x = _gaussian()
+    x[[3, 77]] = 0
+    x[78] = 1e-30
+    vectors = open_vectors(x, "base")
+    profile = _done(scan(vectors, metric, seed=0))
+    assert rows_without_direction(vectors, profile).tolist() == left_out
+    assert profile.n_left_out == len(left_out)
+
+
+def test_packed_bits_are_refused_and_named() -> None:
+    bits = np.packbits(_gaussian(500, 256) > 0, axis=1)
+    with pytest.raises(InputError, match=r"packed binary embeddings .* 32 bytes for 256 bits.*Hamming"):
+        _profile(bits)
+    assert _profile(bits.astype(np.float32)).metric == "l2"
 
 
 def test_queries_are_checked_like_the_base() -> None:

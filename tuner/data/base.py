@@ -86,36 +86,36 @@ def prepared_queries(queries: FloatArray, metric: Metric) -> FloatArray:
 
 
 def prepare(
-    vectors: Vectors, metric: Metric, held_out: IdArray, largest_norm: float, path: Path
+    vectors: Vectors, metric: Metric, left_out: IdArray, largest_norm: float, path: Path
 ) -> Steps[Base]:
     """Write the prepared base beside ``path`` and return it mapped.
 
     Args:
-        held_out: rows that became queries and are left out, ascending.
+        left_out: rows that are left out, ascending.
         largest_norm: over all rows, from the profile.
         path: raw float32 file, written under a temporary name and renamed.
     """
     d = vectors.d + (metric == "ip")
-    n = vectors.n - len(held_out)
+    n = vectors.n - len(left_out)
     partial = path.with_suffix(".partial")
     step = max(1, BLOCK_BYTES // (4 * vectors.d))
     with partial.open("wb") as out:
         for start in range(0, vectors.n, step):
             stop = min(vectors.n, start + step)
             block = vectors.read(start, stop)
-            dropped = held_out[(held_out >= start) & (held_out < stop)] - start
+            dropped = left_out[(left_out >= start) & (left_out < stop)] - start
             if len(dropped):
                 block = np.delete(block, dropped, axis=0)
             _prepare_rows(block, metric, largest_norm).tofile(out)
             yield stop / vectors.n
     partial.replace(path)
-    return open_prepared(path, n, d, metric, held_out, largest_norm)
+    return open_prepared(path, n, d, metric, left_out, largest_norm)
 
 
-def open_prepared(path: Path, n: int, d: int, metric: Metric, held_out: IdArray, largest_norm: float) -> Base:
+def open_prepared(path: Path, n: int, d: int, metric: Metric, left_out: IdArray, largest_norm: float) -> Base:
     """Map a base that ``prepare`` wrote."""
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
-    rows = np.delete(np.arange(n + len(held_out)), held_out) if len(held_out) else None
+    rows = np.delete(np.arange(n + len(left_out)), left_out) if len(left_out) else None
     return Base(x=x, rows=rows, metric=metric, radius=largest_norm if metric == "ip" else 0.0)
 
 

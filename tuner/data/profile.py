@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.kind import FEWEST_ROWS, MetricChoice, Shape, choose_metric, looks_packed
 from tuner.data.vectors import Vectors, row_hashes
 from tuner.errors import InputError
-from tuner.types import FloatArray, Metric, Profile, Steps
+from tuner.types import FloatArray, IdArray, Profile, Steps
 
-MetricChoice: TypeAlias = Literal["auto", "cosine", "ip", "l2"]
 SHORTEST, LONGEST = 1e-18, 1e18
 """Norms whose squares float32 still holds; a shorter row counts as zero, a longer one is refused."""
 DEAD_SPREAD = 1e-6
 """Spread of a dead dimension relative to the typical one: below what float32 resolves (1.2e-7) in a sum."""
 SAMPLE_ROWS, WIDE_SAMPLE_ROWS, WIDE = 10_000, 1_500, 1_500
 """Rows of the spectrum's sample; from ``WIDE`` dimensions on fewer, so that it stays a second's work."""
+PACKED_SAMPLE = 2_000
+"""Rows that are looked at for packed bits."""
 SHARES = (0.90, 0.95, 0.99)
 
 
@@ -72,7 +74,7 @@ class Tally:
             return
         self.counts_only = self.counts_only and bool((block >= 0).all() and (block == np.rint(block)).all())
         self.n += len(block)
-        self.norm_min = min(self.norm_min, float(norms.min()))
+        self.norm_min = min(self.norm_min, float(norms[norms >= SHORTEST].min(initial=np.inf)))
         self.norm_max = max(self.norm_max, float(norms.max()))
         self.norm_sum += float(norms.sum())
         if self.origin is None:
@@ -106,8 +108,13 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         tally.add(start, block)
         hashes[start:stop] = row_hashes(block)
         yield 0.8 * stop / vectors.n
-    _refuse(vectors.source, tally, metric)
-    chosen, reason = _choose_metric(tally, metric)
+    _refuse(vectors.source, tally, "auto")
+    _refuse_packed(vectors, seed)
+    if 2 * tally.zero.count > vectors.n:
+        raise InputError(
+            f"{vectors.source} has zero vectors in {tally.zero}, more than half of it: embed them again"
+        )
+    chosen, reason = choose_metric(_shape(tally), metric)
     fingerprint = vectors.fingerprint
     yield 0.9
     spectrum = _spectrum(_sample(vectors, seed))
@@ -120,7 +127,7 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         fingerprint=fingerprint,
         metric=chosen,
         metric_reason=reason,
-        norm_min=tally.norm_min,
+        norm_min=0.0 if tally.zero.count and chosen != "cosine" else tally.norm_min,
         norm_mean=tally.norm_sum / tally.n,
         norm_max=tally.norm_max,
         n_zero_rows=tally.zero.count,
@@ -129,6 +136,17 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         dead_dimensions=tally.dead_dimensions(),
         spectrum_dims=spectrum,
     )
+
+
+def rows_without_direction(base: Vectors, profile: Profile) -> IdArray:
+    """Return the rows that no index holds, ascending int64: zero rows under cosine."""
+    if not profile.n_left_out:
+        return np.zeros(0, dtype=np.int64)
+    found = []
+    for start, stop in base.blocks():
+        block = base.read(start, stop).astype(np.float64)
+        found.append(start + np.flatnonzero(np.einsum("nd,nd->n", block, block) < SHORTEST**2))
+    return np.concatenate(found)
 
 
 def check_queries(base: Vectors, queries: Vectors, metric: MetricChoice) -> None:
@@ -166,20 +184,30 @@ def _refuse(source: str, tally: Tally, metric: MetricChoice) -> None:
         )
 
 
-def _choose_metric(tally: Tally, metric: MetricChoice) -> tuple[Metric, str]:
-    if metric != "auto":
-        return metric, "asked for"
-    low, high = tally.norm_min, tally.norm_max
-    if tally.zero.count:
-        return "l2", f"zero vectors have no direction ({tally.zero})"
-    if low >= 0.99 and high <= 1.01:
-        return "cosine", "all norms are within 1 % of 1, so cosine, ip and l2 rank alike"
-    if tally.counts_only:
-        return "l2", "whole numbers from 0 up are descriptors or counts, which are compared by l2"
-    return "cosine", (
-        f"norms run from {low:.3g} to {high:.3g}, and embeddings are compared by direction; "
-        "use --metric ip or l2 if the model's card says so"
+def _shape(tally: Tally) -> Shape:
+    """Return what the choice of a metric depends on."""
+    origin = np.zeros(tally.d) if tally.origin is None else tally.origin
+    return Shape(
+        d=tally.d,
+        norm_min=tally.norm_min,
+        norm_max=tally.norm_max,
+        n_zero_rows=tally.zero.count,
+        counts_only=tally.counts_only,
+        energy=tally.squares + 2 * origin * tally.sums + tally.n * origin**2,
     )
+
+
+def _refuse_packed(vectors: Vectors, seed: int) -> None:
+    if vectors.dtype != np.uint8 or vectors.n < FEWEST_ROWS:
+        return
+    rows = np.random.default_rng(seed).choice(vectors.n, min(vectors.n, PACKED_SAMPLE), replace=False)
+    if looks_packed(vectors.rows(np.sort(rows)).astype(np.uint8)):
+        raise InputError(
+            f"{vectors.source}: its rows look like packed binary embeddings (numpy.packbits, {vectors.d} "
+            f"bytes for {8 * vectors.d:,} bits), whose neighbours by l2 are not those by Hamming distance: "
+            "give the float embeddings that they were made of (faiss.IndexBinaryHNSW searches bits; if these "
+            "really are numbers, save them as float32)"
+        )
 
 
 def _group_sizes(hashes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,6 +26,19 @@ def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
     return np.sort(np.random.default_rng(seed).choice(n, n_queries, replace=False)).astype(np.int64)
 
 
+def held_out_rows(n: int, nowhere: IdArray, n_queries: int | None, seed: int) -> IdArray:
+    """Return rows that become queries, ascending int64, none of them a row that no index holds.
+
+    Args:
+        n: number of rows.
+        nowhere: rows that no index holds, ascending.
+        n_queries: number of queries; None chooses.
+        seed: random seed.
+    """
+    rows = hold_out(n - len(nowhere), n_queries, seed)
+    return np.delete(np.arange(n), nowhere)[rows] if len(nowhere) else rows
+
+
 def split_halves(nq: int, seed: int) -> tuple[IdArray, IdArray]:
     """Return positions of the queries to tune on and to validate on: random, disjoint, complete.
 

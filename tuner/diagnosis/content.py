@@ -64,6 +64,9 @@ def inspect_content(questions: Questions, opened: IndexUnderTest, work: Path) ->
     known = np.flatnonzero(rows >= 0)
     _, first = np.unique(rows[known], return_index=True)
     state = np.full(opened.n, FOREIGN, dtype=np.int8)
+    state[(rows < 0) & (opened.ids >= 0) & (opened.ids < questions.vectors.n)] = (
+        SAME  # zero rows: nothing is lost
+    )
     normalised, typical = _form(questions, stored, rows, known)
     step = max(256, BLOCK_BYTES // (4 * opened.d))
     for start in range(0, len(known), step):

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.base import prepared_queries
-from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.profile import rows_without_direction
+from tuner.data.split import count_in_base, held_out_rows, split_halves
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, prepared_rows
@@ -99,11 +100,14 @@ def questions_for(
     there[opened.ids[(opened.ids >= 0) & (opened.ids < base.n)]] = True
     if not there.any():
         raise InputError(f"{opened.source}: none of its ids is a row of {base.source}: give the file of it")
+    nowhere = rows_without_direction(base, profile)
+    there[nowhere] = True
     missing = np.flatnonzero(~there)
     left_out = not given and FEWEST <= len(missing) <= base.n // 2
-    if left_out and np.array_equal(missing, hold_out(base.n, len(missing), options.seed)):
+    if left_out and np.array_equal(missing, held_out_rows(base.n, nowhere, len(missing), options.seed)):
         options = replace(options, n_queries=len(missing))
     elif not given:
+        there[nowhere] = False
         return (yield from _own_questions(journal, base, profile, np.flatnonzero(there), options, work))
     posed = yield from pose(journal, base, queries, options, work, profile=profile)
     return Questions(posed.problem, profile, posed.query_set, base, None)
@@ -118,7 +122,9 @@ def _own_questions(
     rng = np.random.default_rng(options.seed)
     rows = np.sort(rng.choice(there, min(n_wanted, len(there)), replace=False))
     raw = base.rows(rows)
-    prepared = yield from prepared_base(journal, base, profile, np.zeros(0, dtype=np.int64), work)
+    nowhere = rows_without_direction(base, profile)
+    prepared = yield from prepared_base(journal, base, profile, nowhere, work)
+    own = prepared_rows(rows, prepared)
     wanted = prepared_queries(raw, profile.metric)
     truth = yield from journal.stage(
         "truth",
@@ -134,9 +140,9 @@ def _own_questions(
         n_validate=len(halves[1]),
         n_in_base=count_in_base(base, raw, np.zeros(0, dtype=np.int64)),
     )
-    theirs = without_own(truth, rows, prepared.x, wanted, options.k)
+    theirs = without_own(truth, own, prepared.x, wanted, options.k)
     problem = problem_of(options, prepared, raw, wanted, theirs, halves, work)
-    return Questions(problem, profile, query_set, base, rows)
+    return Questions(problem, profile, query_set, base, own)
 
 
 def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:

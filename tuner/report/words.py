@@ -51,7 +51,7 @@ def names_of(result: Result, position: int) -> tuple[str, ...]:
 
 def n_indexed(result: Result) -> int:
     """Rows in the index: all of the file but the ones that became queries."""
-    return result.profile.n - len(result.queries.held_out_rows)
+    return result.profile.n - result.profile.n_left_out - len(result.queries.held_out_rows)
 
 
 def shown_recall(result: Result, position: int) -> tuple[Recall, str]:
@@ -84,8 +84,9 @@ def recommended_point(result: Result) -> int | None:
 
 def data_sentence(profile: Profile, queries: QuerySet) -> str:
     """What was tuned on."""
+    left_out = f" ({counted(profile.n_left_out, 'zero row')} left out)" if profile.n_left_out else ""
     return (
-        f"{profile.n:,} x {profile.d} {profile.dtype}, {profile.metric}; "
+        f"{profile.n:,} x {profile.d} {profile.dtype}{left_out}, {profile.metric}; "
         f"{queries.n_tune:,} queries to tune on, {queries.n_validate:,} held out to validate."
     )
 

@@ -17,6 +17,10 @@ class Doubt(Enum):
     'the time budget ended the measurements early: the front may lack a point'
     """
 
+    ZERO_ROWS = (
+        "{n_left_out:,} of {n:,} rows are zero vectors, which have no direction: they are in no index and no "
+        "answer; empty documents are often embedded so"
+    )
     QUERIES_IN_BASE = (
         "{n_in_base} of {n_queries} queries equal a row of the base: they find themselves, "
         "which makes recall look better than new queries will see"

@@ -14,8 +14,8 @@ import numpy as np
 
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries
 from tuner.data.checks import check_inputs
-from tuner.data.profile import check_queries, scan
-from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.profile import check_queries, rows_without_direction, scan
+from tuner.data.split import count_in_base, held_out_rows, split_halves
 from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import Truth, cached
@@ -118,12 +118,13 @@ def pose(
     """
     if profile is None:
         profile = yield from read_profile(journal, base, queries, options)
-    raw, query_set, halves = split(base, queries, profile, options)
+    nowhere = rows_without_direction(base, profile)
+    raw, query_set, halves = split(base, queries, profile, options, nowhere)
     yield from accept(profile, query_set)
     if queries is not None:
         check_queries(base, queries, profile.metric)
     held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    prepared = yield from prepared_base(journal, base, profile, held_out, work)
+    prepared = yield from prepared_base(journal, base, profile, np.union1d(held_out, nowhere), work)
     wanted = prepared_queries(raw, profile.metric)
     truth, from_cache = yield from journal.stage(
         "truth",
@@ -168,11 +169,15 @@ def problem_of(
 
 
 def split(
-    base: Vectors, queries: Vectors | None, profile: Profile, options: Options
+    base: Vectors, queries: Vectors | None, profile: Profile, options: Options, nowhere: IdArray
 ) -> tuple[FloatArray, QuerySet, tuple[IdArray, IdArray]]:
-    """Return the raw queries, what is known of them, and the positions of the two halves."""
+    """Return the raw queries, what is known of them, and the positions of the two halves.
+
+    Args:
+        nowhere: rows that no index holds, which are no queries either, ascending.
+    """
     if queries is None:
-        rows = hold_out(base.n, options.n_queries, options.seed)
+        rows = held_out_rows(base.n, nowhere, options.n_queries, options.seed)
         raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
     else:
         rows = np.zeros(0, dtype=np.int64)
@@ -185,20 +190,24 @@ def split(
         n_tune=len(tune),
         n_validate=len(validate),
         held_out_rows=tuple(int(row) for row in rows),
-        n_in_base=count_in_base(base, raw, rows),
+        n_in_base=count_in_base(base, raw, np.union1d(rows, nowhere)),
         split=drawn,
     )
     return raw, query_set, (tune, validate)
 
 
 def prepared_base(
-    journal: Journal, base: Vectors, profile: Profile, held_out: IdArray, work: Path
+    journal: Journal, base: Vectors, profile: Profile, left_out: IdArray, work: Path
 ) -> Generator[Event, None, Base]:
-    """Yield events; return the prepared base, written once and mapped."""
+    """Yield events; return the prepared base, written once and mapped.
+
+    Args:
+        left_out: rows that are not indexed, ascending.
+    """
     path = work / PREPARED
 
     def write() -> Steps[tuple[int, int]]:
-        prepared = yield from prepare(base, profile.metric, held_out, profile.norm_max, path)
+        prepared = yield from prepare(base, profile.metric, left_out, profile.norm_max, path)
         return prepared.n, prepared.d
 
     n, d = yield from journal.stage(
@@ -208,7 +217,7 @@ def prepared_base(
         write,
         intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
     )
-    return open_prepared(path, n, d, profile.metric, held_out, profile.norm_max)
+    return open_prepared(path, n, d, profile.metric, left_out, profile.norm_max)
 
 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:

@@ -22,7 +22,7 @@ from tuner.sweep.doubts import Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
-from tuner.types import Event, Note, Options, Profile, QuerySet, Warned
+from tuner.types import Event, Note, Options, Profile, QuerySet, StoreAt, Warned
 
 SHORTEST = 1e-12
 """Squared distances of shorter rows are lost in float32."""
@@ -83,27 +83,35 @@ def prepare(
     use_threads(options.threads)
     journal = Journal(work, _identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
-    accept = partial(_accept, base)
+    accept = partial(_accept, base, options.rerank_store)
     posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
     beyond: tuple[Warned, ...] = ()
     if posed.problem.best_bound < options.recall:
         beyond = (Doubt.BEYOND_THE_BOUND.about(needed=beyond_the_bound(posed.problem)),)
     yield from beyond
-    return Prepared(journal, needed, posed, (*_doubts(posed.query_set), *beyond), started_s)
+    return Prepared(journal, needed, posed, (*_doubts(profile, posed.query_set), *beyond), started_s)
 
 
-def _accept(base: Vectors, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
+def _accept(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
     """Yield what is known of the data before anything that takes long; refuse what float32 cannot hold."""
     yield from describe_profile(profile)
     check_norms(base, profile)
-    yield from _doubts(query_set)
+    if profile.n_left_out and store_at == "disk":
+        raise InputError(
+            f"{base.source}: {profile.n_left_out:,} of its rows are zero and left out of an index, and an "
+            "index whose store lies on disk answers with positions: take these rows out of the file first"
+        )
+    yield from _doubts(profile, query_set)
 
 
-def _doubts(query_set: QuerySet) -> tuple[Warned, ...]:
-    if not query_set.n_in_base:
-        return ()
-    n_queries = query_set.n_tune + query_set.n_validate
-    return (Doubt.QUERIES_IN_BASE.about(n_in_base=query_set.n_in_base, n_queries=n_queries),)
+def _doubts(profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
+    doubts = []
+    if profile.n_left_out:
+        doubts.append(Doubt.ZERO_ROWS.about(n_left_out=profile.n_left_out, n=profile.n))
+    if query_set.n_in_base:
+        n_queries = query_set.n_tune + query_set.n_validate
+        doubts.append(Doubt.QUERIES_IN_BASE.about(n_in_base=query_set.n_in_base, n_queries=n_queries))
+    return tuple(doubts)
 
 
 def describe_profile(profile: Profile) -> Iterator[Note]:

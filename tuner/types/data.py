@@ -45,6 +45,11 @@ class Profile:
     dead_dimensions: tuple[int, ...]
     spectrum_dims: tuple[int, int, int]
 
+    @property
+    def n_left_out(self) -> int:
+        """Number of rows that no index holds: zero rows under cosine, which have no direction."""
+        return self.n_zero_rows if self.metric == "cosine" else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySet:

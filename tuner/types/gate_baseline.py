@@ -25,6 +25,7 @@ class BaselineData:
         d: columns.
         dtype: numpy's name of the stored type.
         metric: metric that ranks neighbours.
+        n_left_out: number of rows that no index holds: zero rows under cosine.
     """
 
     fingerprint: str
@@ -32,6 +33,7 @@ class BaselineData:
     d: int
     dtype: str
     metric: Metric
+    n_left_out: int = 0
 
     @classmethod
     def of(cls, profile: Profile) -> BaselineData:
@@ -42,6 +44,7 @@ class BaselineData:
             d=profile.d,
             dtype=profile.dtype,
             metric=profile.metric,
+            n_left_out=profile.n_left_out,
         )
 
 
@@ -112,7 +115,7 @@ class GateBaseline:
     @property
     def n_indexed(self) -> int:
         """Vectors in the index: all but those that became queries."""
-        return self.data.n - (self.queries.n if self.queries.held_out else 0)
+        return self.data.n - self.data.n_left_out - (self.queries.n if self.queries.held_out else 0)
 
     @property
     def code_bytes(self) -> int:
