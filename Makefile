@@ -30,4 +30,4 @@ bench-gate:
 	$(BIN)/python -m benchmarks.gate $(DATA)/base.npy --rows 12000 --population 5000 --out reports/gate
 
 report:
-	$(BIN)/tune --recall 0.95 --baseline hnswlib --queries $(DATA)/queries.npy --out reports/docs-minilm-384 $(DATA)/base.npy
+	$(BIN)/tune --recall 0.95 --force --baseline hnswlib --queries $(DATA)/queries.npy --out reports/docs-minilm-384 $(DATA)/base.npy

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.sweep.answers import Task, read_task, write
 from tuner.data.base import Base, prepare
-from tuner.data.profile import MetricChoice, scan
+from tuner.data.kind import MetricChoice
+from tuner.data.profile import scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 from tuner.runtime.machine import available_cores, describe_versions

@@ -201,7 +201,7 @@ def test_perfect_hits_pass_where_the_margin_lies_beyond_1(problem: Problem) -> N
 
 def test_the_best_bound_is_that_of_perfect_recall_on_the_held_out_half(problem: Problem) -> None:
     """30 queries: (30 - t) / 31, where t is the .95 quantile of 30 degrees of freedom."""
-    assert problem.best_bound == pytest.approx((30 - 1.6972609) / 31, abs=1e-8)
+    assert problem.target.best_bound == pytest.approx((30 - 1.6972609) / 31, abs=1e-8)
 
 
 @pytest.mark.parametrize("smallest", [12, 35, 80, 110, 250, 700, 2000])

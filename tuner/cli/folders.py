@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from tuner.errors import InputError, TunerError
+from tuner.recall.truth import cache_dir
 
 JOURNAL, FINISHED_STAGES = "journal.json", "*.stage"
+
+
+class BusyFolderError(TunerError):
+    """Another run writes to the folder: nothing in it is touched."""
 
 
 def has_journal(work: Path) -> bool:
@@ -27,18 +35,49 @@ def claimed(*folders: Path) -> Iterator[None]:
 
     Raises:
         InputError: one of them cannot be made or written to.
+        BusyFolderError: another run writes to the first of them.
     """
     made: list[Path] = []
     try:
         for folder in folders:
             made += [parent for parent in (*reversed(folder.parents), folder) if not parent.exists()]
             _try_writing(folder)
-        yield
+        lock = _lock_of(folders[0])
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
+    except BusyFolderError:
+        raise  # what is there is the other run's
     except TunerError as error:
         finished = any(any(folder.rglob(FINISHED_STAGES)) for folder in folders)
         if isinstance(error, InputError) or not finished:
             _remove(made, folders)
         raise
+
+
+def _lock_of(folder: Path) -> FileLock | None:
+    """Return the lock of a folder, held, beside the cache; it is gone with its process.
+
+    Returns:
+        None where the cache cannot be written: then runs are not kept apart.
+
+    Raises:
+        BusyFolderError: another run holds it.
+    """
+    locks = cache_dir() / "locks"
+    name = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=16).hexdigest()
+    lock = FileLock(locks / f"{name}.lock", timeout=0)
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        sentence = f"{folder}: another run writes to it: wait for it, or give another --out"
+        raise BusyFolderError(sentence) from None
+    except OSError:
+        return None
+    return lock
 
 
 def _try_writing(folder: Path) -> None:

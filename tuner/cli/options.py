@@ -44,7 +44,7 @@ ADDRESS = click.option(
 MARKDOWN = click.option(
     "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Markdown page to write."
 )
-FORCE = click.option("--force", is_flag=True, help="Replace a file that exists.")
+FORCE = click.option("--force", is_flag=True, help="Replace what exists.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr.")
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but the answer.")
 
@@ -102,6 +102,7 @@ SWEEP_OPTIONS = (
     _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
     _path("--out", metavar="DIR", help="Results folder.  [default: tune-out/NAME]"),
     _path("--work", metavar="DIR", hidden=True, help="Folder that --resume needs.  [default: OUT/work]"),
+    FORCE,
     _flag("--resume", help="Go on from the journal of a stopped run."),
     _flag("--dry-run", help="Show the plan, its time and memory, and stop."),
     JSON,

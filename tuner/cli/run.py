@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from tuner.api.result import REPORT_NAME
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
-from tuner.cli.outputs import say, show_text
-from tuner.cli.target import refuse_with_target, run_target
+from tuner.cli.outputs import refuse_to_replace, say, show_text
+from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.engines import find_engine
@@ -37,6 +38,7 @@ def run(
     queries: str | None,
     out: Path | None,
     work: Path | None,
+    force: bool,
     resume: bool,
     dry_run: bool,
     as_json: bool,
@@ -63,11 +65,14 @@ def run(
     if target is not None:
         refuse_with_target(options, resume=resume, dry_run=dry_run)
         out = out / target if as_default else out
+        refuse_to_replace(out / TARGET_REPORT, force=force, instead="give another --out")
         return run_target(
             find_engine(target), base, given, options, out, earlier=earlier, as_json=as_json, quiet=quiet
         )
     if earlier is not None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")
+    if not resume:
+        refuse_to_replace(out / REPORT_NAME, force=force, instead="give another --out")
     if dry_run:
         for line in plan(base, given, options, work).lines:
             say(line)

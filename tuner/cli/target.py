@@ -23,6 +23,7 @@ from tuner.types import Options, TargetResult
 
 HONEST_NO = 1
 SWEEP = "sweep"
+TARGET_REPORT = "engine.json"
 
 
 def refuse_with_target(options: Options, *, resume: bool, dry_run: bool) -> None:
@@ -73,8 +74,8 @@ def run_target(
 
 def _write(engine: Engine, result: TargetResult, out: Path) -> list[str]:
     config = out / f"{engine.name}{suffix(engine)}"
-    names = ["engine.json", SWEEP + "/"]
-    write_atomically(out / "engine.json", target_to_json(result).encode())
+    names = [TARGET_REPORT, SWEEP + "/"]
+    write_atomically(out / TARGET_REPORT, target_to_json(result).encode())
     if result.exported is None:
         config.unlink(missing_ok=True)  # of an earlier run
         return names

@@ -7,27 +7,10 @@ from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint, Profile, QuerySet
 
 
-def beyond_the_bound(problem: Problem) -> str:
-    """Return why no index can meet the target with these queries, and what could."""
-    target = problem.options.recall
-    if target >= 1:
-        return (
-            "a target below 1: no finite number of queries can show that recall is exactly 1; exact search "
-            "(faiss.IndexFlat) has it"
-        )
-    wanted = int(2.7 / (1 - target)) + 1
-    return (
-        f"more queries: with {len(problem.validate)} to validate on, even perfect recall has a lower bound "
-        f"of only {problem.best_bound:.4f}; this target takes about {2 * wanted:,} queries"
-    )
-
-
 def advice_not_reached(
     problem: Problem, points: list[OperatingPoint], ceilings: tuple[Ceiling, ...]
 ) -> list[str]:
     """Return what would help, by the constraint that it would relax."""
-    if problem.best_bound < problem.options.recall:
-        return [beyond_the_bound(problem)]
     reached = [p for p in points if p.reaches_target or _meets_recall(problem, p)]
     if reached:
         return [*_relaxed_memory(problem, reached), *_relaxed_latency(problem, reached)]

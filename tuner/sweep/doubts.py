@@ -25,7 +25,6 @@ class Doubt(Enum):
         "{n_in_base} of {n_queries} queries equal a row of the base: they find themselves, "
         "which makes recall look better than new queries will see"
     )
-    BEYOND_THE_BOUND = "nothing can meet this target with these queries; it would take {needed}"
     OUT_OF_TIME = "the time budget ended the measurements early: the front may lack a point"
     RAISED = (
         "the held-out half fell short at the ef_search that the tune half chose, so ef_search was "

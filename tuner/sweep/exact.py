@@ -15,9 +15,6 @@ from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.types import Cost, Recommendation, Result
 
-SMALL = 1000
-"""A HNSW search at recall .95 computes about as many distances as there are rows here."""
-
 
 def exact_result(prepared: Prepared, out: Path) -> Result:
     """Write a flat index and return the result that says so."""

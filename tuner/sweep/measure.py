@@ -104,10 +104,9 @@ def _measure_points(
 def _raise_where_none_holds(
     prepared: Prepared, model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...]
 ) -> Generator[Event, None, tuple[OperatingPoint, ...]]:
-    """Yield events; return points whose ef_search was raised, if none of ``points`` holds and one could."""
+    """Yield events; return points whose ef_search was raised, if none of ``points`` holds."""
     problem = model.problem
-    could = problem.best_bound >= problem.options.recall
-    if not points or any(p.reaches_target for p in points) or not could:
+    if not points or any(p.reaches_target for p in points):
         return ()
 
     def raise_them() -> Steps[tuple[OperatingPoint, ...]]:

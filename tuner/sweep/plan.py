@@ -11,7 +11,8 @@ import psutil
 
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
-from tuner.errors import ResourceError
+from tuner.errors import InputError, ResourceError
+from tuner.recall.target import Target
 from tuner.runtime.machine import available_cores
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.types import Options
@@ -21,6 +22,8 @@ SECONDS_A_ROW = 13e-6
 FIXED_S = 12.0
 RUN_OVER_BUILD = 1.6
 MEGABYTE = 1e6
+SMALL = 1000
+"""Rows up to which exact search is the answer: a HNSW search at recall .95 computes as many distances."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,16 @@ class Plan:
 
 
 def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> Plan:
-    """Return the plan of a run."""
+    """Return the plan of a run.
+
+    Raises:
+        InputError: no index could be shown to meet the target with so few queries.
+    """
     options = replace(options, space=sensible(options.space, base.d))
     n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
     n = base.n - (0 if queries is not None else n_queries)
+    if n > SMALL:
+        refuse_hopeless(options, n_queries)
     threads = options.threads or available_cores()
     M = max(options.space.M)
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
@@ -65,6 +74,39 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
     return Plan(n_configurations, n_queries, peak, disk, estimate, lines)
+
+
+def refuse_hopeless(options: Options, n_queries: int) -> None:
+    """Raise InputError if even perfect recall on so many queries would not show that the target is met.
+
+    Raises:
+        InputError: with the number of queries that would do.
+    """
+    recall = options.recall
+    if recall >= 1:
+        raise InputError(
+            "recall is 1, but no finite number of queries can show that recall is exactly 1: give a target "
+            "below 1, or use exact search (faiss.IndexFlat), which has it"
+        )
+    best = _best_bound(options, n_queries)
+    if best >= recall:
+        return
+    enough = n_queries
+    while _best_bound(options, enough) < recall:
+        enough *= 2
+    low = enough // 2
+    while enough - low > max(1, enough // 100):
+        middle = (low + enough) // 2
+        low, enough = (low, middle) if _best_bound(options, middle) >= recall else (middle, enough)
+    raise InputError(
+        f"recall is {recall:g}, but with {n_queries:,} queries, half of them to validate on, even perfect "
+        f"recall has a lower bound of only {best:.4f}: give about {enough:,} queries, or a lower target"
+    )
+
+
+def _best_bound(options: Options, n_queries: int) -> float:
+    halves = {"n_tune": n_queries - n_queries // 2, "n_validate": n_queries // 2}
+    return Target(recall=options.recall, k=options.k, confidence=options.confidence, **halves).best_bound
 
 
 def count_configurations(options: Options, d: int) -> int:

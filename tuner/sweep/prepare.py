@@ -16,7 +16,6 @@ from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_versions
 from tuner.runtime.process import use_threads
-from tuner.sweep.advice import beyond_the_bound
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.doubts import Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
@@ -85,11 +84,7 @@ def prepare(
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
     accept = partial(_accept, base, options.rerank_store)
     posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
-    beyond: tuple[Warned, ...] = ()
-    if posed.problem.best_bound < options.recall:
-        beyond = (Doubt.BEYOND_THE_BOUND.about(needed=beyond_the_bound(posed.problem)),)
-    yield from beyond
-    return Prepared(journal, needed, posed, (*_doubts(profile, posed.query_set), *beyond), started_s)
+    return Prepared(journal, needed, posed, _doubts(profile, posed.query_set), started_s)
 
 
 def _accept(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:

@@ -67,11 +67,6 @@ class Problem:
         return recall.lower >= self.options.recall
 
     @property
-    def best_bound(self) -> float:
-        """The lower bound that perfect recall would have on the held-out half."""
-        return self.target.best_bound
-
-    @property
     def aim(self) -> float:
         """Mean recall that predictions are made for: the target, and a margin until that is measured."""
         return self.target.usual_aim if self.measured_aim is None else self.measured_aim

@@ -13,9 +13,10 @@ from pathlib import Path
 from tuner.data.vectors import Vectors
 from tuner.sweep.answer import answer
 from tuner.sweep.deliver import deliver
-from tuner.sweep.exact import SMALL, exact_result
+from tuner.sweep.exact import exact_result
 from tuner.sweep.measure import measure
 from tuner.sweep.model import model
+from tuner.sweep.plan import SMALL
 from tuner.sweep.pose import LINKS, PREPARED
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result

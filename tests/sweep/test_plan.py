@@ -1,0 +1,42 @@
+"""What no query set of this size could show is refused before anything is measured."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+from tuner.recall.target import Target
+from tuner.sweep.plan import plan, refuse_hopeless
+from tuner.types import Options
+
+
+def best_bound(n_queries: int, recall: float) -> float:
+    halves = {"n_tune": n_queries - n_queries // 2, "n_validate": n_queries // 2}
+    return Target(recall=recall, k=10, confidence=0.95, **halves).best_bound
+
+
+@pytest.mark.parametrize(("recall", "n_queries"), [(0.9999, 200), (0.99, 100), (0.95, 60)])
+def test_a_hopeless_target_names_the_queries_that_would_do(recall: float, n_queries: int) -> None:
+    with pytest.raises(InputError) as caught:
+        refuse_hopeless(Options(recall=recall), n_queries)
+    found = re.search(r"give about ([\d,]+) queries", str(caught.value))
+    assert found is not None
+    enough = int(found[1].replace(",", ""))
+    assert best_bound(enough, recall) >= recall
+    assert best_bound(int(0.97 * enough) - 2, recall) < recall
+    refuse_hopeless(Options(recall=recall), enough)
+
+
+def test_a_target_of_1_is_never_shown() -> None:
+    with pytest.raises(InputError, match=r"no finite number of queries .* use exact search"):
+        refuse_hopeless(Options(recall=1.0), 10**9)
+
+
+def test_few_rows_are_searched_exactly_whatever_the_target() -> None:
+    x = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    plan(open_vectors(x[:900], "base"), None, Options(recall=1.0), Path())
+    with pytest.raises(InputError, match=r"recall is 0\.999, but with 400 queries"):
+        plan(open_vectors(x, "base"), None, Options(recall=0.999), Path())
