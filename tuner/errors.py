@@ -11,5 +11,9 @@ class InputError(TunerError):
     """A file, an array or an option cannot be used as it is."""
 
 
+class HopelessTargetError(InputError):
+    """A target that even perfect recall on so many queries could not show to be met."""
+
+
 class ResourceError(TunerError):
     """The plan needs more memory, disk or time than there is."""

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tuner.api import Result, tune
-from tuner.errors import InputError
+from tuner.errors import HopelessTargetError, InputError
 from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.plan import SMALL
 from tuner.types import PREFERENCES, Metric, Preference, Space
@@ -231,16 +231,15 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 seed=seed,
                 threads=effective_n_jobs(self.n_jobs),
             )
+        except HopelessTargetError:
+            found = None
         except InputError as error:
             raise ValueError(str(error)) from error
-        if found.status == "exact":
+        if found is not None and found.status == "exact":
             return
-        if found.best is None:
-            warnings.warn(
-                f"no index reaches a recall of {self.recall:g} on these {len(x):,} rows: they are searched "
-                "exactly",
-                stacklevel=3,
-            )
+        if found is None or found.best is None:
+            rows = f"these {len(x):,} rows: they are searched exactly"
+            warnings.warn(f"no index reaches a recall of {self.recall:g} on {rows}", stacklevel=3)
             return
         index, held_out = found.index(), np.array(found.queries.held_out_rows, dtype=np.int64)
         with self._threads():

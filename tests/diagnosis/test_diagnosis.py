@@ -12,7 +12,7 @@ from conftest import trained_by_faiss
 
 import tuner
 from tuner.cli.main import tune
-from tuner.diagnosis import Diagnosis, to_json, to_markdown
+from tuner.diagnosis import Diagnosis, costs, fixes, to_json, to_markdown
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 4_000, 300, 10
@@ -37,6 +37,15 @@ def q() -> np.ndarray:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second is asserted here: one round of few queries is enough of each timing."""
+    for module in (costs, fixes):
+        monkeypatch.setattr(module, "ROUNDS", 1)
+    monkeypatch.setattr(costs, "QUERIES", 32)
+    monkeypatch.setattr(fixes, "TIMED_QUERIES", 32)
 
 
 def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 200) -> faiss.Index:

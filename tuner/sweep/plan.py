@@ -11,7 +11,7 @@ import psutil
 
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
-from tuner.errors import InputError, ResourceError
+from tuner.errors import HopelessTargetError, ResourceError
 from tuner.recall.target import Target
 from tuner.runtime.machine import available_cores
 from tuner.sweep.codec_space import sensible, views_in_order
@@ -48,7 +48,7 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     """Return the plan of a run.
 
     Raises:
-        InputError: no index could be shown to meet the target with so few queries.
+        HopelessTargetError: no index could be shown to meet the target with so few queries.
     """
     options = replace(options, space=sensible(options.space, base.d))
     n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
@@ -77,14 +77,14 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
 
 
 def refuse_hopeless(options: Options, n_queries: int) -> None:
-    """Raise InputError if even perfect recall on so many queries would not show that the target is met.
+    """Raise HopelessTargetError if even perfect recall on so many queries could not show the target.
 
     Raises:
-        InputError: with the number of queries that would do.
+        HopelessTargetError: with the number of queries that would do.
     """
     recall = options.recall
     if recall >= 1:
-        raise InputError(
+        raise HopelessTargetError(
             "recall is 1, but no finite number of queries can show that recall is exactly 1: give a target "
             "below 1, or use exact search (faiss.IndexFlat), which has it"
         )
@@ -98,7 +98,7 @@ def refuse_hopeless(options: Options, n_queries: int) -> None:
     while enough - low > max(1, enough // 100):
         middle = (low + enough) // 2
         low, enough = (low, middle) if _best_bound(options, middle) >= recall else (middle, enough)
-    raise InputError(
+    raise HopelessTargetError(
         f"recall is {recall:g}, but with {n_queries:,} queries, half of them to validate on, even perfect "
         f"recall has a lower bound of only {best:.4f}: give about {enough:,} queries, or a lower target"
     )
