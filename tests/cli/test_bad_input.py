@@ -280,7 +280,7 @@ def test_earlier_results_survive_bad_input(folder: Path, capsys: pytest.CaptureF
     kept = folder / "mine" / "report.json"
     kept.parent.mkdir()
     kept.write_text("{}")
-    assert "NaN" in _refusal([*IN.split(), "--out", "mine", "x.npy"], capsys)
+    assert "NaN" in _refusal([*IN.split(), "--out", "mine", "--force", "x.npy"], capsys)
     assert sorted((folder / "mine").rglob("*")) == [kept]
 
 

@@ -110,11 +110,11 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         yield 0.8 * stop / vectors.n
     _refuse(vectors.source, tally, "auto")
     _refuse_packed(vectors, seed)
-    if 2 * tally.zero.count > vectors.n:
+    chosen, reason = choose_metric(_shape(tally), metric)
+    if chosen == "cosine" and 2 * tally.zero.count > vectors.n:
         raise InputError(
             f"{vectors.source} has zero vectors in {tally.zero}, more than half of it: embed them again"
         )
-    chosen, reason = choose_metric(_shape(tally), metric)
     fingerprint = vectors.fingerprint
     yield 0.9
     spectrum = _spectrum(_sample(vectors, seed))
