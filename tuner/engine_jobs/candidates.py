@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
-from tuner.engine_jobs.choice import weighed
+from tuner.engine_jobs.choice import preferred
 from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
 from tuner.engines import EngineCodec
 from tuner.runtime.steps import as_progress
-from tuner.types import EngineConfig, Event, Note, OperatingPoint, StageFinished, StageStarted
+from tuner.types import EngineConfig, Event, Note, Preference, StageFinished, StageStarted
 
 
 def config_like(measurement: EngineMeasurement, codec: EngineCodec) -> EngineConfig:
@@ -18,15 +18,17 @@ def config_like(measurement: EngineMeasurement, codec: EngineCodec) -> EngineCon
     can, result, options = measurement.can, measurement.result, measurement.posed.problem.options
     prefer, d = options.prefer, measurement.posed.vectors.d
 
-    def cost(point: OperatingPoint) -> float:
-        return weighed(d * codec.bits / 8 + 2 * 4 * point.configuration.M, point.seconds, prefer)
-
     plain = [
         point
         for point in result.points
         if point.reaches_target and point.configuration.cut == "none" and point.configuration.rerank is None
     ]
-    guide = min(plain, key=cost, default=result.points[result.named[prefer]])
+    sizes = [d * codec.bits / 8 + 2 * 4 * point.configuration.M for point in plain]
+    guide = (
+        plain[preferred(sizes, [point.seconds for point in plain], prefer, 0.0)]
+        if plain
+        else result.points[result.named[prefer]]
+    )
     return EngineConfig(
         engine=can.name,
         codec=codec.name,
@@ -57,5 +59,17 @@ def build_order(
     for each in found:
         if each.excluded:
             yield Note(f"{each.codec}: {each.excluded}")
-    prefer = measurement.posed.problem.options.prefer
-    return sorted(found, key=lambda each: weighed(each.bytes_per_vector, each.seconds, prefer))
+    return by_preference(found, measurement.posed.problem.options.prefer)
+
+
+def by_preference(found: Sequence[Surveyed], prefer: Preference) -> list[Surveyed]:
+    """Return codecs in the order in which they are preferred, those that are left out last.
+
+    Each is the preferred one of those that are left: what is far slower than the fastest comes after what is
+    near it, however small it is, unless the smallest is asked for.
+    """
+    rest, order = [each for each in found if not each.excluded], []
+    while rest:
+        sizes, seconds = [each.bytes_per_vector for each in rest], [each.seconds for each in rest]
+        order.append(rest.pop(preferred(sizes, seconds, prefer, 0.0)))
+    return [*order, *(each for each in found if each.excluded)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tuner.prediction.pareto import name_points
 from tuner.types import EnginePoint, Options, Preference
 
 SAME = 0.05
 """Times of two searches after each other differ by this much on a quiet machine: no reason to choose."""
 
 
-def weighed(size: float, seconds: float, prefer: Preference) -> float:
-    """Return what a preference weighs: bytes, seconds, or both multiplied."""
-    return {"smallest": size, "fastest": seconds, "balanced": size * seconds}[prefer]
+def preferred(sizes: Sequence[float], seconds: Sequence[float], prefer: Preference, tie: float = SAME) -> int:
+    """Return the position of the point that a preference names; there must be one."""
+    return name_points(sizes, seconds, tie)[prefer]
 
 
 def within(point: EnginePoint, options: Options, n: int) -> bool:
@@ -22,15 +25,29 @@ def within(point: EnginePoint, options: Options, n: int) -> bool:
     return point.reaches_target and small and fast
 
 
-def best_of(points: list[EnginePoint], options: Options, n: int) -> EnginePoint | None:
-    """Return the point within the limits at the least bytes, seconds, or both; of near ones the smaller."""
+def best_of(points: Sequence[EnginePoint], options: Options, n: int) -> EnginePoint | None:
+    """Return the point within the limits that the user prefers; of near ones the smaller."""
     good = [point for point in points if within(point, options, n)]
     if not good:
         return None
+    sizes, seconds = [point.index_bytes for point in good], [point.latency.mean_s for point in good]
+    return good[preferred(sizes, seconds, options.prefer)]
 
-    def cost(point: EnginePoint) -> float:
-        return weighed(float(point.index_bytes), point.latency.mean_s, options.prefer)
 
-    least = min(map(cost, good))
-    near = [point for point in good if cost(point) <= least * (1 + SAME)]
-    return min(near, key=lambda point: (point.index_bytes, cost(point)))
+def no_slower(points: Sequence[EnginePoint], default: EnginePoint) -> list[EnginePoint]:
+    """Return the points that take no more time than the engine's default, timed apart."""
+    return [point for point in points if point.latency.mean_s <= (1 + SAME) * default.latency.mean_s]
+
+
+def loses_to_default(default: EnginePoint, latency_ratio: float, options: Options, n: int) -> bool:
+    """Return whether the engine's default is the better answer: it reaches the target, and is faster.
+
+    Who asks for the smallest index does not mind.
+
+    Args:
+        default: engine's default at the same target.
+        latency_ratio: time of the default over that of the chosen point, timed in turns.
+        options: limits and preference.
+        n: number of vectors.
+    """
+    return options.prefer != "smallest" and within(default, options, n) and latency_ratio < 1 - SAME

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from tuner.engine_jobs.find_ef import find, interleaved_ratio, point_of
+from tuner.engine_jobs.find_ef import find, point_of
 from tuner.engines import (
     Capabilities,
     Deployment,
     Engine,
-    EngineDiedError,
     EngineProcess,
-    problems,
 )
 from tuner.engines.translate import nearest_name
 from tuner.prediction.curves import curves_of
-from tuner.report.engines import describe_point
 from tuner.runtime.steps import as_progress, scaled
 from tuner.sweep.pose import PosedProblem
 from tuner.types import (
-    DefaultComparison,
     EngineConfig,
     EnginePoint,
     Event,
     Result,
-    StageFinished,
-    StageStarted,
-    Warned,
 )
 
 T = TypeVar("T")
 LOADING = 0.7
 """Share of an index's time that loading and building are taken to be, on the progress line."""
-DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True)
@@ -82,36 +74,6 @@ class EngineMeasurement:
         found = yield from as_progress(name, scaled(searching, LOADING, 1.0))
         ahead = predict(self.engine, found.config, self.result, posed.n)
         return point_of(process, found, posed, self.most_ef, load_s, ahead)
-
-    def compare_with_default(
-        self, mine: EngineProcess, chosen: EnginePoint
-    ) -> Generator[Event, None, DefaultComparison | None]:
-        """Yield events; return the engine's defaults at this target, None if they do not fit the data."""
-        can, usual = self.can, self.can.defaults
-        config = replace(
-            chosen.settings,
-            codec=usual.codec,
-            M=usual.M,
-            ef_construction=usual.ef_construction,
-            ef_search=max(usual.ef_search, chosen.settings.k),
-            oversampling=usual.oversampling,
-        )
-        if problems(self.engine, config):
-            return None
-        yield StageStarted(DEFAULTS, f"build {can.title}'s own default beside it")
-        try:
-            with EngineProcess(config, self.deployment(DEFAULTS)) as theirs:
-                point = yield from self.measure(theirs, config, usual.oversampling, DEFAULTS)
-                mine.set_search(chosen.settings.ef_search, chosen.settings.oversampling)
-                queries = self.posed.raw(self.posed.problem.validate)
-                ratio = interleaved_ratio(mine, theirs, queries, chosen.settings.k)
-        except EngineDiedError as error:
-            yield Warned(str(error))
-            return None
-        yield StageFinished(DEFAULTS, f"its default: {describe_point(point)}", point.load_s, 0.0)
-        return DefaultComparison(
-            point=point, memory_ratio=point.index_bytes / chosen.index_bytes, latency_ratio=ratio
-        )
 
 
 def predict(engine: Engine, config: EngineConfig, result: Result, n: int) -> tuple[float | None, int | None]:

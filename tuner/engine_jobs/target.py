@@ -12,6 +12,7 @@ from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.candidates import build_order, config_like
 from tuner.engine_jobs.choice import best_of, within
+from tuner.engine_jobs.default import choose_beside_default
 from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.survey import SURVEYED_FROM
 from tuner.engines import (
@@ -218,7 +219,8 @@ def _tuned_in_engine(
                 break
         chosen = best_of(points, options, posed.n)
         if chosen is not None:
-            default = yield from measurement.compare_with_default(kept[chosen.settings.codec], chosen)
+            mine = kept[chosen.settings.codec]
+            chosen, default = yield from choose_beside_default(measurement, mine, points, chosen)
     exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
     return TargetResult(
         status="reached" if chosen is not None else "not_reached",

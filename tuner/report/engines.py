@@ -76,7 +76,9 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
         f"ef_search={chosen.settings.ef_search} reaches recall {recall_text(chosen.validated)}, "
         f"measured in {chosen.applied.version}"
     ]
-    if default is not None and default.point.reaches_target:
+    if default is not None and default.point.settings == chosen.settings:
+        lines.append("that is its own default with ef_search tuned: nothing better was found that is as fast")
+    elif default is not None and default.point.reaches_target:
         lines.append(
             f"its own default takes {default.memory_ratio:.2f} x the memory and {default.latency_ratio:.2f} "
             "x the time of that at the same target"
