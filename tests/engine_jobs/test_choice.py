@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner.engine_jobs import default as beside
+from tuner.engine_jobs import default as default_job
 from tuner.engine_jobs.candidates import by_preference
 from tuner.engine_jobs.choice import SAME, best_of
 from tuner.engine_jobs.survey import Surveyed
@@ -154,7 +154,7 @@ def beside_default(
         yield from ()
         return default
 
-    monkeypatch.setattr(beside, "EngineProcess", open_index)
+    monkeypatch.setattr(default_job, "EngineProcess", open_index)
     problem = SimpleNamespace(options=asked, validate=np.arange(60))
     posed = SimpleNamespace(
         problem=problem, n=N, vectors=None, rows=None, raw=lambda rows: np.zeros((len(rows), 4))
@@ -170,7 +170,7 @@ def beside_default(
     chosen = best_of(points, asked, N)
     assert chosen is not None
     mine: Any = Index(chosen.settings, seconds, opened)
-    found, comparison = result_of(beside.choose_beside_default(measurement, mine, points, chosen))
+    found, comparison = result_of(default_job.choose_beside_default(measurement, mine, points, chosen))
     return found, comparison, opened
 
 

@@ -163,6 +163,30 @@ def test_every_codec_is_applied_and_says_so(name: str, tmp_path: Path) -> None:
         assert "codec" in can.reports or smaller or codec.bits > 8, f"{codec.name}: neither said nor seen"
 
 
+RE_SCORING = {"pgvector", "qdrant", "clickhouse", "lancedb", "lucene"}
+"""Engines that re-score from vectors beside their index; faiss holds them in it."""
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_what_an_engine_re_scores_from_is_read_beside_its_index(name: str, tmp_path: Path) -> None:
+    needs(name)
+    engine = find_engine(name)
+    able = [codec for codec in engine.capabilities.codecs if codec.oversampling]
+    assert bool(able) == (name in RE_SCORING | {"faiss"})
+    if not able:
+        return
+    x, _, _ = world("cosine")
+    what = config(engine, able[-1].name, "cosine", ef_search=40, oversampling=2)
+    with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as process:
+        finish(process.load(open_vectors(x, "base"), None))
+        read = process.table_bytes()
+    if name not in RE_SCORING:
+        assert read is None
+        return
+    assert read is not None
+    assert 4 * D * N <= read < 1.5 * 4 * D * N  # with ids, rows' heads and pages
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_an_engine_file_imports_nothing_of_the_engine_before_it_is_opened(name: str) -> None:
     modules = [

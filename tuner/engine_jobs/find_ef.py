@@ -147,6 +147,7 @@ def point_of(
         predicted_bytes=predicted[1],
         reaches_target=good and used and applied_line(config, applied).status == "pass",
         raised=bool(raised),
+        table_bytes=process.table_bytes() if config.oversampling > 1 else None,
     )
 
 

@@ -130,6 +130,10 @@ class EngineProcess:
         """Return the engine's reading of its index's bytes."""
         return int(cast("int", self._ask("index_bytes")))
 
+    def table_bytes(self) -> int | None:
+        """Return the engine's reading of the bytes that it re-scores from, None if its index holds them."""
+        return cast("int | None", self._ask("table_bytes"))
+
     def close(self) -> None:
         """Close the engine and end its process, whatever state they are in."""
         if self._log.closed:

@@ -214,6 +214,15 @@ class Running(Protocol):
         """Remove what was made, stop what was started. May be called twice, and after a failure."""
 
 
+@runtime_checkable
+class ReScoring(Protocol):
+    """A ``Running`` index that re-scores from vectors which are no part of its ``index_bytes``."""
+
+    def table_bytes(self) -> int:
+        """Return the engine's reading of the bytes of those vectors."""
+        raise NotImplementedError
+
+
 def no_check(config: EngineConfig) -> None:
     """Accept: the bounds of ``Capabilities`` are all there is to check."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tuner.data.vectors import Vectors, open_vectors
-from tuner.engines.protocol import Answers, Deployment
+from tuner.engines.protocol import Answers, Deployment, ReScoring
 from tuner.engines.registry import find_engine
 from tuner.errors import TunerError
 from tuner.text import one_line
@@ -52,6 +52,10 @@ class Worker:
             seconds[number] = time.perf_counter() - start
             ids[number, : len(found)] = found[:k]
         return Answers(ids=ids, seconds=seconds)
+
+    def table_bytes(self) -> int | None:
+        """Return the bytes of what the engine re-scores from, None if its index holds them."""
+        return self.running.table_bytes() if isinstance(self.running, ReScoring) else None
 
     def answer(self, name: str, arguments: tuple[object, ...]) -> object:
         """Do what the parent asked."""

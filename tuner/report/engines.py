@@ -23,7 +23,7 @@ from tuner.types import (
 from tuner.types.engine_target import TARGET_SCHEMA_VERSION
 
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
-POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "us")
+POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "table MB", "us")
 
 
 def describe_point(point: EnginePoint) -> str:
@@ -31,9 +31,10 @@ def describe_point(point: EnginePoint) -> str:
     config = point.settings
     scored = f" re-scoring x{config.oversampling}" if config.oversampling > 1 else ""
     reached = "" if point.reaches_target else ", misses the target"
+    table = "" if point.table_bytes is None else f" and {point.table_bytes:,} of the table it re-scores from"
     return (
         f"{config.codec} M={config.M} ef_search={config.ef_search}{scored}: recall "
-        f"{recall_text(point.validated)}, {point.index_bytes:,} bytes, "
+        f"{recall_text(point.validated)}, {point.index_bytes:,} bytes{table}, "
         f"{query_time_text(point.latency.mean_s)}{reached}; loaded and built"
     )
 
@@ -50,6 +51,7 @@ def point_row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
         f"{point.validated.lower:.4f}",
         "-" if point.predicted_recall is None else f"{point.predicted_recall:.4f}",
         f"{point.index_bytes / 1e6:.1f}",
+        "-" if point.table_bytes is None else f"{point.table_bytes / 1e6:.1f}",
         f"{1e6 * point.latency.mean_s:,.0f}",
     )
 
@@ -76,6 +78,11 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
         f"ef_search={chosen.settings.ef_search} reaches recall {recall_text(chosen.validated)}, "
         f"measured in {chosen.applied.version}"
     ]
+    if chosen.table_bytes is not None:
+        lines.append(
+            f"its index takes {bytes_text(chosen.index_bytes)}; it re-scores from the table's own vectors, "
+            f"{bytes_text(chosen.table_bytes)} more, which only the candidates of a query are read from"
+        )
     if default is not None and default.point.settings == chosen.settings:
         lines.append("that is its own default with ef_search tuned: nothing better was found that is as fast")
     elif default is not None and default.point.reaches_target:

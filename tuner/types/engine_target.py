@@ -22,6 +22,8 @@ class EnginePoint:
         validated: recall on the other half.
         predicted_recall, predicted_bytes: the sweep's prediction from faiss's nearest codec; None where it
             has none.
+        table_bytes: bytes of the vectors that it re-scores from, beside ``index_bytes``; None where it does
+            not re-score, or its index holds them.
         load_s: wall seconds of loading and building.
         reaches_target: both halves support the target, and the engine says that its index was used as asked.
         raised: whether the held-out half took part in choosing ef_search.
@@ -38,6 +40,7 @@ class EnginePoint:
     predicted_bytes: int | None
     reaches_target: bool
     raised: bool = False
+    table_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

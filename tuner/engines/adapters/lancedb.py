@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,11 @@ class RunningLanceDB:
     def index_bytes(self) -> int:
         """Return the bytes of the index's files."""
         return sum(index.size_bytes or 0 for index in self.table.list_indices())
+
+    def table_bytes(self) -> int:
+        """Return the size of the files of the table's rows."""
+        rows = Path(self.database.uri, f"{self.name}.lance", "data")
+        return sum(file.stat().st_size for file in rows.iterdir())
 
     def close(self) -> None:
         """Drop the table."""

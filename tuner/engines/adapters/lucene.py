@@ -327,9 +327,17 @@ class RunningLucene:
 
     def index_bytes(self) -> int:
         """Return what the field's reader says of its bytes."""
-        sizes = self._vectors().getOffHeapByteSize(self._info())
-        found = {str(entry.getKey()): int(entry.getValue()) for entry in sizes.entrySet()}
+        found = self._sizes()
         return sum(size for name, size in found.items() if name != "vec" or "veq" not in found)
+
+    def table_bytes(self) -> int:
+        """Return the bytes of the float32 vectors."""
+        return self._sizes()["vec"]
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the bytes of the field's files by their endings."""
+        sizes = self._vectors().getOffHeapByteSize(self._info())
+        return {str(entry.getKey()): int(entry.getValue()) for entry in sizes.entrySet()}
 
     def close(self) -> None:
         """Close and delete the index; the virtual machine ends with the process."""

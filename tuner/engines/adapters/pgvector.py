@@ -271,6 +271,10 @@ class RunningPgvector:
             self._one("SELECT COALESCE(pg_relation_size(to_regclass(%s)), 0)", (f"{self.table}_hnsw",))
         )
 
+    def table_bytes(self) -> int:
+        """Return the size of the table, its vectors stored beside it included."""
+        return int(self._one("SELECT pg_table_size(to_regclass(%s))", (self.table,)))
+
     def close(self) -> None:
         """Drop what was made and stop a server of our own."""
         import psycopg  # noqa: PLC0415

@@ -309,6 +309,11 @@ class RunningQdrant:
             total += sum(file.stat().st_size for file in (*(segment / "vector_index").iterdir(), *codes))
         return total
 
+    def table_bytes(self) -> int:
+        """Return the size of the files of the original vectors."""
+        files = [segment / "vector_storage" / "matrix.dat" for segment in self._indexed()]
+        return sum(file.stat().st_size for file in files)
+
     def close(self) -> None:
         """Close the shard and remove its folder."""
         if self.shard is not None:
