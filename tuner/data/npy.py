@@ -1,4 +1,4 @@
-"""A .npy file: its header checked against its size, its rows, and what to do with files of other formats.
+"""A .npy file: its header checked against its size, and its rows.
 
 Rows are read with seek and read, not mapped: pages of a mapped file count as resident memory.
 """
@@ -15,31 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.formats import START_BYTES, other_than_npy
 from tuner.errors import InputError
-
-CONVERSIONS = {
-    ".npz": "np.load(f)['arr_0']",
-    ".csv": "np.loadtxt(f, delimiter=',', dtype='float32')",
-    ".tsv": "np.loadtxt(f, delimiter='\\t', dtype='float32')",
-    ".txt": "np.loadtxt(f, dtype='float32')",
-    ".json": "np.array(json.load(open(f)), 'float32')",
-    ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
-    ".parquet": "np.stack(pandas.read_parquet(f)['embedding'])",
-    ".arrow": "np.stack(pandas.read_feather(f)['embedding'])",
-    ".feather": "np.stack(pandas.read_feather(f)['embedding'])",
-    ".h5": "h5py.File(f)['embeddings'][:]",
-    ".hdf5": "h5py.File(f)['embeddings'][:]",
-    ".fvecs": "np.fromfile(f, 'int32').reshape(-1, d + 1)[:, 1:].view('float32')",
-    ".bvecs": "np.fromfile(f, 'uint8').reshape(-1, d + 4)[:, 4:]",
-    ".fbin": "np.fromfile(f, 'float32', offset=8).reshape(-1, d)",
-    ".u8bin": "np.fromfile(f, 'uint8', offset=8).reshape(-1, d)",
-    ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
-    ".pt": "torch.load(f).numpy()",
-    ".safetensors": "safetensors.numpy.load_file(f)['embeddings']",
-    ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
-}
-SIGNATURES = {b"PK\x03\x04": ".npz", b"\x89HDF": ".h5", b"PAR1": ".parquet", b"\x80": ".pkl"}
-"""First bytes that give a format away whatever the file is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +115,8 @@ def open_npy(path: Path, source: str) -> NpyFile:
 def _parse(file: BufferedReader, path: Path, source: str) -> NpyFile:
     start = file.read(8)
     if not start.startswith(np.lib.format.MAGIC_PREFIX):
-        raise InputError(f"{source} is not a .npy file: {_conversion(path, start)}")
+        start += file.read(START_BYTES)
+        raise InputError(f"{source} {other_than_npy(path, start, path.stat().st_size)}")
     if len(start) < np.lib.format.MAGIC_LEN:
         raise InputError(f"{source} is truncated inside its header: copy it again or write it again")
     major, minor = start[6:8]
@@ -157,11 +135,3 @@ def _parse(file: BufferedReader, path: Path, source: str) -> NpyFile:
     return NpyFile(
         path=path, source=source, shape=tuple(shape), dtype=dtype, fortran=fortran, offset=file.tell()
     )
-
-
-def _conversion(path: Path, start: bytes) -> str:
-    suffix = next((kind for mark, kind in SIGNATURES.items() if start.startswith(mark)), path.suffix.lower())
-    expression = CONVERSIONS.get(suffix)
-    if expression is None:
-        return "save the vectors as one (n, d) array with np.save"
-    return f"convert it with np.save('vectors.npy', {expression}), f being {path.name!r}"

@@ -19,6 +19,8 @@ from tuner.errors import InputError
 from tuner.types import FloatArray
 
 BLOCK_BYTES = 4 << 20
+MOST_COLUMNS = 1 << 16
+"""Numbers of one row above which it is a matrix that was raveled: no embedding is as wide."""
 KINDS = ("float16", "float32", "float64", "int8", "uint8")
 Role: TypeAlias = Literal["base", "queries"]
 
@@ -136,23 +138,45 @@ def row_hashes(block: FloatArray) -> NDArray[np.int64]:
 
 
 def _check_matrix(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if dtype.names:
+        raise InputError(f"{source} has dtype {dtype}, but vectors are plain numbers: {_of_fields(dtype)}")
     if len(shape) != 2:
-        hint = "a single vector needs x.reshape(1, -1)" if len(shape) == 1 else "use x.reshape(-1, d)"
+        one = "a single vector needs x.reshape(1, -1), rows that were raveled x.reshape(-1, d)"
+        hint = one if len(shape) == 1 else "use x.reshape(-1, d)"
         raise InputError(
             f"{source} has {len(shape)} dimension{'s' * (len(shape) != 1)} {shape}, but rows of vectors "
             f"have two, (n, d): {hint}"
         )
     if dtype.newbyteorder("=").name not in KINDS:
-        hint = (
-            "convert them with x.astype('float32')" if dtype.kind in "biuf" else "save one real number a cell"
-        )
+        hint = _of_dtype(dtype)
         raise InputError(
             f"{source} has dtype {dtype}, but vectors are {', '.join(KINDS[:-1])} or {KINDS[-1]}: {hint}"
         )
+    if shape[0] == 1 and shape[1] > MOST_COLUMNS:
+        raise InputError(f"{source} is one row of {shape[1]:,} numbers: make it rows with x.reshape(-1, d)")
     if shape[0] < 1 or shape[1] < 1:
         raise InputError(
             f"{source} has no {'rows' if shape[0] < 1 else 'columns'} {shape}: check what wrote it"
         )
+
+
+def _of_fields(dtype: np.dtype[Any]) -> str:
+    """Return how a structured array becomes vectors."""
+    wide = [name for name in dtype.names or () if len(dtype[name].shape) == 1]
+    if wide:
+        return f"save the field that holds them, x['{wide[0]}']"
+    return "make columns of its fields with numpy.lib.recfunctions.structured_to_unstructured(x, 'float32')"
+
+
+def _of_dtype(dtype: np.dtype[Any]) -> str:
+    """Return how numbers of another type become float32."""
+    if dtype.name == "bfloat16" or dtype.kind in "biuf":
+        return "convert them with x.astype('float32')"
+    if dtype.kind == "V" and dtype.itemsize == 2:
+        return "bfloat16 is saved so, make it (x.view('uint16').astype('uint32') << 16).view('float32')"
+    if dtype.kind == "V" and dtype.itemsize == 1:
+        return "float8 is saved so, make it x.view(ml_dtypes.float8_e4m3fn).astype('float32'), say"
+    return "save one real number a cell"
 
 
 def _drop_mapped_pages(array: NDArray[Any]) -> None:

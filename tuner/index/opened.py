@@ -15,6 +15,7 @@ from tuner.index.files.faiss import read_probed
 from tuner.index.files.hnswlib import read_hnswlib
 from tuner.index.files.library import Library, library_of
 from tuner.index.files.soundness import fault, with_mend
+from tuner.index.files.strangers import refuse_strangers
 from tuner.index.files.usearch import read_usearch
 from tuner.index.layers import codec_name, layers_of, step_name, steps_of
 from tuner.types import IdArray, Metric
@@ -160,8 +161,7 @@ def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None)
     Raises:
         InputError: it cannot be diagnosed.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: name an index")
+    refuse_strangers(path)
     library = library_of(path)
     if library == "faiss":
         return checked(open_faiss(path, d), d, ef_search)

@@ -79,7 +79,8 @@ def test_no_cut_or_flipped_file_kills_the_reader(kind: str, tmp_path: Path) -> N
             messages.append(str(error))
     assert len(messages) >= 3
     assert all(
-        message.startswith(str(path)) and message.endswith("write the index again") for message in messages
+        message.startswith(str(path)) and message.endswith(("again", "that faiss.write_index wrote"))
+        for message in messages
     )
 
 
@@ -183,5 +184,5 @@ def test_an_hnswlib_file_finds_what_hnswlib_finds(space: str, tmp_path: Path) ->
 def test_who_wrote_what_is_no_index_is_not_guessed(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "i").write_bytes(data)
     assert library_of(tmp_path / "i") == "faiss"
-    with pytest.raises(InputError, match="write the index again"):
+    with pytest.raises(InputError, match=r"is no index of faiss|is a \.npy file|was cut|is empty"):
         read_index(tmp_path / "i")

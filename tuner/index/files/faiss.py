@@ -19,13 +19,17 @@ import numpy as np
 import psutil
 
 from tuner.errors import InputError
-from tuner.index.files.soundness import fault, with_mend
+from tuner.index.files.soundness import ENDS_EARLY, NO_FAISS, fault, with_mend
+from tuner.index.files.strangers import refuse_strangers
 from tuner.runtime import child
+from tuner.text import one_line
 
 SPARE_BYTES = 4 << 30
 """Memory that the child may take beside four times the file: the libraries map a lot."""
 SPARE_S, BYTES_A_SECOND = 30.0, 20e6
 """Seconds that the child may take: these, and the file at this speed."""
+CUT, UNKNOWN_KIND = "read error in", "not recognized"
+"""In what faiss says of a file that ends early, and of one that begins with letters it does not know."""
 PROBED = 4
 """Vectors that the child searches for."""
 
@@ -53,8 +57,7 @@ def read_probed(path: Path) -> tuple[faiss.Index, int]:
     Raises:
         InputError: there is none that could be searched without harm.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: name a faiss index")
+    refuse_strangers(path)
     probed = _probed(path)
     if probed.wrong:
         raise InputError(f"{path}: {with_mend(probed.wrong)}")
@@ -85,8 +88,7 @@ def probe(path: Path) -> Probed:
     try:
         index = faiss.read_index(str(path))
     except (RuntimeError, MemoryError) as error:
-        first = next(iter(str(error).splitlines()), "") or "it ends early"
-        return Probed(f"faiss cannot read it ({first.split(':')[-1].strip()[:120]})")
+        return Probed(_unreadable(str(error)))
     resident_bytes = psutil.Process().memory_info().rss - before
     if wrong := fault(index):
         return Probed(wrong)
@@ -94,6 +96,15 @@ def probe(path: Path) -> Probed:
         queries = np.random.default_rng(0).normal(size=(PROBED, index.d)).astype(np.float32)
         index.search(queries, 1)
     return Probed(resident_bytes=max(0, resident_bytes))
+
+
+def _unreadable(message: str) -> str:
+    """Return what is wrong with a file that faiss refused with that message."""
+    if CUT in message:
+        return f"it {ENDS_EARLY}"
+    first = next(iter(message.splitlines()), "") or "memory ran out"
+    found = one_line(first.split(":")[-1]).strip()[:120]
+    return f"faiss cannot read it ({found}), so it {NO_FAISS if UNKNOWN_KIND in message else 'is damaged'}"
 
 
 def _limit(n_bytes: int) -> None:

@@ -21,7 +21,13 @@ MOST_FACTOR = 1_000
 UNKNOWN = "is a kind of index that is not known here"
 ELSEWHERE = "it compares by neither L2 nor inner product"
 BEYOND = "can be searched with"
+ENDS_EARLY = "ends before the index does, so it was cut"
+NO_FAISS = "is no index of faiss"
 MENDS = {
+    "FastScan": "give the same index without fs in its factory string, whose codes are the same",
+    "LSH": "it compares bits by Hamming distance; give an HNSW, IVF or flat index over the vectors",
+    ENDS_EARLY: "copy it again, or write the index again",
+    NO_FAISS: "give a file that faiss.write_index wrote",
     UNKNOWN: "give an HNSW, IVF or flat one",
     ELSEWHERE: "give one that does",
     BEYOND: "set it to one of these",

@@ -1,0 +1,80 @@
+"""What a file of vectors is by its first bytes, and conversions that give the vectors back."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+from tuner.data.formats import format_of
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+
+X = np.random.default_rng(0).standard_normal((30, 128)).astype(np.float32)
+
+
+def fvecs(x: np.ndarray[Any, Any]) -> bytes:
+    return np.hstack([np.full((len(x), 1), x.shape[1], dtype="<i4"), x.view("<i4")]).tobytes()
+
+
+def words(x: np.ndarray[Any, Any], head: str) -> bytes:
+    rows = "\n".join(f"word{i} " + " ".join(map(repr, row.tolist())) for i, row in enumerate(x))
+    return f"{head}{rows}\n".encode()
+
+
+def npz(path: Path) -> None:
+    np.savez(path, emb=X)
+
+
+WRITTEN: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "fvecs": ("x.fvecs", lambda path: path.write_bytes(fvecs(X))),
+    "fvecs of 640 columns": ("x.fvecs", lambda path: path.write_bytes(fvecs(np.tile(X, 5)))),
+    "word2vec": ("x.txt", lambda path: path.write_bytes(words(X, "30 128\n"))),
+    "glove": ("x.vec", lambda path: path.write_bytes(words(X, ""))),
+    "fbin": ("x.fbin", lambda path: path.write_bytes(np.array([30, 128], "<i4").tobytes() + X.tobytes())),
+    "npz": ("x.npz", npz),
+    "pickle": ("x.pkl", lambda path: path.write_bytes(pickle.dumps(X.tolist()))),
+    "text": ("x.txt", lambda path: np.savetxt(path, X)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed file")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_conversion_that_is_offered_gives_the_vectors(name: str, tmp_path: Path) -> None:
+    file, write = WRITTEN[name]
+    write(tmp_path / file)
+    with pytest.raises(InputError) as caught:
+        open_vectors(tmp_path / file, "base")
+    found = re.search(r"np\.save\('vectors\.npy', (.*)\), f being", str(caught.value))
+    assert found is not None
+    converted = eval(found[1], {"np": np, "pickle": pickle, "f": str(tmp_path / file)})  # noqa: S307 - ours
+    wanted = np.tile(X, 5) if "640" in name else X
+    np.testing.assert_allclose(converted, wanted, rtol=1e-6)
+
+
+def test_a_torch_file_is_no_npz_whatever_it_is_called(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npy", "w") as file:
+        file.writestr("archive/data.pkl", b"")
+    with pytest.raises(InputError, match=r"is a torch file and not a \.npy file: .*torch\.load"):
+        open_vectors(tmp_path / "x.npy", "base")
+
+
+def test_what_is_known_is_not_what_looks_alike() -> None:
+    assert format_of(fvecs(X)) is None
+    assert format_of(fvecs(np.tile(X, 5))) is None
+    assert [format_of(pickle.dumps([1], protocol)) for protocol in (2, 3, 4, 5)] == ["a pickle"] * 4
+    for kind in ("Flat", "HNSW8,SQ8", "IVF4,PQ4x4", "IDMap,HNSW8", "PQ4x4fs", "LSH"):
+        index = faiss.index_factory(16, kind)
+        assert format_of(bytes(faiss.serialize_index(index))) == "a faiss index"
+    for kind in ("BFlat", "BHNSW8", "BHash4", "BIVF4"):
+        binary = faiss.index_binary_factory(16, kind)
+        assert format_of(bytes(faiss.serialize_index_binary(binary))) == "a binary faiss index"
+    assert format_of(b"Index of vectors, as text") is None

@@ -1,0 +1,149 @@
+"""What a file is by its first bytes, whatever it is called; and how vectors in it become a .npy file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+Format: TypeAlias = Literal[
+    "a git-lfs pointer",
+    "a .npy file",
+    "a torch file",
+    "a zip file",
+    "an HDF5 file",
+    "a parquet file",
+    "an arrow file",
+    "a pickle",
+    "a faiss index",
+    "a binary faiss index",
+]
+START_BYTES = 4096
+"""Bytes of a file that tell what it is: a line of the widest text format."""
+SIGNATURES: dict[bytes, Format] = {
+    b"version https://git-lfs": "a git-lfs pointer",
+    np.lib.format.MAGIC_PREFIX: "a .npy file",
+    b"PK\x03\x04": "a zip file",
+    b"\x89HDF": "an HDF5 file",
+    b"PAR1": "a parquet file",
+    b"ARROW1": "an arrow file",
+}
+PICKLES = re.compile(rb"\x80[\x02-\x05][^\x00]", re.DOTALL)
+"""Protocols 2 to 5 and an instruction; an .fvecs file of 128, 640, ... columns has zeros there."""
+FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
+"""Four letters and a number of columns; ``IB`` begins those over bits."""
+POINTER = "is a git-lfs pointer ({size} B), not the file that it stands for: fetch that with git lfs pull"
+
+CONVERSIONS = {
+    ".npz": "np.load(f)[{name!r}]",
+    ".csv": "np.loadtxt(f, delimiter=',', dtype='float32')",
+    ".tsv": "np.loadtxt(f, delimiter='\\t', dtype='float32')",
+    ".txt": "np.loadtxt(f, dtype='float32')",
+    ".json": "np.array(json.load(open(f)), 'float32')",
+    ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
+    ".parquet": "np.stack(pandas.read_parquet(f)['embedding'])",
+    ".arrow": "np.stack(pandas.read_feather(f)['embedding'])",
+    ".feather": "np.stack(pandas.read_feather(f)['embedding'])",
+    ".h5": "h5py.File(f)['embeddings'][:]",
+    ".hdf5": "h5py.File(f)['embeddings'][:]",
+    ".fvecs": "np.fromfile(f, 'int32').reshape(-1, {d} + 1)[:, 1:].view('float32')",
+    ".bvecs": "np.fromfile(f, 'uint8').reshape(-1, {d} + 4)[:, 4:]",
+    ".fbin": "np.fromfile(f, 'float32', offset=8).reshape(-1, {second})",
+    ".u8bin": "np.fromfile(f, 'uint8', offset=8).reshape(-1, {second})",
+    ".i8bin": "np.fromfile(f, 'int8', offset=8).reshape(-1, {second})",
+    ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
+    ".pt": "torch.load(f).numpy()",
+    ".safetensors": "safetensors.numpy.load_file(f)['embeddings']",
+    ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
+    ".words": "np.array([line.split()[-{d}:] for line in {lines}], 'float32')",
+}
+SUFFIXES: dict[Format, str] = {
+    "a torch file": ".pt",
+    "a zip file": ".npz",
+    "an HDF5 file": ".h5",
+    "a parquet file": ".parquet",
+    "an arrow file": ".arrow",
+    "a pickle": ".pkl",
+}
+MOST_COLUMNS = 1 << 20
+"""Larger figures at the start of a file are no number of columns."""
+
+
+def format_of(start: bytes) -> Format | None:
+    """Return what a file is that starts so, None if that is not known.
+
+    >>> format_of(b"version https://git-lfs.github.com/spec/v1")
+    'a git-lfs pointer'
+    """
+    if start.startswith(b"PK\x03\x04") and b"data.pkl" in start[:128]:
+        return "a torch file"
+    if PICKLES.match(start):
+        return "a pickle"
+    if FAISS.match(start):
+        return "a binary faiss index" if start.startswith(b"IB") else "a faiss index"
+    return next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), None)
+
+
+def other_than_npy(path: Path, start: bytes, size: int) -> str:
+    """Return what a file of vectors is that is no .npy file, and how it becomes one.
+
+    Args:
+        start: its first ``START_BYTES`` bytes, or all of it.
+        size: its bytes.
+    """
+    found = format_of(start)
+    if found == "a git-lfs pointer":
+        return POINTER.format(size=size)
+    if found in ("a faiss index", "a binary faiss index"):
+        return f"is {found} and no file of vectors: give the .npy file that the index was built over"
+    what, suffix = "is not a .npy file", path.suffix.lower()
+    if found is not None:
+        what, suffix = f"is {found} and not a .npy file", SUFFIXES.get(found, suffix)
+    elif words := _words_and_numbers(start):
+        what, suffix = "is a text file of words with their vectors and not a .npy file", ".words"
+        return f"{what}: {_conversion(path, CONVERSIONS[suffix].format(**words))}"
+    expression = CONVERSIONS.get(suffix)
+    if expression is None:
+        return f"{what}: save the vectors as one (n, d) array with np.save"
+    first, second = _figures(start)
+    return f"{what}: {_conversion(path, expression.format(d=first, second=second, name=_entry(start)))}"
+
+
+def _conversion(path: Path, expression: str) -> str:
+    return f"convert it with np.save('vectors.npy', {expression}), f being {path.name!r}"
+
+
+def _figures(start: bytes) -> tuple[int | str, int | str]:
+    """Return the first two 32-bit figures, ``d`` for one that can be no number of columns."""
+    found = np.frombuffer(start[:8].ljust(8, b"\0"), dtype="<i4").tolist()
+    first, second = (figure if 0 < figure <= MOST_COLUMNS else "d" for figure in found)
+    return first, second
+
+
+def _entry(start: bytes) -> str:
+    """Return the name of the first array of a .npz file, that of ``np.savez`` if it cannot be read."""
+    length = int.from_bytes(start[26:28], "little") if len(start) >= 30 else 0
+    name = start[30 : 30 + length].decode("ascii", "replace")
+    return name.removesuffix(".npy") if name.endswith(".npy") and name.isprintable() else "arr_0"
+
+
+def _words_and_numbers(start: bytes) -> dict[str, object] | None:
+    """Return the columns of a text file of word2vec or GloVe and where its rows begin; None for any other."""
+    lines = start.split(b"\n")
+    head = lines[0].split()
+    if len(head) == 2 and all(part.isdigit() for part in head) and len(lines) > 1:
+        d = int(head[1])
+        return {"d": d, "lines": "[*open(f)][1:]"} if _is_row(lines[1], min(d, 1)) else None
+    return {"d": len(head) - 1, "lines": "open(f)"} if len(head) > 2 and _is_row(lines[0], 2) else None
+
+
+def _is_row(line: bytes, least: int) -> bool:
+    """Return whether a word and numbers stand on a line."""
+    word, *rest = line.split() or [b""]
+    return len(rest) >= least and not _is_number(word) and all(_is_number(part) for part in rest[:-1][:8])
+
+
+def _is_number(part: bytes) -> bool:
+    return re.fullmatch(rb"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", part) is not None
