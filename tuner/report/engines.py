@@ -23,7 +23,7 @@ from tuner.types import (
 from tuner.types.engine_target import TARGET_SCHEMA_VERSION
 
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
-POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB", "table MB", "us")
+POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB+table", "us")
 
 
 def describe_point(point: EnginePoint) -> str:
@@ -50,8 +50,8 @@ def point_row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
         f"{point.validated.mean:.4f}",
         f"{point.validated.lower:.4f}",
         "-" if point.predicted_recall is None else f"{point.predicted_recall:.4f}",
-        f"{point.index_bytes / 1e6:.1f}",
-        "-" if point.table_bytes is None else f"{point.table_bytes / 1e6:.1f}",
+        f"{point.index_bytes / 1e6:.1f}"
+        + ("" if point.table_bytes is None else f"+{point.table_bytes / 1e6:.1f}"),
         f"{1e6 * point.latency.mean_s:,.0f}",
     )
 
