@@ -1,6 +1,6 @@
 """``python -m tuner`` is ``tune``."""
 
-from tuner.cli.main import main
+from tuner.cli.start import main
 
 if __name__ == "__main__":
     main()

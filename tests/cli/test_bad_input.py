@@ -107,6 +107,7 @@ CASES = [
          _save("x.npy", np.ones((50, 4), dtype=np.int64))),
     Case("bool", X, ("has dtype bool",), _save("x.npy", GOOD > 0)),
     Case("text values", X, ("has dtype <U2",), _save("x.npy", np.full((50, 4), "ab"))),
+    Case("one row", X, ("x.npy has one row of 8", "save all of them"), _save("x.npy", GOOD[:1])),
     Case("raveled", X, ("has 1 dimension (1600,)", "rows that were raveled x.reshape(-1, d)"),
          _save("x.npy", GOOD.ravel())),
     Case("raveled into a row", X, ("x.npy is one row of 80,000 numbers", "x.reshape(-1, d)"),

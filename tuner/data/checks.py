@@ -28,6 +28,8 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
     ``check_queries`` again when ``auto`` chose it.
     """
     check_options(options)
+    if base.n == 1:
+        raise InputError(f"{base.source} has one row of {base.d:,}, a search needs many: save all of them")
     if options.k >= base.n:
         raise InputError(f"k is {options.k} but {base.source} has only {base.n} rows: use a k below {base.n}")
     if queries is None:

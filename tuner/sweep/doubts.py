@@ -9,6 +9,9 @@ from tuner.types import Warned
 MOST_NOISE = 0.05
 """A noise floor above this is worth a warning."""
 
+MOST_COLUMNS_A_ROW = 8
+"""Columns a row from which on a file is rather a transposed one."""
+
 
 class Doubt(Enum):
     """A doubt that the user should act on; its value is the sentence, facts in braces.
@@ -20,6 +23,10 @@ class Doubt(Enum):
     ZERO_ROWS = (
         "{n_left_out:,} of {n:,} rows are zero vectors, which have no direction: they are in no index and no "
         "answer; empty documents are often embedded so"
+    )
+    ON_ITS_SIDE = (
+        "{n:,} rows of {d:,} columns: if they are {d:,} vectors of {n:,} numbers, the file lies on its side, "
+        "so save x.T and run again"
     )
     QUERIES_IN_BASE = (
         "{n_in_base} of {n_queries} queries equal a row of the base: they find themselves, "

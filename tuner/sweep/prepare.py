@@ -17,7 +17,7 @@ from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_versions
 from tuner.runtime.process import use_threads
 from tuner.sweep.codec_space import sensible
-from tuner.sweep.doubts import Doubt
+from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
@@ -101,6 +101,8 @@ def _accept(base: Vectors, store_at: StoreAt, profile: Profile, query_set: Query
 
 def _doubts(profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
     doubts = []
+    if profile.d > MOST_COLUMNS_A_ROW * profile.n:
+        doubts.append(Doubt.ON_ITS_SIDE.about(n=profile.n, d=profile.d))
     if profile.n_left_out:
         doubts.append(Doubt.ZERO_ROWS.about(n_left_out=profile.n_left_out, n=profile.n))
     if query_set.n_in_base:
