@@ -100,10 +100,31 @@ def is_codec(name: str) -> bool:
     return name in NAMED_CODECS or PRODUCT_CODEC.fullmatch(name) is not None
 
 
+class PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for more values than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node; refuse one that stands for another."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases (*), write out what they stand for")
+        return super().compose_node(parent, index)
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a YAML text holds.
+
+    Raises:
+        yaml.YAMLError: it is none, or has aliases.
+        ValueError: it holds a date that does not exist.
+        RecursionError: it is nested too deeply.
+    """
+    return yaml.load(text, Loader=PlainLoader)  # noqa: S506 - it is a SafeLoader
+
+
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         text = path.read_bytes().decode("utf-8")
-        found = yaml.safe_load(text)
+        found = load_yaml(text)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}): name a YAML file, or one of "
@@ -116,7 +137,8 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "a value that YAML does not allow"
+        alias = str(error) if type(error) is yaml.YAMLError else ""
+        problem = getattr(error, "problem", None) or alias or "a value that YAML does not allow"
         raise InputError(f"{path}: is not valid YAML{where} ({problem}): correct it") from None
     if found is None:
         return {}

@@ -67,6 +67,8 @@ class Case:
     make: Callable[[], None] = _nothing
 
 
+LEVELS = (b", &%c [%s]" % (name, b", ".join([b"*%c" % (name - 1)] * 9)) for name in b"bcdefghij")
+BOMB = b"M: [&a [x, x, x]" + b"".join(LEVELS) + b"]"
 HEADER = b"\x93NUMPY\x01\x00"
 IN = "--recall .95 "
 X = IN + "x.npy"
@@ -198,6 +200,9 @@ CASES = [
          _write("s.yaml", b"M: [8")),
     Case("space nested without end", IN + "--space s.yaml base.npy", ("s.yaml: is nested too deeply",),
          _write("s.yaml", b"M: " + b"[" * 20_000)),
+    Case("space with aliases", IN + "--space s.yaml base.npy",
+         ("s.yaml: is not valid YAML", "it has aliases (*), write out what they stand for"),
+         _write("s.yaml", BOMB)),
     Case("space is binary", IN + "--space base.npy base.npy", ("base.npy: is not UTF-8",)),
     # what is meant
     Case("misspelled command", "diagnos --index x.faiss base.npy",
@@ -205,6 +210,8 @@ CASES = [
     Case("letters exchanged", "rnu --recall .9 base.npy", ("nearest command is 'run'", "see tune --help")),
     Case("baseline nested without end", "check b.yaml base.npy", ("b.yaml: is no YAML text",),
          _write("b.yaml", b"data: " + b"[" * 20_000)),
+    Case("baseline with aliases", "check b.yaml base.npy", ("b.yaml: is no YAML text",),
+         _write("b.yaml", BOMB)),
     Case("exported file nested without end", "verify x.json base.npy", ("x.json: holds no settings",),
          _write("x.json", b'{"tune": ' + b'{"a":' * 100_000)),
     Case("exported line nested without end", "verify x.sql base.npy", ("x.sql: holds no settings",),

@@ -11,7 +11,7 @@ import yaml
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
-from tuner.space import RERANK_STORES, is_codec
+from tuner.space import RERANK_STORES, is_codec, load_yaml
 from tuner.text import one_lined
 from tuner.types import (
     BaselineData,
@@ -149,7 +149,7 @@ def _figures(baseline: GateBaseline) -> dict[str, tuple[float, float]]:
 
 def _mapping(path: Path) -> dict[Any, Any]:
     try:
-        found = yaml.safe_load(path.read_bytes().decode("utf-8"))
+        found = load_yaml(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}): name the file that tune baseline wrote"
