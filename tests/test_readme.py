@@ -90,7 +90,10 @@ def test_the_commands_are_the_two_that_the_readme_promises() -> None:
         "python -m venv .venv && .venv/bin/pip install -q . && .venv/bin/tune --recall 0.95 "
         "--queries datasets/docs-minilm-384/queries.npy datasets/docs-minilm-384/base.npy\n"
     )
-    assert block("test") == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest\n"
+    assert (
+        block("test")
+        == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -n 2 --dist loadfile\n"
+    )
 
 
 def test_the_first_command_prints_a_recommendation(

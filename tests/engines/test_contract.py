@@ -212,7 +212,7 @@ def test_a_server_ends_with_the_process_that_started_it(
     before = set(tmp_files())
     with EngineProcess(what, Deployment(folder=tmp_path, n=N)) as process:
         worker = psutil.Process(process.pid)
-        servers = [each for each in psutil.process_iter() if started_by(each, worker)]
+        servers = [each for each in psutil.process_iter() if started_by(each, (own, tmp_path))]
         assert servers
         worker.kill()
         with pytest.raises(EngineDiedError):
@@ -226,11 +226,11 @@ def tmp_files() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("tune-*"))
 
 
-def started_by(process: psutil.Process, worker: psutil.Process) -> bool:
-    """A server may have left its parent, but it is younger and lies in the worker's session or folder."""
+def started_by(process: psutil.Process, folders: tuple[Path, ...]) -> bool:
+    """A server may have left its parent, but it runs in one of its folders, or is told of one."""
     try:
-        words = " ".join(process.cmdline())
-        younger = process.pid != worker.pid and process.create_time() >= worker.create_time()
+        places = [*process.cmdline(), process.cwd()]
     except psutil.Error:
         return False
-    return younger and ("redis-server" in words or "postgres" in words)
+    server = any(name in places[0] for name in ("redis-server", "postgres"))
+    return server and any(str(folder) in place for folder in folders for place in places)
