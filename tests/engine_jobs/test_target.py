@@ -101,6 +101,7 @@ def test_an_earlier_sweep_gives_its_links(tuned: Path, data: tuple[Path, Path], 
         str(tmp_path / "out"),
         "--sweep",
         sweep,
+        "--force",
     ]
     assert run([*common, "--recall", "0.9", base])[0] == 0
     assert not (tmp_path / "out" / "sweep" / "report.json").exists()

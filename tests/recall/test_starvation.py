@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tuner.recall.starvation import Finding, IndexUse, Starvation, finds_nearest
 from tuner.recall.truth import search_exactly
@@ -25,18 +24,6 @@ def thin(n_lost: int) -> Starvation:
 def test_seven_lost_and_none_gained_are_more_than_chance(n_lost: int, finding: Finding) -> None:
     """0.5 ** 7 is the first power below the level of the test, 1 %."""
     assert IndexUse(n=N, starvation=thin(n_lost)).finding == finding
-
-
-@pytest.mark.parametrize(
-    ("named", "found", "finding"),
-    [(True, FED, "too easy"), (None, FED, "unmoved"), (True, FED & (np.arange(100) > 0), "unmoved")],
-)
-def test_easy_data_prove_nothing_where_the_plan_names_the_index(
-    named: bool | None, found: NDArray[np.bool_], finding: Finding
-) -> None:
-    """A starved search that finds everything has lost nothing; only a plan that names the index counts."""
-    use = IndexUse(n=N, n_indexed=N, named=named, starvation=Starvation.between(found, found))
-    assert use.finding == finding
 
 
 def test_what_is_gained_counts_against_what_is_lost() -> None:

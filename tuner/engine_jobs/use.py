@@ -43,11 +43,6 @@ def use_line(starvation: Starvation, applied: ReportedConfig, n: int) -> Line:
         ),
         "not named": ("fail", "index not used: the engine's plan of the search does not name it"),
         "doubtful": ("pass", f"the engine says so; {few}") if says_so else ("warn", few),
-        "too easy": (
-            "pass",
-            f"{indexed}the engine's plan of the search names the index; starving it proves nothing on data "
-            "this easy, it finds every nearest row even so",
-        ),
         "unmoved": (
             "fail",
             f"index not used, or ef_search ignored: starving it changes nothing ({fell})",

@@ -25,11 +25,10 @@ WELL_BELOW = 0.5
 """Share of the base that a graph looks at where it is worth having."""
 
 Finding: TypeAlias = Literal[
-    "partly indexed", "not named", "nothing compared", "unmoved", "doubtful", "too easy", "costly", "used"
+    "partly indexed", "not named", "nothing compared", "unmoved", "doubtful", "costly", "used"
 ]
 """``used`` and ``costly`` (as dear as exact search) prove an index; ``doubtful`` is too few queries to be
-sure, ``too easy`` data on which a starved search finds everything too, and the engine's plan names the index;
-all others prove that none answered, or not one of all vectors."""
+sure; all others prove that none answered, or not one of all vectors."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,6 @@ class Starvation:
         return bool(total and binomtest(self.n_lost, total, alternative="greater").pvalue < CHANCE)
 
     @property
-    def is_perfect(self) -> bool:
-        """Whether the starved search finds everything too, so that nothing could have been lost."""
-        return self.found == self.starved == 1
-
-    @property
     def seems_to_fall(self) -> bool:
         """Whether it lost something, though perhaps by chance."""
         return self.n_lost > self.n_gained
@@ -113,9 +107,7 @@ class IndexUse:
             return self._by_distances(self.ndis, self.starved_ndis)
         if self.starvation.falls:
             return "used"
-        if self.starvation.seems_to_fall:
-            return "doubtful"
-        return "too easy" if self.named and self.starvation.is_perfect else "unmoved"
+        return "doubtful" if self.starvation.seems_to_fall else "unmoved"
 
     def _by_distances(self, ndis: float, starved_ndis: float) -> Finding:
         if ndis <= 0:
