@@ -11,6 +11,7 @@ from conftest import planted_rows
 
 import tuner
 from tuner.cli.main import _exit_code
+from tuner.cli.stop import Stopping
 from tuner.data.vectors import open_vectors
 from tuner.gate import (
     CheckOptions,
@@ -87,7 +88,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line; return exit code, stdout and stderr."""
 
     def go(*arguments: str) -> tuple[int, str, str]:
-        code = _exit_code(arguments)
+        code = _exit_code(arguments, Stopping())
         return code, *capsys.readouterr()
 
     return go

@@ -11,6 +11,7 @@ import click
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, FORCE, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
 from tuner.cli.outputs import show_table, show_text, write_file
+from tuner.cli.stop import Stopping
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
@@ -168,7 +169,11 @@ def _of_engine(
     quiet: bool,
 ) -> int:
     engine, exported = read_exported(config)
-    with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
+    stopping = click.get_current_context().ensure_object(Stopping)
+    with (
+        tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work,
+        stopping.during(lambda: "stopped", engine.reap_orphans),
+    ):
         events = diagnose_engine(engine, exported, base, queries, options, Path(work))
         found = follow(events, Screen(stderr=True), quiet=quiet)
     write_file(markdown, in_engine.diagnosis_to_markdown(found).encode())

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from tuner.errors import InputError, TunerError
 from tuner.recall.truth import cache_dir
 
-JOURNAL, FINISHED_STAGES = "journal.json", "*.stage"
+JOURNAL, FINISHED_STAGES, UNFINISHED_FILES = "journal.json", "*.stage", "*.partial"
 
 
 class BusyFolderError(TunerError):
@@ -24,6 +24,12 @@ class BusyFolderError(TunerError):
 def has_journal(work: Path) -> bool:
     """Return whether a run began to keep its stages in ``work``."""
     return any(work.rglob(JOURNAL))
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove the files of a folder that were being written when their run was ended."""
+    for path in folder.glob(UNFINISHED_FILES):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

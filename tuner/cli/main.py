@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,11 +24,12 @@ from tuner.cli.engines import engines
 from tuner.cli.export import export
 from tuner.cli.outputs import say
 from tuner.cli.run import run
+from tuner.cli.stop import Stopping, stoppable
 from tuner.cli.verify import verify_command
 from tuner.errors import TunerError
 from tuner.runtime.machine import describe_versions
 
-BAD_INPUT, STOPPED, CLOSED_PIPE = 2, 130, 141
+BAD_INPUT, CLOSED_PIPE = 2, 141
 NUMPY_CUT_SHORT = "requested and"
 """In what numpy says, without a number, when a file took only a part of an array."""
 NO_MEMORY = ("bad_alloc", "Not enough memory", "Cannot allocate memory", "can't start new thread")
@@ -94,19 +94,26 @@ for _job in (run, baseline, check_command, diagnose_command, engines, export, ve
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 the honest no, 2 bad input or a defect, 130 stopped."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that scratch files are removed then too
-    try:
-        code = _exit_code(argv)
-    except Exception:  # noqa: BLE001 - a defect must not look like the honest no, whose code Python gives it
-        traceback.print_exc()
-        code = BAD_INPUT
+    """Run the command line and exit.
+
+    The exit code is 0 if it is done, 1 for the honest no, 2 for bad input or a defect, 130 and 143 if it was
+    stopped by Ctrl-C and by SIGTERM.
+    """
+    with stoppable() as stopping:
+        try:
+            code = _exit_code(argv, stopping)
+        except KeyboardInterrupt:  # before the job began or after its end
+            stopping.say()
+            code = stopping.code
+        except Exception:  # noqa: BLE001 - a defect must not look like the honest no, whose code Python gives it
+            traceback.print_exc()
+            code = BAD_INPUT
     sys.exit(code)
 
 
-def _exit_code(argv: Sequence[str] | None) -> int:
+def _exit_code(argv: Sequence[str] | None, stopping: Stopping) -> int:
     try:
-        code: int = tune.main(args=argv, prog_name="tune", standalone_mode=False)
+        code: int = tune.main(args=argv, prog_name="tune", standalone_mode=False, obj=stopping)
         return code
     except TunerError as error:
         return _fail(str(error))
@@ -115,8 +122,8 @@ def _exit_code(argv: Sequence[str] | None) -> int:
         asked = context.command_path if context is not None else "tune run"
         return _fail(f"{error.format_message().rstrip('.')}; see {asked} --help")
     except click.Abort:
-        click.echo("tune: stopped", err=True)
-        return STOPPED
+        stopping.say()
+        return stopping.code
     except (OSError, MemoryError, RuntimeError) as error:
         sentence = _limit_reached(error)
         if not sentence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import click
 
 from tuner.api.result import REPORT_NAME
 from tuner.cli.draw import Screen, follow
-from tuner.cli.folders import claimed, has_journal
+from tuner.cli.folders import claimed, has_journal, remove_partial_files
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
 from tuner.cli.outputs import refuse_to_replace, say, show_text
+from tuner.cli.stop import Stopping
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.vectors import Vectors, open_vectors
@@ -23,7 +25,7 @@ from tuner.sweep import plan, sweep
 from tuner.sweep.run import finish
 from tuner.types import Options, Result
 
-HONEST_NO, STOPPED = 1, 130
+HONEST_NO = 1
 
 
 @click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
@@ -79,14 +81,16 @@ def run(
         return 0
     if resume and not has_journal(work):
         raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
-    try:
+    with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):
         result = _sweep_into(out, work, base, given, options, resume=resume, quiet=quiet)
-    except KeyboardInterrupt:
-        kept = f"finished stages are in {work}: the same command with --resume goes on from there"
-        say(f"tune: stopped; {kept if has_journal(work) else 'no stage was finished'}", err=True)
-        ctx.exit(STOPPED)
     _show(result, as_json=as_json, quiet=quiet)
     return HONEST_NO if result.status == "not_reached" else 0
+
+
+def _stopped(work: Path) -> str:
+    """Return what a stopped run tells the user."""
+    kept = f"finished stages are in {work}: the same command with --resume goes on from there"
+    return f"stopped; {kept if has_journal(work) else 'no stage was finished'}"
 
 
 def _sweep_into(

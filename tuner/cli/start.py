@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -15,6 +16,8 @@ SENTENCE = "memory does not hold the libraries: free some, or raise its limit (u
 
 def main() -> None:
     """Load the command line and run it; exit with 2 where memory does not hold its libraries."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has begun: Ctrl-C ends it without a traceback
     try:
         run = import_module("tuner.cli.main").main
     except (ImportError, OSError, MemoryError) as error:

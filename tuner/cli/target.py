@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from tuner.api.result import read_report
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
 from tuner.cli.outputs import show_text
+from tuner.cli.stop import Stopping
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs import tune_for
 from tuner.engines import Engine, write_exported
@@ -54,7 +56,8 @@ def run_target(
     """Tune for one engine, write its configuration to ``out``, show it, and return the exit code."""
     screen, work = Screen(stderr=True), out / "work"
     known = None if earlier is None else read_report(earlier)
-    with claimed(out, work):
+    stopping = click.get_current_context().ensure_object(Stopping)
+    with claimed(out, work), stopping.during(lambda: "stopped", partial(_clean, engine, work)):
         sweep_out = out / SWEEP
         sweep_out.mkdir(parents=True, exist_ok=True)
         try:
@@ -70,6 +73,11 @@ def run_target(
     if not (as_json and quiet):
         _show(engine, result, Screen(stderr=as_json))
     return HONEST_NO if result.status == "not_reached" else 0
+
+
+def _clean(engine: Engine, work: Path) -> None:
+    shutil.rmtree(work, ignore_errors=True)
+    engine.reap_orphans()
 
 
 def _write(engine: Engine, result: TargetResult, out: Path) -> list[str]:

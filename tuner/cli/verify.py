@@ -11,6 +11,7 @@ from tuner.api.engines import checked_name
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
+from tuner.cli.stop import Stopping
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
@@ -72,7 +73,11 @@ def verify_command(
     )
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
-    with tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
+    stopping = click.get_current_context().ensure_object(Stopping)
+    with (
+        tempfile.TemporaryDirectory(prefix="tune-verify-") as work,
+        stopping.during(lambda: "stopped", engine.reap_orphans),
+    ):
         events = verify(engine, exported, base, given, options, Path(work))
         result = follow(events, Screen(stderr=True), quiet=quiet)
     json = verify_to_json(result) if as_json else None

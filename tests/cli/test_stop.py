@@ -1,0 +1,167 @@
+"""Ctrl-C and SIGTERM end the command line wherever it is, and a run goes on from there to the same answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from conftest import planted_rows
+
+from tuner.cli.stop import Stopping, stoppable
+
+LONGEST_S = 120
+"""A process that is still there then was not stopped at all."""
+SURELY_TRAINING_S = 1.0
+SPACE = """
+name: one codec
+M: [6, 12]
+ef_construction: 40
+codecs: [fp32, SQ8]
+cuts: [1.0]
+rerank_factors: [1]
+"""
+PROGRAM = """
+import signal, sys, tempfile
+from importlib import import_module
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+import faiss, numpy as np
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
+module, name = sys.argv.pop(1).split(":")
+
+def train_for_minutes(*_, **__):
+    folder = tempfile.TemporaryDirectory()
+    child = Popen(["sleep", "600"], stdout=DEVNULL, stderr=DEVNULL)
+    rows = np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32)
+    rotation = faiss.PCAMatrix(4096, 8)  # one call of LAPACK: k-means asks Python for signals
+    print(child.pid, folder.name, flush=True)
+    rotation.train(rows)
+
+setattr(import_module(module), name, train_for_minutes)
+import_module("tuner.cli.main").main(sys.argv[1:])
+"""
+
+
+COMMAND = ["--recall", ".8", "--space", "space.yaml", "--prefer", "smallest", "--quiet", "base.npy"]
+
+
+def inputs(folder: Path) -> None:
+    np.save(folder / "base.npy", planted_rows(1500, 16, seed=1))
+    (folder / "space.yaml").write_text(SPACE)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    inputs(folder)
+    return answer(run(COMMAND, folder))
+
+
+def run(command: list[str], folder: Path) -> dict[str, Any]:
+    ours = [sys.executable, "-m", "tuner", *command]
+    subprocess.run(ours, check=True, capture_output=True, env=environment(), cwd=folder)
+    found: dict[str, Any] = json.loads((folder / "tune-out/base/report.json").read_bytes())
+    return found
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def stopped_in(place: str, by: signal.Signals, folder: Path) -> tuple[int, str, int, Path]:
+    """Return exit code and last line of a run that was stopped there, and a child and a folder of it."""
+    ours = [sys.executable, "-c", PROGRAM, place, *COMMAND]
+    with subprocess.Popen(
+        ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=folder
+    ) as process:
+        assert process.stdout is not None
+        pid, temporary = process.stdout.readline().split()
+        time.sleep(SURELY_TRAINING_S)
+        process.send_signal(by)
+        try:
+            _, words = process.communicate(timeout=LONGEST_S)
+        finally:
+            process.kill()
+    return process.returncode, words.splitlines()[-1], int(pid), Path(temporary)
+
+
+def answer(report: dict[str, Any]) -> dict[str, Any]:
+    """What of a recommendation no clock decides."""
+    chosen = report["recommendation"]
+    return {name: chosen[name] for name in ("label", "ef_search", "recall", "recall_lower", "memory_bytes")}
+
+
+@pytest.mark.parametrize(
+    ("place", "by", "code"),
+    [
+        ("tuner.sweep.proxy_graph:build", signal.SIGTERM, 143),
+        ("tuner.sweep.codecs:train", signal.SIGTERM, 143),
+        ("tuner.sweep.codecs:train", signal.SIGINT, 130),
+        ("tuner.sweep.finalist_times:interleave", signal.SIGINT, 130),
+        ("tuner.sweep.index_file:write", signal.SIGTERM, 143),
+    ],
+)
+def test_a_run_that_is_stopped_in_native_code_goes_on_to_the_same_answer(
+    undisturbed: dict[str, Any], tmp_path: Path, place: str, by: signal.Signals, code: int
+) -> None:
+    inputs(tmp_path)
+    ended, last, child, temporary = stopped_in(place, by, tmp_path)
+    assert ended == code
+    kept = "finished stages are in tune-out/base/work: the same command with --resume goes on from there"
+    assert last == f"tune: stopped; {kept}"
+    assert not psutil.pid_exists(child)
+    assert not temporary.exists()
+    assert list((tmp_path / "tune-out/base").glob("*.partial")) == []
+    assert answer(run([*COMMAND, "--resume"], tmp_path)) == undisturbed
+
+
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_main_thread_that_unwinds_is_left_to_it_and_a_second_signal_changes_nothing(
+    by: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unwound = False
+    with stoppable() as stopping:
+        signal.signal(signal.SIGINT, stopping.interrupt)  # who runs the tests may ignore it
+        try:
+            with stopping.during(lambda: "stopped; go on"):
+                os.kill(os.getpid(), by)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            unwound = True
+        stopping.say()
+        assert stopping.code == code
+    assert unwound
+    assert capsys.readouterr().err == "tune: stopped; go on\n"
+
+
+def test_signals_are_afterwards_handled_as_before() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stoppable():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_job_that_is_over_has_no_sentence_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    stopping = Stopping()
+    with stopping.during(lambda: "stopped; in the middle"):
+        pass
+    stopping.say()
+    assert capsys.readouterr().err == "tune: stopped\n"
+
+
+def test_the_library_ends_no_process() -> None:
+    """Who calls it from Python has signal handlers of their own."""
+    program = "import sys, tuner, tuner.testing; print([name for name in sys.modules if 'tuner.cli' in name])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout == "[]\n"
