@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
+import hnswlib
 import numpy as np
 import pytest
 from conftest import planted_rows
@@ -176,12 +178,20 @@ def test_the_fixture_gates(pytester: pytest.Pytester, project: Path, monkeypatch
             inner.hnsw.efSearch = 1
             faiss.write_index(index, str(tmp_path / "starved.faiss"))
             gate(recall_gate, tmp_path / "starved.faiss")
+
+        def test_finds_nothing():
+            import numpy as np
+            from tuner.testing import assert_recall
+            base, queries = (np.load(f"{{FOLDER}}/{{name}}.npy") for name in ("base", "queries"))
+            nothing = lambda queries, k: np.full((len(queries), k), -1)
+            assert_recall(nothing, queries, base, at_least=0.9)
         """
     )
     # whether or not the package is installed, and so announced, it is loaded once
     plugin = ("-p", "no:vector_index_tuner", "-p", "tuner.pytest_plugin")
     found = pytester.runpytest_subprocess(*plugin)
-    found.assert_outcomes(passed=1, failed=1)
+    found.assert_outcomes(passed=1, failed=2)
+    found.stdout.no_fnmatch_line("*testing.py:*")  # a reader sees lines of their own test
     found.stdout.fnmatch_lines(["*regression: HNSW8,SQ8*", "*fail: recall: *"])
 
 
@@ -196,3 +206,91 @@ def test_the_plugin_imports_nothing_heavy() -> None:
 def test_the_plugin_is_announced() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     assert '[project.entry-points.pytest11]\nvector_index_tuner = "tuner.pytest_plugin"' in text
+
+
+def with_distances(queries: FloatArray, k: int, dtype: type = np.float32) -> tuple[Any, Any]:
+    ids = exactly(queries, k)
+    return np.zeros(ids.shape, dtype=dtype), ids
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        with_distances,
+        lambda queries, k: with_distances(queries, k)[::-1],
+        lambda queries, k: [part.tolist() for part in with_distances(queries, k)],
+        lambda queries, k: (exactly(queries, k).astype(np.uint64), np.zeros((len(queries), k))),
+        lambda queries, k: SimpleNamespace(keys=exactly(queries, k), distances=np.zeros((len(queries), k))),
+    ],
+)
+def test_the_ids_of_a_pair_are_what_is_no_real_number(search: Search) -> None:
+    assert assert_recall(search, QUERIES, BASE, at_least=1.0, k=K, metric="cosine").mean == 1.0
+
+
+def test_the_searches_of_faiss_and_hnswlib_are_taken_as_they_are() -> None:
+    unit = BASE / np.linalg.norm(BASE, axis=1, keepdims=True)
+    flat, graph = faiss.IndexFlatIP(D), hnswlib.Index("cosine", D)
+    flat.add(unit)
+    graph.init_index(N, random_seed=1)
+    graph.add_items(BASE, num_threads=1)
+    graph.set_ef(400)
+    assert assert_recall(flat.search, QUERIES, BASE, at_least=1.0, k=K, metric="cosine").mean == 1.0
+    assert_recall(graph.knn_query, QUERIES, BASE, at_least=0.98, k=K, metric="cosine")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.str_])
+def test_a_pair_whose_ids_cannot_be_told_is_refused(dtype: type) -> None:
+    search = lambda queries, k: with_distances(queries, k, dtype)  # noqa: E731
+    with pytest.raises(InputError, match=r"pair of .* which are the ids is not clear: return them"):
+        assert_recall(search, QUERIES, BASE, at_least=0.9, k=K, metric="cosine")
+
+
+NAMES = np.array([f"doc-{number}" for number in range(N)])
+KEYS = np.random.default_rng(13).choice(2**62, N, replace=False)
+
+
+@pytest.mark.parametrize("ids", [NAMES, NAMES.tolist(), KEYS, KEYS.astype(str)])
+def test_own_ids_are_rows_by_the_list(ids: Any) -> None:
+    names = np.asarray(ids)
+    for search in (lambda q, k: names[exactly(q, k)], lambda q, k: names[exactly(q, k)].tolist()):
+        assert assert_recall(search, QUERIES, BASE, ids=ids, at_least=1.0, k=K, metric="cosine").mean == 1.0
+    with pytest.raises(InputError, match="none of which is in the list of ids"):
+        assert_recall(
+            lambda q, k: (names[exactly(q, k)].astype(str).astype(object) + "x").astype(str),
+            *(QUERIES, BASE),
+            ids=ids,
+            at_least=0.9,
+            k=K,
+            metric="cosine",
+        )
+
+
+def test_nothing_is_written_as_none_or_as_empty_text() -> None:
+    for nothing in (None, ""):
+
+        def search(queries: FloatArray, k: int, nothing: str | None = nothing) -> list[list[str | None]]:
+            found: Any = NAMES[exactly(queries, k)].astype(object)
+            found[:, -1] = nothing
+            return list(found.tolist())
+
+        found = assert_recall(search, QUERIES, BASE, ids=NAMES, at_least=0.8, k=K, metric="cosine")
+        assert found.mean == pytest.approx(0.9)
+
+
+def test_a_row_that_was_deleted_on_purpose_is_not_missed() -> None:
+    ids = NAMES.copy()
+    ids[::2] = ""
+    left = np.flatnonzero(ids != "")
+    unit = BASE[left] / np.linalg.norm(BASE[left], axis=1, keepdims=True)
+    nearest = lambda q, k: ids[left[np.argsort(-q @ unit.T, axis=1)[:, :k]]]  # noqa: E731
+    assert assert_recall(nearest, QUERIES, BASE, ids=ids, at_least=1.0, k=K, metric="cosine").mean == 1.0
+    # an engine that still returns the others: half of its answers are no ids of the list
+    with pytest.raises(AssertionError, match=r"[\d,]+ answers are none of the ids"):
+        assert_recall(
+            lambda q, k: NAMES[exactly(q, k)],
+            *(QUERIES, BASE),
+            ids=ids,
+            at_least=0.9,
+            k=K,
+            metric="cosine",
+        )

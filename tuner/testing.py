@@ -3,7 +3,10 @@
 from tuner.testing import assert_recall
 
 def test_search(client):
-    assert_recall(lambda queries, k: client.search(queries, k), queries, base, at_least=0.95, k=10)
+    assert_recall(client.search, queries, base, at_least=0.95, k=10)
+
+A search takes queries and k and returns ids: row numbers, or the user's own ids that are given with ``ids``;
+the pair that ``search`` of a faiss index and ``knn_query`` of hnswlib return will do.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.api import check
+from tuner.data.answers import returned_ids, rows_of
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
+from tuner.data.ids import IdSource, named
 from tuner.data.profile import check_queries, rows_without_direction, scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
@@ -36,7 +41,8 @@ from tuner.text import one_line
 from tuner.types import FloatArray, Metric, Recall
 
 Search = Callable[[FloatArray, int], Any]
-"""Queries (nq, d) float32 and k -> row numbers of the base, (nq, k), nearest first; -1 for nothing."""
+"""Queries (nq, d) float32 and k -> ids (nq, k), nearest first: row numbers of the base, or the user's own; -1
+or empty text for nothing. Distances may come with them, before or after, as those of faiss and hnswlib do."""
 
 
 def assert_recall(
@@ -47,6 +53,7 @@ def assert_recall(
     at_least: float,
     k: int = 10,
     metric: Literal["auto", "cosine", "ip", "l2"] = "auto",
+    ids: IdSource | None = None,
     confidence: float = 0.95,
     starved: Search | None = None,
 ) -> Recall:
@@ -59,10 +66,12 @@ def assert_recall(
     Args:
         search: called once with all queries.
         queries: (nq, d), an array or a .npy file; at least 20.
-        base: (n, d) likewise, in the order of the row numbers that ``search`` returns.
+        base: (n, d) likewise.
         at_least: recall@k in (0, 1].
         metric: ``auto`` decides from the vectors as ``tune`` does, mostly for cosine; say what the engine
             ranks by.
+        ids: ids of the rows, where ``search`` returns these, a list, an array or a file; -1 or empty text
+            for a row that was deleted on purpose.
         confidence: confidence level of the bounds.
         starved: the same search with the least ef_search there is: if it finds as much, query by query, the
             index was not used, and the test fails.
@@ -71,16 +80,9 @@ def assert_recall(
         AssertionError: recall is too low, or starving the search changes nothing.
         InputError: the arrays do not fit each other or what ``search`` returns.
     """
-    if not 0 < at_least <= 1:
-        raise InputError(f"at_least is {at_least:g}, but recall lies in (0, 1]: give a share such as 0.95")
-    if not 0.5 < confidence < 1:
-        raise InputError(f"confidence is {confidence:g}, but it lies in (0.5, 1): give 0.95, say")
-    if metric not in ("auto", *get_args(Metric)):
-        raise InputError(f"metric is {metric!r}, but it is auto, cosine, ip or l2: give one of them")
-    if isinstance(k, bool) or not isinstance(k, Integral):
-        raise InputError(f"k is {k!r}, but it is a whole number: give one")
-    k = int(k)
-    judge = _Judge(open_vectors(base, "base"), open_vectors(queries, "queries"), k, metric)
+    __tracebackhide__ = True  # a test that fails shows its own line
+    k = _checked_k(at_least, k, metric, confidence)
+    judge = _Judge(named(open_vectors(base, "base"), ids), open_vectors(queries, "queries"), k, metric)
     hits = judge.hits(search)
     recall = summarize(hits, k, confidence)
     upper = upper_bound(hits, k, confidence)
@@ -97,6 +99,20 @@ def assert_recall(
     if starved is not None and _is_unmoved(hits, judge.hits(starved), k, judge.n):
         raise AssertionError(f"{text}, and the starved search finds as much: the index was not used")
     return recall
+
+
+def _checked_k(at_least: float, k: int, metric: str, confidence: float) -> int:
+    """Return k, all four arguments being what they should."""
+    __tracebackhide__ = True
+    if not 0 < at_least <= 1:
+        raise InputError(f"at_least is {at_least:g}, but recall lies in (0, 1]: give a share such as 0.95")
+    if not 0.5 < confidence < 1:
+        raise InputError(f"confidence is {confidence:g}, but it lies in (0.5, 1): give 0.95, say")
+    if metric not in ("auto", *get_args(Metric)):
+        raise InputError(f"metric is {metric!r}, but it is auto, cosine, ip or l2: give one of them")
+    if isinstance(k, bool) or not isinstance(k, Integral):
+        raise InputError(f"k is {k!r}, but it is a whole number: give one")
+    return int(k)
 
 
 def _is_unmoved(hits: NDArray[np.int64], starved: NDArray[np.int64], k: int, n: int) -> bool:
@@ -119,7 +135,7 @@ class _Judge:
         check_queries(base, queries, profile.metric)
         self.raw, self.k, self.metric = queries.read(0, queries.n), k, profile.metric
         self.queries = prepared_queries(self.raw, profile.metric)
-        self.n = base.n
+        self.n, self.vectors, self.n_strange = base.n, base, 0
         with tempfile.TemporaryDirectory(prefix="assert-recall-") as folder:
             path = Path(folder, "base.f32")
             nowhere = rows_without_direction(base, profile)
@@ -129,34 +145,18 @@ class _Judge:
             self.base = prepared  # the mapping outlives the file's name
 
     def hits(self, search: Search) -> NDArray[np.int64]:
-        try:
-            found = np.asarray(search(self.raw.copy(), self.k))
-        except ValueError as error:
-            if "inhomogeneous" not in str(error):
-                raise
-            raise InputError(
-                "search returned rows of different lengths: fill them up to k with -1, which is nothing"
-            ) from None
-        if found.ndim != 2 or len(found) != len(self.raw) or not np.issubdtype(found.dtype, np.integer):
-            raise InputError(
-                f"search returned {found.dtype} of shape {found.shape}: return row numbers as integers "
-                f"of shape ({len(self.raw)}, {self.k}), -1 for nothing"
-            )
-        ids = np.full((len(found), self.k), -1, dtype=np.int64)
-        width = min(self.k, found.shape[1])
-        ids[:, :width] = found[:, :width]
-        if ids.max() >= self.n:
-            raise InputError(
-                f"search returned row {ids.max()}, and the base has {self.n}: return row numbers"
-            )
-        hits: NDArray[np.int64] = self.truth.hits(self.base.x, self.queries, prepared_rows(ids, self.base))
+        found = returned_ids(search(self.raw.copy(), self.k), len(self.raw), self.k)
+        rows = np.full((len(found), self.k), -1, dtype=np.int64)
+        rows[:, : found.shape[1]], self.n_strange = rows_of(found, self.vectors)
+        hits: NDArray[np.int64] = self.truth.hits(self.base.x, self.queries, prepared_rows(rows, self.base))
         return hits
 
     def worst(self, hits: NDArray[np.int64]) -> str:
         """Return in words where most is missing."""
         order = np.argsort(hits, kind="stable")[:3]
         named = ", ".join(f"query {number} finds {hits[number]}" for number in order)
-        return f"of {self.k}, {named}"
+        strange = f"; {self.n_strange:,} answers are none of the ids" if self.n_strange else ""
+        return f"of {self.k}, {named}{strange}"
 
 
 def gate(
@@ -185,6 +185,7 @@ def gate(
         InputError: this cannot be judged: other data, other queries, no index.
         ResourceError: too little memory or disk.
     """
+    __tracebackhide__ = True
     result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
     if not result.passed:
         lines = "\n".join(one_line(f"  {line.status}: {line.name}: {line.text}") for line in result.lines)

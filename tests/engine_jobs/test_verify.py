@@ -15,6 +15,7 @@ import pytest
 from conftest import scores
 from installed import needs
 
+from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import EngineCodec, find_engine, read_exported, write_exported
@@ -253,3 +254,29 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match="holds no settings of tune export"):
             read_exported(path)
+
+
+def test_rows_that_were_deleted_on_purpose_are_not_loaded(
+    world: tuple[FloatArray, FloatArray], tmp_path: Path
+) -> None:
+    x, queries = world
+    np.save(tmp_path / "base.npy", x)
+    ids = np.where(np.arange(N) % 2, np.arange(N) + 10**12, -1)
+    work = tmp_path / "work"
+    work.mkdir()
+    found = result_of(
+        verify(
+            find_engine("hnswlib"),
+            exported("hnswlib", "float32"),
+            named(open_vectors(tmp_path / "base.npy", "base"), ids),
+            open_vectors(queries, "queries"),
+            VerifyOptions(),
+            work,
+        )
+    )
+    assert found.verdict == "verified", found.lines
+    assert found.applied is not None
+    assert found.applied.n_indexed == N // 2
+    assert found.lines[0].text.startswith(f"{N // 2:,} rows of ")
+    assert found.recall is not None
+    assert found.recall.mean > 0.95

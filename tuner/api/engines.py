@@ -12,6 +12,7 @@ from tuner import types
 from tuner.api.jobs import opened
 from tuner.api.keywords import checked_call
 from tuner.api.result import read_report
+from tuner.data.ids import IdSource
 from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
@@ -72,6 +73,7 @@ def verify(
     base: NDArray[Any] | str | Path,
     queries: NDArray[Any] | str | Path | None = None,
     *,
+    ids: IdSource | None = None,
     address: str | None = None,
     name: str = "tune_items",
     replace: bool = False,
@@ -88,6 +90,7 @@ def verify(
         config: A file of ``tuner.export`` or ``tune export``.
         base: Vectors, (n, d), or a .npy file.
         queries: Queries, (nq, d) likewise; None holds the rows out that the run held out.
+        ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
         address: Address of your own server; None starts one and stops it.
         name: Name of the table, collection or index.
         replace: Whether a table or collection of that name is dropped.
@@ -101,7 +104,7 @@ def verify(
     asked = VerifyOptions(
         address=address, name=checked_name(name), replace=replace, recall=recall, threads=threads
     )
-    vectors, given = opened(base, queries)
+    vectors, given = opened(base, queries, ids)
     with kept_threads(), tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
         return result_of(run_verify(able, exported, vectors, given, asked, Path(work)))
 

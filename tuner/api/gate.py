@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tuner import types
 from tuner.api.jobs import opened
 from tuner.api.keywords import checked_call
+from tuner.data.ids import IdSource
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
 from tuner.gate import check as run_check
@@ -24,6 +25,7 @@ def check(
     base: NDArray[Any] | str | Path,
     queries: NDArray[Any] | str | Path | None = None,
     *,
+    ids: IdSource | None = None,
     index: str | Path | None = None,
     ef_search: int | None = None,
     limits: Limits | None = None,
@@ -40,6 +42,7 @@ def check(
         baseline: A file of ``tune baseline``, or the result of ``tuner.tune`` itself.
         base: Vectors, (n, d), or a .npy file.
         queries: Queries of the baseline, None if it held rows of the base out.
+        ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
         index: A faiss index file to check; None builds the frozen configuration again.
         ef_search: ef_search, instead of what the index file or the baseline says.
         limits: What may change; None means the defaults of ``tuner.Limits``.
@@ -58,7 +61,7 @@ def check(
         threads=threads,
     )
     frozen = _frozen(baseline)
-    vectors, given = opened(base, queries)
+    vectors, given = opened(base, queries, ids)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-check-") as work:
         return result_of(run_check(frozen, vectors, given, asked, Path(work)))
 

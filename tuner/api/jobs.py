@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
 from tuner.api.result import IndexFolder, Result, with_files
+from tuner.data.ids import IdSource, named
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
@@ -77,6 +78,7 @@ def diagnose(
     base: NDArray[Any] | str | Path,
     queries: NDArray[Any] | str | Path | None = None,
     *,
+    ids: IdSource | None = None,
     recall: float = 0.95,
     ef_search: int | None = None,
     hnswlib_space: Metric | None = None,
@@ -96,6 +98,7 @@ def diagnose(
         index: A faiss index, or a file of faiss, hnswlib or usearch.
         base: Vectors that it was made of, (n, d), or a .npy file.
         queries: Queries, (nq, d) likewise; None asks for rows of the base.
+        ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
         recall: Target recall@k in (0, 1].
         ef_search: ef_search or nprobe, instead of what the index says.
         hnswlib_space: Metric of an hnswlib file, which does not say it.
@@ -117,19 +120,19 @@ def diagnose(
         force=force,
     )
     wanted = Options(recall=recall, **options)
-    vectors, given = opened(base, queries)
+    vectors, given = opened(base, queries, ids)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
 
 
-def opened(base: Any, queries: Any) -> tuple[Vectors, Vectors | None]:
+def opened(base: Any, queries: Any, ids: IdSource | None = None) -> tuple[Vectors, Vectors | None]:
     """Return the user's vectors and queries, files or whatever numpy makes an array of.
 
     Raises:
         InputError: they are no such files or arrays.
     """
     given = None if queries is None else open_vectors(queries, "queries")
-    return open_vectors(base, "base"), given
+    return named(open_vectors(base, "base"), ids), given
 
 
 def _space_of(space: Space | str | Path | None) -> Space:

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from tuner.cli.draw import Screen, follow
-from tuner.cli.options import JSON, MARKDOWN, QUIET, THREADS
+from tuner.cli.options import IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
+from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
@@ -43,6 +44,7 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 @click.argument("baseline_file", metavar="BASELINE", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE")
 @click.option("--queries", metavar="FILE", help="Queries of the baseline as .npy.")
+@IDS
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -73,6 +75,7 @@ def check_command(
     baseline_file: Path,
     file: str,
     queries: str | None,
+    ids: str | None,
     index: Path | None,
     ef_search: int | None,
     fail_on: tuple[str, ...],
@@ -95,7 +98,7 @@ def check_command(
         options = CheckOptions(
             limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
         )
-        result = _checked(baseline_file, file, queries, options, quiet=quiet)
+        result = _checked(baseline_file, file, queries, ids, options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -120,10 +123,16 @@ def check_command(
 
 
 def _checked(
-    baseline_file: Path, file: str, queries: str | None, options: CheckOptions, *, quiet: bool
+    baseline_file: Path,
+    file: str,
+    queries: str | None,
+    ids: str | None,
+    options: CheckOptions,
+    *,
+    quiet: bool,
 ) -> CheckResult:
     baseline = read_baseline(baseline_file)
-    base = open_vectors(file, "base")
+    base = named(open_vectors(file, "base"), ids)
     given = open_vectors(queries, "queries") if queries else None
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:

@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import click
 
 from tuner.cli.draw import Screen, follow
-from tuner.cli.options import ADDRESS, FORCE, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
+from tuner.cli.options import ADDRESS, FORCE, IDS, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
 from tuner.cli.outputs import show_table, show_text, write_file
 from tuner.cli.stop import Stopping
+from tuner.data.ids import named
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
@@ -50,6 +51,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 @ADDRESS
 @click.option("--space", type=click.Choice(get_args(Metric)), help="Space of an hnswlib index.")
 @QUERIES
+@IDS
 @click.option(
     "--recall",
     type=float,
@@ -91,6 +93,7 @@ def diagnose_command(
     address: str | None,
     space: Metric | None,
     queries: str | None,
+    ids: str | None,
     recall: float | None,
     k: int | None,
     ef_search: int | None,
@@ -113,7 +116,7 @@ def diagnose_command(
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
     if markdown and (markdown.is_dir() or not markdown.parent.is_dir()):
         raise InputError(f"{markdown}: is no file in a folder that is there: name one")
-    base = open_vectors(file, "base")
+    base = named(open_vectors(file, "base"), ids)
     given = open_vectors(queries, "queries") if queries else None
     if config is not None:
         if number or out or ef_search or space or k is not None or metric != "auto":

@@ -19,6 +19,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RECALL = click.option("--recall", type=float, required=True, help="Target recall@k in (0, 1].")
 QUERIES = click.option("--queries", metavar="FILE", help="Queries as .npy.  [default: some rows of the base]")
+IDS = click.option(
+    "--ids",
+    metavar="FILE",
+    help="Ids of the rows: .npy, or text with one a line; -1 or an empty line is a row deleted on purpose.",
+)
 K = click.option("--k", type=int, default=10, show_default=True, help="Neighbours per query, >= 1.")
 METRIC = click.option(
     "--metric",

@@ -9,9 +9,10 @@ import click
 
 from tuner.api.engines import checked_name
 from tuner.cli.draw import Screen, follow
-from tuner.cli.options import ADDRESS, JSON, QUERIES, QUIET, THREADS
+from tuner.cli.options import ADDRESS, IDS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
 from tuner.cli.stop import Stopping
+from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
@@ -26,6 +27,7 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
 @click.argument("file", metavar="FILE")
 @click.option("--on", "name", metavar="ENGINE", help="Engine that CONFIG must be for.")
 @QUERIES
+@IDS
 @ADDRESS
 @click.option(
     "--name",
@@ -50,6 +52,7 @@ def verify_command(
     file: str,
     name: str | None,
     queries: str | None,
+    ids: str | None,
     address: str | None,
     table: str,
     drop: bool,
@@ -71,7 +74,7 @@ def verify_command(
     options = VerifyOptions(
         address=address, name=checked_name(table), replace=drop, recall=recall, threads=threads
     )
-    base = open_vectors(file, "base")
+    base = named(open_vectors(file, "base"), ids)
     given = open_vectors(queries, "queries") if queries else None
     stopping = click.get_current_context().ensure_object(Stopping)
     with (

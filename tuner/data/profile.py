@@ -38,8 +38,10 @@ class BadRows:
                 self.first = start + int(bad.argmax())
             self.count += int(bad.sum())
 
-    def __str__(self) -> str:
-        return f"{self.count:,} row{'s' * (self.count != 1)}, the first is row {self.first}"
+    def within(self, vectors: Vectors) -> str:
+        """Return in words how many rows of a file these are, and which is the first."""
+        first = self.first if vectors.kept is None else vectors.kept[self.first]
+        return f"{self.count:,} row{'s' * (self.count != 1)}, the first is row {first}"
 
 
 @dataclass
@@ -108,12 +110,13 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         tally.add(start, block)
         hashes[start:stop] = row_hashes(block)
         yield 0.8 * stop / vectors.n
-    _refuse(vectors.source, tally, "auto")
+    _refuse(vectors, tally, "auto")
     _refuse_packed(vectors, seed)
     chosen, reason = choose_metric(_shape(tally), metric)
     if chosen == "cosine" and 2 * tally.zero.count > vectors.n:
         raise InputError(
-            f"{vectors.source} has zero vectors in {tally.zero}, more than half of it: embed them again"
+            f"{vectors.source} has zero vectors in {tally.zero.within(vectors)}, more than half of it: embed "
+            "them again"
         )
     fingerprint = vectors.fingerprint
     yield 0.9
@@ -163,24 +166,25 @@ def check_queries(base: Vectors, queries: Vectors, metric: MetricChoice) -> None
     tally = Tally(queries.d)
     for start, stop in queries.blocks():
         tally.add(start, queries.read(start, stop))
-    _refuse(queries.source, tally, metric)
+    _refuse(queries, tally, metric)
 
 
-def _refuse(source: str, tally: Tally, metric: MetricChoice) -> None:
+def _refuse(vectors: Vectors, tally: Tally, metric: MetricChoice) -> None:
+    source = vectors.source
     if tally.not_finite.count:
         raise InputError(
-            f"{source} has NaN or infinite values as float32 in {tally.not_finite}: "
+            f"{source} has NaN or infinite values as float32 in {tally.not_finite.within(vectors)}: "
             "remove these rows or embed them again"
         )
     if tally.too_long.count:
         raise InputError(
-            f"{source} has values whose squares overflow float32 in {tally.too_long}: "
+            f"{source} has values whose squares overflow float32 in {tally.too_long.within(vectors)}: "
             "divide all rows by one constant"
         )
     if metric == "cosine" and tally.zero.count:
         raise InputError(
-            f"{source} has zero vectors, which have no direction and no cosine, in {tally.zero}: "
-            "remove these rows or use --metric l2 or ip"
+            f"{source} has zero vectors, which have no direction and no cosine, in "
+            f"{tally.zero.within(vectors)}: remove these rows or use --metric l2 or ip"
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tuner.data.npy import NpyFile, open_npy
 from tuner.errors import InputError
-from tuner.types import FloatArray
+from tuner.types import FloatArray, IdArray
 
 BLOCK_BYTES = 4 << 20
 MOST_COLUMNS = 1 << 16
@@ -35,6 +35,9 @@ class Vectors:
         d: dimensions of a row.
         dtype: type of the stored values, in native byte order.
         data: the array itself, or the file that holds it.
+        kept: rows (n,) of the data, ascending, where some were deleted on purpose; None for all.
+        ids: the user's own ids (n,), int64 or text, None where row numbers are ids.
+        ids_source: name of the list of ids in messages.
     """
 
     source: str
@@ -42,6 +45,15 @@ class Vectors:
     d: int
     dtype: np.dtype[Any]
     data: NpyFile | NDArray[Any]
+    kept: IdArray | None = None
+    ids: NDArray[Any] | None = None
+    ids_source: str = ""
+
+    def in_file(self, rows: IdArray | None) -> IdArray | None:
+        """Return rows as numbers in the file itself; None for all of it."""
+        if self.kept is None:
+            return rows
+        return self.kept if rows is None else self.kept[rows]
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of all rows in order, at most 4 MiB each, at least one row."""
@@ -89,6 +101,8 @@ class Vectors:
 
     def _gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return ascending ``rows`` of one block as stored."""
+        if self.kept is not None:
+            rows = self.kept[rows]
         if isinstance(self.data, NpyFile):
             return self.data.rows(rows)
         block: NDArray[Any] = self.data[rows]

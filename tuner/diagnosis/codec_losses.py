@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tuner.diagnosis.answers import exact_recall, first_rows, spare_answers
 from tuner.diagnosis.content import Content
 from tuner.diagnosis.questions import Questions
-from tuner.index.layers import through
-from tuner.index.opened import IndexUnderTest, ids_of_lists
+from tuner.index.layers import ids_of_lists, through
+from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import stored_codes
 from tuner.types import Cause, FloatArray, IdArray
 

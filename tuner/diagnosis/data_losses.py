@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from tuner.data.base import prepared_queries
+from tuner.data.vectors import Vectors
 from tuner.diagnosis.answers import exact_recall, own_form
 from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
 from tuner.diagnosis.questions import Questions
@@ -29,7 +30,7 @@ def data_losses(questions: Questions, opened: IndexUnderTest, content: Content) 
         left -= missing.share
     if (content.state != SAME).any() or content.n_repeated:
         recall = _recall_by_own_metric(questions, content)
-        name, text = _worst_state(content)
+        name, text = _worst_state(content, questions.vectors)
         causes.append(Cause(name=name, share=left - recall, text=text))
         left = recall
     if not _same_order(questions, opened, content):
@@ -73,13 +74,16 @@ def unit(x: FloatArray) -> FloatArray:
     return scaled
 
 
-def _worst_state(content: Content) -> tuple[CauseName, str]:
+def _worst_state(content: Content, vectors: Vectors) -> tuple[CauseName, str]:
     """Return the name of what most changed positions are, and the count of each."""
+    foreign = "is no row of the file"
+    if vectors.ids is not None:
+        foreign = f"{vectors.ids_source} does not have: deleted there, or of other vectors"
     words: dict[int, tuple[CauseName, str]] = {
         STALE: ("stale rows", "hold another vector than their row of the file"),
         MOVED: ("re-ordered rows", "hold the vector of another row of the file"),
         SCALED: ("not normalised", "hold their row at another length"),
-        FOREIGN: ("foreign rows", "have an id that is no row of the file"),
+        FOREIGN: ("foreign rows", f"have an id that {foreign}"),
     }
     counts = sorted(((content.n_of(state), state) for state in words), reverse=True)
     parts = [f"{count:,} of {len(content.rows):,} {words[state][1]}" for count, state in counts if count]

@@ -213,7 +213,8 @@ class FixBuilder:
         return original_rows(rows, self.base)
 
     def _offered(self, index: faiss.Index, ids: IdArray, kept: tuple[Any, ...]) -> IndexUnderTest:
-        return with_ids(index, ids, self.opened.source, 0, (self.opened, *kept))
+        mapped = self.opened.own is not None  # the user's ids are put there again when it is written
+        return with_ids(index, ids, self.opened.source, 0, (self.opened, *kept), always=mapped)
 
     def _encoder(self, codec: str) -> Encoder:
         sample = self.base.sample(TRAIN_ROWS, 0)

@@ -17,10 +17,11 @@ from tuner.diagnosis.questions import Questions
 from tuner.errors import InputError
 from tuner.index.assemble import write
 from tuner.index.opened import IndexUnderTest, open_index
+from tuner.index.own_ids import by_rows, with_own_ids
 from tuner.runtime.process import use_threads
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
-from tuner.types import FixKind, FloatArray, Prescription, Recall, Split, Steps
+from tuner.types import FixKind, FloatArray, IdArray, Prescription, Recall, Split, Steps
 
 MOST_EF = 4_096
 """Largest ef_search that is prescribed."""
@@ -200,17 +201,23 @@ def timed_beside(
     return out
 
 
-def apply(questions: Questions, prescription: Prescription, fix: Fix, out: Path) -> Recall:
+def apply(
+    questions: Questions, prescription: Prescription, fix: Fix, own: IdArray | None, out: Path
+) -> Recall:
     """Write the mended index, read it again and return what it does on the half that chose nothing.
+
+    Args:
+        own: the user's own id of each number that the index answers with, None where it is the number.
 
     Raises:
         InputError: it does not do what was promised.
     """
     problem = questions.problem
     with turned(fix.make(), prescription.value, prescription.factor) as index:
-        write(index.index, out)
+        with with_own_ids(index, own) as whole:
+            write(whole, out)
         d = index.d
-    again = open_index(out, d, None, None)
+    again = by_rows(open_index(out, d, None, None), questions.vectors)
     rows, _, _ = search_rows(questions, again, problem.validate)
     recall = problem.recall(questions.hits(rows, problem.validate))
     if recall.mean < prescription.recall.lower:

@@ -98,8 +98,6 @@ def questions_for(
     profile = yield from read_profile(journal, base, queries, options)
     there = np.zeros(base.n, dtype=bool)
     there[opened.ids[(opened.ids >= 0) & (opened.ids < base.n)]] = True
-    if not there.any():
-        raise InputError(f"{opened.source}: none of its ids is a row of {base.source}: give the file of it")
     nowhere = rows_without_direction(base, profile)
     there[nowhere] = True
     missing = np.flatnonzero(~there)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import faiss
 
+from tuner.data.ids import describe_deleted
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import split_loss
 from tuner.diagnosis.content import inspect_content
@@ -20,6 +21,7 @@ from tuner.diagnosis.questions import Questions, questions_for
 from tuner.diagnosis.sensitivity import by_k, grown_from
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, open_index, open_object
+from tuner.index.own_ids import by_rows
 from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.process import use_threads
@@ -75,7 +77,7 @@ def diagnose(
     """
     _check_out(request)
     journal = Journal(work, {}, resume=False)
-    opened = _opened(base, request)
+    opened = by_rows(_opened(base, request), base)
     for note in opened.notes:
         yield Note(note)
     questions = yield from questions_for(journal, opened, base, queries, options, work)
@@ -93,7 +95,7 @@ def diagnose(
     weighed = yield from _staged("costs", "where bytes and time go, and how close the call is", steps)
     applied = None
     if request.apply and request.out is not None:
-        applied = _applied(questions, fixes, request.apply, request.out)
+        applied = _applied(questions, opened, fixes, request.apply, request.out)
     return _diagnosis(questions, opened, split, fixes, weighed, applied)
 
 
@@ -177,10 +179,15 @@ def _staged(name: str, title: str, steps: Steps[T]) -> Generator[Event, None, T]
 def _opened(base: Vectors, request: DiagnoseOptions) -> IndexUnderTest:
     if isinstance(request.index, Path):
         return open_index(request.index, base.d, request.hnswlib_space, request.ef_search)
-    return open_object(request.index, base.d, request.ef_search)
+    index = request.index
+    if base.ids is not None and isinstance(index, faiss.Index):
+        index = faiss.deserialize_index(faiss.serialize_index(index))  # its ids are about to change
+    return open_object(index, base.d, request.ef_search)
 
 
-def _applied(questions: Questions, fixes: MeasuredFixes, number: int, out: Path) -> Recall:
+def _applied(
+    questions: Questions, opened: IndexUnderTest, fixes: MeasuredFixes, number: int, out: Path
+) -> Recall:
     if number > len(fixes.prescriptions):
         raise InputError(
             f"there are {len(fixes.prescriptions)} prescriptions and --apply asks for number {number}: "
@@ -189,7 +196,7 @@ def _applied(questions: Questions, fixes: MeasuredFixes, number: int, out: Path)
     prescription = fixes.prescriptions[number - 1]
     if not prescription.works:
         raise InputError("nothing that was measured reaches the target, so there is nothing to apply")
-    return apply(questions, prescription, fixes.fixes[number - 1], out)
+    return apply(questions, prescription, fixes.fixes[number - 1], opened.own, out)
 
 
 def _diagnosis(
@@ -208,6 +215,8 @@ def _diagnosis(
     if split.drift is not None and split.drift.share > OVERLAPPING * loss:
         first = split.drift
     notes = list(opened.notes)
+    if deleted := describe_deleted(questions.vectors):
+        notes.append(deleted)
     if healthy and split.by_id < problem.options.recall:
         notes.append(
             f"who compares ids sees {split.by_id:.4f}: copies and ties are as near as what they displace"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.data.ids import describe_deleted
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.gather import Gathered, gather
 from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
@@ -37,6 +38,8 @@ def verify(
     posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
     half, target = _fresh_queries(posed, claims), posed.problem.options.recall
     gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
+    if deleted := describe_deleted(base):
+        gathered.lines.append(Line("data", "info", deleted))
     try:
         yield Note(f"{can.title}: {config.label}")
         with EngineProcess(config, deployment) as process:

@@ -101,7 +101,7 @@ class EngineProcess:
         started = time.perf_counter()
         source = vectors.source if Path(vectors.source).exists() else None
         if source is not None:
-            self._ask("source", source, rows)
+            self._ask("source", source, vectors.in_file(rows))
         for first in range(0, n, BLOCK_ROWS):
             last = min(n, first + BLOCK_ROWS)
             if source is not None:

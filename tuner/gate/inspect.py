@@ -37,7 +37,11 @@ def inspect_file(
     lines.append(Line("graph", "fail" if cut else "pass", f"{n_empty:,} nodes have no link"))
     changed = changed_share(opened, problem, vectors)
     text = f"{changed:.1%} of the vectors that were looked at are not those of the base"
-    lines.append(Line("content", "fail" if changed > STALE else "pass", text))
+    rows = prepared_rows(opened.ids, problem.base)
+    n_lost = problem.base.n - len(np.unique(rows[rows >= 0]))
+    if n_lost:
+        text += f"; {n_lost:,} rows of the base are not in it"
+    lines.append(Line("content", "fail" if changed > STALE or n_lost else "pass", text))
     return lines
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.ids import describe_deleted
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.gate.baseline import machine_of
@@ -17,6 +18,7 @@ from tuner.gate.measure import measure, spread_per_drop, time_line
 from tuner.gate.rebuild import fitting, options_of, rebuilt
 from tuner.gate.verdict import growth_line, power_line, recall_line, target_line, use_line
 from tuner.index.opened import IndexUnderTest, open_faiss, open_with_store
+from tuner.index.own_ids import by_rows
 from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound
 from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
@@ -56,6 +58,8 @@ def check(
     def accept(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
         changed = _changes(baseline, profile, query_set, request)
         text = changed or "the vectors and queries of the baseline"
+        if deleted := describe_deleted(base):
+            text += f"; {deleted}"
         lines.append(Line("data", "info" if changed else "pass", text))
         yield Note(text)
 
@@ -82,7 +86,7 @@ def _opened(
     if what.rerank_at == "disk":
         store = request.index.with_name(STORE_NAME)
         return open_with_store(request.index, store, problem.base.rows, posed.vectors.d, what.rerank_factor)
-    return open_faiss(request.index, posed.vectors.d)
+    return by_rows(open_faiss(request.index, posed.vectors.d), posed.vectors)
 
 
 def _check_query_source(baseline: GateBaseline, queries: Vectors | None) -> None:

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.types import FloatArray
+from tuner.types import FloatArray, IdArray
 
 NODES = 1 << 14
 """Nodes whose links are looked at together."""
@@ -21,6 +21,24 @@ def layers_of(index: faiss.Index) -> list[faiss.Index]:
         if inner is None:
             return layers
         layers.append(faiss.downcast_index(inner))
+
+
+def inner_ids(layers: list[faiss.Index]) -> IdArray:
+    """Return the id (n,) of each position of the innermost index, as the outermost of the layers has it."""
+    core = layers[-1]
+    ids = ids_of_lists(core) if isinstance(core, faiss.IndexIVF) else np.arange(core.ntotal, dtype=np.int64)
+    for layer in reversed(layers):
+        if hasattr(layer, "id_map"):
+            ids = faiss.vector_to_array(layer.id_map)[ids]
+    return ids
+
+
+def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
+    """Return the id (n,) at each position of the lists, one list after the other."""
+    lists = core.invlists
+    return np.concatenate(
+        [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)) for number in range(core.nlist)]
+    )
 
 
 def steps_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:

@@ -17,7 +17,7 @@ from tuner.index.files.library import Library, library_of
 from tuner.index.files.soundness import fault, with_mend
 from tuner.index.files.strangers import refuse_strangers
 from tuner.index.files.usearch import read_usearch
-from tuner.index.layers import codec_name, layers_of, step_name, steps_of
+from tuner.index.layers import codec_name, inner_ids, layers_of, step_name, steps_of
 from tuner.types import IdArray, Metric
 
 DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
@@ -38,6 +38,7 @@ class IndexUnderTest:
         resident_bytes: bytes in the memory of a fresh process, None where that was not measured.
         kept: objects that the index points into.
         notes: remarks about how it was read.
+        own: the user's own id of each number that it answers with, None where the number is the id.
     """
 
     source: str
@@ -49,6 +50,7 @@ class IndexUnderTest:
     resident_bytes: int | None = None
     kept: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
+    own: IdArray | None = None
 
     @property
     def core(self) -> faiss.Index:
@@ -254,34 +256,31 @@ def _of_width(opened: IndexUnderTest, d: int) -> IndexUnderTest:
 
 def _taken_apart(index: faiss.Index, source: str, n_bytes: int, resident: int | None) -> IndexUnderTest:
     layers = layers_of(index)
-    core = layers[-1]
-    ids = ids_of_lists(core) if isinstance(core, faiss.IndexIVF) else np.arange(core.ntotal, dtype=np.int64)
-    for layer in reversed(layers):
-        if hasattr(layer, "id_map"):
-            ids = faiss.vector_to_array(layer.id_map)[ids]
-    return IndexUnderTest(source, "faiss", index, ids, n_bytes, layers, resident, kept=(index,))
+    return IndexUnderTest(source, "faiss", index, inner_ids(layers), n_bytes, layers, resident, kept=(index,))
 
 
 def with_ids(
-    index: faiss.Index, ids: IdArray, source: str, n_bytes: int, kept: tuple[Any, ...]
+    index: faiss.Index,
+    ids: IdArray,
+    source: str,
+    n_bytes: int,
+    kept: tuple[Any, ...],
+    *,
+    always: bool = False,
 ) -> IndexUnderTest:
-    """Return an index that answers with positions as one that answers with ids (n,)."""
+    """Return an index that answers with positions as one that answers with ids (n,).
+
+    Args:
+        always: whether it maps ids also where they are the positions.
+    """
     n = index.ntotal
     whole = index
-    if not np.array_equal(ids, np.arange(n)):
+    if always or not np.array_equal(ids, np.arange(n)):
         index.ntotal = 0  # faiss maps only what looks empty
         whole = faiss.IndexIDMap(index)
         index.ntotal = whole.ntotal = n
         faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
     return IndexUnderTest(source, "faiss", whole, ids, n_bytes, layers_of(whole), kept=(index, *kept))
-
-
-def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
-    """Return the id (n,) at each position of the lists, one list after the other."""
-    lists = core.invlists
-    return np.concatenate(
-        [faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)) for number in range(core.nlist)]
-    )
 
 
 def prepared_rows(labels: IdArray, base: Base) -> IdArray:

@@ -1,0 +1,178 @@
+"""The user's own ids: keys of a database or names of documents, one a row of the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.formats import START_BYTES, format_of
+from tuner.data.npy import open_npy
+from tuner.data.vectors import Vectors
+from tuner.errors import InputError
+
+Names: TypeAlias = NDArray[Any]
+"""Ids (n,): int64 where all are whole numbers, else text."""
+IdSource: TypeAlias = str | Path | Sequence[int | str] | NDArray[Any]
+
+DELETED, NO_NAME = -1, ""
+"""What stands for a row that was deleted on purpose, in a list of numbers and in one of text."""
+MOST_ID = 2**63 - 1
+FORM = "give a .npy of integers or of text, or a text file with one id a line"
+
+
+@dataclass(frozen=True, eq=False)
+class RowIds:
+    """The ids of a file's rows.
+
+    Attributes:
+        source: name of the list in messages.
+        names: ids (n,) of all rows, as ``Names``.
+        deleted: whether a row (n,) was deleted on purpose, so that no index should hold it.
+    """
+
+    source: str
+    names: Names
+    deleted: NDArray[np.bool_]
+
+    @property
+    def n_deleted(self) -> int:
+        """Number of rows that were deleted on purpose."""
+        return int(self.deleted.sum())
+
+
+def named(vectors: Vectors, source: IdSource | None) -> Vectors:
+    """Return the rows that should be in an index, with their ids; all of them where no list is given.
+
+    Raises:
+        InputError: the list is no such file or array, has another length, or names a row twice.
+    """
+    if source is None:
+        return vectors
+    ids = read_ids(source)
+    if len(ids.names) != vectors.n:
+        raise InputError(f"{ids.source} has {len(ids.names):,} ids{_length_hint(ids, vectors)}")
+    _refuse_repeated(ids)
+    kept = np.flatnonzero(~ids.deleted)
+    if not len(kept):
+        raise InputError(f"{ids.source} marks every row as deleted: give the ids of those that are left")
+    return replace(
+        vectors,
+        n=len(kept),
+        kept=kept if ids.n_deleted else None,
+        ids=ids.names[kept],
+        ids_source=ids.source,
+    )
+
+
+def describe_deleted(vectors: Vectors) -> str:
+    """Return in words which rows of a file are left out on purpose; empty where none is."""
+    n_deleted = vectors.data.shape[0] - vectors.n
+    if not n_deleted:
+        return ""
+    rows = f"{n_deleted:,} row{'s' * (n_deleted != 1)}"
+    return (
+        f"{rows} of {vectors.source} deleted on purpose by {vectors.ids_source}: in no index, and not missed"
+    )
+
+
+def read_ids(source: IdSource) -> RowIds:
+    """Return the ids of a .npy file, of a text file with one id a line, or of a list.
+
+    Numbers written as text are numbers. A row that was deleted on purpose has -1 or an empty line.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if isinstance(source, (str, Path)):
+        path, name = Path(source), str(source)
+        is_npy = _starts(path, name).startswith(np.lib.format.MAGIC_PREFIX)
+        found = _of_npy(path, name) if is_npy else _of_text(path, name)
+    else:
+        name = "the list of ids"
+        found = np.asarray(source)
+    found = _plain(found, name)
+    return RowIds(name, found, found == (NO_NAME if found.dtype.kind == "U" else DELETED))
+
+
+def _starts(path: Path, name: str) -> bytes:
+    if path.is_dir() or not path.exists():
+        fault = "is a directory" if path.is_dir() else "does not exist"
+        raise InputError(f"{name} {fault}: {FORM}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(START_BYTES)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror}): check its permissions") from None
+    what = format_of(start)
+    if what not in (None, "a .npy file"):
+        raise InputError(f"{name} is {what} and no list of ids: {FORM}")
+    return start
+
+
+def _of_npy(path: Path, name: str) -> Names:
+    file = open_npy(path, name)
+    return np.asarray(np.load(file.path, allow_pickle=False))
+
+
+def _of_text(path: Path, name: str) -> Names:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is neither .npy nor UTF-8 text: {FORM}") from None
+    lines = text.replace("\r\n", "\n").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return np.array([line.strip() for line in lines], dtype=np.str_)
+
+
+def _plain(found: Names, name: str) -> Names:
+    """Return ids as int64, or as text where one is no whole number."""
+    if found.dtype.kind == "O" and all(isinstance(each, (str, int, np.integer)) for each in found.flat):
+        found = found.astype(np.str_)
+    if found.dtype.kind == "S":
+        found = np.char.decode(found, "utf-8", "replace")
+    if found.dtype.kind not in "iuU":
+        hint = "whole numbers are saved as integers, x.astype('int64')" if found.dtype.kind == "f" else FORM
+        raise InputError(f"{name} holds {found.dtype}, and ids are integers or text: {hint}")
+    if found.ndim != 1:
+        raise InputError(f"{name} has shape {found.shape}, but ids are a list, one a row: save x.ravel()")
+    if found.dtype.kind == "U":
+        return as_numbers(found)
+    if len(found) and int(found.max()) > MOST_ID:
+        raise InputError(f"{name} holds {found.max()}, and an index holds ids below 2^63: {FORM}")
+    return found.astype(np.int64)
+
+
+def as_numbers(found: Names) -> Names:
+    """Return text as int64 if each is a whole number as Python writes it, or empty; else as it is."""
+    written = found != NO_NAME
+    try:
+        numbers = np.where(written, found, str(DELETED)).astype(np.int64)
+    except (ValueError, OverflowError):
+        return found
+    same = numbers[written].astype(np.str_) == found[written]
+    return numbers if written.any() and bool(same.all()) else found
+
+
+def _refuse_repeated(ids: RowIds) -> None:
+    rows = np.flatnonzero(~ids.deleted)
+    order = rows[np.argsort(ids.names[rows], kind="stable")]
+    again = np.flatnonzero(ids.names[order[1:]] == ids.names[order[:-1]])
+    if len(again):
+        first, second = order[again[0]], order[again[0] + 1]
+        raise InputError(
+            f"{ids.source} has {ids.names[first]!s:.60} for row {first} and row {second} ({len(again):,} "
+            "ids stand there before): give each row an id of its own"
+        )
+
+
+def _length_hint(ids: RowIds, vectors: Vectors) -> str:
+    text = f" and {vectors.source} has {vectors.n:,} rows"
+    if len(ids.names) == vectors.n + 1 and ids.names.dtype.kind == "U":
+        return f"{text}: leave the heading {ids.names[0]!s:.40} out"
+    return f"{text}: give one id a row, and -1 (an empty line in text) for a row that was deleted on purpose"
