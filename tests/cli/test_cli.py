@@ -7,7 +7,6 @@ import sys
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,11 +162,15 @@ def test_quiet_leaves_the_answer(
 def test_dry_run_prints_the_plan_and_writes_nothing(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "tuner.cli.run.plan", lambda *_: SimpleNamespace(lines=("714 configurations", "20 s"))
-    )
+    def planned(*_: object) -> Generator[Event, None, tuple[str, ...]]:
+        yield Note("all is well")
+        return "714 configurations", "20 s"
+
+    monkeypatch.setattr("tuner.cli.rehearse.rehearse", planned)
     assert _code("--recall .9 --dry-run base.npy") == 0
-    assert capsys.readouterr().out == "714 configurations\n20 s\n"
+    printed = capsys.readouterr()
+    assert printed.out == "714 configurations\n20 s\n"
+    assert printed.err == "all is well\n"
     assert sweep.called is None
     assert not Path("tune-out").exists()
 
@@ -266,7 +269,7 @@ def test_a_report_nested_without_end_is_a_sentence(
 ) -> None:
     Path("r.json").write_text(text * 100_000)
     assert _code(f"{job} r.json") == 2
-    assert "tune: The report is nested too deeply" in capsys.readouterr().err
+    assert ": is nested too deeply" in capsys.readouterr().err
 
 
 def test_a_defect_keeps_its_traceback_and_is_no_honest_no(

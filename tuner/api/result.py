@@ -154,7 +154,7 @@ def read_report(path: Path) -> types.Result:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): name a run's report.json") from None
-    return result_from_json(data)
+    return result_from_json(data, str(path))
 
 
 def _read(files: IndexFolder, name: str, flags: int = 0) -> faiss.Index:

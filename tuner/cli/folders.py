@@ -63,6 +63,12 @@ def claimed(*folders: Path) -> Iterator[None]:
         raise
 
 
+def refuse_unwritable(*folders: Path) -> None:
+    """Raise InputError if one of the folders could not be made or written to; make none of them."""
+    for folder in folders:
+        _try_writing(next(parent for parent in (folder, *folder.absolute().parents) if parent.exists()))
+
+
 def _lock_of(folder: Path) -> FileLock | None:
     """Return the lock of a folder, held, beside the cache; it is gone with its process.
 

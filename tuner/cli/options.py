@@ -109,7 +109,7 @@ SWEEP_OPTIONS = (
     _path("--work", metavar="DIR", hidden=True, help="Folder that --resume needs.  [default: OUT/work]"),
     FORCE,
     _flag("--resume", help="Go on from the journal of a stopped run."),
-    _flag("--dry-run", help="Show the plan, its time and memory, and stop."),
+    _flag("--dry-run", help="Check all that takes seconds, show the plan, its time and memory, and stop."),
     JSON,
     QUIET,
 )

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from tuner.api.result import REPORT_NAME
+from tuner.api.result import REPORT_NAME, read_report
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal, remove_partial_files
 from tuner.cli.options import refuse_contradictions, sweep_options, to_options
-from tuner.cli.outputs import refuse_to_replace, say, show_text
+from tuner.cli.outputs import refuse_to_replace, show_text
+from tuner.cli.rehearse import show_plan
 from tuner.cli.stop import Stopping
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
@@ -21,7 +22,7 @@ from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
 from tuner.runtime.process import dedicate_process
-from tuner.sweep import plan, sweep
+from tuner.sweep import sweep
 from tuner.sweep.run import finish
 from tuner.types import Options, Result
 
@@ -58,27 +59,25 @@ def run(
     refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     as_default = out is None
     out = out or Path("tune-out", Path(file).stem)
-    work = work or out / "work"
     base = open_vectors(file, "base")
     given = open_vectors(queries, "queries") if queries else None
     check_inputs(base, given, options)
-    if not dry_run:
-        dedicate_process()
-    if target is not None:
-        refuse_with_target(options, resume=resume, dry_run=dry_run)
-        out = out / target if as_default else out
-        refuse_to_replace(out / TARGET_REPORT, force=force, instead="give another --out")
-        return run_target(
-            find_engine(target), base, given, options, out, earlier=earlier, as_json=as_json, quiet=quiet
-        )
-    if earlier is not None:
+    if earlier is not None and target is None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")
+    engine = None if target is None else find_engine(target)
+    if engine is not None:
+        refuse_with_target(options, resume=resume)
+        out = out / engine.name if as_default else out
+    work = work or out / "work"
     if not resume:
-        refuse_to_replace(out / REPORT_NAME, force=force, instead="give another --out")
+        report = REPORT_NAME if engine is None else TARGET_REPORT
+        refuse_to_replace(out / report, force=force, instead="give another --out")
+    known = None if earlier is None else read_report(earlier)
     if dry_run:
-        for line in plan(base, given, options, work).lines:
-            say(line)
-        return 0
+        return show_plan(base, given, options, out, work, engine=engine, earlier=known, quiet=quiet)
+    dedicate_process()
+    if engine is not None:
+        return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
     if resume and not has_journal(work):
         raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
     with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):

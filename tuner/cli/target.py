@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from tuner.api.result import read_report
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed
 from tuner.cli.outputs import show_text
@@ -21,18 +20,17 @@ from tuner.engines.export import suffix
 from tuner.errors import InputError
 from tuner.report.engines import POINT_HEAD, point_row, target_sentences, target_to_json
 from tuner.runtime.journal import write_atomically
-from tuner.types import Options, TargetResult
+from tuner.types import Options, Result, TargetResult
 
 HONEST_NO = 1
 SWEEP = "sweep"
 TARGET_REPORT = "engine.json"
 
 
-def refuse_with_target(options: Options, *, resume: bool, dry_run: bool) -> None:
+def refuse_with_target(options: Options, *, resume: bool) -> None:
     """Raise InputError for options that mean nothing beside --target."""
     for name, given in (
         ("--resume", resume),
-        ("--dry-run", dry_run),
         ("--exhaustive", options.exhaustive),
         ("--time-budget", options.time_budget_s is not None),
         ("--rerank-store disk", options.rerank_store == "disk"),
@@ -49,19 +47,18 @@ def run_target(
     options: Options,
     out: Path,
     *,
-    earlier: Path | None = None,
+    earlier: Result | None = None,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Tune for one engine, write its configuration to ``out``, show it, and return the exit code."""
     screen, work = Screen(stderr=True), out / "work"
-    known = None if earlier is None else read_report(earlier)
     stopping = click.get_current_context().ensure_object(Stopping)
     with claimed(out, work), stopping.during(lambda: "stopped", partial(_clean, engine, work)):
         sweep_out = out / SWEEP
         sweep_out.mkdir(parents=True, exist_ok=True)
         try:
-            events = tune_for(engine, base, queries, options, sweep_out, work, known)
+            events = tune_for(engine, base, queries, options, sweep_out, work, earlier)
             result = follow(events, screen, quiet=quiet)
             written = _write(engine, result, out)
         finally:

@@ -8,42 +8,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.candidates import build_order, config_like
 from tuner.engine_jobs.choice import best_of, within
 from tuner.engine_jobs.default import choose_beside_default
 from tuner.engine_jobs.measure import EngineMeasurement
+from tuner.engine_jobs.ready import ready_for
 from tuner.engine_jobs.survey import SURVEYED_FROM
 from tuner.engines import (
-    Deployment,
     Engine,
     EngineCodec,
     EngineDiedError,
     EngineProcess,
-    require_installed,
 )
 from tuner.engines.export import claims_of
 from tuner.engines.translate import (
-    check_lengths,
     config_of,
     describe_raised,
-    fitting_codecs,
     nearest_expressible,
-    space_for,
 )
 from tuner.errors import InputError
 from tuner.report import write_report
 from tuner.report.engines import describe_point
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
-from tuner.runtime.steps import result_of
 from tuner.sweep import sweep
 from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.run import finish
 from tuner.types import (
     Claims,
-    EngineConfig,
     EnginePoint,
     Event,
     Exported,
@@ -82,23 +75,10 @@ def tune_for(
     Raises:
         InputError: the engine cannot hold or compare such vectors, or is not installed.
     """
-    can = engine.capabilities
-    if engine.open is not None:
-        require_installed(engine)
-    if options.metric == "auto" or options.metric in can.unit_length:
-        profile = result_of(scan(base, options.metric, seed=options.seed))
-        check_lengths(can, profile.metric, profile.norm_min, profile.norm_max)
-        options = replace(options, metric=profile.metric)
-    narrowed = _narrowed(engine, base, options)
-    codecs = tuple(
-        codec
-        for codec in fitting_codecs(engine, base.d, narrowed.metric if narrowed.metric != "auto" else None)
-        if codec.nearest in narrowed.space.codecs
-    )
-    if engine.open is not None:
-        _try_starting(engine, codecs[0], base, narrowed, work)
+    can, ready = engine.capabilities, ready_for(engine, base, options, work)
+    options, narrowed, codecs = ready.options, ready.narrowed, ready.codecs
     if earlier is not None:
-        _check_same(earlier, base, queries, options)
+        check_same(earlier, base, queries, options)
         result = earlier
     else:
         result = yield from sweep(base, queries, narrowed, out, work / "sweep")
@@ -113,45 +93,6 @@ def tune_for(
     posed = yield from pose(journal, base, queries, narrowed, work / "engine")
     posed = replace(posed, problem=replace(posed.problem, options=replace(options, space=narrowed.space)))
     return (yield from _tuned_in_engine(engine, codecs, posed, result, work))
-
-
-def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
-    can = engine.capabilities
-    metric = None if options.metric == "auto" else options.metric
-    space = space_for(engine, options.space, base.d, options.k, metric)
-    plain = fitting_codecs(engine, base.d, metric)[0].nearest
-    runs = engine.open is not None
-    re_ranks = max(space.rerank_factors) > 1
-    return replace(
-        options,
-        space=space,
-        # where the engine runs, its codecs are measured in it: the sweep is for M alone
-        native=(plain,) if runs and plain in space.codecs else space.codecs,
-        # limits are on what the engine takes, not on faiss's float32
-        max_memory_bytes=None if runs else options.max_memory_bytes,
-        max_memory_per_vector=None if runs else options.max_memory_per_vector,
-        max_latency_s=None if runs else options.max_latency_s,
-        # engines keep the exact vectors beside the index, not in it; faiss's own refinement does not
-        rerank_store="disk" if re_ranks and can.runs != "library" else "memory",
-    )
-
-
-def _try_starting(engine: Engine, codec: EngineCodec, base: Vectors, options: Options, work: Path) -> None:
-    """Start the engine and stop it again, so that what is wrong with it is said before the sweep."""
-    can = engine.capabilities
-    config = EngineConfig(
-        engine=can.name,
-        codec=codec.name,
-        d=base.d,
-        metric=can.metrics[0] if options.metric == "auto" else options.metric,
-        k=options.k,
-        M=options.space.M[0],
-        ef_construction=options.space.ef_construction,
-        ef_search=max(options.k, can.ef_search[0]),
-    )
-    folder = work / "engine-first"
-    folder.mkdir(parents=True)
-    EngineProcess(config, Deployment(folder=folder, n=1)).close()
 
 
 def _exported_only(engine: Engine, result: Result) -> TargetResult:
@@ -235,7 +176,7 @@ def _tuned_in_engine(
     )
 
 
-def _check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
+def check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
     """Raise InputError if an earlier sweep was of other data or another question."""
     of_queries = base.fingerprint if queries is None else queries.fingerprint
     for name, then, posed in (

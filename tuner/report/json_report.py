@@ -41,8 +41,11 @@ def versioned_json(schema_version: int, found: Mapping[str, Any]) -> bytes:
     )
 
 
-def result_from_json(data: bytes) -> Result:
+def result_from_json(data: bytes, source: str = "the report") -> Result:
     """The result that `result_to_json` wrote.
+
+    Args:
+        source: name of the file in messages.
 
     Raises:
         InputError: not JSON, no report of this program, or written by a newer version of it.
@@ -50,22 +53,22 @@ def result_from_json(data: bytes) -> Result:
     try:
         found = msgspec.json.decode(data)
     except RecursionError:
-        raise InputError("The report is nested too deeply: give the report.json of a run.") from None
+        raise InputError(f"{source}: is nested too deeply: give the report.json of a run") from None
     except msgspec.DecodeError as error:
-        raise InputError(f"The report is not valid JSON ({error}): give the report.json of a run.") from error
+        raise InputError(f"{source}: is not valid JSON ({error}): give the report.json of a run") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise InputError("The report has no schema_version: give the report.json that tune wrote.")
+        raise InputError(f"{source}: has no schema_version: give the report.json that tune wrote")
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"The report has schema {version} and this version reads up to {SCHEMA_VERSION}: "
+            f"{source}: has schema {version} and this version reads up to {SCHEMA_VERSION}: "
             "update vector-index-tuner."
         )
     try:
         return msgspec.json.decode(data, type=Result)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"The report does not fit schema {version} ({error}): give the report.json as tune wrote it."
+            f"{source}: does not fit schema {version} ({error}): give the report.json as tune wrote it"
         ) from error
 
 

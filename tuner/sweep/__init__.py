@@ -10,11 +10,12 @@
     answer
     deliver    index_file; baseline; advice
 
-``exact`` answers where vectors are few, ``result`` writes down what was found, ``doubts`` warns of it, and
-``stage_options`` is what benchmarks replace.
+``exact`` answers where vectors are few, ``result`` writes down what was found, ``doubts`` warns of it,
+``stage_options`` is what benchmarks replace, and ``rehearse`` is a run without building anything.
 """
 
 from tuner.sweep.plan import Plan, plan
+from tuner.sweep.rehearse import rehearse
 from tuner.sweep.run import sweep
 
-__all__ = ["Plan", "plan", "sweep"]
+__all__ = ["Plan", "plan", "rehearse", "sweep"]

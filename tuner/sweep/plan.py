@@ -32,11 +32,13 @@ class Plan:
 
     Attributes:
         n_configurations: combinations of M, codec, cut and re-ranking that are predicted.
+        n_indexed: number of vectors that are indexed.
         peak_bytes: memory beyond the interpreter and its libraries.
         disk_bytes: scratch and result, at their largest.
     """
 
     n_configurations: int
+    n_indexed: int
     n_queries: int
     peak_bytes: int
     disk_bytes: int
@@ -60,6 +62,7 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
     largest = max(fp32, graph + n * base.d)
     peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20))
+    program = psutil.Process().memory_info().rss
     disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
     build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
     estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
@@ -70,10 +73,11 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
         f"{n_configurations:,} configurations predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
         f"time: about {estimate:.0f} s on {threads} thread(s), a rough guess",
-        f"memory: about {peak / MEGABYTE:.0f} MB at the peak, beyond the program itself",
+        f"memory: about {(peak + program) / MEGABYTE:,.0f} MB at its peak, of which "
+        f"{program / MEGABYTE:,.0f} MB are the program itself",
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
-    return Plan(n_configurations, n_queries, peak, disk, estimate, lines)
+    return Plan(n_configurations, n, n_queries, peak, disk, estimate, lines)
 
 
 def refuse_hopeless(options: Options, n_queries: int) -> None:

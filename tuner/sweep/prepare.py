@@ -72,22 +72,28 @@ def prepare(
     """
     started_s = time.perf_counter()
     check_inputs(base, queries, options)
-    asked = options.space.M
-    options = replace(options, space=sensible(options.space, base.d))
-    if asked != options.space.M:
-        left_out = ", ".join(str(M) for M in asked if M not in options.space.M)
-        yield Note(f"M {left_out} left out: their links would take more bytes than the vectors in float32")
+    options = yield from with_sensible_space(options, base.d)
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     use_threads(options.threads)
     journal = Journal(work, _identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
-    accept = partial(_accept, base, options.rerank_store)
+    accept = partial(accept_data, base, options.rerank_store)
     posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
     return Prepared(journal, needed, posed, _doubts(profile, posed.query_set), started_s)
 
 
-def _accept(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
+def with_sensible_space(options: Options, d: int) -> Generator[Event, None, Options]:
+    """Yield what is left out of the space at ``d`` dimensions; return the options with what is left."""
+    asked = options.space.M
+    options = replace(options, space=sensible(options.space, d))
+    if asked != options.space.M:
+        left_out = ", ".join(str(M) for M in asked if M not in options.space.M)
+        yield Note(f"M {left_out} left out: their links would take more bytes than the vectors in float32")
+    return options
+
+
+def accept_data(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
     """Yield what is known of the data before anything that takes long; refuse what float32 cannot hold."""
     yield from describe_profile(profile)
     check_norms(base, profile)
