@@ -176,8 +176,8 @@ def test_the_answer_is_there_and_its_index_answers_with_rows(result: tuner.Resul
 def test_few_vectors_have_an_answer_too(few: tuner.Result) -> None:
     assert few.status == "exact"
     assert few.best is not None
-    assert few.best.sentence.startswith("Exact search of 720 vectors finds all of the true 10 nearest in ")
-    assert (few.best.label, few.best.recall, few.best.ndis_per_query) == ("Flat", 1.0, 720)
+    assert few.best.sentence.startswith("Exact search of 900 vectors finds all of the true 10 nearest in ")
+    assert (few.best.label, few.best.recall, few.best.ndis_per_query) == ("Flat", 1.0, 900)
     kept = np.delete(np.arange(900), few.queries.held_out_rows)
     assert few.index().search(BASE[kept], 1)[1][:, 0].tolist() == kept.tolist()
 
@@ -230,7 +230,7 @@ def test_mistakes_with_results(few: tuner.Result, result: tuner.Result, tmp_path
     few.save(tmp_path)
     result.save(tmp_path / "other")
     (tmp_path / "other" / "index.faiss").replace(tmp_path / "index.faiss")
-    with pytest.raises(tuner.InputError, match="holds 2,400 x 24, and the run indexed 720 x 24"):
+    with pytest.raises(tuner.InputError, match="holds 2,400 x 24, and the run indexed 900 x 24"):
         tuner.Result.load(tmp_path).index()
 
 
@@ -249,7 +249,7 @@ def test_a_result_owns_its_files_and_a_pickle_does_not() -> None:
     copy = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
     del copy
     gc.collect()
-    assert found.index().ntotal == 240
+    assert found.index().ntotal == 300
     del found
     gc.collect()
     assert not folder.exists()

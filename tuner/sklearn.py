@@ -241,10 +241,7 @@ class TunedNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             rows = f"these {len(x):,} rows: they are searched exactly"
             warnings.warn(f"no index reaches a recall of {self.recall:g} on {rows}", stacklevel=3)
             return
-        index, held_out = found.index(), np.array(found.queries.held_out_rows, dtype=np.int64)
-        with self._threads():
-            index.add_with_ids(np.ascontiguousarray(x[held_out], dtype=np.float32), held_out)
-        self._index, self.result_, self.recall_ = index, found, found.best.recall_lower
+        self._index, self.result_, self.recall_ = found.index(), found, found.best.recall_lower
 
     def _search(self, index: Any, queries: Array, k: int, *, own: bool) -> tuple[Array, Array]:
         with self._threads():

@@ -90,7 +90,7 @@ def served_of(world: World, encoded: Callable[..., Encoded], configuration: Conf
 
 def written_and_read(searchable: SearchableIndex, world: World, folder: Path) -> tuple[IdArray, int, int]:
     """Return ids (nq, K) as a user gets them with faiss alone, and the bytes of index and store."""
-    index, store, kept = delivered(searchable, world.base)
+    index, store, kept = delivered(searchable, world.base.rows)
     index_bytes = write(index, folder / "index.faiss")
     read = faiss.read_index(str(folder / "index.faiss"))
     store_bytes = 0

@@ -80,8 +80,10 @@ class Result(types.Result):
             return index
         index = faiss.IndexRefine(index, _read(files, STORE_NAME, faiss.IO_FLAG_MMAP_IFC))
         index.k_factor = float(best.rerank_factor)
-        held_out = self.queries.held_out_rows
-        return _with_rows(index, np.delete(np.arange(self.profile.n), held_out)) if held_out else index
+        held_out = self.queries.held_out_rows  # of a report of earlier versions, whose index lacks them
+        if not self.queries.n_not_indexed:
+            return index
+        return _with_rows(index, np.delete(np.arange(self.profile.n), held_out))
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the report, the recommendation and the index, whole or not at all; return the files.

@@ -34,17 +34,26 @@ class Base:
         rows: (n,) int64 row numbers in the user's file, or None where they are 0..n-1.
         metric: the user's.
         radius: largest norm (``ip`` only), else 0.
+        added: number of rows, held out as queries here, that the index handed over holds as well.
+        keeps_ids: whether an index handed over keeps row numbers, because some rows are in none.
     """
 
     x: FloatArray
     rows: IdArray | None
     metric: Metric
     radius: float
+    added: int = 0
+    keeps_ids: bool = False
 
     @property
     def n(self) -> int:
         """Rows."""
         return len(self.x)
+
+    @property
+    def n_delivered(self) -> int:
+        """Rows of the index handed over."""
+        return self.n + self.added
 
     @property
     def d(self) -> int:
@@ -112,11 +121,24 @@ def prepare(
     return open_prepared(path, n, d, metric, left_out, largest_norm)
 
 
-def open_prepared(path: Path, n: int, d: int, metric: Metric, left_out: IdArray, largest_norm: float) -> Base:
-    """Map a base that ``prepare`` wrote."""
+def open_prepared(
+    path: Path, n: int, d: int, metric: Metric, left_out: IdArray, largest_norm: float, added: int = 0
+) -> Base:
+    """Map a base that ``prepare`` wrote.
+
+    Args:
+        added: number of rows left out that the index handed over holds as well.
+    """
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
     rows = np.delete(np.arange(n + len(left_out)), left_out) if len(left_out) else None
-    return Base(x=x, rows=rows, metric=metric, radius=largest_norm if metric == "ip" else 0.0)
+    return Base(
+        x=x,
+        rows=rows,
+        metric=metric,
+        radius=largest_norm if metric == "ip" else 0.0,
+        added=added,
+        keeps_ids=len(left_out) > added,
+    )
 
 
 def _prepare_rows(block: FloatArray, metric: Metric, radius: float) -> FloatArray:

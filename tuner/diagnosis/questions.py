@@ -10,16 +10,15 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.base import prepared_queries
 from tuner.data.profile import rows_without_direction
 from tuner.data.split import count_in_base, held_out_rows, split_halves
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, prepared_rows
-from tuner.recall.metric import exact_distances, is_right, release_pages
-from tuner.recall.truth import MARGIN, Truth, search_exactly
+from tuner.recall.metric import release_pages
 from tuner.runtime.journal import Journal
-from tuner.sweep.pose import PosedProblem, pose, prepared_base, problem_of, read_profile
+from tuner.sweep.pose import PosedProblem, pose, read_profile
+from tuner.sweep.pose_within import pose_within
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, QuerySet
 
 OWN_QUERIES = 1_000
@@ -31,13 +30,12 @@ OWN = "rows of the index itself, each without itself"
 
 @dataclass(frozen=True)
 class Questions(PosedProblem):
-    """Queries for the index, with their exact neighbours.
+    """Queries for the index, with their exact neighbours."""
 
-    Attributes:
-        own: (nq,) prepared row that each query is itself, None where queries are no rows.
-    """
-
-    own: IdArray | None
+    @property
+    def own(self) -> IdArray | None:
+        """(nq,) prepared row that each query is itself, None where queries are no rows."""
+        return self.problem.own
 
     @property
     def k(self) -> int:
@@ -47,7 +45,7 @@ class Questions(PosedProblem):
     @property
     def extra(self) -> int:
         """Answers asked for beyond k: the query itself may be among them."""
-        return 0 if self.own is None else 1
+        return self.problem.extra
 
     def rows_of(self, labels: IdArray) -> IdArray:
         """Return prepared rows of the user's ids; -1 where there is no such row."""
@@ -55,15 +53,11 @@ class Questions(PosedProblem):
 
     def hits(self, rows: IdArray, which: IdArray) -> NDArray[np.int64]:
         """Return tie-aware hits of each query (nq,) among prepared rows (nq, >= k + extra)."""
-        return self.problem.hits(self.without_themselves(rows, which), which)
+        return self.problem.hits(rows, which)
 
     def without_themselves(self, rows: IdArray, which: IdArray) -> IdArray:
         """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
-        if self.own is None:
-            return rows
-        theirs = rows == self.own[which][:, None]
-        order = np.argsort(theirs, axis=1, kind="stable")
-        return np.take_along_axis(np.where(theirs, -1, rows), order, axis=1)
+        return self.problem.without_themselves(rows, which)
 
     def recall(self, rows: IdArray, which: IdArray) -> float:
         """Return mean tie-aware recall."""
@@ -108,7 +102,7 @@ def questions_for(
         there[nowhere] = False
         return (yield from _own_questions(journal, base, profile, np.flatnonzero(there), options, work))
     posed = yield from pose(journal, base, queries, options, work, profile=profile)
-    return Questions(posed.problem, profile, posed.query_set, base, None)
+    return Questions(posed.problem, profile, posed.query_set, base)
 
 
 def _own_questions(
@@ -119,39 +113,16 @@ def _own_questions(
         raise InputError(f"{base.source}: {len(there)} of its rows are in the index, too few to ask for")
     rng = np.random.default_rng(options.seed)
     rows = np.sort(rng.choice(there, min(n_wanted, len(there)), replace=False))
-    raw = base.rows(rows)
-    nowhere = rows_without_direction(base, profile)
-    prepared = yield from prepared_base(journal, base, profile, nowhere, work)
-    own = prepared_rows(rows, prepared)
-    wanted = prepared_queries(raw, profile.metric)
-    truth = yield from journal.stage(
-        "truth",
-        "exact neighbours of every query",
-        Truth,
-        lambda: search_exactly(prepared.x, wanted, options.k + 1 + MARGIN, options.k + 1),
-    )
     halves = split_halves(len(rows), options.seed)
     query_set = QuerySet(
         source=OWN,
         fingerprint=profile.fingerprint,
         n_tune=len(halves[0]),
         n_validate=len(halves[1]),
-        n_in_base=count_in_base(base, raw, np.zeros(0, dtype=np.int64)),
+        n_in_base=count_in_base(base, base.rows(rows), np.zeros(0, dtype=np.int64)),
     )
-    theirs = without_own(truth, own, prepared.x, wanted, options.k)
-    problem = problem_of(options, prepared, raw, wanted, theirs, halves, work)
-    return Questions(problem, profile, query_set, base, own)
-
-
-def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
-    """Return the truth of queries that are rows of the base, without these rows."""
-    theirs = truth.ids == own[:, None]
-    theirs[~theirs.any(axis=1), -1] = True  # as many copies stand before it as were looked for
-    ids = truth.ids[~theirs].reshape(len(own), -1)
-    near = ids[:, : k + MARGIN]
-    exact = exact_distances(base, queries, near)
-    kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
-    return Truth(ids=ids, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
+    posed = yield from pose_within(journal, base, profile, rows, query_set, halves, options, work)
+    return Questions(posed.problem, profile, query_set, base)
 
 
 def exactly(

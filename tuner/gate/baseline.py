@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tuner.types import (
     BaselineData,
     BaselineQueries,
     GateBaseline,
+    Memory,
     OperatingPoint,
     Preference,
     Recall,
@@ -53,15 +55,33 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
         raise InputError(
             "the report reached no target, so there is nothing to freeze: run tune with one that it reaches"
         )
-    point = result.points[result.named[name or result.options.prefer]]
+    preferred = result.named[result.options.prefer]
+    position = preferred if name is None else result.named[name]
+    point = result.points[position]
+    if result.queries.indexed and (result.whole is None or position != preferred):
+        point, result = _before_rows_were_added(point, result)
     if point.validated is None or point.validated_ndis is None or not point.validated_hits:
         raise InputError(
             "the report holds no hits of single queries, it was written by an older version: run tune again"
         )
-    return _baseline_of(result, point, point.validated, point.validated_ndis)
+    whole = result.whole if result.queries.indexed else None
+    if whole is None:
+        return _baseline_of(result, point, point.validated, point.validated_ndis, point.validated_hits)
+    return _baseline_of(result, point, whole.recall, whole.ndis_per_query, whole.hits)
 
 
-def _baseline_of(result: Result, point: OperatingPoint, validated: Recall, ndis: float) -> GateBaseline:
+def _before_rows_were_added(point: OperatingPoint, result: Result) -> tuple[OperatingPoint, Result]:
+    """Return a point whose index was measured and not handed over, as it was measured: without queries."""
+    n = result.profile.n - result.profile.n_left_out
+    left = n - len(result.queries.held_out_rows)
+    sizes = {name: size * left // n for name, size in msgspec.to_builtins(point.memory).items()}
+    memory = Memory(**{**sizes, "ids_bytes": 8 * left})  # positions are no rows while some are missing
+    return replace(point, memory=memory), replace(result, queries=replace(result.queries, indexed=False))
+
+
+def _baseline_of(
+    result: Result, point: OperatingPoint, validated: Recall, ndis: float, hits: tuple[int, ...]
+) -> GateBaseline:
     options = result.options
     parts = {key.removesuffix("_bytes"): size for key, size in msgspec.to_builtins(point.memory).items()}
     return GateBaseline(
@@ -83,7 +103,7 @@ def _baseline_of(result: Result, point: OperatingPoint, validated: Recall, ndis:
         latency_s=point.latency.mean_s if point.latency is not None else None,
         machine=machine_of(result.machine),
         versions=result.versions,
-        hits=point.validated_hits,
+        hits=hits,
     )
 
 

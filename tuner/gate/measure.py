@@ -13,7 +13,7 @@ from tuner.recall.starvation import IndexUse, Starvation, finds_nearest
 from tuner.runtime.machine import describe_machine
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.problem import Problem
-from tuner.types import FloatArray, GateBaseline, IdArray, Line
+from tuner.types import GateBaseline, IdArray, Line
 
 LOWERED = (2 / 3, 0.4, 0.2)
 """Shares of ef_search at which lost hits are looked at, until there are some."""
@@ -25,22 +25,20 @@ TIMED_QUERIES = 256
 ROUNDS = 6
 
 
-def search_prepared(
-    opened: IndexUnderTest, problem: Problem, queries: FloatArray, k: int
-) -> tuple[IdArray, float]:
-    """Return prepared rows (nq, k), -1 for nothing, and distance computations per query."""
-    labels, ndis, _ = search_counted(opened.index, queries, k)
-    return prepared_rows(labels, problem.base), ndis
+def search_prepared(opened: IndexUnderTest, problem: Problem, k: int) -> tuple[IdArray, float]:
+    """Return prepared rows (nq, >= k), -1 for nothing, and distance computations per held-out query."""
+    half = problem.validate
+    labels, ndis, _ = search_counted(opened.index, problem.raw[half], k + problem.extra)
+    return problem.without_themselves(prepared_rows(labels, problem.base), half), ndis
 
 
 def measure(problem: Problem, opened: IndexUnderTest) -> tuple[NDArray[np.int64], float, IndexUse]:
     """Return hits of the held-out queries, distance computations per query, and the proof of use."""
     half, base = problem.validate, problem.base
-    raw = problem.raw[half]
-    ids, ndis = search_prepared(opened, problem, raw, problem.options.k)
+    ids, ndis = search_prepared(opened, problem, problem.options.k)
     value = opened.value
     opened.set_value(1)
-    first, starved_ndis = search_prepared(opened, problem, raw, 1)
+    first, starved_ndis = search_prepared(opened, problem, 1)
     opened.set_value(value)
     truth, queries = problem.truth.part(half), problem.queries[half]
     fed, thin = (finds_nearest(truth, base.x, queries, found) for found in (ids, first))
@@ -56,7 +54,7 @@ def spread_per_drop(problem: Problem, opened: IndexUnderTest, hits: NDArray[np.i
     for share in LOWERED:
         if found is None:
             opened.set_value(max(1, round(share * value)))
-            ids, _ = search_prepared(opened, problem, problem.raw[half], k)
+            ids, _ = search_prepared(opened, problem, k)
             found = variance_per_drop(hits, problem.hits(ids, half), k)
     opened.set_value(value)
     return found if found is not None else USUAL_SPREAD / k

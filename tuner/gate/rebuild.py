@@ -18,11 +18,13 @@ from tuner.index.opened import IndexUnderTest, with_ids
 from tuner.index.projections import fit_rotation
 from tuner.prediction.ceilings import Pool
 from tuner.runtime.journal import Journal
+from tuner.runtime.steps import as_progress
 from tuner.sweep.index_builder import IndexBuilder
-from tuner.sweep.pose import truth_pool
+from tuner.sweep.pose import PosedProblem, pose, truth_pool, work_of
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
-from tuner.types import Configuration, Event, GateBaseline, Options, Profile, QuerySet, Space, Steps
+from tuner.sweep.whole_index import Codes, Places, graphs_of
+from tuner.types import Configuration, Event, GateBaseline, Options, Space, Steps
 
 
 def options_of(baseline: GateBaseline, threads: int) -> Options:
@@ -45,9 +47,19 @@ def options_of(baseline: GateBaseline, threads: int) -> Options:
 
 
 def rebuilt(
-    journal: Journal, problem: Problem, profile: Profile, queries: QuerySet, baseline: GateBaseline
+    journal: Journal, posed: PosedProblem, baseline: GateBaseline
 ) -> Generator[Event, None, IndexUnderTest]:
-    """Yield events; return the frozen configuration, built on this base."""
+    """Yield events; return the frozen configuration, built on this base as the sweep builds it.
+
+    Where the index holds the rows that the queries are, they are added to it last.
+    """
+    profile, queries = posed.profile, posed.query_set
+    problem, every_row = posed.problem, posed.problem.base
+    if queries.indexed:
+        posed_without = yield from pose(
+            journal, posed.vectors, None, problem.options, work_of(problem), profile=profile, put_back=True
+        )
+        problem = posed_without.problem
     what = fitting(baseline, problem.base)
     pool = yield from journal.stage(
         "pool", "exact neighbours, deep", Pool, partial(truth_pool, problem, profile, queries)
@@ -55,20 +67,26 @@ def rebuilt(
     chosen = yield from journal.stage(
         "stand-in", "choose codes to build on", ProxyCodec, partial(choose_proxy, problem, pool)
     )
+    proxy = ProxyCodes(problem.base, chosen)
     links = yield from journal.stage(
         "graph",
         f"build the graph (M={baseline.graph_M})",
         DerivableGraph,
-        partial(build_graph, problem, ProxyCodes(problem.base, chosen)),
+        partial(build_graph, problem, proxy),
     )
     trained = yield from journal.stage(
         "codecs", "train the codec", dict[CodecView, bytes], partial(_trained, problem, what)
     )
     builder = IndexBuilder(problem, links, trained)
-    searchable = builder.serve(what)
-    searchable.set_ef(baseline.ef_search)
-    ids = original_rows(np.arange(problem.base.n), problem.base)
     n_bytes = builder.memory_of(what).resident_bytes
+    if queries.indexed:
+        places = Places.of(problem, queries, every_row)
+        graphs = yield from as_progress("add", graphs_of(problem, places, builder, what, proxy.builder))
+        searchable = Codes(IndexBuilder(posed.problem, links, trained), what).under(graphs.all)
+    else:
+        searchable = builder.serve(what)
+    searchable.set_ef(baseline.ef_search)
+    ids = original_rows(np.arange(every_row.n), every_row)
     return with_ids(searchable.index, ids, "the index built again", n_bytes, (searchable,))
 
 

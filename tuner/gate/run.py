@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.ids import describe_deleted
+from tuner.data.profile import rows_without_direction
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.gate.baseline import machine_of
@@ -24,7 +25,8 @@ from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.sweep.index_file import STORE_NAME
-from tuner.sweep.pose import PosedProblem, pose
+from tuner.sweep.pose import PosedProblem, pose, read_profile, split
+from tuner.sweep.pose_within import pose_within
 from tuner.sweep.problem import Problem
 from tuner.types import (
     BaselineData,
@@ -36,10 +38,14 @@ from tuner.types import (
     Limits,
     Line,
     Note,
+    Options,
     Profile,
     QuerySet,
     Recall,
 )
+
+MOSTLY = 0.5
+"""Share of the held-out rows beyond which an index holds them on purpose."""
 
 
 def check(
@@ -64,7 +70,10 @@ def check(
         yield Note(text)
 
     journal = Journal(work, {}, resume=False)
-    posed = yield from pose(journal, base, queries, options, work, accept=accept)
+    if baseline.queries.indexed:
+        posed = yield from _posed_within(journal, base, options, accept, work)
+    else:
+        posed = yield from pose(journal, base, queries, options, work, accept=accept)
     problem = posed.problem
     opened = yield from _opened(journal, request, posed, baseline)
     if request.ef_search is not None:
@@ -75,18 +84,47 @@ def check(
     return _judged(posed, opened, baseline, request.limits, lines)
 
 
+def _posed_within(
+    journal: Journal,
+    base: Vectors,
+    options: Options,
+    accept: Callable[[Profile, QuerySet], Iterable[Event]],
+    work: Path,
+) -> Generator[Event, None, PosedProblem]:
+    """Yield events; return the problem of an index that holds the rows that the queries are."""
+    profile = yield from read_profile(journal, base, None, options)
+    _, query_set, halves = split(base, None, profile, options, rows_without_direction(base, profile))
+    query_set = replace(query_set, indexed=True)
+    yield from accept(profile, query_set)
+    rows = np.array(query_set.held_out_rows, dtype=np.int64)
+    return (yield from pose_within(journal, base, profile, rows, query_set, halves, options, work))
+
+
 def _opened(
     journal: Journal, request: CheckOptions, posed: PosedProblem, baseline: GateBaseline
 ) -> Generator[Event, None, IndexUnderTest]:
     """Yield events; return the index of the file, or the frozen configuration built again."""
     problem, what = posed.problem, baseline.configuration
     if request.index is None:
-        opened = yield from rebuilt(journal, problem, posed.profile, posed.query_set, baseline)
-        return opened
+        return (yield from rebuilt(journal, posed, baseline))
     if what.rerank_at == "disk":
         store = request.index.with_name(STORE_NAME)
-        return open_with_store(request.index, store, problem.base.rows, posed.vectors.d, what.rerank_factor)
-    return by_rows(open_faiss(request.index, posed.vectors.d), posed.vectors)
+        opened = open_with_store(request.index, store, problem.base.rows, posed.vectors.d, what.rerank_factor)
+    else:
+        opened = by_rows(open_faiss(request.index, posed.vectors.d), posed.vectors)
+    _refuse_queries_in(opened, posed.query_set)
+    return opened
+
+
+def _refuse_queries_in(opened: IndexUnderTest, query_set: QuerySet) -> None:
+    """Raise InputError if the index holds the queries of a baseline that was frozen without them."""
+    held_out = query_set.held_out_rows
+    if held_out and not query_set.indexed and np.isin(held_out, opened.ids).mean() > MOSTLY:
+        raise InputError(
+            f"{opened.source}: holds the {len(held_out):,} rows that were held out as queries, and the "
+            "baseline was frozen without them: check the index as it was before they were added, or run tune "
+            "again, whose index holds every row, and freeze that with tune baseline"
+        )
 
 
 def _check_query_source(baseline: GateBaseline, queries: Vectors | None) -> None:

@@ -127,12 +127,12 @@ def memory_with(
     """Return the bytes of the serialized index by part.
 
     Args:
-        n_slots: neighbour slots of the graph, all levels.
+        n_slots: neighbour slots of the graph of the base, all levels; rows that are added have level 0 alone.
 
     Headers, codebooks and transforms are those of the same index without vectors, serialized; the
     rest is arithmetic: 4 bytes a neighbour slot, 4 a level, 8 an offset, 8 an id.
     """
-    n = base.n
+    n = base.n_delivered
     on_disk = configuration.rerank_at == "disk"
     store_bytes = 0 if store is None else n * store.codec.code_bytes
     empty = wrap(
@@ -142,14 +142,15 @@ def memory_with(
         None if store is None else Encoded(store, _no_codes(store)),
         base,
     )
-    index, _, kept = delivered(empty, base)
-    overhead = len(faiss.serialize_index(index)) - (0 if base.rows is None or on_disk else 8 * n)
+    keeps_ids = base.keeps_ids and not on_disk
+    index, _, kept = delivered(empty, np.zeros(0, dtype=np.int64) if keeps_ids else None)
+    overhead = len(faiss.serialize_index(index))
     del kept
     return Memory(
         codes_bytes=n * encoder.codec.code_bytes,
-        links_bytes=4 * n_slots,
+        links_bytes=4 * (n_slots + 2 * configuration.M * base.added),
         levels_bytes=12 * n,
-        ids_bytes=0 if base.rows is None or on_disk else 8 * n,
+        ids_bytes=8 * n if keeps_ids else 0,
         rerank_bytes=0 if on_disk else store_bytes,
         overhead_bytes=overhead,
         disk_bytes=store_bytes if on_disk else 0,
@@ -161,9 +162,13 @@ def _no_codes(encoder: Encoder) -> Codes:
 
 
 def delivered(
-    searchable: SearchableIndex, base: Base
+    searchable: SearchableIndex, rows: IdArray | None
 ) -> tuple[faiss.Index, faiss.Index | None, tuple[Any, ...]]:
-    """Return what is written: the index, the store on disk if any, and what both borrow."""
+    """Return what is written: the index, the store on disk if any, and what both borrow.
+
+    Args:
+        rows: (n,) int64 row of the user's file at each position, None where they are 0..n-1.
+    """
     index: faiss.Index = searchable.index
     store = None
     kept: tuple[Any, ...] = (searchable,)
@@ -171,12 +176,12 @@ def delivered(
         refine = faiss.downcast_index(index)
         index, store = refine.base_index, refine.refine_index
         kept = (searchable, refine)
-    if base.rows is not None and store is None:
+    if rows is not None and store is None:
         n = index.ntotal
         index.ntotal = 0  # faiss maps only what looks empty
         mapped = faiss.IndexIDMap(index)
         index.ntotal = mapped.ntotal = n
-        faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
+        faiss.copy_array_to_vector(rows.astype(np.int64), mapped.id_map)
         return mapped, store, (*kept, index)
     return index, store, kept
 

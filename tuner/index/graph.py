@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from tuner.data.base import Base, view_codes
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
+from tuner.index.insertion import NODES, LinkArray, lay_out, lists_of
 from tuner.types import FloatArray, Steps
 
-LinkArray = NDArray[np.int32]
 ROWS = 1024
 """Rows handled at once."""
 INSERTED = 4096
 """Rows inserted at once: faiss makes a lock for every row of the index each time."""
-NODES = 2048
-"""Nodes handled at once when links are copied: about 2 MB of positions at M=48."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,7 @@ class DerivableGraph:
         """
         levels = np.empty_like(self.levels)
         levels[self.order] = self.levels
-        faiss.copy_array_to_vector(levels, hnsw.levels)
-        hnsw.neighbors.resize(self.n_slots(M))  # at once: faiss lets it grow node by node, by doubling
-        hnsw.neighbors.resize(0)
-        hnsw.prepare_level_tab(self.n, True)
-        offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-        slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-        slots[:] = -1
+        offsets, slots = lay_out(hnsw, levels, self.n_slots(M))
         row_of = np.append(self.order, np.int32(-1))  # position -1, no link, stays -1
         w = min(2 * M, self.width)
         with path.open("rb") as lists:
@@ -169,8 +161,7 @@ def _reserve(index: faiss.IndexHNSW, n: int, M: int) -> None:
 def _write_level_0(index: faiss.IndexHNSW, M: int, path: Path) -> tuple[int, float]:
     """Write the ordered lists of level 0; return their width and the mean degree."""
     hnsw, n = index.hnsw, index.ntotal
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    offsets, slots = lists_of(hnsw)
     columns = np.arange(2 * M)
     index.reorder_links()
     sorted_path = path.with_suffix(".sorted.partial")
@@ -228,8 +219,7 @@ def is_diverse(to_node: FloatArray, pairwise: FloatArray) -> NDArray[np.bool_]:
 def _upper_lists(index: faiss.IndexHNSW, levels: LinkArray, M: int) -> tuple[LinkArray, LinkArray]:
     """Return the lists (rows, M) of the upper levels as faiss left them, and the node of each."""
     hnsw = index.hnsw
-    offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
-    slots: LinkArray = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    offsets, slots = lists_of(hnsw)
     nodes = np.flatnonzero(levels > 1).astype(np.int32)
     lists = [
         slots[offsets[node] + 2 * M : offsets[node] + (1 + levels[node]) * M].reshape(-1, M) for node in nodes

@@ -55,6 +55,21 @@ def is_right(distances: NDArray[np.float64], kth_distance: NDArray[np.float64]) 
     return right
 
 
+def without_rows(ids: IdArray, own: IdArray) -> IdArray:
+    """Return ids (nq, m) without one row of each query, -1 last in its place.
+
+    Args:
+        own: (nq,) row that each query is itself.
+
+    Example:
+        >>> without_rows(np.array([[4, 7, 9]]), np.array([7])).tolist()
+        [[4, 9, -1]]
+    """
+    theirs = ids == own[:, None]
+    order = np.argsort(theirs, axis=1, kind="stable")
+    return np.take_along_axis(np.where(theirs, -1, ids), order, axis=1)
+
+
 def first_occurrences(ids: IdArray) -> NDArray[np.bool_]:
     """Return which ids (nq, k) are returned for the first time in their row and are no "nothing" (-1)."""
     order = np.argsort(ids, axis=1, kind="stable")

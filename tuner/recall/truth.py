@@ -83,10 +83,41 @@ def search_exactly(base: FloatArray, queries: FloatArray, depth: int, k: int) ->
         heap.add_result(distances, ids + start)
         yield min(1.0, (start + rows) / n)
     heap.finalize()
-    candidates = heap.I[:, : min(depth, k + MARGIN)]
-    exact = exact_distances(base, queries, candidates)
+    return _judged(heap.I, base, queries, k)
+
+
+def _judged(ids: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
+    """Return the truth whose nearest rows are ``ids`` (nq, depth)."""
+    exact = exact_distances(base, queries, ids[:, : k + MARGIN])
     kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
-    return Truth(ids=heap.I, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
+    return Truth(ids=ids, right=is_right(exact, kth_distance), kth_distance=kth_distance, k=k)
+
+
+def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
+    """Return the truth of queries that are rows of the base, without these rows.
+
+    Args:
+        truth: exact neighbours to at least k + 1.
+        own: (nq,) row that each query is itself.
+    """
+    theirs = truth.ids == own[:, None]
+    theirs[~theirs.any(axis=1), -1] = True  # as many copies stand before it as were looked for
+    return _judged(truth.ids[~theirs].reshape(len(own), -1), base, queries, k)
+
+
+def with_rows(truth: Truth, added: IdArray, base: FloatArray, queries: FloatArray) -> Truth:
+    """Return the truth of queries (nq, d) once more rows can be found.
+
+    Args:
+        truth: exact neighbours among the rows so far, named by their place in ``base``.
+        added: rows of ``base`` that it does not know.
+        base: (n, d) float32.
+    """
+    depth = truth.ids.shape[1]
+    _, near = faiss.knn(queries, np.ascontiguousarray(base[added]), min(depth, len(added)))
+    ids = np.hstack([truth.ids, added[near]])
+    order = np.argsort(exact_distances(base, queries, ids), axis=1, kind="stable")
+    return _judged(np.take_along_axis(ids, order, axis=1)[:, :depth], base, queries, truth.k)
 
 
 def cache_dir() -> Path:

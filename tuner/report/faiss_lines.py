@@ -26,7 +26,7 @@ def search_lines(result: Result) -> tuple[str, ...]:
         _load_line("queries", result.queries.source),
         f"distances, ids = index.search(queries, {result.options.k})",
     ]
-    if on_disk and result.queries.held_out_rows:
+    if on_disk and result.queries.n_not_indexed:
         lines += [
             "import json",
             'with open("report.json") as report: held_out = json.load(report)["queries"]["held_out_rows"]',

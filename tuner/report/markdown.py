@@ -25,6 +25,7 @@ from tuner.report.words import (
     shown_recall,
     trust_sentence,
     verdict,
+    whole_sentence,
 )
 from tuner.text import one_lined
 from tuner.types import Result
@@ -142,8 +143,13 @@ def _data(result: Result) -> Iterator[str]:
             f"{queries.n_in_base:,} of them equal to a row of the base",
         ),
     )
-    if queries.held_out_rows:
-        yield f"- held out: {len(queries.held_out_rows):,} rows of the base became queries, not in the index"
+    if queries.n_not_indexed:
+        yield f"- held out: {queries.n_not_indexed:,} rows of the base became queries, not in the index"
+    elif queries.held_out_rows:
+        yield (
+            f"- held out: {len(queries.held_out_rows):,} rows of the base became queries while parameters "
+            "were chosen; the index handed over holds them too"
+        )
 
 
 def _method(result: Result) -> Iterator[str]:
@@ -169,6 +175,8 @@ def _method(result: Result) -> Iterator[str]:
             "random order; where memory holds not all of them at once, a small index has its turn in each "
             "batch and puts them on one clock."
         )
+    if result.whole is not None:
+        yield f"- {whole_sentence(result.whole, queries)}"
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):
         yield f"- {trust_sentence(result)}"

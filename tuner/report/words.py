@@ -1,6 +1,6 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
-from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result
+from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result, WholeIndex
 
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 SECOND_UNITS = (
@@ -50,8 +50,8 @@ def names_of(result: Result, position: int) -> tuple[str, ...]:
 
 
 def n_indexed(result: Result) -> int:
-    """Rows in the index: all of the file but the ones that became queries."""
-    return result.profile.n - result.profile.n_left_out - len(result.queries.held_out_rows)
+    """Rows in the index: all of the file but zero rows, and in old reports those that became queries."""
+    return result.profile.n - result.profile.n_left_out - result.queries.n_not_indexed
 
 
 def shown_recall(result: Result, position: int) -> tuple[Recall, str]:
@@ -150,6 +150,17 @@ def cost_sentence(result: Result) -> str:
     return (
         f"{text}; as much as {cost.ordinary_builds:.1f} ordinary index builds "
         f"(hnswlib, M=16, ef_construction=200: {cost.ordinary_build_cpu_s:,.1f} CPU s)."
+    )
+
+
+def whole_sentence(whole: WholeIndex, queries: QuerySet) -> str:
+    """How the recall of an index that holds the queries too was measured."""
+    return (
+        f"The {counted(whole.n_added, 'query', 'queries')} are rows of the file: points were measured "
+        "without them, and then they were added to the index handed over. Its recall was asked of the "
+        f"{queries.n_validate:,} to validate when only the others had been added, which cost "
+        f"{whole.fell:.4f}; its lower bound is lowered by that once more. Of the finished index, each query "
+        f"without its own row, they find {recall_text(whole.recall)}: what `tune check` compares with."
     )
 
 

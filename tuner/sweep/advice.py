@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuner.prediction.surface import Candidate
 from tuner.sweep.problem import Problem
-from tuner.types import Ceiling, OperatingPoint, Profile, QuerySet
+from tuner.types import Ceiling, OperatingPoint
 
 
 def advice_not_reached(
@@ -30,7 +30,7 @@ def _relaxed_memory(problem: Problem, reached: list[OperatingPoint]) -> list[str
         return []
     return [
         f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
-        f"({least.memory.resident_bytes / problem.base.n:.0f} B/vector) "
+        f"({least.memory.resident_bytes / problem.base.n_delivered:.0f} B/vector) "
         f"instead of {limit / 1e6:.1f} MB: "
         f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
     ]
@@ -80,25 +80,11 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
     ]
     if not useful:
         return None
-    best = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s))
+    best, n = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s)), problem.base.n_delivered
     return (
         f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
-        f"(not measured) to keep {best.memory.resident_bytes / problem.base.n:.0f} B/vector in memory "
-        f"instead of {recommended.memory.resident_bytes / problem.base.n:.0f}, "
+        f"(not measured) to keep {best.memory.resident_bytes / n:.0f} B/vector in memory "
+        f"instead of {recommended.memory.resident_bytes / n:.0f}, "
         f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
         f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
     )
-
-
-def held_out_advice(query_set: QuerySet, profile: Profile, chosen: OperatingPoint) -> list[str]:
-    """Return how rows that were held out as queries get into the index, or nothing."""
-    if not query_set.held_out_rows:
-        return []
-    held_out = f"{len(query_set.held_out_rows):,} rows were held out as queries and are not in index.faiss: "
-    if profile.metric == "ip" or chosen.configuration.rerank_at == "disk":
-        return [held_out + "with --queries every row is indexed"]
-    return [
-        held_out
-        + "index.add_with_ids(x[held_out], held_out) adds them (queries.held_out_rows in report.json), "
-        "or with --queries every row is indexed"
-    ]

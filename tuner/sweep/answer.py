@@ -80,7 +80,7 @@ def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Reco
     if point.latency is None or point.validated is None:
         raise AssertionError("a recommendation without a latency or a validation")
     what, memory = point.configuration, point.memory
-    a_vector = memory.resident_bytes / problem.base.n
+    a_vector = memory.resident_bytes / problem.base.n_delivered
     return Recommendation(
         M=what.M,
         ef_construction=what.ef_construction,

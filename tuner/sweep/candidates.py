@@ -77,16 +77,16 @@ def surface_of(
 
 def rough_memory(base: Base, graph: DerivableGraph, configuration: Configuration) -> Memory:
     """Return bytes by part without headers and codebooks: enough to compare before training."""
-    n = base.n
+    n = base.n_delivered
     store = 0
     if configuration.rerank is not None:
         store = n * quantizer(configuration.rerank, base.d).code_bytes
     on_disk = configuration.rerank_at == "disk"
     return Memory(
         codes_bytes=n * CodecView.of(configuration).quantizer.code_bytes,
-        links_bytes=4 * graph.n_slots(configuration.M),
+        links_bytes=4 * (graph.n_slots(configuration.M) + 2 * configuration.M * base.added),
         levels_bytes=12 * n,
-        ids_bytes=0 if base.rows is None else 8 * n,
+        ids_bytes=8 * n if base.keeps_ids and not on_disk else 0,
         rerank_bytes=0 if on_disk else store,
         overhead_bytes=0,
         disk_bytes=store if on_disk else 0,

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from tuner.runtime.journal import peak_rss_bytes
-from tuner.sweep.advice import advice_not_reached, disk_hint, held_out_advice
-from tuner.sweep.answer import Answer
+from tuner.sweep.advice import advice_not_reached, disk_hint
+from tuner.sweep.answer import Answer, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
+from tuner.sweep.pose import whole_base
 from tuner.sweep.prepare import Prepared
+from tuner.sweep.problem import Problem
+from tuner.sweep.proxy_graph import ProxyCodes
 from tuner.sweep.stage_options import is_native
-from tuner.types import Event, OperatingPoint, ReferenceComparison, Steps
+from tuner.sweep.whole_index import HandedOver, Places, make_whole
+from tuner.types import Event, OperatingPoint, ReferenceComparison, Steps, WholeIndex
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What comes with the answer.
+    """The answer as it is handed over, and what comes with it.
 
     Attributes:
+        answer: the answer, its preferred point measured once more if rows were added to its index.
+        whole: the index with the rows that had been held out.
         baseline: the index that most people have, or None where there is no answer to compare it with.
         advice: what would help, or what another option would save.
         peak_rss_bytes: largest resident memory of the run, before a baseline takes memory of its own.
         ordinary_build_cpu_s: CPU seconds of a hnswlib build, or None where none was asked for.
     """
 
+    answer: Answer
+    whole: WholeIndex | None
     baseline: ReferenceComparison | None
     advice: tuple[str, ...]
     peak_rss_bytes: int
@@ -42,31 +50,41 @@ def deliver(
     prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
 ) -> Generator[Event, None, Delivered]:
     """Yield events; write the index of the preferred point to ``out`` and return what comes with it."""
-    problem, peak = model.problem, peak_rss_bytes()
+    problem, journal = model.problem, prepared.journal
+    whole = None
+    if answer.found and prepared.posed.query_set.held_out_rows:
+        answer, whole = yield from _with_every_row(prepared, model, measured, answer, out)
+    elif answer.found:
+        chosen = _preferred(problem, answer)
+        written = yield from journal.stage(
+            "deliver",
+            "write the index and check it in a fresh process",
+            WrittenIndex,
+            partial(_write, measured.builder, chosen, out),
+        )
+        check_written(written, chosen, exact_bytes=measured.builder.exact_bytes)
+    peak = peak_rss_bytes()
     if not answer.found:
         advice = advice_not_reached(problem, list(answer.points), model.evaluation.ceilings)
-        return Delivered(None, tuple(advice), peak, None)
-    chosen = answer.points[answer.named[problem.options.prefer]]
+        return Delivered(answer, None, None, tuple(advice), peak, None)
+    chosen = _preferred(problem, answer)
     baseline = graph_baseline(
         measured.reference, measured.timed.reference, chosen, native=is_native(problem.options)
     )
     ordinary_s = None
     if problem.options.baseline == "hnswlib":
-        baseline = yield from prepared.journal.stage(
+        baseline = yield from journal.stage(
             "baseline",
             "build and tune hnswlib (M=16, ef_construction=200)",
             ReferenceComparison,
             partial(hnswlib_baseline, problem, measured.builder, chosen, measured.reference.ef_search),
         )
         ordinary_s = baseline.build_cpu_s
-    written = yield from prepared.journal.stage(
-        "deliver",
-        "write the index and check it in a fresh process",
-        WrittenIndex,
-        partial(_write, measured.builder, chosen, out),
-    )
-    check_written(written, chosen, exact_bytes=measured.builder.exact_bytes)
-    return Delivered(baseline, _advice(prepared, model, chosen), peak, ordinary_s)
+    return Delivered(answer, whole, baseline, _advice(model, chosen), peak, ordinary_s)
+
+
+def _preferred(problem: Problem, answer: Answer) -> OperatingPoint:
+    return answer.points[answer.named[problem.options.prefer]]
 
 
 def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[WrittenIndex]:
@@ -77,7 +95,29 @@ def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Wr
     return write_and_check(builder.problem, searchable, out)
 
 
-def _advice(prepared: Prepared, model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
+def _with_every_row(
+    prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
+) -> Generator[Event, None, tuple[Answer, WholeIndex]]:
+    """Yield events; write the index with the held-out rows in it, and return the answer as it is then."""
+    problem, posed = model.problem, prepared.posed
+    chosen = _preferred(problem, answer)
+    every_row = yield from whole_base(prepared.journal, posed)
+    proxy = ProxyCodes(problem.base, model.proxy).builder
+    handed = yield from prepared.journal.stage(
+        "deliver",
+        "put the held-out rows back, write the index and check it in a fresh process",
+        HandedOver,
+        lambda: make_whole(
+            problem, Places.of(problem, posed.query_set, every_row), measured.builder, proxy, chosen, out
+        ),
+    )
+    points = tuple(handed.point if point is chosen else point for point in answer.points)
+    if not handed.point.reaches_target:
+        return closest(problem, list(points), ()), handed.whole
+    return replace(answer, points=points), handed.whole
+
+
+def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
     problem, evaluation = model.problem, model.evaluation
     advice: list[str] = []
     if problem.options.rerank_store == "memory":
@@ -86,5 +126,4 @@ def _advice(prepared: Prepared, model: Model, chosen: OperatingPoint) -> tuple[s
         )
         hint = disk_hint(problem, on_disk, chosen)
         advice += [hint] if hint else []
-    advice += held_out_advice(prepared.posed.query_set, prepared.posed.profile, chosen)
     return tuple(advice)

@@ -186,13 +186,13 @@ def operating_point(
     validated = problem.recall(hits)
     reads = k * configuration.rerank_factor if configuration.rerank else 0
     links = ef_result.hops * 2 * configuration.M * 4
-    store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n
+    store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n_delivered
     return OperatingPoint(
         configuration=configuration,
         ef_search=ef_result.ef_search,
         recall=problem.recall(ef_result.hits),
         ndis_per_query=ef_result.ndis,
-        bytes_read_per_query=ef_result.ndis * memory.codes_bytes / problem.base.n
+        bytes_read_per_query=ef_result.ndis * memory.codes_bytes / problem.base.n_delivered
         + links
         + reads * store_bytes,
         memory=memory,

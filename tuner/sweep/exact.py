@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import faiss
@@ -11,14 +13,18 @@ from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.index_file import deliver_exact
+from tuner.sweep.pose import whole_base
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
-from tuner.types import Cost, Recommendation, Result
+from tuner.types import Cost, Event, Recommendation, Result
 
 
-def exact_result(prepared: Prepared, out: Path) -> Result:
-    """Write a flat index and return the result that says so."""
+def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result]:
+    """Yield events; write a flat index of every row and return the result that says so."""
     problem, journal = prepared.problem, prepared.journal
+    if prepared.posed.query_set.held_out_rows:
+        every_row = yield from whole_base(journal, prepared.posed)
+        problem = replace(problem, base=every_row)
     index, size = deliver_exact(problem, out)
     return Result(
         status="exact",

@@ -15,6 +15,7 @@ from tuner.index.assemble import SearchableIndex, memory_with, wrap
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
 from tuner.index.graph import build_natively
+from tuner.index.insertion import copied
 from tuner.prediction.curves import Curve
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.journal import Journal
@@ -54,6 +55,14 @@ class NativeBuilder(IndexBuilder):
             graph.hnsw.neighbors.size(),
             self.problem.base,
         )
+
+    def large_graph(self, configuration: Configuration) -> faiss.HNSW:
+        """Return the configuration's own graph: rows are added to it as faiss would."""
+        return copied(self._built(CodecView.of(configuration), configuration.M).hnsw)
+
+    def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
+        """Return the graph as it is, rows added."""
+        return copied(index.hnsw)
 
     def _build(self, view: CodecView, M: int) -> faiss.IndexHNSW:
         encoder = self.encoder(view)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
+
+import faiss
+import numpy as np
 
 from tuner.index.assemble import Encoded, SearchableIndex, predict_memory, serve
 from tuner.index.codec_view import CodecView
 from tuner.index.encoders import Encoder, from_bytes
-from tuner.index.graph import DerivableGraph
+from tuner.index.graph import DerivableGraph, links_of
 from tuner.prediction.ceilings import encode_rows
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Memory
@@ -58,6 +62,10 @@ class IndexBuilder:
             return None
         return self._stored(CodecView(configuration.rerank, self.problem.base.d))
 
+    def encoder_of(self, configuration: Configuration) -> Encoder:
+        """Return the encoder of the codes that the graph is searched over."""
+        return self.encoder(CodecView.of(configuration))
+
     def store_encoder(self, configuration: Configuration) -> Encoder | None:
         """Return the encoder of the re-ranking store, if the configuration re-ranks."""
         if configuration.rerank is None:
@@ -69,6 +77,25 @@ class IndexBuilder:
         encoder = self.encoder(CodecView.of(configuration))
         store = self.store_encoder(configuration)
         return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
+
+    def large_graph(self, configuration: Configuration) -> faiss.HNSW:
+        """Return the graph that rows are added to before it is cut to the configuration's."""
+        return self._derived(self.graph, self.problem.links_path, self.graph.M)
+
+    def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
+        """Return the configuration's graph, from the large one of an index that rows were added to."""
+        path = self.problem.links_path.with_suffix(".added.i32")
+        nodes = np.arange(index.ntotal, dtype=np.int32)
+        links = links_of(index, self.graph.M, self.problem.base, nodes, path)
+        index.hnsw = self._derived(links, path, links.M)  # ordering had cut its own
+        found = self._derived(links, path, configuration.M)
+        path.unlink()
+        return found
+
+    def _derived(self, links: DerivableGraph, path: Path, M: int) -> faiss.HNSW:
+        hnsw = faiss.HNSW(M)
+        links.derive(M, path, hnsw)
+        return hnsw
 
     def _read_encoder(self, view: CodecView) -> Encoder:
         return from_bytes(view.quantizer, view.projection, self.trained[view])

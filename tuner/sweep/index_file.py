@@ -53,7 +53,7 @@ class WrittenIndex:
 def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> WrittenIndex:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
-    index, store, kept = delivered(searchable, base)
+    index, store, kept = delivered(searchable, base.rows)
     index_bytes = write(index, out / INDEX_NAME)
     if store is None:
         (out / STORE_NAME).unlink(missing_ok=True)

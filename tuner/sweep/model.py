@@ -24,6 +24,7 @@ class Model:
 
     Attributes:
         problem: the problem, its aim measured.
+        proxy: codec that stood for exact distances.
         graph: the one graph.
         curve_points: measured points of the curves.
         curves: recall and cost of each derived graph, by M.
@@ -31,6 +32,7 @@ class Model:
     """
 
     problem: Problem
+    proxy: ProxyCodec
     graph: DerivableGraph
     curve_points: tuple[CurvePoint, ...]
     curves: dict[int, Curve]
@@ -75,4 +77,4 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
         CodecEvaluation,
         partial(evaluate_codecs, problem, pool, graph, curves, proxy, stages.measure_ceiling),
     )
-    return Model(problem, graph, traced.points, curves, evaluation)
+    return Model(problem, chosen, graph, traced.points, curves, evaluation)

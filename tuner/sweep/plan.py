@@ -64,12 +64,14 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20))
     program = psutil.Process().memory_info().rss
     disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
+    if queries is None:  # every row once more, to put those that were held out back
+        disk += 4 * base.n * base.d + n * 8 * M
     build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
     estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
     n_configurations = count_configurations(options, base.d)
     lines = (
-        f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows indexed, {n_queries:,} queries "
-        + (f"from {queries.source}" if queries is not None else "held out"),
+        f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows measured on, {n_queries:,} queries "
+        + (f"from {queries.source}" if queries is not None else "held out and put back at the end"),
         f"{n_configurations:,} configurations predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
         f"time: about {estimate:.0f} s on {threads} thread(s), a rough guess",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from tuner.runtime.process import use_threads
 from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
-PREPARED, LINKS = "base.f32", "links.i32"
+PREPARED, WHOLE, LINKS = "base.f32", "whole.f32", "links.i32"
 """Scratch files beside the journal."""
 POOL_QUERIES = 192
 POOL_DEPTH_K, DEEPER = 80, 5
@@ -100,6 +100,7 @@ def pose(
     *,
     profile: Profile | None = None,
     accept: Callable[[Profile, QuerySet], Iterable[Event]] = accept_any,
+    put_back: bool = False,
 ) -> Generator[Event, None, PosedProblem]:
     """Yield events; return the problem, with the exact neighbours of every query.
 
@@ -112,6 +113,7 @@ def pose(
         profile: profile of the base where ``read_profile`` has read it already.
         accept: events to yield once the data are known, before anything that takes long; it raises
             InputError where the job cannot use them.
+        put_back: whether the index handed over will hold rows that are held out now.
 
     Raises:
         InputError: base, queries and options do not fit.
@@ -120,11 +122,13 @@ def pose(
         profile = yield from read_profile(journal, base, queries, options)
     nowhere = rows_without_direction(base, profile)
     raw, query_set, halves = split(base, queries, profile, options, nowhere)
+    query_set = replace(query_set, indexed=put_back and bool(query_set.held_out_rows))
     yield from accept(profile, query_set)
     if queries is not None:
         check_queries(base, queries, profile.metric)
     held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    prepared = yield from prepared_base(journal, base, profile, np.union1d(held_out, nowhere), work)
+    left_out, added = np.union1d(held_out, nowhere), len(held_out) if put_back else 0
+    prepared = yield from prepared_base(journal, base, profile, left_out, work, added=added)
     wanted = prepared_queries(raw, profile.metric)
     truth, from_cache = yield from journal.stage(
         "truth",
@@ -197,27 +201,48 @@ def split(
 
 
 def prepared_base(
-    journal: Journal, base: Vectors, profile: Profile, left_out: IdArray, work: Path
+    journal: Journal,
+    base: Vectors,
+    profile: Profile,
+    left_out: IdArray,
+    work: Path,
+    *,
+    added: int = 0,
+    name: str = PREPARED,
 ) -> Generator[Event, None, Base]:
     """Yield events; return the prepared base, written once and mapped.
 
     Args:
-        left_out: rows that are not indexed, ascending.
+        left_out: rows that are left out, ascending.
+        added: number of them that the index handed over holds as well.
+        name: name of the scratch file.
     """
-    path = work / PREPARED
+    path = work / name
 
     def write() -> Steps[tuple[int, int]]:
         prepared = yield from prepare(base, profile.metric, left_out, profile.norm_max, path)
         return prepared.n, prepared.d
 
     n, d = yield from journal.stage(
-        "prepare",
+        "prepare" if name == PREPARED else f"prepare-{name}",
         "write the prepared base",
         tuple[int, int],
         write,
         intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
     )
-    return open_prepared(path, n, d, profile.metric, left_out, profile.norm_max)
+    return open_prepared(path, n, d, profile.metric, left_out, profile.norm_max, added)
+
+
+def work_of(problem: Problem) -> Path:
+    """Return the scratch folder of a problem."""
+    return problem.links_path.parent
+
+
+def whole_base(journal: Journal, posed: PosedProblem) -> Generator[Event, None, Base]:
+    """Yield events; return the prepared base of every row that an index can hold."""
+    vectors, profile, work = posed.vectors, posed.profile, work_of(posed.problem)
+    nowhere = rows_without_direction(vectors, profile)
+    return (yield from prepared_base(journal, vectors, profile, nowhere, work, name=WHOLE))
 
 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:

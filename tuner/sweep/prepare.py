@@ -79,7 +79,9 @@ def prepare(
     journal = Journal(work, _identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
     accept = partial(accept_data, base, options.rerank_store)
-    posed = yield from pose(journal, base, queries, options, work, profile=profile, accept=accept)
+    posed = yield from pose(
+        journal, base, queries, options, work, profile=profile, accept=accept, put_back=True
+    )
     return Prepared(journal, needed, posed, _doubts(profile, posed.query_set), started_s)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.base import Base
+from tuner.recall.metric import without_rows
 from tuner.recall.target import Target, summarize
 from tuner.recall.truth import Truth
 from tuner.types import FloatArray, IdArray, Options, Recall
@@ -26,6 +27,7 @@ class Problem:
         validate: positions of the half that is reported.
         links_path: level 0 lists of the one graph.
         measured_aim: ``aim``, once the spread of hits over queries is known.
+        own: (nq,) prepared row that each query is itself, which is no answer; None where queries are no rows.
     """
 
     options: Options
@@ -38,10 +40,21 @@ class Problem:
     links_path: Path
     threads: int
     measured_aim: float | None = None
+    own: IdArray | None = None
+
+    @property
+    def extra(self) -> int:
+        """Answers asked for beyond k: the query itself may be among them."""
+        return 0 if self.own is None else 1
 
     def hits(self, ids: IdArray, half: IdArray) -> NDArray[np.int64]:
-        """Return tie-aware hits per query of ids that were returned for one half."""
+        """Return tie-aware hits per query of ids (nq, >= k + extra) that were returned for one half."""
+        ids = self.without_themselves(ids, half)
         return self.truth.part(half).hits(self.base.x, self.queries[half], ids)
+
+    def without_themselves(self, ids: IdArray, half: IdArray) -> IdArray:
+        """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
+        return ids if self.own is None else without_rows(ids, self.own[half])
 
     def recall(self, hits: NDArray[np.int64]) -> Recall:
         """Return recall with its bound."""
@@ -81,5 +94,5 @@ class Problem:
         if self.options.max_memory_bytes is not None:
             limits.append(float(self.options.max_memory_bytes))
         if self.options.max_memory_per_vector is not None:
-            limits.append(self.options.max_memory_per_vector * self.base.n)
+            limits.append(self.options.max_memory_per_vector * self.base.n_delivered)
         return min(limits)

@@ -6,7 +6,7 @@ from tuner.index.codec_view import CodecView
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import call_overhead_s
-from tuner.sweep.answer import Answer, recommendation_of
+from tuner.sweep.answer import recommendation_of
 from tuner.sweep.deliver import Delivered
 from tuner.sweep.frontier import prediction_error
 from tuner.sweep.measure import Measured
@@ -16,11 +16,9 @@ from tuner.sweep.stage_options import is_native
 from tuner.types import Cost, OperatingPoint, Options, Result
 
 
-def sweep_result(
-    prepared: Prepared, model: Model, measured: Measured, answer: Answer, delivered: Delivered
-) -> Result:
+def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered: Delivered) -> Result:
     """Return the result of a sweep that measured something."""
-    problem = model.problem
+    problem, answer = model.problem, delivered.answer
     recommendation = recommendation_of(problem, answer, raised=measured.raised) if answer.found else None
     return Result(
         status="reached" if answer.found else "not_reached",
@@ -50,6 +48,7 @@ def sweep_result(
         warnings=tuple(warned.text for warned in (*prepared.warnings, *measured.warnings)),
         advice=delivered.advice,
         created=now(),
+        whole=delivered.whole if answer.found else None,
     )
 
 

@@ -17,7 +17,7 @@ from tuner.sweep.exact import exact_result
 from tuner.sweep.measure import measure
 from tuner.sweep.model import model
 from tuner.sweep.plan import SMALL
-from tuner.sweep.pose import LINKS, PREPARED
+from tuner.sweep.pose import LINKS, PREPARED, WHOLE
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
 from tuner.sweep.stage_options import StageOptions
@@ -54,20 +54,20 @@ def sweep(
     """
     prepared = yield from prepare(base, queries, options, work, resume=resume)
     if prepared.problem.base.n <= SMALL:
-        result = exact_result(prepared, out)
+        result = yield from exact_result(prepared, out)
     else:
         modelled = yield from model(prepared, stages)
         measured = yield from measure(prepared, modelled, stages)
         found = answer(modelled.problem, measured)
         delivered = yield from deliver(prepared, modelled, measured, found, out)
-        result = sweep_result(prepared, modelled, measured, found, delivered)
+        result = sweep_result(prepared, modelled, measured, delivered)
     yield Finished(result)
     return result
 
 
 def finish(work: Path) -> None:
     """Remove the scratch files of a finished run, and their folder if nothing else is in it."""
-    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, LINKS):
+    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, WHOLE, LINKS):
         for path in work.glob(pattern):
             path.unlink()
     with suppress(OSError):  # someone else's files are in it

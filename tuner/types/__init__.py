@@ -25,7 +25,15 @@ from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
 from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
 from tuner.types.options import DEFAULT_CODECS, Options, Space
 from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
-from tuner.types.results import SCHEMA_VERSION, Cost, Recommendation, ReferenceComparison, Result, StageCost
+from tuner.types.results import (
+    SCHEMA_VERSION,
+    Cost,
+    Recommendation,
+    ReferenceComparison,
+    Result,
+    StageCost,
+    WholeIndex,
+)
 from tuner.types.verdict import Cause, CauseName, Line, Status
 from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
 
@@ -94,4 +102,5 @@ __all__ = [
     "TargetResult",
     "VerifyResult",
     "Warned",
+    "WholeIndex",
 ]

@@ -63,6 +63,7 @@ class QuerySet:
         held_out_rows: rows of the base file that became queries; empty when a query file was given.
         n_in_base: number of queries that equal a row of the base bit for bit.
         split: digest of the held-out rows and of the positions of the validation half.
+        indexed: whether the index handed over holds the held-out rows too.
     """
 
     source: str
@@ -72,3 +73,9 @@ class QuerySet:
     held_out_rows: tuple[int, ...] = ()
     n_in_base: int = 0
     split: str = ""
+    indexed: bool = False
+
+    @property
+    def n_not_indexed(self) -> int:
+        """Rows of the base file that are queries and in no index."""
+        return 0 if self.indexed else len(self.held_out_rows)

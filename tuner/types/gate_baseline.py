@@ -56,8 +56,9 @@ class BaselineQueries:
         fingerprint: digest of the queries.
         n: number of queries in both halves.
         n_validate: number of queries in the half that ``hits`` belong to.
-        held_out: whether they are rows of the base, left out of the index.
+        held_out: whether they are rows of the base.
         split: digest of which rows and positions they are.
+        indexed: whether the index holds these rows too: then none of them counts as its own answer.
     """
 
     fingerprint: str
@@ -65,6 +66,7 @@ class BaselineQueries:
     n_validate: int
     held_out: bool
     split: str = ""
+    indexed: bool = False
 
     @classmethod
     def of(cls, queries: QuerySet) -> BaselineQueries:
@@ -75,7 +77,13 @@ class BaselineQueries:
             n_validate=queries.n_validate,
             held_out=bool(queries.held_out_rows),
             split=queries.split,
+            indexed=queries.indexed,
         )
+
+    @property
+    def n_not_indexed(self) -> int:
+        """Queries that are rows of the base and in no index."""
+        return self.n if self.held_out and not self.indexed else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +122,8 @@ class GateBaseline:
 
     @property
     def n_indexed(self) -> int:
-        """Vectors in the index: all but those that became queries."""
-        return self.data.n - self.data.n_left_out - (self.queries.n if self.queries.held_out else 0)
+        """Vectors in the index."""
+        return self.data.n - self.data.n_left_out - self.queries.n_not_indexed
 
     @property
     def code_bytes(self) -> int:

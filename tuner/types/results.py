@@ -90,6 +90,32 @@ class ReferenceComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WholeIndex:
+    """The index handed over after the rows that had been held out as queries were added to it.
+
+    The recommendation's recall is that of the held-out half before its own rows were added, when those of
+    the other half already were. Here the same queries are asked once more of the index with all rows, each
+    without itself among its answers: what ``tune check`` compares with. It is a little higher, because a
+    search that comes upon the row of the query itself finds its neighbours there.
+
+    Attributes:
+        n_added: number of rows that were added.
+        fell: mean recall that the first half of them cost, at the ef_search that was chosen before.
+        latency_ratio: time of a query over that before the rows were added, in interleaved rounds.
+        recall: recall of the held-out half, each query without its own row.
+        ndis_per_query: distance computations per query, for k + 1 answers.
+        hits: right answers of each of these queries.
+    """
+
+    n_added: int
+    fell: float
+    latency_ratio: float
+    recall: Recall
+    ndis_per_query: float
+    hits: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageCost:
     """What one stage took; ``cpu_s`` counts all threads."""
 
@@ -151,6 +177,7 @@ class Result:
         warnings: doubts that the user should act on.
         advice: what would help (not reached), or what another option would save.
         created: time of the run, ISO 8601.
+        whole: index handed over with the held-out rows in it; None where none were held out or none reached.
         schema_version: version of the report's schema.
     """
 
@@ -175,4 +202,5 @@ class Result:
     warnings: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     created: str = ""
+    whole: WholeIndex | None = None
     schema_version: int = SCHEMA_VERSION

@@ -154,7 +154,7 @@ def find_supported_ef(problem: Problem, searchable: SearchableIndex) -> Supporte
 
 def write_index(problem: Problem, searchable: SearchableIndex, path: Path) -> int:
     """Write the index as a user would get it; return its bytes."""
-    index, _, kept = delivered(searchable, problem.base)
+    index, _, kept = delivered(searchable, problem.base.rows)
     size = write(index, path)
     del kept
     return size
