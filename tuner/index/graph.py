@@ -60,6 +60,10 @@ class DerivableGraph:
         """Return the neighbour slots that faiss stores for this graph cut to M."""
         return 2 * M * self.n + M * len(self.upper)
 
+    def cut_from(self, M: int) -> int:
+        """Return the links a node of the graph that the one of M is cut from."""
+        return self.M
+
     def derive(self, M: int, path: Path, hnsw: faiss.HNSW) -> None:
         """Fill an empty ``hnsw`` with the graph of M links a node, 2M on level 0; ids are prepared rows.
 

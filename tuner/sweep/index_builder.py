@@ -80,13 +80,13 @@ class IndexBuilder:
 
     def large_graph(self, configuration: Configuration) -> faiss.HNSW:
         """Return the graph that rows are added to before it is cut to the configuration's."""
-        return self._derived(self.graph, self.problem.links_path, self.graph.M)
+        return self._derived(self.graph, self.problem.links_path, self.graph.cut_from(configuration.M))
 
     def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's graph, from the large one of an index that rows were added to."""
         path = self.problem.links_path.with_suffix(".added.i32")
         nodes = np.arange(index.ntotal, dtype=np.int32)
-        links = links_of(index, self.graph.M, self.problem.base, nodes, path)
+        links = links_of(index, index.hnsw.nb_neighbors(1), self.problem.base, nodes, path)
         index.hnsw = self._derived(links, path, links.M)  # ordering had cut its own
         found = self._derived(links, path, configuration.M)
         path.unlink()

@@ -130,6 +130,10 @@ class GraphOfEachM(DerivableGraph):
         """Return the neighbour slots of the graph that was built with this M."""
         return self.graphs[M].n_slots(M)
 
+    def cut_from(self, M: int) -> int:
+        """Return M itself: nothing is cut."""
+        return M
+
     def derive(self, M: int, path: Path, hnsw: faiss.HNSW) -> None:
         """Fill an empty ``hnsw`` with the graph that was built with this M."""
         self.graphs[M].derive(M, Path(self.paths[M]), hnsw)
