@@ -41,7 +41,7 @@ from tuner.types import (
 
 RAISED = (1.0, 1.03, 1.06, 1.12, 1.25, 1.5, 2.0, 3.0, 4.0)
 """Multiples of ef_search that are tried, one after the other, until the lower bound meets the target."""
-TIMED_QUERIES, ROUNDS = 512, 16
+TIMED_QUERIES = 512
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIn
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     searches = [lambda q: before.index.search(q, k), lambda q: every.index.search(q, k)]
     seed = problem.options.seed
-    timings = interleave(searches, queries, seed, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
+    timings = interleave(searches, queries, seed, a_round=BLOCK)
     return timings.ratio(1, 0)
 
 
