@@ -22,6 +22,7 @@ from tuner.types import FloatArray, Metric, Space
 
 N, FRESH, D, K = 3000, 1000, 24, 10
 SPACE = Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,), ef_search_max=1024)
+LINKS = replace(SPACE, M=(4, 12), codecs=("SQ8",))
 NATIVE = ("SQ8",)
 
 
@@ -91,6 +92,29 @@ def test_rows_that_nothing_leads_to_are_noticed(
     found = tuned(x[:N], tmp_path)
     assert found.status == "not_reached"
     assert found.whole is None
+    assert not (tmp_path / "index.faiss").exists()
+
+
+def test_a_point_that_no_longer_holds_gives_way_to_the_next(
+    x: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault: the first index that rows are added to takes ten times as long as before."""
+    ratios = iter((10.0, 1.0))
+    monkeypatch.setattr(whole_index, "_times_slower", lambda *_: next(ratios))
+    usual = tuned(x[:N], tmp_path / "usual", prefer="smallest", max_latency_s=1.0, space=LINKS)
+    ratios = iter((1e6, 1.0))
+    found = tuned(x[:N], tmp_path / "next", prefer="smallest", max_latency_s=1.0, space=LINKS)
+    assert usual.best is not None
+    assert found.best is not None
+    assert found.best.label != usual.best.label
+    assert found.index().ntotal == N
+
+
+def test_a_run_that_reaches_nothing_leaves_no_index_of_an_earlier_one(x: FloatArray, tmp_path: Path) -> None:
+    tuned(x[:N], tmp_path)
+    assert (tmp_path / "index.faiss").exists()
+    found = tuned(x[:N], tmp_path, max_memory_per_vector=20)
+    assert found.status == "not_reached"
     assert not (tmp_path / "index.faiss").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.sweep.advice import advice_not_reached, disk_hint
-from tuner.sweep.answer import Answer, closest
+from tuner.sweep.answer import Answer, answer_of, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
 from tuner.sweep.index_builder import IndexBuilder
@@ -97,24 +97,32 @@ def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[Wr
 
 def _with_every_row(
     prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
-) -> Generator[Event, None, tuple[Answer, WholeIndex]]:
-    """Yield events; write the index with the held-out rows in it, and return the answer as it is then."""
+) -> Generator[Event, None, tuple[Answer, WholeIndex | None]]:
+    """Yield events; write the index with the held-out rows in it, and return the answer as it is then.
+
+    A point that no longer holds once they are in is none; the next one that would be named takes its place.
+    """
     problem, posed = model.problem, prepared.posed
-    chosen = _preferred(problem, answer)
     every_row = yield from whole_base(prepared.journal, posed)
+    places = Places.of(problem, posed.query_set, every_row)
     proxy = ProxyCodes(problem.base, model.proxy).builder
-    handed = yield from prepared.journal.stage(
-        "deliver",
-        "put the held-out rows back, write the index and check it in a fresh process",
-        HandedOver,
-        lambda: make_whole(
-            problem, Places.of(problem, posed.query_set, every_row), measured.builder, proxy, chosen, out
-        ),
-    )
-    points = tuple(handed.point if point is chosen else point for point in answer.points)
-    if not handed.point.reaches_target:
-        return closest(problem, list(points), ()), handed.whole
-    return replace(answer, points=points), handed.whole
+    points, finalists = list(measured.points), list(measured.timed.points)
+    noise, stage = measured.timed.noise_floor, "deliver"
+    while answer.found:
+        chosen = _preferred(problem, answer)
+        handed = yield from prepared.journal.stage(
+            stage,
+            "put the held-out rows back, write the index and check it in a fresh process",
+            HandedOver,
+            partial(make_whole, problem, places, measured.builder, proxy, chosen, noise, out),
+        )
+        finalists = [handed.point if point == chosen else point for point in finalists]
+        if handed.point.reaches_target:
+            now = tuple(handed.point if point is chosen else point for point in answer.points)
+            return replace(answer, points=now), handed.whole
+        stage += "-next"
+        answer = answer_of(points, tuple(finalists), problem.max_memory_bytes(), noise)
+    return closest(problem, points, tuple(finalists)), None
 
 
 def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:

@@ -50,6 +50,12 @@ class WrittenIndex:
     same_ids: float
 
 
+def remove_index(out: Path) -> None:
+    """Remove the index that an earlier run left in the folder of a run that has none."""
+    for name in (INDEX_NAME, STORE_NAME):
+        (out / name).unlink(missing_ok=True)
+
+
 def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> WrittenIndex:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
@@ -127,4 +133,5 @@ def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
         faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
         whole.ntotal = mapped.ntotal = base.n
         whole = mapped
+    (out / STORE_NAME).unlink(missing_ok=True)
     return whole, write(whole, out / INDEX_NAME)

@@ -14,6 +14,7 @@ from tuner.data.vectors import Vectors
 from tuner.sweep.answer import answer
 from tuner.sweep.deliver import deliver
 from tuner.sweep.exact import exact_result
+from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import model
 from tuner.sweep.plan import SMALL
@@ -61,6 +62,8 @@ def sweep(
         found = answer(modelled.problem, measured)
         delivered = yield from deliver(prepared, modelled, measured, found, out)
         result = sweep_result(prepared, modelled, measured, delivered)
+    if result.status == "not_reached":
+        remove_index(out)
     yield Finished(result)
     return result
 

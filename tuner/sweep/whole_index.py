@@ -152,7 +152,13 @@ class Codes:
 
 
 def make_whole(
-    problem: Problem, places: Places, builder: IndexBuilder, proxy: Encoder, chosen: OperatingPoint, out: Path
+    problem: Problem,
+    places: Places,
+    builder: IndexBuilder,
+    proxy: Encoder,
+    chosen: OperatingPoint,
+    noise: float,
+    out: Path,
 ) -> Steps[HandedOver]:
     """Yield the share done; put the held-out rows back, measure, and write the index if it holds.
 
@@ -160,6 +166,7 @@ def make_whole(
         builder: maker of the index that was measured.
         proxy: codec that rows are inserted by.
         chosen: the point to hand over.
+        noise: the A/A noise floor; a difference in time that is no larger is none.
         out: folder of the index.
     """
     what = chosen.configuration
@@ -173,6 +180,7 @@ def make_whole(
     before.set_ef(chosen.ef_search)
     every.set_ef(point.ef_search)
     slower = _times_slower(problem, before, every)
+    slower = slower if abs(slower - 1) > noise else 1.0
     point = _at_speed(problem, point, slower)
     del before, half
     yield 0.8
