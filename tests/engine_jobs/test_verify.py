@@ -176,6 +176,41 @@ def test_without_a_fault_the_planted_engine_is_verified(
     assert verified(exported("planted", "float32"), world, tmp_path / "work").verdict == "verified"
 
 
+def on_a_line(n: int) -> FloatArray:
+    """Rows one after the other on a line far from zero: any graph finds the nearest, however starved."""
+    at = np.random.default_rng(5).permutation(n)[:, None] * 0.1 + 100
+    return np.asarray(at + np.arange(D) * 0.01, dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["hnswlib", "duckdb"])
+def test_data_too_easy_for_starving_are_a_doubt_and_no_fault(name: str, tmp_path: Path) -> None:
+    needs(name)
+    x = on_a_line(1_200)
+    what = exported(name, find_engine(name).capabilities.codecs[0].name)
+    what = replace(what, settings=replace(what.settings, metric="l2", M=32))
+    found = verified(what, (x, x[:NQ] + np.float32(0.01)), tmp_path / "work", threads=1)
+    assert found.verdict == "verified", found.lines
+    doubts = [line for line in found.lines if line.status == "warn"]
+    assert [line.name for line in doubts] == ["index used"]
+    assert "starving does nothing to a graph of faiss with the same M either" in doubts[0].text
+    assert verify_headline(found).endswith("; in doubt: index used")
+
+
+def test_a_graph_in_pieces_is_said_and_not_taken_for_another_ef(tmp_path: Path) -> None:
+    """Fifty copies of each of forty rows: a piece of Lucene's graph holds fewer nodes than are asked for."""
+    needs("lucene")
+    rng = np.random.default_rng(6)
+    rows = rng.standard_normal((40, D)).astype(np.float32)
+    x = rng.permutation(np.repeat(rows, 50, axis=0))
+    found = verified(exported("lucene", "FLOAT32"), (x, x[:NQ] + np.float32(0.01)), tmp_path / "work")
+    lines = {line.name: line for line in found.lines}
+    assert lines["applied"].status == "pass", lines["applied"].text
+    assert lines["recall"].status == "fail"
+    assert lines["graph"].status == "warn"
+    assert "searches for 120 neighbours end with fewer" in lines["graph"].text
+    assert "1,960 of 2,000 rows repeat another" in lines["graph"].text
+
+
 def test_an_engine_that_dies_half_way_keeps_what_was_seen(
     world: tuple[FloatArray, FloatArray], tmp_path: Path, plugin: Any
 ) -> None:

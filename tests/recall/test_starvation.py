@@ -49,6 +49,50 @@ def test_an_engine_that_names_no_index_has_used_none() -> None:
     assert IndexUse(n=N, starvation=thin(50), named=True).finding == "used"
 
 
+UNMOVED, SIX_LOST, SEVEN_LOST = thin(0), thin(6), thin(7)
+
+
+@pytest.mark.parametrize(
+    ("named", "n_indexed", "engine", "control", "finding"),
+    [
+        (True, None, UNMOVED, UNMOVED, "too easy"),
+        (True, None, UNMOVED, SIX_LOST, "too easy"),  # which may be chance
+        (None, N, UNMOVED, UNMOVED, "too easy"),  # a library has no plan, and says how much it has indexed
+        (None, None, UNMOVED, UNMOVED, "unmoved"),  # nobody says that an index answered
+        (True, N, UNMOVED, None, "unmoved"),
+        (True, N, UNMOVED, SEVEN_LOST, "unmoved"),  # a real graph loses: one that does not is no graph
+        (False, N, UNMOVED, UNMOVED, "not named"),
+        (True, N - 1, UNMOVED, UNMOVED, "partly indexed"),
+        (True, N, thin(3), UNMOVED, "doubtful"),
+        (True, N, thin(50), UNMOVED, "used"),
+    ],
+)
+def test_data_are_too_easy_only_if_starving_does_nothing_to_a_graph_beside_it(
+    named: bool | None,
+    n_indexed: int | None,
+    engine: Starvation,
+    control: Starvation | None,
+    finding: Finding,
+) -> None:
+    use = IndexUse(n=N, starvation=engine, named=named, n_indexed=n_indexed, control=control)
+    assert use.finding == finding
+
+
+@pytest.mark.parametrize(
+    ("named", "engine", "control", "needs"),
+    [
+        (True, UNMOVED, None, True),
+        (None, UNMOVED, None, False),
+        (True, thin(3), None, False),
+        (True, UNMOVED, SEVEN_LOST, False),
+    ],
+)
+def test_a_graph_beside_it_is_built_only_where_it_could_tell(
+    named: bool | None, engine: Starvation, control: Starvation | None, needs: bool
+) -> None:
+    assert IndexUse(n=N, starvation=engine, named=named, control=control).needs_control == needs
+
+
 @pytest.mark.parametrize(
     ("ndis", "starved_ndis", "n_lost", "finding"),
     [

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tuner.engine_jobs.use import applied_line, starve, use_line
+from tuner.engine_jobs.control import starve_control
+from tuner.engine_jobs.use import applied_line, index_use, pieces_line, starve, use_line
 from tuner.engines import Capabilities, EngineConfig, EngineProcess
+from tuner.recall.starvation import Starvation
 from tuner.runtime.journal import Journal
 from tuner.sweep.pose import PosedProblem
 from tuner.types import Event, IdArray, Latency, Line, Progress, Recall, ReportedConfig, Steps
@@ -54,7 +56,16 @@ def gather(
     )  # fmt: skip
     yield Progress("search", 1.0, "starve the search")
     starved = starve(process, can, config, posed, np.arange(len(posed.problem.raw)))
-    gathered.lines.append(use_line(starved, gathered.applied, posed.n))
+    use = index_use(starved, gathered.applied, posed.n)
+    if use.needs_control:
+        control = yield from journal.stage(
+            "control", "starve a graph of the same rows beside it", Starvation,
+            lambda: starve_control(config, can.starved_ef, posed),
+        )  # fmt: skip
+        use = index_use(starved, gathered.applied, posed.n, control)
+    gathered.lines.append(use_line(use, gathered.applied))
+    if gathered.recall is not None and not posed.problem.validated(gathered.recall):
+        gathered.lines += filter(None, [pieces_line(process, config, posed)])
 
 
 def _searched(

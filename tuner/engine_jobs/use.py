@@ -10,6 +10,9 @@ from tuner.recall.starvation import Finding, IndexUse, Starvation, finds_nearest
 from tuner.sweep.pose import PosedProblem
 from tuner.types import IdArray, Line, Status
 
+SOME_QUERIES = 64
+"""Queries that tell whether searches end before they have their candidates."""
+
 
 def starve(
     process: EngineProcess, can: Capabilities, config: EngineConfig, posed: PosedProblem, half: IdArray
@@ -27,14 +30,26 @@ def starve(
     return Starvation.between(fed, thin)
 
 
-def use_line(starvation: Starvation, applied: ReportedConfig, n: int) -> Line:
+def index_use(
+    starvation: Starvation, applied: ReportedConfig, n: int, control: Starvation | None = None
+) -> IndexUse:
+    """Return everything that is known of whether an index of n vectors answered."""
+    return IndexUse(
+        n=n,
+        starvation=starvation,
+        n_indexed=applied.n_indexed,
+        named=applied.index_used,
+        control=control,
+    )
+
+
+def use_line(use: IndexUse, applied: ReportedConfig) -> Line:
     """Judge whether an index answered at all."""
-    use = IndexUse(n=n, starvation=starvation, n_indexed=applied.n_indexed, named=applied.index_used)
+    starvation, n = use.starvation, use.n
     fell = (
         f"{starvation.found:.1%} of the queries find their nearest row, {starvation.starved:.1%} when starved"
     )
     indexed = "" if applied.n_indexed is None else f"{applied.n_indexed:,} vectors indexed; "
-    says_so = applied.index_used is True or applied.n_indexed == n
     few = f"too few queries to be sure ({fell})"
     lines: dict[Finding, tuple[Status, str]] = {
         "partly indexed": (
@@ -42,13 +57,43 @@ def use_line(starvation: Starvation, applied: ReportedConfig, n: int) -> Line:
             f"index not used: the engine has indexed {applied.n_indexed or 0:,} of {n:,} vectors",
         ),
         "not named": ("fail", "index not used: the engine's plan of the search does not name it"),
-        "doubtful": ("pass", f"the engine says so; {few}") if says_so else ("warn", few),
+        "doubtful": ("pass", f"the engine says so; {few}") if use.says_so else ("warn", few),
+        "too easy": (
+            "warn",
+            f"{indexed}whether ef_search steers its search cannot be told: these rows are so easy, or the "
+            "queries so few, that starving does nothing to a graph of faiss with the same M either",
+        ),
         "unmoved": (
             "fail",
             f"index not used, or ef_search ignored: starving it changes nothing ({fell})",
         ),
     }
     return Line("index used", *lines.get(use.finding, ("pass", indexed + fell)))
+
+
+def pieces_line(process: EngineProcess, config: EngineConfig, posed: PosedProblem) -> Line | None:
+    """Return that searches end before they have their candidates, in a graph of pieces; None if not.
+
+    The engine is left with its config.
+    """
+    wanted, some = min(config.ef_search, posed.n), posed.everyone[:SOME_QUERIES]
+    process.set_search(config.ef_search, 1)
+    counts = (process.search(posed.raw(some), wanted).ids >= 0).sum(axis=1)
+    process.set_search(config.ef_search, config.oversampling)
+    short = counts < wanted
+    if not short.any():
+        return None
+    text = (
+        f"{short.mean():.0%} of {len(some)} searches for {wanted} neighbours end with fewer, one with "
+        f"{counts.min()}: the graph is in pieces, and a search stays in the one that it enters"
+    )
+    copies, n = posed.profile.n_duplicate_rows, posed.profile.n
+    if copies:
+        text += (
+            f"; {copies:,} of {n:,} rows repeat another, and equal rows link to each other first: index "
+            "each distinct row once, and keep the list of its ids beside it"
+        )
+    return Line("graph", "warn", text)
 
 
 def applied_line(config: EngineConfig, applied: ReportedConfig) -> Line:

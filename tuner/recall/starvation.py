@@ -2,7 +2,8 @@
 
 One rule for every job. An index that steers its searches computes fewer distances when it is starved; where
 nobody counts distances, it finds fewer nearest neighbours, by more than chance. A search that does neither is
-exhaustive, or ignores its search parameter.
+exhaustive, or ignores its search parameter; or the data are so easy that starving does nothing to any graph,
+which one of the same rows beside it shows.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ WELL_BELOW = 0.5
 """Share of the base that a graph looks at where it is worth having."""
 
 Finding: TypeAlias = Literal[
-    "partly indexed", "not named", "nothing compared", "unmoved", "doubtful", "costly", "used"
+    "partly indexed", "not named", "nothing compared", "unmoved", "doubtful", "too easy", "costly", "used"
 ]
 """``used`` and ``costly`` (as dear as exact search) prove an index; ``doubtful`` is too few queries to be
-sure; all others prove that none answered, or not one of all vectors."""
+sure, ``too easy`` data on which starving shows nothing of any graph; all others prove that none answered, or
+not one of all vectors."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class IndexUse:
         starved_ndis: Distances computed a query when starved.
         n_indexed: Vectors that the engine says it has indexed.
         named: Whether the engine's plan of the search names the index.
+        control: What starving does to a graph of the same rows that surely answers.
     """
 
     n: int
@@ -95,6 +98,17 @@ class IndexUse:
     starved_ndis: float | None = None
     n_indexed: int | None = None
     named: bool | None = None
+    control: Starvation | None = None
+
+    @property
+    def says_so(self) -> bool:
+        """Whether the engine says that its index answers: by its plan, or where it has none by its count."""
+        return self.n_indexed is not None and self.n_indexed >= self.n if self.named is None else self.named
+
+    @property
+    def needs_control(self) -> bool:
+        """Whether only a graph beside it tells an index on easy data from one that ignores ef_search."""
+        return self.finding == "unmoved" and self.says_so and self.control is None
 
     @property
     def finding(self) -> Finding:
@@ -107,7 +121,10 @@ class IndexUse:
             return self._by_distances(self.ndis, self.starved_ndis)
         if self.starvation.falls:
             return "used"
-        return "doubtful" if self.starvation.seems_to_fall else "unmoved"
+        if self.starvation.seems_to_fall:
+            return "doubtful"
+        no_power = self.control is not None and not self.control.falls
+        return "too easy" if no_power and self.says_so else "unmoved"
 
     def _by_distances(self, ndis: float, starved_ndis: float) -> Finding:
         if ndis <= 0:

@@ -111,9 +111,10 @@ def verify_headline(result: VerifyResult) -> str:
     if result.verdict == "died":
         return f"not judged: {next(line.text for line in result.lines if line.name == 'engine')}"
     if result.verdict == "verified" and result.recall:
+        doubts = [line.name for line in result.lines if line.status == "warn"]
         return (
             f"verified in {where}: {result.settings.label}: recall {result.recall.mean:.4f}, "
-            f"at least {result.recall.lower:.4f}"
+            f"at least {result.recall.lower:.4f}" + (f"; in doubt: {', '.join(doubts)}" if doubts else "")
         )
     failed = [f"{line.name} ({line.text})" for line in result.lines if line.status == "fail"]
     return f"not verified in {where}: {'; '.join(failed)}"

@@ -90,6 +90,8 @@ MERGE_WORKERS = 1
 ALWAYS_GRAPH = 0
 """Threshold below which a segment gets no graph."""
 NO_LIMIT = 2**31 - 1
+PROBES = 16
+"""Stored vectors that are searched for to read what a search does."""
 
 
 def format_name(config: EngineConfig) -> str:
@@ -306,7 +308,8 @@ class RunningLucene:
             metric=metric_named(str(info.getVectorSimilarityFunction()), SIMILARITY),
             M=int(graph.maxConn()) if graph.size() else None,
             ef_construction=int(beam_width[1]) if beam_width else None,
-            ef_search=found if found < len(self.ids) else None,
+            # fewer end a search in a small piece of the graph, all of them an exact scan: neither tells
+            ef_search=found if self.config.ef_search <= found < len(self.ids) else None,
             index_used=compared < len(self.ids),
         )
 
@@ -317,13 +320,22 @@ class RunningLucene:
         return self.leaf.getVectorReader().getFieldReader(FIELD)
 
     def _effort(self) -> tuple[int, int]:
-        """Return how many neighbours a search finds before any is cut, and how many vectors it compares."""
-        target = self.leaf.getFloatVectorValues(FIELD).vectorValue(0)
-        ef_search = self.config.ef_search
+        """Return how many neighbours searches find before any is cut, and how many vectors they compare.
+
+        The most of searches for a few stored vectors, as one may stay in a small piece of the graph.
+        """
+        vectors, ef_search = self.leaf.getFloatVectorValues(FIELD), self.config.ef_search
         every = self._class("search.AcceptDocs").fromLiveDocs(None, self.leaf.maxDoc())
-        seen = self.leaf.searchNearestVectors(FIELD, target, ef_search, every, NO_LIMIT)
-        found = self.searcher.count(self.nearest(FIELD, target, ef_search))
-        return int(found), int(seen.totalHits.value())
+        most_found = most_compared = 0
+        for number in range(0, vectors.size(), max(1, vectors.size() // PROBES)):
+            target = vectors.vectorValue(number)
+            seen = self.leaf.searchNearestVectors(FIELD, target, ef_search, every, NO_LIMIT)
+            found = self.searcher.count(self.nearest(FIELD, target, ef_search))
+            most_found, most_compared = (
+                max(most_found, int(found)),
+                max(most_compared, int(seen.totalHits.value())),
+            )
+        return most_found, most_compared
 
     def index_bytes(self) -> int:
         """Return what the field's reader says of its bytes."""
