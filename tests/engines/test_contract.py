@@ -115,6 +115,20 @@ def test_float32_finds_the_neighbours_in_every_metric_it_has(
     assert [path.name for path in tmp_path.iterdir() if path.is_socket()] == []
 
 
+@pytest.mark.parametrize("rows", [None, np.arange(0, N, 3)])
+def test_rows_that_are_loaded_in_another_order_keep_their_positions(rows: Any, tmp_path: Path) -> None:
+    needs("hnswlib")
+    x, _, _ = world("l2")
+    mine = x if rows is None else x[rows]
+    order = np.random.default_rng(2).permutation(len(mine))
+    what = config(find_engine("hnswlib"), "float32", "l2", ef_search=150)
+    with EngineProcess(what, Deployment(folder=tmp_path, n=len(mine))) as process:
+        finish(process.load(open_vectors(x, "base"), rows, order))
+        found = process.search(mine[:50], len(mine)).ids
+    assert found[:, 0].tolist() == list(range(50))
+    assert (found == -1).sum() == 0 or found.min() == -1
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_ef_takes_effect_and_can_be_starved(name: str, tmp_path: Path) -> None:
     needs(name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuner.recall.target import Target, standard_error, summarize
+from tuner.recall.target import Target, least_queries, spread_over_queries, standard_error, summarize
 
 Z95, Z90 = 1.6448536269514722, 1.282
 K = 10
@@ -156,3 +156,38 @@ def test_the_aim_is_what_hits_of_that_spread_need() -> None:
     one = target(0.9)
     hits = np.tile([8, 9, 10, 10], 100)
     assert one.aim_of(hits) == pytest.approx(one.needed(hits), abs=0.001)
+
+
+# ---------------------------------------------------------------- how many queries would do
+
+
+@pytest.mark.parametrize("n", [30, 200, 5_000])
+def test_the_spread_over_queries_is_read_back_from_the_bound(n: int) -> None:
+    hits = np.random.default_rng(4).binomial(10, 0.9, n)
+    assert spread_over_queries(summarize(hits, 10, 0.95), 0.95) == pytest.approx((hits / 10).std(), rel=1e-6)
+    assert spread_over_queries(summarize(np.full(n, 10), 10, 0.99), 0.99) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("enough", [2, 7, 64, 1_000, 54_321])
+def test_the_least_number_that_is_enough_is_found_within_a_hundredth(enough: int) -> None:
+    found = least_queries(lambda n: n >= enough, 1)
+    assert enough <= found <= max(enough + 1, 1.01 * enough)
+
+
+def test_a_recall_above_the_target_that_too_few_queries_show_names_how_many_would() -> None:
+    """50 queries to tune on and 50 to hold out: even .998 does not pass at a target of .95."""
+    hits = np.array([9] + [10] * 49)
+    few, seen = target(0.95, 50, 50), summarize(hits, 10, 0.95)
+    assert few.needed(hits) == 1.0
+    enough = few.queries_to_show(seen)
+    assert enough is not None
+    assert 100 < enough < 400
+    more, fewer = np.resize(hits, 11 * enough // 20), np.resize(hits, 2 * enough // 5)
+    assert more.mean() / 10 >= few.of_queries(11 * enough // 10).needed(more)
+    assert fewer.mean() / 10 < few.of_queries(4 * enough // 5).needed(fewer)
+
+
+def test_no_number_of_queries_is_named_where_none_helps() -> None:
+    below, plenty = summarize(np.tile([9, 9, 10], 100), 10, 0.95), summarize(np.full(400, 10), 10, 0.95)
+    assert target(0.95).queries_to_show(below) is None
+    assert target(0.95).queries_to_show(plenty) is None  # these are enough: it misses for another reason

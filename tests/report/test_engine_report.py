@@ -13,6 +13,7 @@ from tuner.types import (
     DefaultComparison,
     EngineConfig,
     EnginePoint,
+    FirstBuild,
     Latency,
     Recall,
     ReportedConfig,
@@ -78,6 +79,42 @@ def test_a_chosen_point_that_re_scores_says_what_it_reads() -> None:
     )
     assert lines[2].startswith("its own default takes 6.00 x the memory and 1.20 x the time of that")
     assert not any("re-scores" in line for line in target_sentences("pgvector", target(PLAIN)))
+
+
+def test_a_second_build_and_the_first_are_both_told() -> None:
+    again = replace(
+        PLAIN, first_build=FirstBuild(ef_search=36, validated=replace(RECALL, mean=0.965, lower=0.955))
+    )
+    lines = target_sentences("pgvector", target(again))
+    assert lines[0] == (
+        "pgvector: vector with M=16, ef_construction=64 and ef_search=40 reaches recall 0.9700 (at least "
+        "0.9600), measured in pgvector 0.8.5"
+    )
+    assert lines[1] == (
+        "that is of a second build, its rows in another order; the first one had 0.9650 (at least 0.9550) "
+        "with ef_search=36"
+    )
+
+
+def test_not_reached_with_a_recall_above_the_target_says_how_many_queries_would_do() -> None:
+    missed = replace(PLAIN, reaches_target=False, validated=replace(RECALL, mean=0.998, lower=0.972))
+    none = replace(
+        target(PLAIN), status="not_reached", points=(missed,), chosen=None, default_comparison=None
+    )
+    assert target_sentences("pgvector", none) == [
+        "not reached in pgvector; the best that was seen is 0.9980 (at least 0.9720)"
+    ]
+    sweep = replace(none.sweep, queries=replace(none.sweep.queries, n_tune=50, n_validate=50))
+    few = replace(none, sweep=sweep, n_queries_needed=187)
+    assert target_sentences("pgvector", few)[0].endswith(
+        ": its recall of 0.9980 (at least 0.9720) lies above the target of "
+        f"{sweep.options.recall:g}, but 100 queries, half of them to choose with and half to confirm with, "
+        "are too few to show it: about 187 would do"
+    )
+    unmeasured = target_sentences(
+        "pgvector", replace(none, points=(), sweep=replace(sweep, advice=("a, b",)))
+    )
+    assert unmeasured == ["not reached in pgvector; a, b"]
 
 
 def test_a_default_that_was_chosen_is_called_one() -> None:

@@ -1,15 +1,21 @@
 """Which codec is measured next, by hand: planted candidates, planted points."""
 
+from collections import defaultdict
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tuner.prediction.surface import Candidate
+from tuner.runtime.steps import result_of
+from tuner.sweep import frontier
 from tuner.sweep.frontier import (
     RERANKED_SLACK,
     SLACK,
     Group,
     codec_key,
+    measure_group,
     next_group,
     out_of_time,
     prediction_error,
@@ -202,6 +208,37 @@ def test_the_error_of_predictions_is_their_mean_distance_from_what_was_measured(
     assert prediction_error(points) == pytest.approx(0.02)
     assert prediction_error(points[2:]) is None
     assert prediction_error([]) is None
+
+
+@pytest.mark.parametrize(
+    ("reaches", "order"),
+    [
+        ({6}, [6]),
+        ({12, 16}, [6, 8, 12]),  # 6 and 8 level off below the target: the next that they were to beat
+        ({16}, [6, 8, 12, 16]),
+        (set(), [6, 8, 12, 16]),
+    ],
+)
+def test_an_m_that_misses_the_target_beats_none(
+    reaches: set[int], order: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each M is predicted to beat the next in memory and in time."""
+    found = [planned("fp32", 100 + M, 10.0 + M, M=M) for M in (16, 6, 12, 8)]
+
+    def planted_point(_: object, searchable: Configuration, *rest: object) -> OperatingPoint:
+        return replace(measured(1, 1.0, reaches=searchable.M in reaches), configuration=searchable)
+
+    monkeypatch.setattr(frontier, "tune_ef", lambda *_: SimpleNamespace(ef_search=50))
+    monkeypatch.setattr(frontier, "operating_point", planted_point)
+    builder: Any = SimpleNamespace(keep_codecs=lambda count: None, serve=lambda configuration: configuration)
+    options = SimpleNamespace(space=SimpleNamespace(ef_search_max=1000))
+    problem: Any = SimpleNamespace(options=options, base=SimpleNamespace(release=lambda: None))
+    curve: Any = SimpleNamespace(recall_at=lambda ef_search: 0.97)
+    group = next_group(found, [], set())
+    assert group is not None
+    known: Any = defaultdict(lambda: curve)
+    points = result_of(measure_group(problem, builder, group, known, known, []))
+    assert [point.configuration.M for point in points] == order
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ SWEEP_OPTIONS = (
         help="Reference for the gain: derived from the graph, or built by hnswlib.",
     ),
     click.option("--target", metavar="ENGINE", help="Engine to tune for, and in, where it runs."),
-    _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to take M from."),
+    _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to begin from."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),
     SEED,
     # no IntRange: check_options has a sentence for what is out of range

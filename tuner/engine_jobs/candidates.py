@@ -1,4 +1,4 @@
-"""Which codecs of an engine are built at full size: in what order, and with which M."""
+"""Which codecs of an engine are built at full size, and in what order."""
 
 from __future__ import annotations
 
@@ -13,43 +13,18 @@ from tuner.runtime.steps import as_progress
 from tuner.types import EngineConfig, Event, Note, Preference, StageFinished, StageStarted
 
 
-def config_like(measurement: EngineMeasurement, codec: EngineCodec) -> EngineConfig:
-    """Return the config of a codec, with the M that is worth most with codes of its size."""
-    can, result, options = measurement.can, measurement.result, measurement.posed.problem.options
-    prefer, d = options.prefer, measurement.posed.vectors.d
-
-    plain = [
-        point
-        for point in result.points
-        if point.reaches_target and point.configuration.cut == "none" and point.configuration.rerank is None
-    ]
-    sizes = [d * codec.bits / 8 + 2 * 4 * point.configuration.M for point in plain]
-    guide = (
-        plain[preferred(sizes, [point.seconds for point in plain], prefer, 0.0)]
-        if plain
-        else result.points[result.named[prefer]]
-    )
-    return EngineConfig(
-        engine=can.name,
-        codec=codec.name,
-        d=d,
-        metric=measurement.posed.profile.metric,
-        k=options.k,
-        M=min(max(guide.configuration.M, can.M[0]), can.M[1]),
-        ef_construction=options.space.ef_construction,
-        ef_search=guide.ef_search,
-    )
-
-
 def build_order(
     measurement: EngineMeasurement, codecs: tuple[EngineCodec, ...], start: EngineConfig
 ) -> Generator[Event, None, list[Surveyed]]:
-    """Yield events; return the codecs in the order in which they are built at full size."""
-    can = measurement.can
+    """Yield events; return the codecs in the order in which they are built at full size.
+
+    The first one, which keeps vectors as they are, comes first: what it misses is its graph's fault.
+    """
+    can, exact = measurement.can, codecs[0]
     if measurement.posed.n < SURVEYED_FROM or len(codecs) == 1:
         return [
             Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=1.0)
-            for codec in sorted(codecs, key=lambda each: each.bits)
+            for codec in [exact, *sorted(codecs[1:], key=lambda each: each.bits)]
         ]
     name, started = "survey", time.perf_counter()
     yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
@@ -59,7 +34,8 @@ def build_order(
     for each in found:
         if each.excluded:
             yield Note(f"{each.codec}: {each.excluded}")
-    return by_preference(found, measurement.posed.problem.options.prefer)
+    order = by_preference(found, measurement.posed.problem.options.prefer)
+    return sorted(order, key=lambda each: each.codec != exact.name)
 
 
 def by_preference(found: Sequence[Surveyed], prefer: Preference) -> list[Surveyed]:

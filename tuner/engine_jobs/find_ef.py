@@ -62,7 +62,7 @@ def find(
         tried = replace(config, oversampling=factor)
         if factor != factors[-1] and not _could_reach(process, can, tried, posed, guess, most):
             continue
-        found = _find_ef(process, can, tried, posed, guess, most)
+        found = _find_ef(process, tried, posed, least_ef(can, tried), guess, most)
         (passed if found.tuned.passes else failed).append(found)
         guess = found.tuned.ef_search if found.tuned.passes else guess
         if len(passed) == ENOUGH_FACTORS or (passed and passed[-1].tuned.ef_search == least_ef(can, tried)):
@@ -70,6 +70,12 @@ def find(
     if passed:
         return min(passed, key=lambda each: each.seconds)
     return max(failed, key=lambda each: each.tuned.recall)
+
+
+def find_again(process: EngineProcess, config: EngineConfig, posed: PosedProblem, most: int) -> Steps[Found]:
+    """Yield the share done; return the least ef_search, the config's or more, whose tune half passes."""
+    yield 0.0
+    return _find_ef(process, config, posed, config.ef_search, config.ef_search, most)
 
 
 def _could_reach(
@@ -89,15 +95,10 @@ def _could_reach(
 
 
 def _find_ef(
-    process: EngineProcess,
-    can: Capabilities,
-    config: EngineConfig,
-    posed: PosedProblem,
-    guess: int,
-    most: int,
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, least: int, guess: int, most: int
 ) -> Found:
     problem = posed.problem
-    queries, least = posed.raw(problem.tune), least_ef(can, config)
+    queries = posed.raw(problem.tune)
     seconds: dict[int, float] = {}
 
     def at(ef_search: int) -> EfResult:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from tuner.engine_jobs.find_ef import find, point_of
+from tuner.engine_jobs.find_ef import Found, find, find_again, point_of
 from tuner.engines import (
     Capabilities,
     Deployment,
@@ -24,10 +24,12 @@ from tuner.types import (
     EngineConfig,
     EnginePoint,
     Event,
+    FirstBuild,
+    IdArray,
     Result,
+    Steps,
 )
 
-T = TypeVar("T")
 LOADING = 0.7
 """Share of an index's time that loading and building are taken to be, on the progress line."""
 
@@ -58,22 +60,47 @@ class EngineMeasurement:
         """Largest ef_search that is tried."""
         return min(self.can.ef_search[1], self.posed.problem.options.space.ef_search_max)
 
+    @property
+    def other_order(self) -> IdArray:
+        """Positions of the indexed rows in an order that is not the file's, by the seed."""
+        return np.random.default_rng(self.posed.problem.options.seed).permutation(self.posed.n)
+
     def deployment(self, name: str) -> Deployment:
         """Return a folder of its own for an index."""
-        folder = self.work / f"engine-{name.replace('/', '-')}"
-        folder.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"engine-{name.replace('/', '-')}-", dir=self.work))
         return Deployment(folder=folder, threads=self.threads, n=self.posed.n)
 
     def measure(
-        self, process: EngineProcess, config: EngineConfig, first_factor: int, name: str = ""
+        self,
+        process: EngineProcess,
+        config: EngineConfig,
+        first_factor: int,
+        name: str = "",
+        order: IdArray | None = None,
     ) -> Generator[Event, None, EnginePoint]:
-        """Yield events; return a codec's point."""
-        name, posed = name or config.codec, self.posed
-        load_s = yield from as_progress(name, scaled(process.load(posed.vectors, posed.rows), 0.0, LOADING))
-        searching = find(process, self.can, config, posed, config.ef_search, self.most_ef, first_factor)
-        found = yield from as_progress(name, scaled(searching, LOADING, 1.0))
-        ahead = predict(self.engine, found.config, self.result, posed.n)
-        return point_of(process, found, posed, self.most_ef, load_s, ahead)
+        """Yield events; return a config's point; None loads the rows in the file's order."""
+        finding = find(process, self.can, config, self.posed, config.ef_search, self.most_ef, first_factor)
+        return (yield from self._measured(process, name or config.codec, finding, order))
+
+    def measure_again(
+        self, process: EngineProcess, first: EnginePoint, name: str, order: IdArray | None
+    ) -> Generator[Event, None, EnginePoint]:
+        """Yield events; return a point in a second build, its rows in that order, ef_search no less."""
+        finding = find_again(process, first.settings, self.posed, self.most_ef)
+        again = yield from self._measured(process, name, finding, order)
+        known = FirstBuild(ef_search=first.settings.ef_search, validated=first.validated)
+        return replace(again, first_build=known)
+
+    def _measured(
+        self, process: EngineProcess, name: str, finding: Steps[Found], order: IdArray | None
+    ) -> Generator[Event, None, EnginePoint]:
+        """Yield events; load, build, find ef_search and measure."""
+        loading = process.load(self.posed.vectors, self.posed.rows, order)
+        load_s = yield from as_progress(name, scaled(loading, 0.0, LOADING))
+        found = yield from as_progress(name, scaled(finding, LOADING, 1.0))
+        ahead = predict(self.engine, found.config, self.result, self.posed.n)
+        return point_of(process, found, self.posed, self.most_ef, load_s, ahead)
 
 
 def predict(engine: Engine, config: EngineConfig, result: Result, n: int) -> tuple[float | None, int | None]:

@@ -1,25 +1,19 @@
-"""Tuned for one engine: M by our sweep with native graphs, all else by searching in the engine itself."""
+"""Tuned for one engine: native graphs say where to begin, builds in the engine itself say the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.candidates import build_order, config_like
-from tuner.engine_jobs.choice import best_of, within
-from tuner.engine_jobs.default import choose_beside_default
+from tuner.engine_jobs.builds import RAISED, Builds
 from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.ready import ready_for
-from tuner.engine_jobs.survey import SURVEYED_FROM
+from tuner.engine_jobs.settle import settle
 from tuner.engines import (
     Engine,
     EngineCodec,
-    EngineDiedError,
-    EngineProcess,
 )
 from tuner.engines.export import claims_of
 from tuner.engines.translate import (
@@ -29,10 +23,10 @@ from tuner.engines.translate import (
 )
 from tuner.errors import InputError
 from tuner.report import write_report
-from tuner.report.engines import describe_point
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores, now
 from tuner.sweep import sweep
+from tuner.sweep.codec_space import sensible
 from tuner.sweep.pose import PosedProblem, pose
 from tuner.sweep.run import finish
 from tuner.types import (
@@ -40,20 +34,14 @@ from tuner.types import (
     EnginePoint,
     Event,
     Exported,
+    Note,
     Options,
     Result,
-    StageFinished,
-    StageStarted,
     TargetResult,
-    Warned,
 )
 
-RAISED = (
-    "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised: the "
-    "held-out half took part in that choice"
-)
-ENOUGH_BUILDS = 2
-"""Codecs that reach the target at full size, after which no further one is built."""
+MOST_SWEEPS = 3
+"""Sweeps for an engine that does not run here, each with twice the ef_construction of the one before."""
 
 
 def tune_for(
@@ -70,7 +58,7 @@ def tune_for(
     Args:
         out: folder of the sweep's own index and files.
         work: scratch folder, which the caller removes.
-        earlier: a sweep of the same data whose M is taken; None sweeps what the engine can express.
+        earlier: a sweep of the same data to begin from; None sweeps what the engine can express.
 
     Raises:
         InputError: the engine cannot hold or compare such vectors, or is not installed.
@@ -81,22 +69,43 @@ def tune_for(
         check_same(earlier, base, queries, options)
         result = earlier
     else:
-        result = yield from sweep(base, queries, narrowed, out, work / "sweep")
-        finish(work / "sweep")
+        result = yield from _swept(engine, base, queries, narrowed, out, work / "sweep")
         write_report(result, out)  # now, because what follows may fail and this need not be repeated
-    if result.recommendation is None or result.status == "exact":
-        nothing: Literal["exact", "not_reached"] = "exact" if result.status == "exact" else "not_reached"
-        return TargetResult(status=nothing, engine=can.name, sweep=result, excluded={})
+    if result.status == "exact":
+        return TargetResult(status="exact", engine=can.name, sweep=result, excluded={})
     if engine.open is None:
         return _exported_only(engine, result)
     journal = Journal(work / "engine", {}, resume=False)
     posed = yield from pose(journal, base, queries, narrowed, work / "engine")
-    posed = replace(posed, problem=replace(posed.problem, options=replace(options, space=narrowed.space)))
+    space = sensible(narrowed.space, base.d)
+    posed = replace(posed, problem=replace(posed.problem, options=replace(options, space=space)))
     return (yield from _tuned_in_engine(engine, codecs, posed, result, work))
+
+
+def _swept(
+    engine: Engine, base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path
+) -> Generator[Event, None, Result]:
+    """Yield events; return the sweep with native graphs.
+
+    An engine that runs is asked itself if it says no. For one that does not, that takes better graphs.
+    """
+    most = engine.capabilities.ef_construction[1]
+    for number in range(1, MOST_SWEEPS + 1):
+        result = yield from sweep(base, queries, options, out, work)
+        finish(work)
+        better = min(2 * options.space.ef_construction, most)
+        last = number == MOST_SWEEPS or better == options.space.ef_construction
+        if result.status != "not_reached" or engine.open is not None or last:
+            break
+        yield Note(f"no graph of ef_construction={options.space.ef_construction} reaches it: now {better}")
+        options = replace(options, space=replace(options.space, ef_construction=better))
+    return result
 
 
 def _exported_only(engine: Engine, result: Result) -> TargetResult:
     """Return the config for an engine that does not run here: the best point that it can express."""
+    if result.recommendation is None:
+        return TargetResult(status="not_reached", engine=engine.name, sweep=result, excluded={})
     wanted = result.points[result.named[result.options.prefer]]
     point = nearest_expressible(engine, result, wanted) or wanted
     settings = config_of(engine, result, point)
@@ -121,58 +130,26 @@ def _exported_only(engine: Engine, result: Result) -> TargetResult:
 def _tuned_in_engine(
     engine: Engine, codecs: tuple[EngineCodec, ...], posed: PosedProblem, result: Result, work: Path
 ) -> Generator[Event, None, TargetResult]:
-    options = posed.problem.options
-    measurement = EngineMeasurement(engine, posed, result, work, options.threads or available_cores())
-    can = engine.capabilities
-    likes = {codec.name: config_like(measurement, codec) for codec in codecs}
-    order = yield from build_order(measurement, codecs, likes[codecs[0].name])
-    excluded = {each.codec: each.excluded for each in order if each.excluded}
-    points: list[EnginePoint] = []
-    warnings: list[str] = []
-    default = None
-    with ExitStack() as open_ones:
-        kept: dict[str, EngineProcess] = {}
-        for surveyed in (each for each in order if not each.excluded):
-            codec, config = surveyed.codec, likes[surveyed.codec]
-            yield StageStarted(codec, f"build {codec} in {can.title} and search it")
-            try:
-                process = EngineProcess(config, measurement.deployment(codec))
-                open_ones.callback(process.close)
-                kept[codec] = process
-                point = yield from measurement.measure(process, config, surveyed.factor)
-            except (EngineDiedError, InputError) as error:
-                if codec in kept:
-                    kept.pop(codec).close()
-                excluded[codec] = str(error)
-                warnings.append(str(error))
-                yield Warned(str(error))
-                continue
-            points.append(point)
-            best = best_of(points, options, posed.n)
-            for beaten in [each for each in kept if best is None or each != best.settings.codec]:
-                kept.pop(beaten).close()
-            yield StageFinished(codec, describe_point(point), point.load_s, 0.0)
-            if point.raised and point.reaches_target:
-                warnings.append(f"{codec}: {RAISED}")
-                yield Warned(warnings[-1])
-            enough = ENOUGH_BUILDS if posed.n >= SURVEYED_FROM else len(order)
-            if sum(within(each, options, posed.n) for each in points) >= enough:
-                break
-        chosen = best_of(points, options, posed.n)
-        if chosen is not None:
-            mine = kept[chosen.settings.codec]
-            chosen, default = yield from choose_beside_default(measurement, mine, points, chosen)
+    threads = posed.problem.options.threads or available_cores()
+    builds = Builds(EngineMeasurement(engine, posed, result, work, threads))
+    yield from builds.build_codecs(codecs)
+    chosen, default = yield from settle(builds)
+    if chosen is not None and chosen.raised:
+        yield from builds.warn(f"{chosen.settings.codec}: {RAISED}")
+    best = max((point.validated for point in builds.points), key=lambda recall: recall.mean, default=None)
+    few = None if chosen or best is None else posed.problem.target.queries_to_show(best)
     exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
     return TargetResult(
         status="reached" if chosen is not None else "not_reached",
-        engine=can.name,
+        engine=engine.name,
         sweep=result,
-        points=tuple(points),
-        excluded=excluded,
+        points=tuple(builds.points),
+        excluded=builds.excluded,
         chosen=chosen,
         default_comparison=default,
         exported=exported,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys(builds.warnings)),
+        n_queries_needed=few,
     )
 
 
@@ -194,8 +171,10 @@ def check_same(earlier: Result, base: Vectors, queries: Vectors | None, options:
 
 
 def _claims(result: Result, chosen: EnginePoint) -> Claims:
+    guide = result.points[result.named.get(result.options.prefer, 0)]  # the closest, where none reached it
     return replace(
-        claims_of(result, result.points[result.named[result.options.prefer]]),
+        claims_of(result, guide),
+        n_queries=chosen.validated.n_queries,
         recall=chosen.validated.mean,
         recall_lower=chosen.validated.lower,
         index_bytes=chosen.index_bytes,

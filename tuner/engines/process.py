@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,7 @@ class EngineProcess:
         require_installed(engine, deployment.address)
         self._engine, self.title = engine, engine.capabilities.title
         self.n = deployment.n
+        self._order: IdArray | None = None
         self._secrets = _secrets(deployment.address)
         ours, theirs = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
@@ -95,9 +97,19 @@ class EngineProcess:
         """Close it."""
         self.close()
 
-    def load(self, vectors: Vectors, rows: IdArray | None) -> Steps[float]:
-        """Load the rows (all if None) as ids 0..n-1 and build; yield the share, return wall seconds."""
+    def load(self, vectors: Vectors, rows: IdArray | None, order: IdArray | None = None) -> Steps[float]:
+        """Yield the share done; load rows, build, and return wall seconds.
+
+        Args:
+            vectors: the user's file.
+            rows: rows of it that are indexed, None for all.
+            order: positions in ``rows`` in the order in which they are loaded, each once; None loads them
+                as they come. What a search returns are positions in ``rows`` either way.
+        """
         n = vectors.n if rows is None else len(rows)
+        self._order = order
+        if order is not None:
+            rows = order if rows is None else rows[order]
         started = time.perf_counter()
         source = vectors.source if Path(vectors.source).exists() else None
         if source is not None:
@@ -120,7 +132,10 @@ class EngineProcess:
 
     def search(self, queries: FloatArray, k: int) -> Answers:
         """Return what queries (nq, d), asked one at a time, get."""
-        return cast("Answers", self._ask("search", queries, k))
+        answers = cast("Answers", self._ask("search", queries, k))
+        if self._order is None:
+            return answers
+        return replace(answers, ids=np.where(answers.ids < 0, -1, self._order[answers.ids]))
 
     def applied(self) -> ReportedConfig:
         """Return what the engine says it did."""

@@ -7,7 +7,8 @@ bound's own width and by what two halves differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,37 @@ def standard_error(hits: NDArray[np.int64], k: int) -> float:
     return float(doubted.std(ddof=1) / np.sqrt(len(doubted)))
 
 
+def spread_over_queries(recall: Recall, confidence: float) -> float:
+    """Return the standard deviation of recall over queries, as its bound shows it.
+
+    The imaginary query is taken out again.
+
+    Args:
+        recall: recall with the bound of ``summarize``.
+        confidence: confidence level of that bound.
+    """
+    n = recall.n_queries
+    error = max(0.0, recall.mean * n / (n + 1) - recall.lower) / float(stdtrit(n, confidence))
+    squares = n * error**2 * (n + 1) - recall.mean**2 * n / (n + 1)
+    return float(max(0.0, squares / n) ** 0.5)
+
+
+def least_queries(show: Callable[[int], bool], n_queries: int) -> int:
+    """Return how many queries are enough, within 1 %, if so many are not.
+
+    Args:
+        show: whether a number of queries is enough; of all larger ones it is then true, too.
+        n_queries: number that is not enough.
+    """
+    low = enough = max(1, n_queries)
+    while not show(enough):
+        low, enough = enough, 2 * enough
+    while enough - low > max(1, enough // 100):
+        middle = (low + enough) // 2
+        low, enough = (low, middle) if show(middle) else (middle, enough)
+    return enough
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A target recall@k, and the halves of the queries that it is chosen and confirmed on.
@@ -74,6 +106,25 @@ class Target:
     confidence: float
     n_tune: int
     n_validate: int
+
+    def of_queries(self, n_queries: int) -> Target:
+        """Return the same target, with so many queries in its two halves."""
+        return replace(self, n_tune=n_queries - n_queries // 2, n_validate=n_queries // 2)
+
+    def queries_to_show(self, seen: Recall) -> int | None:
+        """Return how many queries would most likely show that the recall which was seen meets the target.
+
+        None if these are enough, or if its mean does not lie above the target, which no queries mend.
+        """
+        spread = spread_over_queries(seen, self.confidence)
+
+        def show(n_queries: int) -> bool:
+            return seen.mean >= self.of_queries(n_queries)._with_margin(spread)
+
+        n_queries = self.n_tune + self.n_validate
+        if seen.mean <= self.recall or show(n_queries):
+            return None
+        return least_queries(show, n_queries)
 
     def margin(self, tune_hits: NDArray[np.int64]) -> float:
         """Return how far mean recall on the tune half must lie above the target.
@@ -106,9 +157,11 @@ class Target:
         return self._aim(float((hits / self.k).std(ddof=1)))
 
     def _aim(self, spread: float) -> float:
+        return float(min(self._with_margin(spread), 1 - LEAST_MISSES * (1 - self.recall)))
+
+    def _with_margin(self, spread: float) -> float:
         spread = float(np.hypot(spread, self.n_tune**-0.5))  # the imaginary query that fails, as in the bound
-        margin = self._margin(spread / self.n_tune**0.5, spread / self.n_validate**0.5)
-        return float(min(self.recall + margin, 1 - LEAST_MISSES * (1 - self.recall)))
+        return self.recall + self._margin(spread / self.n_tune**0.5, spread / self.n_validate**0.5)
 
     def _margin(self, on_tune: float, on_validate: float) -> float:
         """Return the bound's width and what the halves differ, from the standard error on each half."""

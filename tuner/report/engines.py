@@ -11,7 +11,7 @@ import msgspec
 from tuner.report.diagnosis import CAUSE_HEAD, loss_sentence, share_rows
 from tuner.report.json_report import versioned_json
 from tuner.report.tables import prose, table
-from tuner.report.words import bytes_text, query_time_text, recall_text
+from tuner.report.words import bytes_text, query_time_text, recall_text, too_few_queries_text
 from tuner.text import one_lined
 from tuner.types import (
     SCHEMA_VERSION,
@@ -23,7 +23,7 @@ from tuner.types import (
 from tuner.types.engine_target import TARGET_SCHEMA_VERSION
 
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
-POINT_HEAD = ("codec", "M", "ef", "re-score", "recall", "lower", "predicted", "MB+table", "us")
+POINT_HEAD = ("codec", "M,efC", "ef", "re-score", "recall", "lower", "predicted", "MB+table", "us")
 
 
 def describe_point(point: EnginePoint) -> str:
@@ -33,7 +33,8 @@ def describe_point(point: EnginePoint) -> str:
     reached = "" if point.reaches_target else ", misses the target"
     table = "" if point.table_bytes is None else f" and {point.table_bytes:,} of the table it re-scores from"
     return (
-        f"{config.codec} M={config.M} ef_search={config.ef_search}{scored}: recall "
+        f"{config.codec} M={config.M} ef_construction={config.ef_construction} "
+        f"ef_search={config.ef_search}{scored}: recall "
         f"{recall_text(point.validated)}, {point.index_bytes:,} bytes{table}, "
         f"{query_time_text(point.latency.mean_s)}{reached}; loaded and built"
     )
@@ -44,7 +45,7 @@ def point_row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
     config = point.settings
     return (
         before + config.codec,
-        str(config.M),
+        f"{config.M},{config.ef_construction}",
         str(config.ef_search),
         f"x{config.oversampling}" if config.oversampling > 1 else "-",
         f"{point.validated.mean:.4f}",
@@ -69,15 +70,18 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
             *(f"warning: {warning}" for warning in result.warnings),
         ]
     if result.chosen is None:
-        best = max((point.validated.mean for point in result.points), default=None)
-        seen = "" if best is None else f"; the best that was seen is {best:.4f}"
-        return [f"not reached in {title}{seen}"]
-    chosen, default = result.chosen, result.default_comparison
+        return [_not_reached(title, result)]
+    chosen, default, config = result.chosen, result.default_comparison, result.chosen.settings
     lines = [
-        f"{title}: {chosen.settings.codec} with M={chosen.settings.M} and "
-        f"ef_search={chosen.settings.ef_search} reaches recall {recall_text(chosen.validated)}, "
+        f"{title}: {config.codec} with M={config.M}, ef_construction={config.ef_construction} and "
+        f"ef_search={config.ef_search} reaches recall {recall_text(chosen.validated)}, "
         f"measured in {chosen.applied.version}"
     ]
+    if (first := chosen.first_build) is not None:
+        lines.append(
+            "that is of a second build, its rows in another order; the first one had "
+            f"{recall_text(first.validated)} with ef_search={first.ef_search}"
+        )
     if chosen.table_bytes is not None:
         lines.append(
             f"its index takes {bytes_text(chosen.index_bytes)}; it re-scores from the table's own vectors, "
@@ -96,6 +100,19 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
             f"{default.point.validated.mean:.4f}"
         )
     return lines
+
+
+def _not_reached(title: str, result: TargetResult) -> str:
+    """Return that nothing was, with what would help where that is known."""
+    options, queries = result.sweep.options, result.sweep.queries
+    best = max((point.validated for point in result.points), key=lambda recall: recall.mean, default=None)
+    if best is None:
+        return "; ".join([f"not reached in {title}", *result.sweep.advice])
+    head = f"not reached in {title}; the best that was seen is {recall_text(best)}"
+    if result.n_queries_needed is None:
+        return head
+    n_queries = queries.n_tune + queries.n_validate
+    return f"{head}: {too_few_queries_text(best, options.recall, n_queries, result.n_queries_needed)}"
 
 
 def target_to_json(result: TargetResult) -> str:

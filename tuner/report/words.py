@@ -39,6 +39,15 @@ def recall_text(recall: Recall) -> str:
     return f"{recall.mean:.4f} (at least {recall.lower:.4f})"
 
 
+def too_few_queries_text(seen: Recall, target: float, n_queries: int, enough: int) -> str:
+    """Say that a recall above the target cannot be shown with so many queries, and how many would do."""
+    return (
+        f"its recall of {recall_text(seen)} lies above the target of {target:g}, but {n_queries:,} queries, "
+        f"half of them to choose with and half to confirm with, are too few to show it: about {enough:,} "
+        "would do"
+    )
+
+
 def query_time_text(seconds: float) -> str:
     """Seconds per query in whole microseconds: ``1,234 us``."""
     return f"{1e6 * seconds:,.0f} us"

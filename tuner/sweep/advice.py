@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuner.prediction.surface import Candidate
+from tuner.report.words import too_few_queries_text
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint
 
@@ -55,10 +56,13 @@ def _relaxed_recall(problem: Problem, points: list[OperatingPoint]) -> list[str]
     best = max((p.validated.lower for p in points if p.validated), default=0.0)
     if best > 0:
         advice.append(f"a target of {best:.3f}, the best lower bound that was validated")
-    if options.recall < 1:
+    near = max((p.validated for p in points if p.validated), key=lambda recall: recall.mean, default=None)
+    enough = None if near is None else problem.target.queries_to_show(near)
+    if near is not None and enough is not None:
+        n_queries = len(problem.tune) + len(problem.validate)
         advice.append(
-            f"more queries (now {len(problem.tune)} to tune on and {len(problem.validate)} to validate "
-            "on): the bound comes closer to the mean"
+            "more queries, for the best that was measured: "
+            + too_few_queries_text(near, options.recall, n_queries, enough)
         )
     advice.append(
         f"a space with ef_construction above {options.space.ef_construction} or ef_search_max above "

@@ -42,10 +42,17 @@ LARGEST_SHARE = 1.0
 
 @dataclass(frozen=True)
 class Group:
-    """The candidates of one codec, measured together because the base is encoded once for them."""
+    """The candidates of one codec, measured together because the base is encoded once for them.
+
+    Attributes:
+        key: what they share.
+        candidates: those that no other candidate is predicted to beat.
+        beaten: all others, which come next where none of those reaches the target.
+    """
 
     key: str
     candidates: tuple[Candidate, ...]
+    beaten: tuple[Candidate, ...] = ()
 
 
 def codec_key(configuration: Configuration) -> str:
@@ -75,7 +82,8 @@ def next_group(remaining: list[Candidate], measured: list[OperatingPoint], done:
         ),
     )
     key = codec_key(best.configuration)
-    return Group(key, tuple(c for c in open_ if codec_key(c.configuration) == key))
+    mine = [c for c in remaining if codec_key(c.configuration) == key]
+    return Group(key, tuple(c for c in mine if c in open_), tuple(c for c in mine if c not in open_))
 
 
 def standing(asked: list[Candidate], measured: list[OperatingPoint]) -> list[Candidate]:
@@ -182,9 +190,15 @@ def measure_group(
     """Yield the share done; return the measured points of one codec."""
     builder.keep_codecs(1)  # drops the codes of the group before
     points: list[OperatingPoint] = []
-    waiting = sorted(group.candidates, key=lambda c: c.memory.resident_bytes * c.latency_s)
+    waiting, beaten = sorted(group.candidates, key=_product), list(group.beaten)
     shown = 1.0  # what the ef that was found was to the one predicted, for this codec
-    while waiting and len(measured) + len(points) < most_points:
+    while len(measured) + len(points) < most_points:
+        if not waiting and not any(point.reaches_target for point in (*measured, *points)):
+            # what beat them is not what was predicted of it
+            waiting = sorted(unbeaten(beaten, beaten, [], 0.0), key=_product)
+            beaten = [c for c in beaten if c not in waiting]
+        if not waiting:
+            break
         candidate = waiting.pop(0)
         what = candidate.configuration
         searchable = builder.serve(what)
@@ -199,10 +213,14 @@ def measure_group(
         keep = standing(waiting, [*measured, *points])
         del searchable  # its links, before those of the next are made
         problem.base.release()
-        kept = {c.configuration for c in keep}
-        waiting = [c for c in waiting if c.configuration in kept]
+        beaten += [c for c in waiting if c not in keep]
+        waiting = [c for c in waiting if c in keep]
         yield len(points) / (len(points) + len(waiting))
     return tuple(points)
+
+
+def _product(candidate: Candidate) -> float:
+    return candidate.memory.resident_bytes * candidate.latency_s
 
 
 def out_of_time(spent_s: float, budget_s: float | None, share: float) -> bool:

@@ -12,7 +12,7 @@ import psutil
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import HopelessTargetError, ResourceError
-from tuner.recall.target import Target
+from tuner.recall.target import Target, least_queries
 from tuner.runtime.machine import available_cores
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.types import Options
@@ -94,25 +94,19 @@ def refuse_hopeless(options: Options, n_queries: int) -> None:
             "recall is 1, but no finite number of queries can show that recall is exactly 1: give a target "
             "below 1, or use exact search (faiss.IndexFlat), which has it"
         )
-    best = _best_bound(options, n_queries)
-    if best >= recall:
+    target = Target(recall=recall, k=options.k, confidence=options.confidence, n_tune=0, n_validate=0)
+
+    def best(n: int) -> float:
+        return target.of_queries(n).best_bound
+
+    if best(n_queries) >= recall:
         return
-    enough = n_queries
-    while _best_bound(options, enough) < recall:
-        enough *= 2
-    low = enough // 2
-    while enough - low > max(1, enough // 100):
-        middle = (low + enough) // 2
-        low, enough = (low, middle) if _best_bound(options, middle) >= recall else (middle, enough)
+    enough = least_queries(lambda n: best(n) >= recall, n_queries)
     raise HopelessTargetError(
         f"recall is {recall:g}, but with {n_queries:,} queries, half of them to validate on, even perfect "
-        f"recall has a lower bound of only {best:.4f}: give about {enough:,} queries, or a lower target"
+        f"recall has a lower bound of only {best(n_queries):.4f}: give about {enough:,} queries, or a lower "
+        "target"
     )
-
-
-def _best_bound(options: Options, n_queries: int) -> float:
-    halves = {"n_tune": n_queries - n_queries // 2, "n_validate": n_queries // 2}
-    return Target(recall=options.recall, k=options.k, confidence=options.confidence, **halves).best_bound
 
 
 def count_configurations(options: Options, d: int) -> int:

@@ -18,7 +18,7 @@ from tuner.types.diagnosis import (
     Split,
 )
 from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
-from tuner.types.engine_target import DefaultComparison, EnginePoint, TargetResult
+from tuner.types.engine_target import DefaultComparison, EnginePoint, FirstBuild, TargetResult
 from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
 from tuner.types.events import Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
@@ -65,6 +65,7 @@ __all__ = [
     "Exported",
     "Extrapolated",
     "Finished",
+    "FirstBuild",
     "FixKind",
     "FloatArray",
     "GateBaseline",

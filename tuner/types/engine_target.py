@@ -14,6 +14,19 @@ TARGET_SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstBuild:
+    """What the first build of a config was, where a second one confirmed it.
+
+    Attributes:
+        ef_search: ef_search that the first build needed.
+        validated: recall on the held-out half with that.
+    """
+
+    ef_search: int
+    validated: Recall
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnginePoint:
     """A config, built and searched in the engine at full size.
 
@@ -27,6 +40,8 @@ class EnginePoint:
         load_s: wall seconds of loading and building.
         reaches_target: both halves support the target, and the engine says that its index was used as asked.
         raised: whether the held-out half took part in choosing ef_search.
+        first_build: what an earlier build of the same config was; all other figures are then those of a
+            second build, with the rows loaded in another order. None where it was built once.
     """
 
     settings: EngineConfig
@@ -41,6 +56,7 @@ class EnginePoint:
     reaches_target: bool
     raised: bool = False
     table_bytes: int | None = None
+    first_build: FirstBuild | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +80,14 @@ class TargetResult:
     Attributes:
         status: ``reached`` in the engine; ``exported`` from faiss's measurements, the engine does not run
             here; ``not_reached``; ``exact``: so few vectors that exact search is the answer.
-        sweep: the sweep that chose M and ef_construction.
+        sweep: the sweep whose native graphs say where the engine's builds begin.
+        points: the first build of each config that was tried.
         excluded: the engine's codecs that were not built at full size, and why.
+        chosen: the config of the answer, as its second build measured it.
         default_comparison: the engine's own default, None if nothing was chosen or it does not fit the data.
         warnings: doubts that the user should act on.
+        n_queries_needed: queries that would most likely show the best point's recall to meet the target, None
+            if it was reached or no queries would.
     """
 
     status: Literal["reached", "exported", "not_reached", "exact"]
@@ -79,3 +99,4 @@ class TargetResult:
     default_comparison: DefaultComparison | None = None
     exported: Exported | None = None
     warnings: tuple[str, ...] = ()
+    n_queries_needed: int | None = None
