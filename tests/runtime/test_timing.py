@@ -20,10 +20,10 @@ QUERIES = np.arange(40, dtype=np.float32).reshape(40, 1)
 
 
 class Clock:
-    """A clock that only the contestants advance."""
+    """Clocks that only the contestants advance; ``lost`` is what others took on the wall."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.lost = 0.0
         self.calls: list[tuple[str, float]] = []
 
     def contestant(self, name: str, seconds: float, drift: float = 0.0) -> Search:
@@ -40,7 +40,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     planted = Clock()
-    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: planted.now))
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: planted.now + planted.lost))
+    monkeypatch.setattr(module, "processor_clock", lambda: module.Clock(lambda: planted.now, 0.0))
     monkeypatch.setattr(module, "BLOCK", 32)
     monkeypatch.setattr(module, "WARM_UP", 8)
     return planted
@@ -68,6 +69,35 @@ def test_every_contestant_is_called_in_every_round(clock: Clock) -> None:
             orders.append("".join(turn[0][0] for turn in turns))
     assert {"".join(sorted(order)) for order in orders} == {"abc"}
     assert len(set(orders)) > 1
+
+
+def test_a_neighbour_on_the_processor_is_told_and_not_counted(clock: Clock) -> None:
+    """A third of the searches wait for twenty of their own seconds: nothing of that is theirs."""
+    passed = iter(range(10**9))
+    plain = clock.contestant("a", 1.0)
+
+    def disturbed(query: FloatArray) -> None:
+        plain(query)
+        clock.lost += 20.0 if next(passed) % 3 == 0 else 0.0
+
+    timings = interleave([plain, disturbed], QUERIES, seed=0, fewest=6, most=6)
+    assert timings.ratio(1, 0) == pytest.approx(1.0)
+    latency = timings.latency(1, 0)
+    assert [latency.p50_s, latency.p95_s, latency.mean_s] == pytest.approx([1.0] * 3)
+    assert timings.waited == pytest.approx(1 - 2 / (2 + 20 / 3), rel=0.01)
+    assert interleave([plain, plain], QUERIES, seed=0, fewest=2, most=2).waited == 0.0
+
+
+def test_a_clock_too_coarse_for_a_search_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(10**9))
+    coarse = lambda: next(ticks) // 50 * 0.01  # noqa: E731
+    fine = lambda: next(ticks) * 1e-7  # noqa: E731
+    for thread_time, expected in ((coarse, fine), (fine, fine)):
+        planted = SimpleNamespace(thread_time=thread_time, perf_counter=fine)
+        monkeypatch.setattr(module, "time", planted)
+        clock = module.processor_clock.__wrapped__()
+        assert clock.read is expected
+        assert clock.costs_s == pytest.approx(1e-7)
 
 
 def test_the_order_is_of_the_seed(clock: Clock) -> None:
@@ -140,9 +170,9 @@ def test_rounds_take_other_queries_until_all_were_asked(clock: Clock) -> None:
     assert asked == [*range(40), *range(10)]  # the fifth round begins again
 
 
-def test_percentiles_are_of_each_query_over_its_visits() -> None:
-    """Two slices of two queries, three visits each; the second visit was disturbed."""
-    own = np.array([[1.0, 2.0], [3.0, 4.0], [9.0, 9.0], [9.0, 9.0], [1.0, 2.0], [3.0, 4.0]])
+def test_percentiles_are_of_the_least_of_each_querys_visits() -> None:
+    """Two slices of two queries, three visits each; two of them were disturbed."""
+    own = np.array([[1.0, 9.0], [9.0, 4.0], [9.0, 2.0], [3.0, 9.0], [9.0, 9.0], [9.0, 9.0]])
     timings = Timings(np.stack([np.ones((6, 2)), own]), n_slices=2)
     latency = timings.latency(1, 0)
     assert latency.p50_s / latency.mean_s == pytest.approx(1.0)

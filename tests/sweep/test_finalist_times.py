@@ -56,7 +56,11 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
     """Return what times finalists whose seconds are planted, a machine half as fast in the second batch."""
 
     def run(
-        seconds: dict[str, float], twin: float, n: int, max_latency_s: float | None = None
+        seconds: dict[str, float],
+        twin: float,
+        n: int,
+        max_latency_s: float | None = None,
+        wall: float = 1.0,
     ) -> module.Timed:
         batches = 0
 
@@ -68,7 +72,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
             if twins is not None:
                 assert names[twins[0]] == names[twins[1]]
                 means[twins[1]] *= twin
-            return Timings(np.array(means)[:, None, None] * batches * np.ones((len(means), 6, 16)))
+            took = np.array(means)[:, None, None] * batches * np.ones((len(means), 6, 16))
+            return Timings(took, wall=took * wall)
 
         monkeypatch.setattr(module, "interleave", interleave)
         monkeypatch.setattr(module, "throughput", lambda *_: 77.0)
@@ -129,3 +134,8 @@ def test_without_finalists_the_reference_is_still_timed(timed: Callable[..., mod
     assert found.reference.mean_s == pytest.approx(4.0)
     assert found.noise_floor == pytest.approx(0.02)
     assert found.slower == 1.0
+
+
+def test_what_others_took_of_the_processor_is_kept(timed: Callable[..., module.Timed]) -> None:
+    assert timed(SECONDS, 1.0, n=10_000).waited == 0.0
+    assert timed(SECONDS, 1.0, n=1, wall=4.0).waited == pytest.approx(0.75)

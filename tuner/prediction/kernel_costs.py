@@ -4,11 +4,12 @@ Each codec is searched through the same small graph, one query at a time, interl
 query twice: a repeated query finds its codes in the cache and its branches predicted, which flatters some
 codecs by half. What is still missing are cache misses: a small index fits in the cache, a large one does
 not. What they add is known only at full size (``tuner.sweep.codec_costs``).
+Seconds are the processor's, and of several turns the least counts: what a busy neighbour adds is no cost of a
+codec, and must not change which one is named.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from tuner.index.codec_view import CodecView
 from tuner.index.encoders import Encoder
 from tuner.index.graph import share_graph
 from tuner.index.projections import behind
-from tuner.runtime.timing import one_core
+from tuner.runtime.timing import one_core, processor_clock
 from tuner.types import FloatArray, Steps
 
 ROWS = 2048
@@ -115,8 +116,8 @@ def _time_batch(graph: SmallGraph, batch: list[Encoder]) -> list[KernelCost]:
                 whole = searchers[number][0]
                 seconds[number, turn], ndis[number, turn] = _one_by_one(whole, queries)
                 overhead[number, turn], _ = _one_by_one(calls[number][0], queries, k=1)
-    query_s = np.minimum(np.median(overhead, axis=1), 0.5 * np.median(seconds, axis=1))
-    distance_s = np.median((seconds - query_s[:, None]) / ndis, axis=1)
+    query_s = np.minimum(overhead.min(axis=1), 0.5 * seconds.min(axis=1))
+    distance_s = ((seconds - query_s[:, None]) / ndis).min(axis=1)
     return [
         KernelCost(
             distance_s=float(distance_s[number]),
@@ -175,10 +176,11 @@ def _caller(encoder: Encoder) -> tuple[faiss.Index, Any]:
 
 def _one_by_one(index: faiss.Index, queries: FloatArray, k: int = K) -> tuple[float, float]:
     """Return mean seconds and distance computations of a query, the first few not counted."""
+    clock = processor_clock()
     index.search(queries[:WARM_UP], k)
     faiss.cvar.hnsw_stats.reset()
-    start = time.perf_counter()
+    start = clock.read()
     for number in range(WARM_UP, len(queries)):
         index.search(queries[number : number + 1], k)
     counted = len(queries) - WARM_UP
-    return (time.perf_counter() - start) / counted, faiss.cvar.hnsw_stats.ndis / counted
+    return (clock.read() - start - clock.costs_s) / counted, faiss.cvar.hnsw_stats.ndis / counted

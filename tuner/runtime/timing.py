@@ -1,7 +1,11 @@
-"""Clock time that can be compared: interleaved rounds, one query at a time, one thread, one core.
+"""Seconds that can be compared: interleaved rounds, one query at a time, one thread, one core.
 
-Absolute latency on a shared machine is not repeatable, ratios from the same moment are. So a round
-goes through the queries in small blocks, every contestant takes its turn at each block, in random
+Seconds are those of the processor in the thread that searches, which a neighbour on the processor does not
+lengthen; seconds on the wall stand beside them, to tell that there was one. Where the system counts a
+thread's seconds too coarsely, all are seconds on the wall.
+
+Absolute latency on a shared machine is not repeatable all the same, ratios from the same moment are. So a
+round goes through the queries in small blocks, every contestant takes its turn at each block, in random
 order, and what is compared are ratios to a reference that has its turn too. Measured: the same index
 entered twice differs by 4 % after 6 blocks, 3 % after 12 and 1.4 % after 20. Smaller blocks settle
 sooner, but contestants take each other's place in the shared cache: an index that was 1.9 times as fast
@@ -16,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import faiss
 import numpy as np
@@ -35,6 +40,8 @@ BLOCK, WARM_UP = 128, 16
 """Queries that a contestant answers in one turn, a few ms, and others that it answers before, not timed."""
 WILD = 3.0
 """Blocks whose ratio is more standard deviations than this from the median are clipped to it."""
+COARSEST_S = 2e-6
+"""Steps of a thread's clock that are coarser than this cannot time a search."""
 SETTLED = 0.02
 """Rounds end when the standard error of every ratio is below this share."""
 
@@ -44,12 +51,19 @@ class Timings:
     """Per-query seconds of each contestant.
 
     Attributes:
-        seconds: (contestants, rounds, queries a round) float64.
+        seconds: (contestants, rounds, queries a round) float64, the processor's.
         n_slices: every so many rounds the same queries come again.
+        wall: seconds on the wall, likewise, or None where they are the same.
     """
 
     seconds: NDArray[np.float64]
     n_slices: int = 1
+    wall: NDArray[np.float64] | None = None
+
+    @property
+    def waited(self) -> float:
+        """Share of the seconds on the wall in which something else had the processor."""
+        return 0.0 if self.wall is None else max(0.0, 1 - float(self.seconds.sum() / self.wall.sum()))
 
     def ratio(self, contestant: int, reference: int) -> float:
         """Return mean latency over the reference's: sums over blocks, those that were disturbed clipped."""
@@ -80,17 +94,14 @@ class Timings:
     def latency(self, contestant: int, reference: int, queries_per_second: float | None = None) -> Latency:
         """Return the contestant's latency: its ratio times the reference's typical round.
 
-        Percentiles are over the queries, each query's median over its visits, scaled so that they belong
-        to the same typical round.
+        Percentiles are over the queries, the least of each query's visits, scaled so that they belong to
+        the same typical round.
         """
         typical = float(np.median(self.seconds[reference].mean(axis=1)))
         mean = typical * self.ratio(contestant, reference)
         own = self.seconds[contestant]
         by_query = np.concatenate(
-            [
-                np.median(own[slice_ :: self.n_slices], axis=0)
-                for slice_ in range(min(self.n_slices, len(own)))
-            ]
+            [own[slice_ :: self.n_slices].min(axis=0) for slice_ in range(min(self.n_slices, len(own)))]
         )
         p50, p95, p99 = np.percentile(by_query, [50, 95, 99]) * (mean / by_query.mean())
         return Latency(
@@ -153,48 +164,86 @@ def interleave(
     size = min(len(queries), a_round or len(queries))
     n_slices = len(queries) // size
     rounds: list[NDArray[np.float64]] = []
+    clock = processor_clock()
     with one_core():
         for search in contestants:
             search(queries[:size])  # fetches most pages that the rounds will touch
         while len(rounds) < most:
             first = size * (len(rounds) % n_slices)
-            rounds.append(_round(contestants, queries[first : first + size], rng))
-            so_far = Timings(np.stack(rounds, axis=1), n_slices)
+            rounds.append(_round(contestants, queries[first : first + size], rng, clock))
+            so_far = _timings(rounds, n_slices)
             alike = twins is None or abs(so_far.ratio(*twins) - 1) < ALIKE
             if len(rounds) >= fewest and alike and so_far.settled(reference):
                 break
-    return Timings(np.stack(rounds, axis=1), n_slices)
+    return so_far
 
 
-def _round(contestants: list[Search], queries: FloatArray, rng: np.random.Generator) -> NDArray[np.float64]:
-    seconds = np.empty((len(contestants), len(queries)))
+def _timings(rounds: list[NDArray[np.float64]], n_slices: int) -> Timings:
+    seconds, wall = np.stack(rounds, axis=2)
+    return Timings(seconds, n_slices, wall)
+
+
+def _round(
+    contestants: list[Search], queries: FloatArray, rng: np.random.Generator, clock: Clock
+) -> NDArray[np.float64]:
+    """Return seconds of the processor and on the wall, (2, contestants, queries)."""
+    seconds = np.empty((2, len(contestants), len(queries)))
     for start in range(0, len(queries), BLOCK):
         block = slice(start, start + BLOCK)
         before = queries.take(range(start - WARM_UP, start), axis=0, mode="wrap")
         for number in rng.permutation(len(contestants)):
-            _time_queries(contestants[number], before)
-            seconds[number, block] = _time_queries(contestants[number], queries[block])
+            _time_queries(contestants[number], before, clock)
+            seconds[:, number, block] = _time_queries(contestants[number], queries[block], clock)
     return seconds
 
 
-def _time_queries(search: Search, queries: FloatArray) -> NDArray[np.float64]:
-    clock = time.perf_counter
-    out = np.empty(len(queries))
+def _time_queries(search: Search, queries: FloatArray, clock: Clock) -> NDArray[np.float64]:
+    """Return seconds of the processor and on the wall, (2, queries)."""
+    on_wall, of_thread = time.perf_counter, clock.read
+    out = np.empty((2, len(queries)))
     for number in range(len(queries)):
         query = queries[number : number + 1]
-        start = clock()
+        began, start = on_wall(), of_thread()
         search(query)
-        out[number] = clock() - start
+        out[0, number] = of_thread() - start
+        out[1, number] = on_wall() - began
+    out[0] = np.maximum(out[0] - clock.costs_s, 0.0)
+    out[1] = np.maximum(out[1] - 2 * clock.costs_s, out[0])
     return out
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock of seconds, and what reading it adds to them."""
+
+    read: Callable[[], float]
+    costs_s: float
+
+
+@cache
+def processor_clock() -> Clock:
+    """Return the clock of the processor's seconds in this thread, or of the wall's where it is too coarse."""
+    for read in (time.thread_time, time.perf_counter):
+        steps = []
+        for _ in range(200):
+            start = now = read()
+            while now == start:
+                now = read()
+            steps.append(now - start)
+        if min(steps) < COARSEST_S:
+            break
+    return Clock(read, float(np.median(steps)))
 
 
 def call_overhead_s(d: int) -> float:
     """Return the median seconds of a search that has nothing to do: Python's and faiss's call."""
+    clock = processor_clock()
     index = faiss.IndexFlatL2(d)
     index.add(np.zeros((1, d), dtype=np.float32))
     query = np.zeros((1, d), dtype=np.float32)
     with one_core():
-        return float(np.median([_time_queries(lambda q: index.search(q, 1), query)[0] for _ in range(200)]))
+        took = [_time_queries(lambda q: index.search(q, 1), query, clock)[0, 0] for _ in range(200)]
+        return float(np.median(took))
 
 
 def throughput(search: Search, queries: FloatArray, threads: int) -> float:

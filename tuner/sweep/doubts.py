@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
-from tuner.types import Warned
+from tuner.report.words import seconds_text
+from tuner.types import Latency, Warned
 
 MOST_NOISE = 0.05
 """A noise floor above this is worth a warning."""
+MOST_TAIL = 4.0
+"""Ratio of p95 to the median that queries of one index do not reach by being harder: measured 1.2 to 1.7."""
+MOST_WAITED = 0.10
+"""Share of the time that others may have the processor."""
 
 MOST_COLUMNS_A_ROW = 8
 """Columns a row from which on a file is rather a transposed one."""
@@ -43,6 +49,38 @@ class Doubt(Enum):
         "quiet"
     )
 
+    LONG_TAIL = (
+        "the machine was busy: p95 of {label} is {p95}, {ratio:.0f} x its median, and queries of one index "
+        "differ less: do not rely on that p95, nor on a limit that it was held against, and run again when "
+        "the machine is quiet"
+    )
+    SHARED_PROCESSOR = (
+        "the machine was busy: others had the processor for {waited:.0%} of the time in which searches were "
+        "timed; latencies count the processor's seconds of a search, so they are as on a quiet machine, and "
+        "here a search takes longer"
+    )
+
     def about(self, **facts: object) -> Warned:
         """Return the event with the facts in its sentence."""
         return Warned(self.value.format(**facts))
+
+
+def timing_doubts(latencies: Mapping[str, Latency], noise: float, waited: float) -> tuple[Warned, ...]:
+    """Return what speaks against latencies, each kind once.
+
+    Args:
+        latencies: latencies of indexes by their labels.
+        noise: relative difference in time of one index from itself.
+        waited: share of the time that others had the processor.
+    """
+    found = []
+    if noise > MOST_NOISE:
+        found.append(Doubt.BUSY_MACHINE.about(noise=noise))
+    tails = {label: one.p95_s / one.p50_s for label, one in latencies.items() if one.p50_s > 0}
+    label = max(tails, key=lambda each: tails[each], default="")
+    if label and tails[label] > MOST_TAIL:
+        p95 = seconds_text(latencies[label].p95_s)
+        found.append(Doubt.LONG_TAIL.about(label=label, p95=p95, ratio=tails[label]))
+    if waited > MOST_WAITED:
+        found.append(Doubt.SHARED_PROCESSOR.about(waited=waited))
+    return tuple(found)

@@ -34,12 +34,14 @@ class Timed:
         reference: latency of the float32 reference.
         slower: what the clock shows over what was modelled, of all finalists together: the machine is
             faster in one minute than in the next.
+        waited: share of the time that others had the processor.
     """
 
     points: tuple[OperatingPoint, ...]
     noise_floor: float
     reference: Latency
     slower: float = 1.0
+    waited: float = 0.0
 
 
 def time_finalists(
@@ -66,7 +68,7 @@ def time_finalists(
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
     anchor = _anchor(problem)
     latencies: list[Latency] = []
-    noise, first_s = 0.0, 0.0
+    noise, first_s, waited = 0.0, 0.0, 0.0
     for batch in batched(sizes, limit):
         builder.keep_codecs(len(batch))
         searchables = [_searchable_at(builder, *contestants[number]) for number in batch]
@@ -78,6 +80,7 @@ def time_finalists(
         timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
         if twins is not None:  # one draw can be small by luck: it is never less than its own error
             noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
+        waited = max(waited, timings.waited)
         first_s = first_s or timings.latency(0, 0).mean_s
         drift = first_s / timings.latency(0, 0).mean_s
         for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
@@ -101,7 +104,7 @@ def time_finalists(
     ]
     modelled_s = [p.modelled_latency_s for p in finalists]
     slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
-    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower)
+    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower, waited)
 
 
 def _anchor(problem: Problem) -> Search:

@@ -8,7 +8,7 @@ from functools import partial
 
 from tuner.prediction.curves import Curve
 from tuner.sweep.baseline import Reference, tune_reference
-from tuner.sweep.doubts import MOST_NOISE, Doubt
+from tuner.sweep.doubts import Doubt, timing_doubts
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
 from tuner.sweep.finalist_times import Timed, time_finalists
 from tuner.sweep.finalists import choose_finalists, raise_ef
@@ -68,9 +68,11 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
         Timed,
         partial(_time, problem, builder, points, reference),
     )
-    if timed.points and timed.noise_floor > MOST_NOISE:
-        warnings += (Doubt.BUSY_MACHINE.about(noise=timed.noise_floor),)
-        yield warnings[-1]
+    if timed.points:
+        latencies = {p.configuration.label: p.latency for p in timed.points if p.latency is not None}
+        doubts = timing_doubts(latencies, timed.noise_floor, timed.waited)
+        warnings += doubts
+        yield from doubts
     points = tuple(replace(p, modelled_latency_s=p.modelled_latency_s * timed.slower) for p in points)
     return Measured(builder, reference, points, bool(raised), timed, warnings)
 
