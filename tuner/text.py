@@ -69,3 +69,8 @@ def unsafe_character(text: str) -> str | None:
     """Return the first control character of a text file, but for tabs and line ends; None without any."""
     found = _UNSAFE_IN_FILES.search(text)
     return None if found is None else f"U+{ord(found[0]):04X}"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
-from tuner.cli.draw import Screen, follow, seconds_left
-from tuner.types import Event, Note, Progress, StageFinished, StageStarted, Warned
+from tuner.cli.draw import Screen, follow
+from tuner.types import Estimated, Event, Note, Progress, StageFinished, StageStarted, Warned
 
 LINES = [
     "exact neighbours: 1.2 s",
@@ -18,7 +18,7 @@ LINES = [
 
 
 def _sweep() -> Generator[Event, None, str]:
-    yield StageStarted("truth", "exact neighbours", 2.0)
+    yield StageStarted("truth", "exact neighbours")
     yield Progress("truth", 0.5, "block 1")
     yield StageFinished("truth", "exact neighbours", 1.2, 1.1)
     yield Note("metric: cosine [norms are 1]")
@@ -34,9 +34,9 @@ def _draw(*, terminal: bool, quiet: bool) -> str:
     return console.file.getvalue()
 
 
-def _drawn(events: list[Event]) -> str:
+def _drawn(events: list[Event], *, whole: bool = True) -> str:
     screen = Screen(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
-    follow((event for event in events), screen, quiet=False)
+    follow((event for event in events), screen, quiet=False, whole=whole)
     assert isinstance(screen.file, io.StringIO)
     return screen.file.getvalue()
 
@@ -56,12 +56,22 @@ def test_a_terminal_keeps_the_lines_above_the_live_one() -> None:
     assert places == sorted(places)
 
 
-def test_a_terminal_sees_stage_share_detail_and_time_left() -> None:
-    drawn = _drawn([StageStarted("graph", "one graph", 600.0), Progress("graph", 0.04, "row 0 [of 9]")])
+def test_a_terminal_sees_stage_share_and_detail() -> None:
+    drawn = _drawn([StageStarted("graph", "one graph"), Progress("graph", 0.04, "row 0 [of 9]")])
     assert "one graph" in drawn
     assert "4%" in drawn
-    assert re.search(r"(10|9\.\d+) min left", drawn)
     assert "row 0 [of 9]" in drawn
+    assert "left" not in drawn
+
+
+def test_one_estimate_is_of_the_whole_run() -> None:
+    """Whatever the share of a stage, the time left is that of the run; where work follows, none is said."""
+    events: list[Event] = [Estimated(600.0), StageStarted("graph", "one graph"), Progress("graph", 0.9)]
+    found = re.findall(r"about (\S+ \S+) left in all", _drawn(events))
+    assert found
+    assert set(found) <= {"10 min", "9.98 min", "9.97 min"}
+    assert "left" not in _drawn([Estimated(0.5), *events[1:]])
+    assert "left" not in _drawn(events, whole=False)
 
 
 def test_a_stage_that_never_finished_leaves_the_line_to_the_next() -> None:
@@ -87,18 +97,3 @@ def test_an_error_of_the_sweep_comes_through() -> None:
 
     with pytest.raises(ValueError, match="broken"):
         follow(broken(), Screen(file=io.StringIO(), force_terminal=True), quiet=False)
-
-
-@pytest.mark.parametrize(
-    ("done", "gone_s", "estimate_s", "left_s"),
-    [
-        (0.0, 0.0, None, None),
-        (0.0, 1.0, 10.0, 9.0),
-        (0.04, 12.0, 10.0, 0.0),
-        (0.5, 3.0, 100.0, 3.0),
-        (0.25, 5.0, None, 15.0),
-        (1.0, 7.0, 1.0, 0.0),
-    ],
-)
-def test_time_left(done: float, gone_s: float, estimate_s: float | None, left_s: float | None) -> None:
-    assert seconds_left(done, gone_s, estimate_s) == left_s

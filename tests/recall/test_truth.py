@@ -1,6 +1,8 @@
 """Truth is what brute force in float64 says, whatever the block size, and a cache never changes it."""
 
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from conftest import K, N, World, finish, scores
 
 from tuner.recall import truth as module
-from tuner.recall.truth import MARGIN, Truth, cache_dir, cached, search_exactly
+from tuner.recall.cache import cache_dir, trim_cache
+from tuner.recall.truth import MARGIN, Truth, cached, search_exactly
 from tuner.types import Metric
 
 METRICS: tuple[Metric, ...] = ("l2", "cosine", "ip")
@@ -188,3 +191,17 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
         found, was_there = _ask(world("l2"))
         assert not was_there
         np.testing.assert_array_equal(found.ids, world("l2").truth.ids[:, :50])
+
+
+def test_a_truth_that_is_found_counts_as_used_and_a_new_one_makes_room(
+    world: Callable[..., World], cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world("l2")
+    _ask(one, "first")
+    (path,) = cache_folder.rglob("*.npz")
+    os.utime(path, (1000, 1000))
+    assert _ask(one, "first")[1]
+    assert path.stat().st_mtime > 1000
+    monkeypatch.setattr("tuner.recall.truth.trim_cache", partial(trim_cache, path.stat().st_size * 3 // 2))
+    _ask(one, "second")
+    assert len(list(cache_folder.rglob("*.npz"))) == 1

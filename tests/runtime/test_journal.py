@@ -49,10 +49,10 @@ def test_a_stage_tells_its_progress_and_keeps_its_cost(
     monkeypatch.setattr("tuner.runtime.journal.time.perf_counter", lambda: next(wall))
     monkeypatch.setattr(module, "cpu_seconds", lambda: next(cpu))
     journal = Journal(tmp_path / "journal", IDENTITY, resume=False)
-    events, value = _drain(journal.stage("truth", "exact neighbours", int, Work(7), estimate_s=4.0))
+    events, value = _drain(journal.stage("truth", "exact neighbours", int, Work(7)))
     assert value == 7
     assert events == [
-        StageStarted("truth", "exact neighbours", 4.0),
+        StageStarted("truth", "exact neighbours"),
         Progress("truth", 0.5),
         Progress("truth", 1.0),
         StageFinished("truth", "exact neighbours", 2.5, 0.75),
@@ -65,7 +65,7 @@ def test_resuming_does_only_what_is_missing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, IDENTITY, resume=False)
     _drain(journal.stage("a", "A", int, first))
     killed = journal.stage("b", "B", int, second)
-    assert [next(killed), next(killed)] == [StageStarted("b", "B", None), Progress("b", 0.5)]
+    assert [next(killed), next(killed)] == [StageStarted("b", "B"), Progress("b", 0.5)]
     killed.close()
     (tmp_path / "b.stage.partial").write_bytes(b"half of it")
 
@@ -157,7 +157,7 @@ def test_a_damaged_stage_is_done_again(tmp_path: Path, damage: str) -> None:
     events, value = _drain(resumed.stage("a", "A", np.ndarray, again))
     assert value.tolist() == [7]
     assert again.finished == 1
-    assert events[0] == StageStarted("a", "A", None)
+    assert events[0] == StageStarted("a", "A")
     assert [cost.name for cost in resumed.costs] == ["a"]
     _, kept = _drain(Journal(tmp_path, IDENTITY, resume=True).stage("a", "A", np.ndarray, again))
     assert kept.tolist() == [7]

@@ -15,11 +15,9 @@ from tuner import types
 from tuner.report.words import seconds_text
 from tuner.runtime.steps import Driver
 from tuner.text import without_commands
-from tuner.types import Event, Finished, Note, StageFinished, StageStarted, Warned
+from tuner.types import Estimated, Event, Finished, Note, StageFinished, StageStarted, Warned
 
 T = TypeVar("T")
-TRUSTED_SHARE = 0.05
-"""From this share on, the time left is extrapolated from the time gone; before it is the stage's guess."""
 
 
 class Screen(Console):
@@ -33,26 +31,18 @@ class Screen(Console):
         raise BrokenPipeError(errno.EPIPE, "the reader closed the output")
 
 
-def follow(events: Generator[Event, None, T], console: Console, *, quiet: bool) -> T:
-    """Run ``events`` to their end, drawing each on ``console``, and return their result."""
-    drawing = Drawing(console, live=console.is_terminal and not quiet, quiet=quiet)
+def follow(events: Generator[Event, None, T], console: Console, *, quiet: bool, whole: bool = True) -> T:
+    """Run ``events`` to their end, drawing each on ``console``, and return their result.
+
+    Args:
+        whole: whether these are all of the command's work, so that an estimate is of the whole.
+    """
+    drawing = Drawing(console, live=console.is_terminal and not quiet, quiet=quiet, whole=whole)
     driver = Driver(events)
     with closing(events), drawing.progress or nullcontext():
         for event in driver:
             drawing.show(event)
     return driver.result
-
-
-def seconds_left(done: float, gone_s: float, estimate_s: float | None) -> float | None:
-    """Return the seconds that a stage still needs, or None if nothing is known.
-
-    Args:
-        done: share done in [0, 1].
-        estimate_s: guess of the whole stage, made before it began.
-    """
-    if done >= TRUSTED_SHARE:
-        return gone_s * (1 - done) / done
-    return None if estimate_s is None else max(0.0, estimate_s - gone_s)
 
 
 class Drawing:
@@ -61,21 +51,23 @@ class Drawing:
     Args:
         live: keep the line up to date in place; otherwise a line for each finished stage.
         quiet: draw nothing at all.
+        whole: whether an estimate is of all that the command does.
     """
 
-    def __init__(self, console: Console, *, live: bool, quiet: bool) -> None:
+    def __init__(self, console: Console, *, live: bool, quiet: bool, whole: bool = True) -> None:
         self.console = console
-        self.quiet = quiet
+        self.quiet, self.whole = quiet, whole
         self.progress = _progress(console) if live else None
         self.task: TaskID | None = None
-        self.stage: StageStarted | None = None
-        self.began_s = 0.0
+        self.ends_s: float | None = None
 
     def show(self, event: Event) -> None:
         """Draw one event."""
         if self.quiet:
             return
         match event:
+            case Estimated(wall_s):
+                self.ends_s = time.perf_counter() + wall_s if self.whole else None
             case StageStarted():
                 self._start(event)
             case types.Progress():
@@ -90,17 +82,18 @@ class Drawing:
                 pass
 
     def _start(self, event: StageStarted) -> None:
-        self.stage, self.began_s = event, time.perf_counter()
         if self.progress:
             self._clear()
-            left = _left_text(event.estimate_s)
-            self.task = self.progress.add_task(event.title, total=1.0, left=left, detail="")
+            self.task = self.progress.add_task(event.title, total=1.0, left=self._left(), detail="")
 
     def _advance(self, event: types.Progress) -> None:
-        if self.progress and self.task is not None and self.stage:
-            gone_s = time.perf_counter() - self.began_s
-            left = _left_text(seconds_left(event.done, gone_s, self.stage.estimate_s))
-            self.progress.update(self.task, completed=event.done, left=left, detail=event.detail)
+        if self.progress and self.task is not None:
+            self.progress.update(self.task, completed=event.done, left=self._left(), detail=event.detail)
+
+    def _left(self) -> str:
+        """Return what is left of the whole run's estimate, in words; empty without one, or after it."""
+        left_s = 0.0 if self.ends_s is None else self.ends_s - time.perf_counter()
+        return f"about {seconds_text(round(left_s))} left in all" if left_s >= 1 else ""
 
     def _finish(self, event: StageFinished) -> None:
         self._clear()
@@ -114,7 +107,12 @@ class Drawing:
 
     def _line(self, text: str, style: str | None = None) -> None:
         text = without_commands(text)
-        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_wrapped(self.console, text, style)
+
+
+def print_wrapped(console: Console, text: str, style: str | None = None) -> None:
+    """Print one paragraph: wrapped between words on a terminal, one line for a file or a pipe."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _progress(console: Console) -> Progress:
@@ -128,7 +126,3 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _left_text(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds_text(seconds)} left"

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tuner.errors import InputError, TunerError
-from tuner.recall.truth import cache_dir
+from tuner.recall.cache import cache_dir
 
 JOURNAL, FINISHED_STAGES, UNFINISHED_FILES = "journal.json", "*.stage", "*.partial"
 

@@ -18,7 +18,11 @@ from tuner.types import PREFERENCES, Options
 F = TypeVar("F", bound=Callable[..., Any])
 
 RECALL = click.option("--recall", type=float, required=True, help="Target recall@k in (0, 1].")
-QUERIES = click.option("--queries", metavar="FILE", help="Queries as .npy.  [default: some rows of the base]")
+QUERIES = click.option(
+    "--queries",
+    metavar="FILE",
+    help="Queries as .npy, 1,000 to 4,000 or more.  [default: some rows of the base]",
+)
 IDS = click.option(
     "--ids",
     metavar="FILE",
@@ -102,7 +106,7 @@ SWEEP_OPTIONS = (
         "--threads",
         type=int,
         default=0,
-        help="Number of threads for building; 0 means all cores. Latency is measured on one.",
+        help="Number of threads for building, >= 0; 0 means all cores. Latency is measured on one.",
     ),
     _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
     _path("--out", metavar="DIR", help="Results folder.  [default: tune-out/NAME]"),

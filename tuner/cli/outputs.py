@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +12,15 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from tuner.cli.draw import Screen
+from tuner.cli.draw import Screen, print_wrapped
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.text import without_commands
 from tuner.types import Line
 
 STYLES = {"pass": "green", "fail": "bold red", "info": "dim", "warn": "yellow"}
+GAP, A_FEW = 2, 4
+"""Spaces between two columns, and letters that a column gets before wider ones get theirs."""
 
 
 def write_file(path: Path | None, data: bytes) -> None:
@@ -34,8 +39,12 @@ def write_file(path: Path | None, data: bytes) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line; what it names may come from anywhere."""
-    click.echo(without_commands(text), err=err)
+    """Print one line, wrapped between words on a terminal; what it names may come from anywhere."""
+    text = without_commands(text)
+    if (sys.stderr if err else sys.stdout).isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    click.echo(text, err=err)
 
 
 def refuse_to_replace(path: Path, *, force: bool, instead: str) -> None:
@@ -51,12 +60,38 @@ def refuse_to_replace(path: Path, *, force: bool, instead: str) -> None:
 
 
 def show_table(screen: Screen, head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table, unless it has no rows."""
-    table = Table(*head, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(without_commands, row))
-    if table.row_count:
+    """Print a table whose words are whole, unless it has no rows."""
+    cells = [list(map(without_commands, row)) for row in rows]
+    titles = list(head)
+    widths = whole_words(list(zip(titles, *cells, strict=True)), screen.width)
+    table = Table(box=None, pad_edge=False)
+    for title, width in zip(titles, widths, strict=True):
+        table.add_column(title, width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    if cells:
         screen.print(table)
+
+
+def whole_words(columns: list[tuple[str, ...]], width: int) -> list[int] | list[None]:
+    """Return the width of each column of text in which no word is cut; None each where there is none.
+
+    >>> whole_words([("a", "be"), ("to be or not", "to be")], 12)
+    [2, 8]
+    """
+    widths = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    spare = width - GAP * (len(columns) - 1) - sum(widths)
+    if spare < 0:
+        return [None] * len(columns)
+    most = [max(map(len, column)) for column in columns]
+    for number, short in enumerate(map(int.__sub__, most, widths)):
+        if short <= min(A_FEW, spare):  # figures stay with their units
+            widths[number] += short
+            spare -= short
+    while spare and (short := max(map(int.__sub__, most, widths))) > 0:
+        widths[[m - w for m, w in zip(most, widths, strict=True)].index(short)] += 1
+        spare -= 1
+    return widths
 
 
 def show_verdict(
@@ -75,5 +110,5 @@ def show_verdict(
 
 
 def show_text(screen: Screen, text: str) -> None:
-    """Print one paragraph, left to the terminal to wrap."""
-    screen.print(without_commands(text), markup=False, highlight=False, soft_wrap=True)
+    """Print one paragraph."""
+    print_wrapped(screen, without_commands(text))

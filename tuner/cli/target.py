@@ -59,7 +59,7 @@ def run_target(
         sweep_out.mkdir(parents=True, exist_ok=True)
         try:
             events = tune_for(engine, base, queries, options, sweep_out, work, earlier)
-            result = follow(events, screen, quiet=quiet)
+            result = follow(events, screen, quiet=quiet, whole=False)
             written = _write(engine, result, out)
         finally:
             shutil.rmtree(work, ignore_errors=True)

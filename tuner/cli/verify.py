@@ -41,7 +41,7 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
 @click.option(
     "--recall",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Target recall@k.  [default: the one in CONFIG]",
+    help="Target recall@k in (0, 1].  [default: the one in CONFIG]",
 )
 @THREADS
 @JSON

@@ -7,7 +7,6 @@ user's metric does.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
+from tuner.recall.cache import SUFFIX, UNFINISHED, mark_used, trim_cache, truth_dir
 from tuner.recall.metric import exact_distances, first_occurrences, is_right
 from tuner.types import FloatArray, IdArray, Steps
 
@@ -120,11 +119,6 @@ def with_rows(truth: Truth, added: IdArray, base: FloatArray, queries: FloatArra
     return _judged(np.take_along_axis(ids, order, axis=1)[:, :depth], base, queries, truth.k)
 
 
-def cache_dir() -> Path:
-    """Return the folder of cached truths (``TUNER_CACHE_DIR`` moves it)."""
-    return Path(os.environ.get("TUNER_CACHE_DIR") or platformdirs.user_cache_dir("vector-index-tuner"))
-
-
 def cached(
     key: tuple[object, ...], base: FloatArray, queries: FloatArray, depth: int, k: int
 ) -> Steps[tuple[Truth, bool]]:
@@ -136,7 +130,7 @@ def cached(
     digest = hashlib.blake2b(np.ascontiguousarray(queries).data, digest_size=16)
     digest.update(repr((key, depth, k)).encode())
     name = digest.hexdigest()
-    path = cache_dir() / "truth" / f"{name}.npz"
+    path = truth_dir() / f"{name}{SUFFIX}"
     try:
         # opened here, because np.load leaves a broken archive open
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
@@ -147,6 +141,7 @@ def cached(
                 k=k,
             )
         if truth.ids.shape[0] == len(queries) and int(truth.ids.max()) < len(base):
+            mark_used(path)
             return truth, True
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # no cache, or one that an interrupted run left broken: it is made again
@@ -158,8 +153,9 @@ def cached(
 def _store(path: Path, truth: Truth) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as out:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False) as out:
             np.savez(out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance)
         Path(out.name).replace(path)
+        trim_cache()
     except OSError:
         pass  # a cache that cannot be written costs time, not the answer

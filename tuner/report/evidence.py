@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from tuner.report.tables import code_span, facts, optional, plain, table
-from tuner.report.words import bytes_text, cost_sentence, counted, predicted_points, shown_points
+from tuner.report.words import bytes_text, cost_sentence, predicted_points, shown_points
+from tuner.text import counted
 from tuner.types import Memory, OperatingPoint, Result
 
 

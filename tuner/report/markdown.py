@@ -15,7 +15,6 @@ from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
     bytes_text,
-    counted,
     gain_sentence,
     n_indexed,
     names_of,
@@ -27,7 +26,7 @@ from tuner.report.words import (
     verdict,
     whole_sentence,
 )
-from tuner.text import one_lined
+from tuner.text import counted, one_lined
 from tuner.types import Result
 
 

@@ -1,5 +1,6 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
+from tuner.text import counted
 from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result, WholeIndex
 
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -27,11 +28,6 @@ def seconds_text(seconds: float) -> str:
     """``47 us``, ``1.5 ms``, ``22 s``, ``3.1 min`` from two minutes on, ``2.5 h`` from two hours on."""
     _, factor, unit = next(row for row in SECOND_UNITS if seconds >= row[0])
     return f"{seconds * factor:.3g} {unit}" if seconds * factor < 999.5 else f"{seconds * factor:,.0f} {unit}"
-
-
-def counted(n: int, one: str, many: str = "") -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def recall_text(recall: Recall) -> str:

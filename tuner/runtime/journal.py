@@ -58,14 +58,12 @@ class Journal:
         title: str,
         kind: Any,
         work: Callable[[], Steps[T]],
-        estimate_s: float | None = None,
         intact: Callable[[T], bool] = lambda _: True,
     ) -> Generator[Event, None, T]:
         """Do ``work`` once, ever: yield its progress, keep its result, or read it from an earlier run.
 
         Args:
             kind: type of the result, for reading it back.
-            estimate_s: a guess of its wall seconds.
             intact: whether the files that an earlier run left beside its result are still whole.
         """
         path = self.folder / f"{name}.stage"
@@ -74,7 +72,7 @@ class Journal:
             self.costs.append(found[0])
             yield StageFinished(name, title, found[0].wall_s, found[0].cpu_s, resumed=True)
             return cast("T", found[1])
-        yield StageStarted(name, title, estimate_s)
+        yield StageStarted(name, title)
         wall, cpu = time.perf_counter(), cpu_seconds()
         value = yield from as_progress(name, work())
         return_freed_memory()

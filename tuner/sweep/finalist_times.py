@@ -93,18 +93,24 @@ def time_finalists(
         problem.base.release()
         return_freed_memory()
         yield len(latencies) / len(contestants)
-    most_s = problem.options.max_latency_s
-    points = [
+    points = with_latencies(finalists, latencies[:-1], problem.options.max_latency_s)
+    modelled_s = [p.modelled_latency_s for p in finalists]
+    slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
+    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower, waited)
+
+
+def with_latencies(
+    finalists: list[OperatingPoint], latencies: list[Latency], most_s: float | None
+) -> list[OperatingPoint]:
+    """Return the points with their latencies; one whose p95 is above the limit does not reach the target."""
+    return [
         replace(
             point,
             latency=latency,
             reaches_target=point.reaches_target and (most_s is None or latency.p95_s <= most_s),
         )
-        for point, latency in zip(finalists, latencies[:-1], strict=True)
+        for point, latency in zip(finalists, latencies, strict=True)
     ]
-    modelled_s = [p.modelled_latency_s for p in finalists]
-    slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
-    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower, waited)
 
 
 def _anchor(problem: Problem) -> Search:

@@ -60,7 +60,6 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
         f"build the one graph (M={max(problem.options.space.M)}, on {proxy.builder.codec.name})",
         DerivableGraph,
         partial(stages.build_graph, problem, proxy),
-        prepared.plan.estimate_s / 2,
         lambda graph: is_whole(problem.links_path, 4 * graph.n * graph.width),
     )
     traced = yield from journal.stage(

@@ -21,7 +21,7 @@ from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
-from tuner.types import Event, Note, Options, Profile, QuerySet, StoreAt, Warned
+from tuner.types import Estimated, Event, Note, Options, Profile, QuerySet, StoreAt, Warned
 
 SHORTEST = 1e-12
 """Squared distances of shorter rows are lost in float32."""
@@ -75,6 +75,7 @@ def prepare(
     options = yield from with_sensible_space(options, base.d)
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
+    yield Estimated(needed.estimate_s)
     use_threads(options.threads)
     journal = Journal(work, _identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")

@@ -9,12 +9,18 @@ from tuner.types.results import Result
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """``wall_s`` is a guess of the whole run's wall seconds, made once at its beginning."""
+
+    wall_s: float
+
+
+@dataclass(frozen=True)
 class StageStarted:
-    """``estimate_s`` is a guess of the stage's wall seconds, for the progress line."""
+    """A stage begins."""
 
     name: str
     title: str
-    estimate_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,4 +64,4 @@ class Finished:
     result: Result
 
 
-Event: TypeAlias = StageStarted | Progress | StageFinished | Note | Warned | Finished
+Event: TypeAlias = Estimated | StageStarted | Progress | StageFinished | Note | Warned | Finished
