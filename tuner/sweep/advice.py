@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
 from tuner.prediction.surface import Candidate
+from tuner.recall.target import Target
 from tuner.report.words import too_few_queries_text
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint
+
+LEAST_SAVED = 0.01
+"""Share of the distances from which on more queries are worth a word."""
 
 
 def advice_not_reached(
@@ -91,4 +100,33 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
         f"instead of {recommended.memory.resident_bytes / n:.0f}, "
         f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
         f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
+    )
+
+
+def more_queries_hint(
+    target: Target,
+    chosen: OperatingPoint,
+    ef_for: Callable[[float], tuple[int, float] | None],
+) -> str | None:
+    """Return one line on what twice as many queries are predicted to buy, or None where nothing is known.
+
+    Args:
+        chosen: the recommended point.
+        ef_for: ef_search and distances a query that its index is predicted to need for a mean recall.
+    """
+    hits = np.array(chosen.validated_hits, dtype=np.int64)
+    twice = replace(target, n_tune=2 * target.n_tune, n_validate=2 * target.n_validate)
+    aims = target.aim_of(hits), twice.aim_of(hits)
+    before, after = map(ef_for, aims)
+    if before is None or after is None:
+        return None
+    (ef, ndis), (fewer_ef, fewer_ndis) = before, after
+    n_queries = twice.n_tune + twice.n_validate
+    saved = 1 - fewer_ndis / ndis
+    what = f"ef_search {fewer_ef} instead of {ef} and {saved:.0%} fewer distances a query"
+    if saved < LEAST_SAVED:
+        what = f"less than {LEAST_SAVED:.0%} fewer distances a query, so these are enough"
+    return (
+        f"twice as many queries ({n_queries:,}) would leave less to chance: aiming at {aims[1]:.4f} instead "
+        f"of {aims[0]:.4f}, {chosen.configuration.label} is predicted (not measured) to need {what}"
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from tuner.index.codec_view import CodecView
 from tuner.runtime.journal import peak_rss_bytes
-from tuner.sweep.advice import advice_not_reached, disk_hint
+from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint
 from tuner.sweep.answer import Answer, answer_of, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
@@ -125,6 +126,17 @@ def _with_every_row(
     return closest(problem, points, tuple(finalists)), None
 
 
+def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> tuple[int, float] | None:
+    """Return the ef_search and the distances a query that an index is predicted to need for a recall."""
+    mine = CodecView.of(chosen.configuration)
+    ceilings = tuple(each for each in model.evaluation.ceilings if CodecView.of(each) == mine)
+    surface = whole_surface(
+        model.problem, model.curves, ceilings, model.evaluation.costs, model.graph, aim=aim
+    )
+    found = next((each for each in surface if each.configuration == chosen.configuration), None)
+    return None if found is None else (found.ef_search, found.ndis)
+
+
 def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
     problem, evaluation = model.problem, model.evaluation
     advice: list[str] = []
@@ -134,4 +146,6 @@ def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
         )
         hint = disk_hint(problem, on_disk, chosen)
         advice += [hint] if hint else []
+    hint = more_queries_hint(problem.target, chosen, partial(_predicted, model, chosen))
+    advice += [hint] if hint else []
     return tuple(advice)

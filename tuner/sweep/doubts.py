@@ -56,8 +56,8 @@ class Doubt(Enum):
     )
     SHARED_PROCESSOR = (
         "the machine was busy: others had the processor for {waited:.0%} of the time in which searches were "
-        "timed; latencies count the processor's seconds of a search, so they are as on a quiet machine, and "
-        "here a search takes longer"
+        "timed; latencies count the processor's seconds of a search alone, but others slow those too, as "
+        "caches and memory are shared: run again when it is quiet"
     )
 
     def about(self, **facts: object) -> Warned:
