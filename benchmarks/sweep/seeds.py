@@ -96,8 +96,11 @@ def _cells(seed: int, row: Row | None, recall: float) -> list[str]:
 @click.option("--recall", default=0.95, show_default=True, help="Target recall@10.")
 @click.option("--runs", default=20, show_default=True, help="Seeds.")
 @click.option("--rows", default=0, help="Rows of BASE to take at random.  [default: all]")
+@click.option("--space", default="default", show_default=True, help="Preset of the space that is tuned.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
-def main(base: Path, queries: Path | None, recall: float, runs: int, rows: int, out: Path) -> None:
+def main(
+    base: Path, queries: Path | None, recall: float, runs: int, rows: int, space: str, out: Path
+) -> None:
     """Tune BASE under many seeds with two thirds of QUERIES, or with rows that each run holds out.
 
     Each answer is scored on the other queries, or on rows that were taken out of BASE before.
@@ -110,7 +113,7 @@ def main(base: Path, queries: Path | None, recall: float, runs: int, rows: int, 
     for seed in range(runs):
         with tempfile.TemporaryDirectory(prefix="seeds-") as temporary:
             task = _with_queries(x, queries) if queries is not None else _without_queries(x, seed)
-            found.append(_run(*task, recall, seed, Path(temporary)))
+            found.append(_run(*task, recall, seed, space, Path(temporary)))
         click.echo(" ".join(_cells(seed, found[-1], recall)), err=True)
     write_lines([*lines(found, recall), f"{origin()}; {len(x):,} x {vectors.d}"], out)
     click.echo(next(lines(found, recall)))
@@ -130,9 +133,15 @@ def _without_queries(x: FloatArray, seed: int) -> tuple[FloatArray, FloatArray |
 
 
 def _run(
-    x: FloatArray, tuning: FloatArray | None, scoring: FloatArray, recall: float, seed: int, folder: Path
+    x: FloatArray,
+    tuning: FloatArray | None,
+    scoring: FloatArray,
+    recall: float,
+    seed: int,
+    space: str,
+    folder: Path,
 ) -> Row | None:
-    result = tuner.tune(x, recall=recall, queries=tuning, seed=seed, out=folder)
+    result = tuner.tune(x, recall=recall, queries=tuning, seed=seed, space=space, out=folder)
     answer = result.recommendation
     if answer is None:
         return None
