@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +31,26 @@ def test_libraries_that_do_not_fit_are_no_honest_no(
         start.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("tune: memory does not hold the libraries")
+
+
+@pytest.mark.parametrize(("chosen", "found"), [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_leave_the_processor_to_others_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, found: str
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def loaded(_: str) -> Any:
+        seen.append(os.environ["OMP_WAIT_POLICY"])
+        return SimpleNamespace(main=lambda: seen.append("ran"))
+
+    monkeypatch.setattr(start, "import_module", loaded)
+    start.main()
+    assert seen == [found, "ran"]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_missing_library_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from conftest import D, World
 from tuner.data.base import view_codes
 from tuner.index.assemble import Encoded
 from tuner.index.codecs import SCALAR_TYPES, new_index, quantizer
-from tuner.index.encoders import Encoder, from_bytes, train
+from tuner.index.encoders import PQ_ITERATIONS, Encoder, from_bytes, train
 from tuner.index.projections import Projection, Rotation, behind, fit_rotation
 from tuner.types import DEFAULT_CODECS, FloatArray, Metric
 
@@ -266,3 +266,18 @@ def test_transforms_in_front_take_the_users_rows() -> None:
     assert ids.ravel().tolist() == [0, 1, 2]
     np.testing.assert_allclose(distances, 0, atol=1e-5)
     np.testing.assert_array_equal(codes.view(np.float32), expected)
+
+
+def test_product_codecs_are_trained_on_one_thread_to_the_same_codes_and_threads_are_given_back(
+    threads: Callable[[int], None],
+) -> None:
+    threads(2)
+    codec, whole = quantizer("PQd/4x8", 64), Projection("none", 64)
+    found = train(codec, whole, None, "l2", rows(64), 0)
+    assert faiss.omp_get_max_threads() == 2
+    by_faiss = faiss.ProductQuantizer(64, 16, 8)
+    by_faiss.cp.niter, by_faiss.cp.seed, by_faiss.cp.min_points_per_centroid = PQ_ITERATIONS, 0, 1
+    by_faiss.train(rows(64))
+    np.testing.assert_array_equal(
+        faiss.vector_to_array(found.storage.pq.centroids), faiss.vector_to_array(by_faiss.centroids)
+    )

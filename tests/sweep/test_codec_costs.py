@@ -19,7 +19,7 @@ from tuner.prediction.curves import search_counted
 from tuner.prediction.kernel_costs import KernelCost, Reranking, small_graph
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.timing import Timings
-from tuner.sweep.codec_costs import Contestant, FullSize, codec_cost_of, exact_codes
+from tuner.sweep.codec_costs import LEAST_SHARE, Contestant, FullSize, codec_cost_of, exact_codes
 from tuner.sweep.problem import Problem
 from tuner.types import Metric, Options, Space
 
@@ -167,12 +167,16 @@ def test_a_rivals_seconds_a_distance_are_found(
         assert distances > 1.1  # rough ones, and some of them again
 
 
-def test_a_rival_as_fast_as_its_hops_costs_nothing_and_not_less(
+def test_distances_of_a_rival_as_fast_as_its_hops_take_a_share_of_its_time_and_never_none(
     full_size: Callable[..., FullSize], encoded: Callable[..., Encoded]
 ) -> None:
+    """A codec that costs nothing would beat every other, and be judged on every cut."""
     rival = encoded("cosine", "SQ4")
     machine = Machine(of_width={rival.encoder.codec.code_bytes: -5 * NANO})
-    assert full_size(machine).time(rival)[0] == 0.0
+    found = full_size(machine).time(rival)[0]
+    asked = machine.asked[-1][1]
+    took = asked.ndis * -5 * NANO + asked.ef_search * machine.hop_s
+    assert found == pytest.approx(LEAST_SHARE * took / asked.ndis)
 
 
 @pytest.mark.parametrize("k", [K, 20])

@@ -1,13 +1,20 @@
 """Which codecs are worth an index, by hand: planted ceilings, costs and candidates."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from conftest import World
 
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
-from tuner.index.projections import Projection
+from tuner.index.encoders import train
+from tuner.index.projections import Projection, fit_rotation
+from tuner.prediction.ceilings import encode_rows
 from tuner.prediction.kernel_costs import KernelCost
 from tuner.prediction.surface import Candidate
 from tuner.space import default_space
@@ -17,14 +24,19 @@ from tuner.sweep.codec_bounds import (
     SLACK,
     SLOW_SLACK,
     TRUNCATION_LOSS,
+    USELESS_CUT,
     front_of,
     hope,
     hopeless_projection,
     is_beaten,
+    ruled_out,
 )
 from tuner.sweep.codec_context import CodecContext, CodecLedger, guess_cost
 from tuner.sweep.codec_costs import FullSize
 from tuner.sweep.codec_space import codecs_at, family, projections_of, sensible, views_in_order
+from tuner.sweep.judged_codes import JudgedCodes, n_encoded
+from tuner.sweep.judging_limits import JudgingLimits, limited, measure_limits
+from tuner.sweep.rough_codecs import kernels_of, rough_encoders
 from tuner.types import Ceiling, Configuration, Memory, Options, Space
 
 D = 64
@@ -45,6 +57,7 @@ def context(**changes: Any) -> CodecContext:
         options=options(rerank_factors=(1, 2, 4)), aim=AIM, base=SimpleNamespace(d=D, n=1000)
     )
     settings |= {"problem": problem, "kernels": {}, "stores": {"SQ8": None, "fp16": None}, "fetch_s": 0.0}
+    settings["limits"] = JudgingLimits(product_s=1e-11, build_s=1.0)
     return CodecContext(**{**settings, **changes})
 
 
@@ -283,6 +296,183 @@ def test_a_cut_is_off_by_what_the_whole_view_was_off_by() -> None:
     assert guess_cost(*made, CodecView("SQ8", 32, "pca")) == pytest.approx((54.0, 1.1))
     # of another codec it says nothing
     assert guess_cost(*made, CodecView("RaBitQ4", 64)) == pytest.approx((70.0, 1.3))
+
+
+# ---------------------------------------------------------------- what judging may cost
+
+WIDE_D = 4096
+PCA = Projection("pca", WIDE_D // 4)
+
+
+def wide(limits: JudgingLimits, **options_of: Any) -> CodecContext:
+    """Return a context of 2,000 wide rows, of which 1,200 are judged on: all are encoded."""
+    problem = SimpleNamespace(
+        options=replace(options(rerank_factors=(1,)), **options_of),
+        aim=AIM,
+        base=SimpleNamespace(d=WIDE_D, n=2000),
+    )
+    kernels = {
+        CodecView("SQ8", WIDE_D): KernelCost(40.0, 0.0, 1, 500.0, encode_s=1e-5),
+        CodecView("RaBitQ8", WIDE_D): KernelCost(40.0, 0.0, 1, 500.0, encode_s=1e-3),
+    }
+    shallow = SimpleNamespace(rows=range(1200))
+    return context(problem=problem, limits=limits, kernels=kernels, shallow=shallow)
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (
+            CodecView("OPQ1024x8", WIDE_D),
+            "training and judging it at 4,096 dimensions would take about 837 CPU s, where the one graph "
+            "build took 2 s and no codec may take more than 1.0 s",
+        ),
+        (
+            CodecView("PQ1024x8", WIDE_D),
+            "training and judging it at 4,096 dimensions would take about 13 CPU s, where the one graph "
+            "build took 2 s and no codec may take more than 1.0 s",
+        ),
+        (
+            CodecView("RaBitQ8", WIDE_D),  # 2,000 x 1 ms
+            "training and judging it at 4,096 dimensions would take about 2 CPU s, where the one graph "
+            "build took 2 s and no codec may take more than 1.0 s",
+        ),
+        (
+            view_of("fp32", PCA),
+            "finding the principal axes at 4,096 dimensions would take about 10 CPU s, where the one graph "
+            "build took 2 s and no codec may take more than 1.0 s",
+        ),
+        (CodecView("SQ8", WIDE_D), ""),
+        (CodecView("fp32", WIDE_D), ""),
+    ],
+)
+def test_a_codec_that_costs_more_than_its_share_of_the_build_is_left_out(
+    view: CodecView, reason: str
+) -> None:
+    assert ruled_out(wide(limited(1e-11, build_s=2.0)), CodecLedger(), view) == reason
+
+
+def test_a_large_build_has_room_for_codecs_that_are_dear() -> None:
+    tight = wide(limited(1e-11, build_s=60.0))
+    assert ruled_out(tight, CodecLedger(), CodecView("PQ1024x8", WIDE_D)) == ""
+    assert "837 CPU s" in ruled_out(tight, CodecLedger(), CodecView("OPQ1024x8", WIDE_D))
+
+
+def test_codecs_together_cost_no_more_than_a_build_or_some_seconds() -> None:
+    tight, sq8 = wide(limited(1e-11, build_s=6.0)), CodecView("SQ8", WIDE_D)
+    assert ruled_out(tight, CodecLedger(spent_s=6.0), sq8) == ""
+    assert ruled_out(tight, CodecLedger(spent_s=6.6), sq8) == (
+        "judging the codecs before it took 7 CPU s, where the one graph build took 6 s and no more than 6 s "
+        "go into that"
+    )
+    assert ruled_out(tight, CodecLedger(spent_s=6.6), CodecView("fp32", WIDE_D)) == ""
+
+
+@pytest.mark.parametrize(
+    ("measuring_s", "slower", "left_out"), [(1.6, 3.1, True), (1.6, 3.0, False), (1.4, 9.0, False)]
+)
+def test_a_codec_that_is_slow_and_takes_long_to_measure_is_left_out(
+    measuring_s: float, slower: float, left_out: bool
+) -> None:
+    reason = (
+        "a distance takes 3.1 x what it takes with the codec that the graph was built on, and measuring it "
+        "would take about 2 s, where no codec may take more than 1.5 s"
+    )
+    assert limited(1e-11, build_s=6.0).too_slow(measuring_s, slower) == (reason if left_out else "")
+
+
+def test_who_asks_for_everything_gets_it() -> None:
+    tight = wide(limited(1e-11, build_s=2.0), exhaustive=True)
+    assert ruled_out(tight, CodecLedger(spent_s=99.0), CodecView("OPQ1024x8", WIDE_D)) == ""
+
+
+@pytest.mark.parametrize(("d", "limit"), [(1023, inf), (1024, 1.0)])
+def test_only_wide_vectors_have_limits(d: int, limit: float) -> None:
+    found = measure_limits(np.ones((300, d), dtype=np.float32), build_s=2.0)
+    assert found.most_s == limit
+    assert found.product_s >= 0
+
+
+def test_a_cut_of_wide_vectors_at_which_nothing_could_win_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = CodecView("fp32", 1024, "truncate")
+    tight = wide(limited(1e-11, build_s=2.0))
+    tight.kernels[replace(cut, codec="SQ8")] = KernelCost(1.0, 0.0, 1, 500.0)
+    hopes = {"SQ8": "hopeless"}
+    monkeypatch.setattr("tuner.sweep.codec_bounds.hopeless_cost", lambda _, __, view: hopes[view.codec])
+    assert ruled_out(tight, CodecLedger(), cut) == USELESS_CUT
+    hopes["SQ8"] = ""
+    assert ruled_out(tight, CodecLedger(), cut) == ""
+
+
+# ---------------------------------------------------------------- which codecs are timed
+
+
+def timed_views(
+    d: int, limits: JudgingLimits, **space: Any
+) -> tuple[set[CodecView], dict[CodecView, CodecView]]:
+    rows = np.random.default_rng(0).standard_normal((40, d), dtype=np.float32)
+    problem: Any = SimpleNamespace(
+        options=options(cuts=(1.0, 0.5), **space), base=SimpleNamespace(d=d, n=2000, metric="l2")
+    )
+    rough, timed_as = rough_encoders(problem, rows, lambda: fit_rotation(rows, "l2"), limits)
+    return set(rough), timed_as
+
+
+def test_of_wide_vectors_float32_alone_is_timed_on_the_cuts_and_nothing_that_is_too_dear() -> None:
+    rough, timed_as = timed_views(1024, limited(1e-10, 2.0), codecs=("fp32", "SQ8", "PQd/4x8"))
+    whole, cut = {CodecView("fp32", 1024), CodecView("SQ8", 1024)}, CodecView("fp32", 512, "truncate")
+    assert rough == {*whole, cut}  # 13 s for the principal axes, 75 for the product codec
+    assert timed_as == {**{view: view for view in whole}, cut: cut, CodecView("SQ8", 512, "truncate"): cut}
+
+
+def test_of_others_every_codec_is_timed_on_principal_axes() -> None:
+    rough, timed_as = timed_views(64, JudgingLimits(1e-10, 2.0), codecs=("fp32", "SQ8"))
+    assert rough == {
+        view for codec in ("fp32", "SQ8") for view in (CodecView(codec, 64), CodecView(codec, 32, "pca"))
+    }
+    assert timed_as[CodecView("SQ8", 32, "truncate")] == CodecView("SQ8", 32, "pca")
+
+
+def test_a_distance_on_a_cut_costs_in_proportion_to_what_is_left() -> None:
+    whole, cut = CodecView("SQ8", 1024), CodecView("fp32", 256, "pca")
+    timed = {whole: KernelCost(40.0, 1.0, 16, 500.0, encode_s=8.0), cut: KernelCost(70.0, 9.0, 16, 510.0)}
+    view = CodecView("SQ8", 256, "pca")
+    assert kernels_of(timed, {whole: whole, view: cut}, 1024) == {
+        whole: timed[whole],
+        view: KernelCost(10.0, 9.0, 4, 500.0, encode_s=2.0),
+    }
+
+
+# ---------------------------------------------------------------- no row is encoded twice
+
+
+@pytest.mark.parametrize(
+    ("codec", "share", "blocks"),
+    [("SQ8", 0.5, [None]), ("SQ8", 0.4, ["some", None]), ("fp16", 0.5, ["some", None])],
+)
+def test_rows_are_encoded_once(
+    world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, codec: str, share: float, blocks: list[Any]
+) -> None:
+    base = world("l2").base
+    encoder = train(quantizer(codec, base.d), Projection("none", base.d), None, "l2", base.sample(500, 0), 0)
+    rows = np.arange(base.n)[-round(share * base.n) :]
+    expected, everything = encode_rows(base, encoder, rows), encode_rows(base, encoder)
+    encoded: list[Any] = []
+
+    def counted(*asked: Any) -> Any:
+        encoded.append("some" if len(asked) == 3 else None)
+        return encode_rows(*asked)
+
+    monkeypatch.setattr("tuner.sweep.judged_codes.encode_rows", counted)
+    problem: Any = SimpleNamespace(base=base)
+    codes = JudgedCodes(problem, CodecView(codec, base.d), encoder)
+    np.testing.assert_array_equal(codes.of(rows), expected)
+    np.testing.assert_array_equal(codes.whole.codes, everything)
+    np.testing.assert_array_equal(codes.of(rows), expected)
+    assert encoded == blocks
+    assert n_encoded(len(rows), base.n) == (base.n if share == 0.5 else base.n + len(rows))
 
 
 # ---------------------------------------------------------------- beaten

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -16,8 +17,11 @@ SENTENCE = "memory does not hold the libraries: free some, or raise its limit (u
 
 def main() -> None:
     """Load the command line and run it; exit with 2 where memory does not hold its libraries."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has begun: Ctrl-C ends it without a traceback
+    # read when faiss is loaded: threads that wait leave the processor to others, where by default they spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         run = import_module("tuner.cli.main").main
     except (ImportError, OSError, MemoryError) as error:
@@ -25,4 +29,6 @@ def main() -> None:
             raise
         click.echo(f"tune: {SENTENCE}", err=True)
         sys.exit(BAD_INPUT)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     run()

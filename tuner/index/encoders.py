@@ -8,6 +8,7 @@ import numpy as np
 from tuner.data.base import view_codes
 from tuner.index.codecs import SCALAR_TYPES, Codes, Quantizer, new_index
 from tuner.index.projections import Projection, Rotation, behind, chain_of
+from tuner.runtime.process import kept_threads, use_threads
 from tuner.types import FloatArray, Metric
 
 TRAIN_ROWS = 4_000
@@ -99,22 +100,32 @@ def train(
         seed: random seed of PQ's k-means.
         roughly: one pass over few rows: enough to time the codec, not to judge it.
     """
-    iterations = (1, 1) if roughly else (PQ_ITERATIONS, OPQ_ITERATIONS)
-    few = sample[:ROUGH_ROWS] if roughly else sample
     chain = chain_of(codec, projection, rotation, metric, sample.shape[1])
     encoder = Encoder(codec, projection, chain, new_index(codec, 2))
+    with kept_threads():
+        if codec.kind in ("pq", "opq"):
+            use_threads(1)  # its many small loops are over before a second thread has woken up
+        _fit(encoder, sample, seed, roughly=roughly)
+    encoder.template.is_trained = True
+    return encoder
+
+
+def _fit(encoder: Encoder, sample: FloatArray, seed: int, *, roughly: bool) -> None:
+    """Train what of an encoder is trained, and put a rotation in front of it where its codec wants one."""
+    codec = encoder.codec
+    iterations = (1, 1) if roughly else (PQ_ITERATIONS, OPQ_ITERATIONS)
+    few = sample[:ROUGH_ROWS] if roughly else sample
     if codec.kind == "opq":
         # faiss's OPQ corrupts memory where there are fewer rows than dimensions
         enough = np.resize(few[:OPQ_ROWS], (max(len(few[:OPQ_ROWS]), 2 * codec.width), sample.shape[1]))
-        chain.append(_train_opq(codec, encoder.transform(enough), seed, iterations[1]))
+        encoder.chain.append(_train_opq(codec, encoder.transform(enough), seed, iterations[1]))
     if codec.kind in ("pq", "opq"):
         clustering = encoder.storage.pq.cp
         clustering.niter, clustering.seed = iterations[0], seed
         clustering.min_points_per_centroid = 1  # silences a warning; the sample is bounded on purpose
         few = few[:TRAIN_ROWS]
-    encoder.storage.train(encoder.transform(few))
-    encoder.template.is_trained = True
-    return encoder
+    if codec.kind != "flat":  # which learns nothing
+        encoder.storage.train(encoder.transform(few))
 
 
 def from_bytes(codec: Quantizer, projection: Projection, data: bytes) -> Encoder:

@@ -36,14 +36,39 @@ FEWEST_ROUNDS = 6
 MOST_ROUNDS = 9
 ALIKE = 0.03
 """The same index entered twice may differ by this share when rounds end."""
-BLOCK, WARM_UP = 128, 16
+BLOCK, FEWEST_A_TURN, WARM_UP = 128, 32, 16
 """Queries that a contestant answers in one turn, a few ms, and others that it answers before, not timed."""
+WIDE, USUAL = 1024, 512
+"""Vectors of so many dimensions take so much longer than usual ones that fewer queries tell as much."""
 WILD = 3.0
 """Blocks whose ratio is more standard deviations than this from the median are clipped to it."""
 COARSEST_S = 2e-6
 """Steps of a thread's clock that are coarser than this cannot time a search."""
 SETTLED = 0.02
 """Rounds end when the standard error of every ratio is below this share."""
+
+
+def thinned(count: int, d: int, least: int) -> int:
+    """Return how many queries or rows to measure with: as many fewer as wide vectors are wider than usual.
+
+    >>> thinned(128, 768, 16), thinned(128, 1536, 16), thinned(128, 4096, 32)
+    (128, 42, 32)
+
+    Args:
+        count: number that usual vectors get.
+        d: dimensions.
+        least: number that there are at least.
+    """
+    return count if d < WIDE else min(count, max(least, count * USUAL // d))
+
+
+def queries_a_turn(d: int) -> int:
+    """Return the queries of one turn of vectors of ``d`` dimensions.
+
+    >>> queries_a_turn(384), queries_a_turn(4096)
+    (128, 32)
+    """
+    return thinned(BLOCK, d, FEWEST_A_TURN)
 
 
 @dataclass(frozen=True)

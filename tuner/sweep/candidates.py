@@ -7,7 +7,7 @@ from functools import partial
 
 from tuner.data.base import Base
 from tuner.index.codec_view import CodecView
-from tuner.index.codecs import quantizer
+from tuner.index.codecs import Quantizer, quantizer
 from tuner.index.graph import DerivableGraph
 from tuner.prediction.curves import Curve
 from tuner.prediction.surface import Candidate, CodecCost, MemoryOf, candidates
@@ -76,18 +76,30 @@ def surface_of(
 
 
 def rough_memory(base: Base, graph: DerivableGraph, configuration: Configuration) -> Memory:
-    """Return bytes by part without headers and codebooks: enough to compare before training."""
-    n = base.n_delivered
+    """Return bytes by part without headers: enough to compare before training."""
+    n, codec = base.n_delivered, CodecView.of(configuration).quantizer
     store = 0
     if configuration.rerank is not None:
         store = n * quantizer(configuration.rerank, base.d).code_bytes
     on_disk = configuration.rerank_at == "disk"
     return Memory(
-        codes_bytes=n * CodecView.of(configuration).quantizer.code_bytes,
+        codes_bytes=n * codec.code_bytes,
         links_bytes=4 * (graph.n_slots(configuration.M) + 2 * configuration.M * base.added),
         levels_bytes=12 * n,
         ids_bytes=8 * n if base.keeps_ids and not on_disk else 0,
         rerank_bytes=0 if on_disk else store,
-        overhead_bytes=0,
+        overhead_bytes=_training_bytes(configuration, codec, base.d),
         disk_bytes=store if on_disk else 0,
     )
+
+
+def _training_bytes(configuration: Configuration, codec: Quantizer, d: int) -> int:
+    """Return the bytes of matrices and codebooks: of few wide vectors they are more than the codes."""
+    components = 0
+    if configuration.cut == "pca":
+        components += codec.width * d
+    if codec.kind == "opq":
+        components += codec.width**2
+    if codec.kind in ("pq", "opq"):
+        components += codec.width << codec.bits
+    return 4 * components

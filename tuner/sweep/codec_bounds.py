@@ -11,8 +11,10 @@ from tuner.index.codec_view import CodecView
 from tuner.index.codecs import Quantizer
 from tuner.prediction.pareto import dominated_by_more_than, front
 from tuner.prediction.surface import Candidate
-from tuner.sweep.codec_context import CodecContext, CodecLedger, candidates_of
+from tuner.runtime.timing import WIDE
+from tuner.sweep.codec_context import CodecContext, CodecLedger, candidates_of, guess_cost, set_cost
 from tuner.sweep.codec_space import family
+from tuner.sweep.judged_codes import n_encoded
 from tuner.types import Ceiling
 
 TRUNCATION_LOSS = 0.005
@@ -28,6 +30,39 @@ HALF_THE_BYTES_LOSS = 0.02
 LEFT_BY_ROTATION = 0.7
 """Share of a product codec's misses that are surely left when vectors are rotated for it."""
 BEATEN = "another codec takes less memory and less time"
+USELESS_CUT = "no codec could win at this cut even if it lost nothing"
+
+
+def unknown_ceiling(view: CodecView) -> Ceiling:
+    """Return the ceiling of a codec that nothing is known of."""
+    return Ceiling(
+        codec=view.codec,
+        dims=view.dims,
+        cut=view.cut,
+        code_bytes=view.quantizer.code_bytes,
+        recall_at={},
+        train_s=0.0,
+    )
+
+
+def ruled_out(context: CodecContext, ledger: CodecLedger, view: CodecView) -> str:
+    """Return why a codec is not even trained whoever asks for it, or an empty string.
+
+    Judging it costs too much, or it would only say of a cut of wide vectors what no codec could use.
+    """
+    base, kernel = context.problem.base, context.kernels.get(view)
+    if context.problem.options.exhaustive or view == CodecView("fp32", base.d):
+        return ""
+    n = n_encoded(len(context.shallow.rows), base.n)
+    encoding_s = 0.0 if kernel is None else kernel.encode_s * n
+    if dear := context.limits.too_dear(view.quantizer, view.projection, base.d, n, encoding_s):
+        return dear
+    if used_up := context.limits.used_up(ledger.spent_s):
+        return used_up
+    if base.d < WIDE or view.codec != "fp32" or view.cut == "none":
+        return ""
+    same_cut = [other for other in context.kernels if other.projection == view.projection]
+    return "" if any(not hopeless_cost(context, ledger, other) for other in same_cut) else USELESS_CUT
 
 
 def hopeless_projection(context: CodecContext, ledger: CodecLedger, view: CodecView) -> str:
@@ -49,13 +84,15 @@ def hopeless_projection(context: CodecContext, ledger: CodecLedger, view: CodecV
     return ""
 
 
-def hopeless_cost(context: CodecContext, ledger: CodecLedger, unknown: Ceiling) -> str:
+def hopeless_cost(context: CodecContext, ledger: CodecLedger, view: CodecView) -> str:
     """Return why even the best that can be hoped for would not help this codec, or an empty string."""
+    set_cost(context, ledger, view, *guess_cost(context, ledger, view))
+    unknown = unknown_ceiling(view)
     best, with_store = hope(context, ledger, unknown)
     hoped = candidates_of(context, ledger, replace(unknown, recall_at=best, recall_with=with_store))
     if not hoped:
         return "its own loss leaves a graph more to find than the curves were followed for"
-    codec = CodecView.of(unknown).quantizer
+    codec = view.quantizer
     return f"even without any loss of its own {BEATEN}" if is_beaten(ledger, codec, hoped) else ""
 
 

@@ -16,6 +16,7 @@ from tuner.prediction.kernel_costs import KernelCost, Reranking
 from tuner.prediction.surface import Candidate, CodecCost
 from tuner.sweep.candidates import rough_memory, surface_of
 from tuner.sweep.codec_costs import FullSize, codec_cost_of
+from tuner.sweep.judging_limits import JudgingLimits
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, FloatArray
 
@@ -34,7 +35,7 @@ class CodecContext:
         graph: the one graph.
         curves: recall and cost of its derived graphs, by M.
         sample: (rows, d) float32, rows that codecs are trained on.
-        rotation: principal axes for PCA cuts.
+        rotation: finds the principal axes for PCA cuts, when they are first asked for.
         pool: deep pool, for codecs that lose much.
         shallow: pool that good codecs are judged on.
         stores: encoders of the re-ranking stores, by name.
@@ -43,13 +44,14 @@ class CodecContext:
         fetch_s: seconds that fetching adds to a candidate that is re-ranked.
         full: timing at full size.
         measure_ceiling: measurement of one codec's ceiling.
+        limits: what judging a codec may cost, and what training costs.
     """
 
     problem: Problem
     graph: DerivableGraph
     curves: dict[int, Curve]
     sample: FloatArray
-    rotation: Rotation
+    rotation: Callable[[], Rotation]
     pool: Pool
     shallow: Pool
     stores: dict[str, Encoder]
@@ -58,6 +60,7 @@ class CodecContext:
     fetch_s: float
     full: FullSize
     measure_ceiling: MeasureCeiling
+    limits: JudgingLimits
 
     def whole(self, view: CodecView) -> CodecView:
         """Return the same codec on all dimensions."""
@@ -75,6 +78,7 @@ class CodecLedger:
         costs: seconds at full size.
         trained: serialized encoders of those that have a ceiling.
         known: candidates on the front that is predicted so far.
+        spent_s: CPU seconds that judging took so far.
     """
 
     timed: dict[CodecView, tuple[float, float]] = field(default_factory=dict)
@@ -83,6 +87,7 @@ class CodecLedger:
     costs: dict[CodecView, CodecCost] = field(default_factory=dict)
     trained: dict[CodecView, bytes] = field(default_factory=dict)
     known: list[Candidate] = field(default_factory=list)
+    spent_s: float = 0.0
 
 
 def guess_cost(context: CodecContext, ledger: CodecLedger, view: CodecView) -> tuple[float, float]:

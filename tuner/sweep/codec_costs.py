@@ -21,19 +21,19 @@ from tuner.prediction.curves import search_counted
 from tuner.prediction.kernel_costs import KernelCost, Reranking, SmallGraph, searcher
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
-from tuner.runtime.timing import BLOCK, call_overhead_s, interleave
+from tuner.runtime.timing import call_overhead_s, interleave, queries_a_turn, thinned
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray
 
 TIMED_EF = (32, 96)
-TIMED_QUERIES = 768
+TIMED_QUERIES, FEWEST_QUERIES = 768, 128
 ROUNDS = 6
 """Rounds of a codec's cost: it decides what is measured, not what is reported."""
 MANY_LINKS = 16
 HOPS_A_DISTANCE = 0.1
 """In the small graph that kernels are timed through: 64 hops for about 600 distances."""
 LEAST_SHARE = 0.3
-"""Share of a kernel's seconds that are surely distances."""
+"""Share of the seconds of a kernel, or of a search at full size, that are surely distances."""
 CACHED_HOP = 0.5
 """Share of a hop's seconds that is left where the graph fits in the cache."""
 FIRST_LINE = 0.5
@@ -80,7 +80,10 @@ class FullSize:
         self, problem: Problem, graph: DerivableGraph, small: SmallGraph, own: Encoded, kernel: KernelCost
     ) -> None:
         self.problem, self.graph, self.own, self.kernel = problem, graph, own, kernel
-        self.prepared = problem.queries[problem.tune[:TIMED_QUERIES]]
+        self.prepared = problem.queries[
+            problem.tune[: thinned(TIMED_QUERIES, problem.base.d, FEWEST_QUERIES)]
+        ]
+        self.a_round = queries_a_turn(problem.base.d)
         self.numbers = np.arange(len(self.prepared), dtype=np.float32)[:, None]
         self.call_s = call_overhead_s(own.encoder.codec.width)
         Ms = problem.options.space.M
@@ -94,7 +97,7 @@ class FullSize:
             [each.search for each in (cached, *asked)],
             self.numbers,
             problem.options.seed,
-            a_round=BLOCK,
+            a_round=self.a_round,
         )
         then_s = self.call_s + cached.ndis * kernel.distance_s
         took = [then_s * timings.ratio(number + 1, 0) - self.call_s for number in range(len(asked))]
@@ -120,7 +123,7 @@ class FullSize:
         rival = Contestant(index, queries, self.problem.options.k, index, max(TIMED_EF))
         took = self._ratio(rival) * self.reference_s - self.call_s
         self.problem.base.release()
-        distance_s = max(0.0, took - rival.ef_search * self.hop_s) / rival.ndis
+        distance_s = max(LEAST_SHARE * took, took - rival.ef_search * self.hop_s) / rival.ndis
         return distance_s, rival.ndis / self.reference.ndis
 
     def fetch_s(self, store: Encoded, small: Reranking) -> float:
@@ -152,7 +155,7 @@ class FullSize:
             [self.reference.search, rival.search],
             self.numbers,
             self.problem.options.seed,
-            a_round=BLOCK,
+            a_round=self.a_round,
             fewest=ROUNDS,
             most=ROUNDS,
         )

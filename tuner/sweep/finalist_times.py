@@ -9,7 +9,7 @@ from tuner.index.codec_view import CodecView
 from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
 from tuner.runtime.process import return_freed_memory
-from tuner.runtime.timing import BLOCK, Search, interleave, throughput
+from tuner.runtime.timing import BLOCK, Search, interleave, queries_a_turn, throughput
 from tuner.sweep.baseline import Reference
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
@@ -55,7 +55,7 @@ def time_finalists(
     Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
     compared. The first finalist has two turns: what it differs from itself by is the noise floor.
     """
-    k = problem.options.k
+    k, a_round = problem.options.k, queries_a_turn(problem.base.d)
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     contestants = [(p.configuration, p.ef_search) for p in finalists]
     contestants.append((reference.configuration, reference.ef_search))
@@ -77,7 +77,7 @@ def time_finalists(
         if not latencies:
             twins = (1, len(searches))
             searches.append(searches[1])
-        timings = interleave(searches, queries, problem.options.seed, a_round=BLOCK, twins=twins)
+        timings = interleave(searches, queries, problem.options.seed, a_round=a_round, twins=twins)
         if twins is not None:  # one draw can be small by luck: it is never less than its own error
             noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
         waited = max(waited, timings.waited)

@@ -70,10 +70,11 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
     )
     problem = replace(problem, measured_aim=traced.aim)
     curves = curves_of(traced.points)
+    build_s = next(cost.cpu_s for cost in journal.costs if cost.name == "graph")
     evaluation = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         CodecEvaluation,
-        partial(evaluate_codecs, problem, pool, graph, curves, proxy, stages.measure_ceiling),
+        partial(evaluate_codecs, problem, pool, graph, curves, proxy, build_s, stages.measure_ceiling),
     )
     return Model(problem, chosen, graph, traced.points, curves, evaluation)

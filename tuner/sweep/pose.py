@@ -22,12 +22,13 @@ from tuner.recall.truth import Truth, cached
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import available_cores
 from tuner.runtime.process import use_threads
+from tuner.runtime.timing import thinned
 from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
 PREPARED, WHOLE, LINKS = "base.f32", "whole.f32", "links.i32"
 """Scratch files beside the journal."""
-POOL_QUERIES = 192
+POOL_QUERIES, FEWEST_POOL_QUERIES = 192, 64
 POOL_DEPTH_K, DEEPER = 80, 5
 """Depth of the pool, as multiples of k and of the most candidates re-ranked."""
 
@@ -248,7 +249,8 @@ def whole_base(journal: Journal, posed: PosedProblem) -> Generator[Event, None, 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
     """Yield the share done; return the pool that ceilings are measured on."""
     options = problem.options
-    queries = problem.queries[problem.tune[:POOL_QUERIES]]
+    n_queries = thinned(POOL_QUERIES, problem.base.d, FEWEST_POOL_QUERIES)
+    queries = problem.queries[problem.tune[:n_queries]]
     depth = options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
     key = _truth_key(profile, query_set, "pool")
     truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)

@@ -16,6 +16,7 @@ from tuner.index.graph import DerivableGraph, build
 from tuner.index.projections import Projection
 from tuner.prediction.ceilings import Pool, encode_rows, measure_ceiling
 from tuner.prediction.curves import measure_curves
+from tuner.runtime.timing import thinned
 from tuner.sweep.problem import Problem
 from tuner.types import CurvePoint, Steps
 
@@ -26,7 +27,7 @@ LEAST_CEILING = 0.97
 over the ceiling are those of exact distances."""
 SHALLOW = 20
 TRAIN_SAMPLE = 4_000
-CURVE_QUERIES = 400
+CURVE_QUERIES, FEWEST_CURVE_QUERIES = 400, 160
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def build_graph(problem: Problem, proxy: ProxyCodes) -> Steps[DerivableGraph]:
 def trace_curves(problem: Problem, graph: DerivableGraph, proxy: ProxyCodes) -> Steps[Curves]:
     """Yield the share done; return the curves, and the aim that the spread over queries asks for."""
     options, base = problem.options, problem.base
-    few = problem.tune[:CURVE_QUERIES]
+    few = problem.tune[: thinned(CURVE_QUERIES, base.d, FEWEST_CURVE_QUERIES)]
     points, hits = yield from measure_curves(
         base,
         graph,

@@ -24,7 +24,7 @@ from tuner.prediction.curves import search_counted
 from tuner.recall.metric import without_rows
 from tuner.recall.truth import Truth, with_rows, without_own
 from tuner.runtime.steps import scaled
-from tuner.runtime.timing import BLOCK, interleave
+from tuner.runtime.timing import interleave, queries_a_turn
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.problem import Problem
@@ -231,7 +231,7 @@ def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIn
     queries = problem.raw[problem.tune[:TIMED_QUERIES]]
     searches = [lambda q: before.index.search(q, k), lambda q: every.index.search(q, k)]
     seed = problem.options.seed
-    timings = interleave(searches, queries, seed, a_round=BLOCK)
+    timings = interleave(searches, queries, seed, a_round=queries_a_turn(problem.base.d))
     return timings.ratio(1, 0)
 
 

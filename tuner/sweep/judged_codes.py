@@ -1,0 +1,57 @@
+"""The codes of one codec while it is judged: encoding costs most of that, so no row is encoded twice."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.index.assemble import Encoded
+from tuner.index.codec_view import CodecView
+from tuner.index.codecs import Codes
+from tuner.index.encoders import Encoder
+from tuner.prediction.ceilings import encode_rows
+from tuner.sweep.codec_costs import exact_codes
+from tuner.sweep.problem import Problem
+
+MOST_ROWS = 0.5
+"""Share of the base from which on all rows are encoded at once: who is worth it needs them anyway."""
+
+
+def n_encoded(n_rows: int, n: int) -> int:
+    """Return how many of ``n`` rows are encoded for a codec that is judged on ``n_rows`` and worth it."""
+    return n if n_rows >= MOST_ROWS * n else n_rows + n
+
+
+class JudgedCodes:
+    """Codes of the rows that are asked for.
+
+    Args:
+        problem: data of the run.
+        view: codec and cut.
+        encoder: the trained codec.
+    """
+
+    def __init__(self, problem: Problem, view: CodecView, encoder: Encoder) -> None:
+        self.problem, self.view, self.encoder = problem, view, encoder
+
+    @cached_property
+    def whole(self) -> Encoded:
+        """The codes of the whole base; those of float32 are the base itself."""
+        if self.view == CodecView("fp32", self.problem.base.d):
+            return exact_codes(self.encoder, self.problem)
+        return Encoded(self.encoder, encode_rows(self.problem.base, self.encoder))
+
+    def of(self, rows: NDArray[np.integer[Any]]) -> Codes:
+        """Return the codes (m, code_bytes) of some rows of the base.
+
+        Codes of more than a byte a dimension are made in no time, and all of them would take memory.
+        """
+        base, codec = self.problem.base, self.encoder.codec
+        small = codec.code_bytes <= codec.width
+        if "whole" in vars(self) or (small and len(rows) >= MOST_ROWS * base.n):
+            some: Codes = self.whole.codes[rows]
+            return some
+        return encode_rows(base, self.encoder, rows)
