@@ -23,7 +23,7 @@ BUILD_SHARE, LEAST_S = 0.25, 1.0
 """A codec of wide vectors may cost this share of the CPU seconds of the one build, and so many at least."""
 SLOW = 3.0
 """What is slower by no more than this is measured whatever it takes."""
-ALL_SHARE, ALL_LEAST_S = 1.0, 3.0
+ALL_SHARE, ALL_LEAST_S = 1.0, 2.0
 """The same for all codecs together."""
 KMEANS_WORK, OPQ_WORK, AXES_WORK = 60.0, 300.0, 14.0
 """Multiplications of a matrix product that take as long as a component compared in k-means, as the d^3-th
