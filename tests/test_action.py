@@ -117,3 +117,58 @@ def test_the_examples_name_options_that_there_are(path: Path) -> None:
         known = {name for option in check_command.params for name in option.opts}
         line = next(line for line in text.splitlines() if "tune check" in line)
         assert {word for word in line.split() if word.startswith("--")} <= known
+
+
+@pytest.fixture
+def checkout(project: Path, tmp_path: Path) -> Path:
+    """A user's repository as the examples take it to be, with a checkout of this one in it."""
+    for name, source in (
+        ("reports/baseline.yaml", "baseline.yaml"),
+        ("data/embeddings.npy", "base.npy"),
+        ("data/queries.npy", "queries.npy"),
+        ("build/index.faiss", "index.faiss"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(project / source)
+    (tmp_path / "vector-index-tuner").symlink_to(ROOT)
+    return tmp_path
+
+
+def lines_of(name: str) -> list[str]:
+    """The shell lines of an example, with the path of this checkout where it stands for one."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "ci" / name).read_text())
+    if name == "gitlab.yml":
+        return list(found["recall"]["script"])
+    hook = found["repos"][0]["hooks"][0]
+    needs = [
+        each.replace("/path/to/vector-index-tuner", str(ROOT)) for each in hook["additional_dependencies"]
+    ]
+    return [f"pip install '{each}'" for each in needs] + [hook["entry"]]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", ["gitlab.yml", "pre-commit.yaml"])
+def test_the_lines_of_the_examples_run(name: str, checkout: Path, project: Path, installed: Path) -> None:
+    """In the environment that the action made: other jobs install the same package in one of their own."""
+    home = installed / "recall-gate" / "bin"
+    if not home.exists():
+        run_steps(INPUTS, installed, project)
+    environment = os.environ | {"PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    script = "set -e\n" + "\n".join(lines_of(name))
+    shell = ["/bin/bash", "-c", script]
+    done = subprocess.run(shell, env=environment, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed: " in done.stdout
+
+
+def test_no_line_installs_a_name_that_anyone_could_register() -> None:
+    """What pip is told is a path, a local extra, or packages of others."""
+    for path in (*sorted((ROOT / "examples").rglob("*.*")), ROOT / "README.md", ROOT / "action.yml"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "pip install" in line or "additional_dependencies" in line:
+                bare = line.replace("./vector-index-tuner", "").replace("vector-index-tuner @ file://", "")
+                assert "vector-index-tuner" not in bare.replace("/path/to/vector-index-tuner", ""), (
+                    path,
+                    line,
+                )

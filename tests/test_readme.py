@@ -96,6 +96,13 @@ def test_the_commands_are_the_two_that_the_readme_promises() -> None:
     )
 
 
+def test_tune_is_on_the_path_of_every_command_after_the_first() -> None:
+    """Blocks that begin with a bare ``tune`` stand below the one that activates the environment."""
+    activated = README.index("\n. .venv/bin/activate\n")
+    assert README.index("<!-- run: start -->") < activated
+    assert min(found.start() for found in re.finditer(r"^tune ", README, flags=re.MULTILINE)) > activated
+
+
 def test_the_first_command_prints_a_recommendation(
     visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
 ) -> None:
