@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import faiss
 import numpy as np
 
 from tuner.data.base import prepared_queries
 from tuner.diagnosis.content import FOREIGN, Content
 from tuner.diagnosis.questions import Questions, exactly
+from tuner.index.layers import normalises
 from tuner.index.opened import IndexUnderTest
 from tuner.prediction.curves import search_counted
 from tuner.types import FloatArray, IdArray
@@ -44,8 +44,7 @@ def exact_recall(
 
 def own_form(opened: IndexUnderTest, raw: FloatArray) -> FloatArray:
     """Return queries as the index compares them: only a transform of its own normalises."""
-    normalises = any(isinstance(step, faiss.NormalizationTransform) for step in opened.chain)
-    return prepared_queries(raw, "cosine") if normalises else np.ascontiguousarray(raw)
+    return prepared_queries(raw, "cosine") if normalises(opened.chain) else np.ascontiguousarray(raw)
 
 
 def spare_answers(content: Content) -> int:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from tuner.diagnosis.answers import exact_recall, first_rows, spare_answers
 from tuner.diagnosis.content import Content
-from tuner.diagnosis.questions import Questions
+from tuner.diagnosis.data_losses import describe_metric, ranks_alike
+from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.layers import ids_of_lists, through
 from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import stored_codes
@@ -59,6 +60,11 @@ def _reranking_losses(
     """
     raw, deepest, depth = questions.problem.raw, found.shape[1], questions.k + questions.extra
     most = max(factor for factor in FACTORS if depth * factor <= deepest)
+
+    def exact_at(factor: float) -> float:
+        rows = first_rows(content, found, deepest)[:, : round(depth * factor)]
+        return float(_right_among(questions, rows).mean()) / questions.k
+
     at = {
         factor: questions.recall(
             first_rows(content, _reranked(opened, raw, found[:, : round(depth * factor)], depth), depth),
@@ -67,12 +73,21 @@ def _reranking_losses(
         for factor in sorted({opened.factor, float(most)})
         if depth * factor <= deepest or factor == opened.factor
     }
-    best, current = at[max(at)], at[opened.factor]
-    codec = f"{_describe_codec(opened)}: re-ranked x{max(at):g}, every code compared gives {best:.4f}"
-    few = f"x{opened.factor:g} re-ranks {current:.4f}, x{max(at):g} {best:.4f}"
+    current = at[opened.factor]
+    causes = []
+    assert opened.store is not None  # noqa: S101 - the caller looked
+    if not ranks_alike(questions, content, *opened.store):
+        text = f"its re-ranking store: {describe_metric(questions, content, *opened.store)}"
+        at = {factor: exact_at(factor) for factor in at}
+        causes.append(Cause(name="metric", share=at[opened.factor] - current, text=text))
+    factor = max(at, key=lambda each: (at[each], each))
+    best = at[factor]
+    codec = f"{_describe_codec(opened)}: re-ranked x{factor:g}, every code compared gives {best:.4f}"
+    few = f"x{opened.factor:g} re-ranks {at[opened.factor]:.4f}, x{factor:g} {best:.4f}"
     return [
+        *causes,
         Cause(name="codec", share=left - best, text=codec),
-        Cause(name="re-ranking", share=best - current, text=few),
+        Cause(name="re-ranking", share=best - at[opened.factor], text=few),
     ]
 
 
@@ -96,7 +111,18 @@ def _scanned(opened: IndexUnderTest, queries: FloatArray, depth: int) -> IdArray
         labels = opened.core.search(queries, depth)[1]
         opened.core.nprobe = before
         return _positions_of(opened, labels)
-    found: IdArray = opened.storage.search(queries, depth)[1]
+    storage = opened.storage
+    if opened.graph is not None and isinstance(storage, faiss.IndexLSH):
+        # alone it compares bits with bits, and under a graph queries with what bits decode to
+        positions = np.broadcast_to(np.arange(opened.n)[:, None], (opened.n, storage.d))
+        return exactly(
+            positions,
+            queries,
+            depth,
+            storage.metric_type,
+            lambda at: storage.reconstruct_batch(np.ascontiguousarray(at[:, 0])),
+        )[1]
+    found: IdArray = storage.search(queries, depth)[1]
     return found
 
 

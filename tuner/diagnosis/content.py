@@ -49,9 +49,31 @@ class Content:
     normalised: bool
     vectors: FloatArray
 
+    def at_unit_length(self, path: Path) -> FloatArray:
+        """Return the vectors that the positions hold at length 1, (n, d) float32, mapped from a file.
+
+        Args:
+            path: scratch file to write.
+        """
+        if self.normalised:
+            return self.vectors
+        n, d = self.vectors.shape
+        step = max(256, BLOCK_BYTES // (4 * d))
+        with path.open("wb") as out:
+            for start in range(0, n, step):
+                unit(self.vectors[start : start + step]).tofile(out)
+        return np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
+
     def n_of(self, state: int) -> int:
         """Return the positions in a state."""
         return int((self.state == state).sum())
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def unit(x: FloatArray) -> FloatArray:
+    """Return rows (m, d) at length 1."""
+    scaled: FloatArray = x / (np.linalg.norm(x, axis=1, keepdims=True) + np.finfo(np.float32).tiny)
+    return scaled
 
 
 def inspect_content(questions: Questions, opened: IndexUnderTest, work: Path) -> Steps[Content]:

@@ -53,7 +53,7 @@ class Walk:
 def bytes_of(opened: IndexUnderTest, index_bytes: int) -> dict[str, int]:
     """Return the bytes of an index by part; what is left are headers, codebooks and transforms."""
     n, graph = opened.n, opened.graph
-    parts = {"codes": n * int(opened.storage.code_size)}
+    parts = {"codes": bytes_of_codes(opened.storage)}
     if graph is not None:
         parts["links"] = 4 * int(graph.hnsw.neighbors.size())
         parts["levels"] = 12 * n
@@ -65,6 +65,15 @@ def bytes_of(opened: IndexUnderTest, index_bytes: int) -> dict[str, int]:
     if opened.resident_bytes is not None:
         parts["allocator"] = max(0, opened.resident_bytes - index_bytes)
     return parts
+
+
+def bytes_of_codes(storage: faiss.Index) -> int:
+    """Return the bytes of the codes of a graph, of lists or of a flat index; FastScan fills up its blocks."""
+    if not hasattr(storage, "bbs"):
+        return int(storage.ntotal * storage.code_size)
+    lists = isinstance(storage, faiss.IndexIVF)
+    sizes = [storage.get_list_size(i) for i in range(storage.nlist)] if lists else [storage.ntotal]
+    return int(sum(-(-size // storage.bbs) for size in sizes) * storage.bbs * storage.M2 // 2)
 
 
 def time_spent(opened: IndexUnderTest, raw: FloatArray, k: int) -> Spent:

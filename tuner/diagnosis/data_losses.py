@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import faiss
 import numpy as np
 
 from tuner.data.base import prepared_queries
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.answers import exact_recall, own_form
-from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content
+from tuner.diagnosis.content import FOREIGN, MOVED, SAME, SCALED, STALE, Content, unit
 from tuner.diagnosis.questions import Questions
-from tuner.index.layers import through, widens
-from tuner.index.opened import IndexUnderTest
-from tuner.types import Cause, CauseName, FloatArray
+from tuner.index.layers import normalises, widens
+from tuner.index.opened import IndexUnderTest, metric_of
+from tuner.types import Cause, CauseName
 
 EQUAL = 1.01
 """Ratio of lengths that rank alike by any metric, as `tune` takes it too."""
@@ -33,11 +31,11 @@ def data_losses(questions: Questions, opened: IndexUnderTest, content: Content) 
         name, text = _worst_state(content, questions.vectors)
         causes.append(Cause(name=name, share=left - recall, text=text))
         left = recall
-    if not _same_order(questions, opened, content):
-        before = [step for step in opened.chain if isinstance(step, faiss.NormalizationTransform)]
+    if not ranks_alike(questions, content, opened.chain, opened.storage):
         queries = own_form(opened, questions.problem.raw)
-        recall = exact_recall(questions, content, queries, opened.core.metric_type, partial(through, before))
-        text = _describe_metric(questions, opened, content)
+        as_compared = unit if normalises(opened.chain) else np.asarray
+        recall = exact_recall(questions, content, queries, opened.core.metric_type, as_compared)
+        text = describe_metric(questions, content, opened.chain, opened.storage)
         if causes and causes[-1].name == "not normalised":  # one illness: the metric sees what cosine did not
             seen = causes.pop()
             share = seen.share + left - recall
@@ -67,13 +65,6 @@ def _recall_by_own_metric(questions: Questions, content: Content) -> float:
     return exact_recall(questions, content, np.ascontiguousarray(raw), kind, np.asarray)
 
 
-@np.errstate(invalid="ignore", over="ignore")
-def unit(x: FloatArray) -> FloatArray:
-    """Return rows (m, d) at length 1."""
-    scaled: FloatArray = x / (np.linalg.norm(x, axis=1, keepdims=True) + np.finfo(np.float32).tiny)
-    return scaled
-
-
 def _worst_state(content: Content, vectors: Vectors) -> tuple[CauseName, str]:
     """Return the name of what most changed positions are, and the count of each."""
     foreign = "is no row of the file"
@@ -92,25 +83,32 @@ def _worst_state(content: Content, vectors: Vectors) -> tuple[CauseName, str]:
     return words[counts[0][1]][0] if counts[0][0] else "repeated ids", "; ".join(parts)
 
 
-def _same_order(questions: Questions, opened: IndexUnderTest, content: Content) -> bool:
-    """Return whether the index's metric ranks vectors of these lengths as the user's metric does."""
-    wanted, own = questions.problem.base.metric, opened.metric
+def ranks_alike(
+    questions: Questions, content: Content, chain: list[faiss.VectorTransform], storage: faiss.Index
+) -> bool:
+    """Return whether a storage behind transforms ranks vectors of these lengths as the user's metric does."""
+    if isinstance(storage, faiss.IndexLSH):
+        return True  # by angle, whatever is meant: what that loses is the codec's
+    wanted, own = questions.problem.base.metric, metric_of(storage)
     profile = questions.profile
-    unit = content.normalised or any(isinstance(s, faiss.NormalizationTransform) for s in opened.chain)
+    of_length_1 = content.normalised or normalises(chain)
     equal = profile.norm_max <= EQUAL * profile.norm_min
     if content.n_of(SCALED):
-        return wanted == own and not unit
+        return wanted == own and not of_length_1
     if wanted == "cosine":
-        return unit or equal
-    if widens(opened.chain):
+        return of_length_1 or equal
+    if widens(chain):
         return wanted == "ip"
-    return equal or (wanted == own and not unit)
+    return equal or (wanted == own and not of_length_1)
 
 
-def _describe_metric(questions: Questions, opened: IndexUnderTest, content: Content) -> str:
-    own = {"l2": "L2 distance", "ip": "inner product"}[opened.metric]
+def describe_metric(
+    questions: Questions, content: Content, chain: list[faiss.VectorTransform], storage: faiss.Index
+) -> str:
+    """Return in words how a storage behind transforms compares, and how it should."""
+    own = {"l2": "L2 distance", "ip": "inner product"}[metric_of(storage)]
     profile = questions.profile
-    lengths = "normalised vectors" if content.normalised else (
+    lengths = "normalised vectors" if content.normalised or normalises(chain) else (
         f"vectors of lengths {profile.norm_min:.3g} to {profile.norm_max:.3g}"
     )  # fmt: skip
     return f"it compares {lengths} by {own}, and {questions.problem.base.metric} was meant"

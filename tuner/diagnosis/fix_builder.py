@@ -91,11 +91,12 @@ class FixBuilder:
 
     def rebuilds(self) -> Iterator[Fix]:
         """Yield what a new graph could do."""
+        again = "build again" if self.opened.graph is not None else "build a graph"
         for M in (REBUILT_M, *DERIVED):
             for codec in ("SQ8", "fp32"):
                 yield Fix(
                     "rebuild",
-                    f"build again: M={M} of one graph of {REBUILT_M}, {codec}",
+                    f"{again}: M={M} of one graph of {REBUILT_M}, {codec}",
                     partial(self._rebuilt, M, codec),
                 )
 
@@ -140,7 +141,7 @@ class FixBuilder:
         return self._offered(copy, np.concatenate([self.opened.ids, self._ids_of(missing)]), ())
 
     def _stores(self) -> Iterator[Fix]:
-        if self.opened.refine is not None or self.opened.graph is None or not self._ids_are_outside:
+        if self.opened.refine is not None or not self._ids_are_outside:
             return
         factors = [factor for factor, recall in self.scan.items() if factor > 1 and recall >= self.needed]
         plain = self.scan.get(1, 0.0)

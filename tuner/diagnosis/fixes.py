@@ -61,7 +61,7 @@ def find_fixes(
             made.append((measure_fix(questions, opened, fix), fix))
         yield 0.6 * (number + 1) / len(offers)
     easy = [p for p, _ in made if p.works and p.value <= HARD * max(opened.value, questions.k * p.factor)]
-    if opened.graph is not None and (not easy or split.share_of("graph") > LINK_SHARE):
+    if not easy or split.share_of("graph") > LINK_SHARE:
         for fix in builder.rebuilds():
             if not _enough(made, fix):
                 made.append((measure_fix(questions, opened, fix), fix))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -126,12 +127,12 @@ def _own_questions(
 
 
 def exactly(
-    x: FloatArray, queries: FloatArray, k: int, metric_type: int, seen: Callable[[FloatArray], FloatArray]
+    x: NDArray[Any], queries: FloatArray, k: int, metric_type: int, seen: Callable[[Any], FloatArray]
 ) -> tuple[FloatArray, IdArray]:
     """Return distances and rows (nq, k) of the best of ``x`` by the metric, block by block.
 
     Args:
-        x: (n, d) mapped; never held as a whole.
+        x: (n, d) mapped, never held as a whole; or what ``seen`` makes as many columns of.
         seen: what a block of rows is before it is compared.
     """
     heap = faiss.ResultHeap(len(queries), k, keep_max=metric_type == faiss.METRIC_INNER_PRODUCT)

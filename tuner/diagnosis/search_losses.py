@@ -12,7 +12,7 @@ from tuner.diagnosis.answers import first_rows, own_form, search_rows, spare_ans
 from tuner.diagnosis.content import Content
 from tuner.diagnosis.questions import Questions
 from tuner.index.graph import share_graph
-from tuner.index.layers import unreachable, widens
+from tuner.index.layers import normalises, unreachable, widens
 from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import widened
 from tuner.types import Cause, FloatArray
@@ -57,6 +57,9 @@ def _as_compared(
     raw, radius = questions.problem.raw, questions.problem.base.radius
     if radius and widens(opened.chain):
         return widened(content.vectors, radius), prepared_queries(raw, "ip")
+    if normalises(opened.chain):
+        path = questions.problem.links_path.with_name("content.unit.f32")
+        return content.at_unit_length(path), own_form(opened, raw)
     return content.vectors, own_form(opened, raw)
 
 

@@ -159,6 +159,8 @@ def copy_training(trained: faiss.Index, fresh: faiss.Index) -> None:
         fresh.qb, fresh.centered = trained.qb, trained.centered
     elif hasattr(trained, "pq"):
         fresh.pq = trained.pq
+    elif isinstance(trained, faiss.IndexLSH):
+        fresh.rrot, fresh.thresholds = trained.rrot, trained.thresholds
 
 
 def empty_storage(storage: faiss.Index) -> faiss.Index:
@@ -170,6 +172,8 @@ def empty_storage(storage: faiss.Index) -> faiss.Index:
         fresh = faiss.IndexRaBitQ(d, metric, storage.rabitq.nb_bits)
     elif hasattr(storage, "pq"):
         fresh = faiss.IndexPQ(d, storage.pq.M, storage.pq.nbits, metric)
+    elif isinstance(storage, faiss.IndexLSH):
+        fresh = faiss.IndexLSH(d, storage.nbits, storage.rotate_data, storage.train_thresholds)
     else:
         fresh = faiss.IndexFlat(d, metric)
     copy_training(storage, fresh)

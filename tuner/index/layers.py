@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +43,14 @@ def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
     )
 
 
-def steps_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:
-    """Return the transforms of a layer."""
-    return [faiss.downcast_VectorTransform(layer.chain.at(number)) for number in range(layer.chain.size())]
+def transforms_of(layers: Iterable[faiss.Index]) -> list[faiss.VectorTransform]:
+    """Return the transforms of those layers that have some, from the outside in."""
+    return [
+        faiss.downcast_VectorTransform(layer.chain.at(number))
+        for layer in layers
+        if isinstance(layer, faiss.IndexPreTransform)
+        for number in range(layer.chain.size())
+    ]
 
 
 def through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArray:
@@ -69,6 +76,11 @@ def back_through(chain: list[faiss.VectorTransform], x: FloatArray) -> FloatArra
     return x
 
 
+def normalises(chain: list[faiss.VectorTransform]) -> bool:
+    """Return whether one of the transforms brings vectors and queries to length 1."""
+    return any(isinstance(step, faiss.NormalizationTransform) for step in chain)
+
+
 def widens(chain: list[faiss.VectorTransform]) -> bool:
     """Return whether the transforms begin with one more column: inner products turned into distances."""
     first = chain[0] if chain else None
@@ -89,7 +101,9 @@ def codec_name(storage: faiss.Index) -> str:
         short = {"8bit": "SQ8", "6bit": "SQ6", "4bit": "SQ4", "fp16": "fp16", "bf16": "bf16"}
         return short.get(name, f"tqmse{name[0]}" if name.endswith("tqmse") else f"SQ_{name}")
     if hasattr(storage, "pq"):
-        return f"PQ{storage.pq.M}x{storage.pq.nbits}"
+        return f"PQ{storage.pq.M}x{storage.pq.nbits}{'fs' if hasattr(storage, 'bbs') else ''}"
+    if isinstance(storage, faiss.IndexLSH):
+        return f"LSH{storage.nbits}"
     if hasattr(storage, "rabitq"):
         return f"RaBitQ{storage.rabitq.nb_bits}"
     return "fp32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tuner.index.files.library import Library, library_of
 from tuner.index.files.soundness import fault, with_mend
 from tuner.index.files.strangers import refuse_strangers
 from tuner.index.files.usearch import read_usearch
-from tuner.index.layers import codec_name, inner_ids, layers_of, step_name, steps_of
+from tuner.index.layers import codec_name, inner_ids, layers_of, step_name, transforms_of
 from tuner.types import IdArray, Metric
 
 DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
@@ -80,7 +81,7 @@ class IndexUnderTest:
     @property
     def metric(self) -> Metric:
         """How its codes are compared: ``l2`` or ``ip``; normalised vectors are looked for elsewhere."""
-        return "l2" if self.core.metric_type == faiss.METRIC_L2 else "ip"
+        return metric_of(self.core)
 
     @property
     def search_param(self) -> str:
@@ -126,18 +127,16 @@ class IndexUnderTest:
     @property
     def chain(self) -> list[faiss.VectorTransform]:
         """Transforms from a raw vector to the codes."""
-        before = [layer for layer in self.layers if isinstance(layer, faiss.IndexPreTransform)]
-        return [step for layer in before for step in steps_of(layer)]
+        return transforms_of(self.layers)
 
     @property
     def store(self) -> tuple[list[faiss.VectorTransform], faiss.Index] | None:
         """What re-ranks, and the transforms in front of it; None if nothing does."""
         if self.refine is None:
             return None
-        store = faiss.downcast_index(self.refine.refine_index)
-        if isinstance(store, faiss.IndexPreTransform):
-            return steps_of(store), faiss.downcast_index(store.index)
-        return [], store
+        outside = takewhile(lambda layer: layer is not self.refine, self.layers)
+        layers = [*outside, *layers_of(self.refine.refine_index)]
+        return transforms_of(layers), layers[-1]
 
     @property
     def label(self) -> str:
@@ -150,6 +149,11 @@ class IndexUnderTest:
             return f"{head}HNSW{self.graph.hnsw.nb_neighbors(1)},{codec_name(self.storage)}{tail}"
         lists = f"IVF{self.core.nlist}," if self.search_param else ""
         return f"{head}{lists}{codec_name(self.storage)}{tail}"
+
+
+def metric_of(storage: faiss.Index) -> Metric:
+    """Return how an index compares its codes: ``l2`` or ``ip``."""
+    return "l2" if storage.metric_type == faiss.METRIC_L2 else "ip"
 
 
 def open_index(path: Path, d: int, metric: Metric | None, ef_search: int | None) -> IndexUnderTest:

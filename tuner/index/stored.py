@@ -67,6 +67,11 @@ class StoredVectors:
         return decoded
 
     @property
+    def n_bits(self) -> int:
+        """Bits of a code that keeps signs alone, and so neither length nor place; 0 for other codes."""
+        return int(self.storage.nbits) if isinstance(self.storage, faiss.IndexLSH) else 0
+
+    @property
     def is_slow(self) -> bool:
         """Whether encoding searches for each row's scale."""
         return hasattr(self.storage, "rabitq") and self.storage.rabitq.nb_bits > 1
@@ -99,6 +104,8 @@ def stored_best(opened: IndexUnderTest, radius: float = 0.0) -> StoredVectors:
 
 def _stored(chain: list[faiss.VectorTransform], storage: faiss.Index, radius: float) -> StoredVectors:
     starts = np.zeros(1, dtype=np.int64)
+    if isinstance(storage, faiss.IndexIVFPQFastScan):
+        storage.fine_quantizer = storage.pq  # by which it decodes, and which it does not read from a file
     if isinstance(storage, faiss.IndexIVF):
         sizes = [storage.invlists.list_size(number) for number in range(storage.nlist)]
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
@@ -136,6 +143,9 @@ def compare(
     if usual_error is None:
         again = stored.decoded(seen)
         own_error = length(again - seen)
+        if stored.n_bits:  # which decode to +1 and -1: each that differs adds 4 to the squared distance
+            same_code = same = length(at - again) <= 2 * np.sqrt(1 + CHANGED * stored.n_bits)
+            return Comparison(same_code, same, np.zeros_like(same))
         same_code = length(at - again) <= CHANGED * size
         same = same_code | (off <= WORSE * own_error + CHANGED / 2 * size)
     else:

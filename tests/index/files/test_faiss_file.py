@@ -1,5 +1,6 @@
 """Index files from outside: what is damaged is told in a sentence, and nothing dies of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -27,6 +28,7 @@ KINDS = (
         "IVF4,PQ4x4",
     ),
     *("Flat", "SQ8", "PQ4x4", "RaBitQ", "IVF4,Flat", "IVF4,SQ8"),
+    *("PQ4x4fs", "IVF4,PQ4x4fs", "IVF4_HNSW8,PQ4x4fsr", "PQ4x4fs,RFlat", "LSH", "LSHrt"),
 )
 
 
@@ -59,7 +61,7 @@ def test_mapped_ids_are_read() -> None:
     assert "ids" in fault(mapped)
 
 
-@pytest.mark.parametrize("kind", ["HNSW8", "HNSW8,SQ8", "HNSW8_PQ4x4", "IVF4,SQ8"])
+@pytest.mark.parametrize("kind", ["HNSW8", "HNSW8,SQ8", "HNSW8_PQ4x4", "IVF4,SQ8", "PQ4x4fs", "LSHrt"])
 def test_no_cut_or_flipped_file_kills_the_reader(kind: str, tmp_path: Path) -> None:
     """Each damage is either told or harmless: what was read is searched."""
     path, data = tmp_path / "index.faiss", bytes(faiss.serialize_index(built(kind)))
@@ -101,10 +103,35 @@ def test_upper_links_to_lower_nodes_are_seen() -> None:
 
 
 def test_an_unknown_kind_is_told() -> None:
-    index = faiss.IndexLSH(D, 32)
-    index.train(X)
+    index = faiss.IndexNSGFlat(D, 8)
     index.add(X)
-    assert "IndexLSH is a kind of index that is not known here" in fault(index)
+    wrong = fault(index)
+    assert "IndexNSGFlat is a kind of index that is not known here" in wrong
+    assert with_mend(wrong).endswith(
+        "give an HNSW, IVF or flat one of float32, SQ, PQ, PQ with fs, RaBitQ or LSH codes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        ("PQ4x4fs", lambda index: index.codes.resize(index.codes.size() - 64)),
+        ("PQ4x4fs", lambda index: setattr(index, "ntotal2", index.ntotal2 + 32)),
+        ("PQ4x4fs", lambda index: setattr(index, "M2", 6)),
+        ("PQ4x4fs", lambda index: setattr(index, "bbs", 0)),
+        ("IVF4,PQ4x4fs", lambda index: setattr(index, "bbs", 64)),
+        ("IVF4,PQ4x4fs", lambda index: setattr(index, "M", 2)),
+        ("LSHr", lambda index: setattr(index, "nbits", 8)),
+        ("LSHt", lambda index: index.thresholds.resize(3)),
+        ("LSHr", lambda index: setattr(index.rrot, "d_in", 3)),
+        ("LSH", lambda index: index.codes.resize(5)),
+    ],
+)
+def test_codes_in_blocks_and_bits_have_their_sizes(kind: str, damage: Callable[[faiss.Index], None]) -> None:
+    index = built(kind)
+    assert fault(index) == ""
+    damage(index)
+    assert "their sizes do not fit" in fault(index)
 
 
 @pytest.mark.parametrize(

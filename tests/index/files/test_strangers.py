@@ -52,10 +52,12 @@ def test_each_gets_its_own_sentence(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("PQ4x4fs", "IndexPQFastScan is a kind .*: give the same index without fs in its factory string"),
-        ("IVF4,PQ4x4fs", "IndexIVFPQFastScan is a kind .*without fs"),
-        ("OPQ4,PQ4x4fs,RFlat", "IndexPQFastScan is a kind .*without fs"),
-        ("LSH", "IndexLSH is a kind .*: it compares bits by Hamming distance"),
+        (
+            "RaBitQfs",
+            "IndexRaBitQFastScan is a kind .*: give the same index without fs in its factory string",
+        ),
+        ("IVF4,RaBitQfs", "IndexIVFRaBitQFastScan is a kind .*without fs"),
+        ("RQ2x4", "IndexResidualQuantizer is a kind .*: give an HNSW, IVF or flat one of float32, SQ, PQ"),
         ("NSG8,Flat", "IndexNSGFlat is a kind .*: give an HNSW, IVF or flat one"),
     ],
 )
@@ -69,13 +71,23 @@ def test_kinds_that_are_not_looked_into_are_named(kind: str, sentence: str, tmp_
         read_index(path)
 
 
-def test_flat_product_codes_are_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("PQ4x4", "PQ4x4"),
+        ("PQ4x4fs", "PQ4x4fs"),
+        ("IVF4,PQ4x4fs", "IVF4,PQ4x4fs"),
+        ("OPQ4,PQ4x4fs,RFlat", "Rotate16,PQ4x4fs,Refine(fp32)x1"),
+        ("LSH", "LSH16"),
+    ],
+)
+def test_flat_and_blocked_codes_and_bits_are_opened(kind: str, label: str, tmp_path: Path) -> None:
     path = tmp_path / "index.faiss"
-    index = faiss.index_factory(16, "PQ4x4")
+    index = faiss.index_factory(16, kind)
     index.train(X)
     index.add(X)
     faiss.write_index(index, str(path))
-    assert open_index(path, 16, None, None).label == "PQ4x4"
+    assert open_index(path, 16, None, None).label == label
 
 
 @pytest.mark.parametrize("kind", ["BFlat", "BHNSW8", "BIVF4", "BHash4"])

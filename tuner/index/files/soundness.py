@@ -24,19 +24,26 @@ BEYOND = "can be searched with"
 ENDS_EARLY = "ends before the index does, so it was cut"
 NO_FAISS = "is no index of faiss"
 MENDS = {
-    "FastScan": "give the same index without fs in its factory string, whose codes are the same",
-    "LSH": "it compares bits by Hamming distance; give an HNSW, IVF or flat index over the vectors",
+    "RaBitQFastScan": "give the same index without fs in its factory string, whose codes are the same",
     ENDS_EARLY: "copy it again, or write the index again",
     NO_FAISS: "give a file that faiss.write_index wrote",
-    UNKNOWN: "give an HNSW, IVF or flat one",
+    UNKNOWN: "give an HNSW, IVF or flat one of float32, SQ, PQ, PQ with fs, RaBitQ or LSH codes",
     ELSEWHERE: "give one that does",
     BEYOND: "set it to one of these",
 }
 SLOTS = 1 << 22
 """Link slots looked at at once."""
-KNOWN = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexPQ, faiss.IndexRaBitQ)
+KNOWN = (
+    *(faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexPQ, faiss.IndexRaBitQ),
+    *(faiss.IndexPQFastScan, faiss.IndexLSH),
+)
 """Storages whose sizes can be looked at."""
-KNOWN_LISTS = (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ, faiss.IndexIVFRaBitQ)
+KNOWN_LISTS = (
+    *(faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ, faiss.IndexIVFRaBitQ),
+    faiss.IndexIVFPQFastScan,
+)
+FAST_BITS, FAST_BLOCK = 4, 32
+"""Bits of a FastScan sub-code, and the vectors whose sub-codes lie together or a multiple of them."""
 SCALED_TYPES = ("QT_8bit", "QT_6bit", "QT_4bit")
 """Scalar types with a scale of each dimension: two trained floats for each."""
 
@@ -113,13 +120,29 @@ def _core_fault(core: faiss.Index) -> str:
 
 
 def _codes_fault(storage: faiss.Index) -> str:
-    """Look at the sizes of a flat, scalar, product or RaBitQ storage."""
+    """Look at the sizes of a flat, scalar, product, RaBitQ or LSH storage."""
     damaged = "its codes are damaged, their sizes do not fit"
     if not isinstance(storage, KNOWN):
         return f"{type(storage).__name__} {UNKNOWN}"
-    if storage.codes.size() != storage.ntotal * storage.code_size or storage.d < 1:
+    n_codes, code_size = storage.ntotal, storage.code_size
+    if isinstance(storage, faiss.IndexPQFastScan):
+        if not _blocks_fit(storage) or storage.ntotal2 != -(-n_codes // storage.bbs) * storage.bbs:
+            return damaged
+        n_codes, code_size = storage.ntotal2, storage.M2 // 2
+    if storage.codes.size() != n_codes * code_size or storage.d < 1:
         return damaged
     return "" if _code_size_fits(storage, storage.d, storage.code_size) else damaged
+
+
+def _blocks_fit(storage: faiss.Index) -> bool:
+    """Return whether FastScan codes are laid out in blocks as their sub-codes say."""
+    pq = storage.pq
+    return bool(
+        (storage.M, storage.nbits, pq.nbits) == (pq.M, FAST_BITS, FAST_BITS)
+        and storage.M2 == 2 * -(-pq.M // 2)
+        and storage.bbs > 0
+        and storage.bbs % FAST_BLOCK == 0
+    )
 
 
 def _code_size_fits(storage: faiss.Index, d: int, code_size: int) -> bool:
@@ -151,7 +174,21 @@ def _code_size_fits(storage: faiss.Index, d: int, code_size: int) -> bool:
         center = getattr(storage, "center", None)
         center_fits = center is None or center.size() == d
         return bool(center_fits and storage.rabitq.compute_code_size(d, bits) == code_size)
+    if isinstance(storage, faiss.IndexLSH):
+        return _bits_fit(storage, d, code_size)
     return bool(isinstance(storage, faiss.IndexFlat | faiss.IndexIVFFlat) and code_size == 4 * d)
+
+
+def _bits_fit(storage: faiss.IndexLSH, d: int, code_size: int) -> bool:
+    """Return whether the rotation and the thresholds of an LSH index have the sizes that its bits say."""
+    bits, rotation = storage.nbits, storage.rrot
+    rotated = rotation.A.size() == bits * d and (rotation.d_in, rotation.d_out) == (d, bits)
+    return bool(
+        bits > 0
+        and code_size == (bits + 7) // 8
+        and (rotated if storage.rotate_data else bits <= d)
+        and storage.thresholds.size() == (bits if storage.train_thresholds else 0)
+    )
 
 
 def _lists_fault(core: faiss.IndexIVF) -> str:
@@ -162,7 +199,13 @@ def _lists_fault(core: faiss.IndexIVF) -> str:
     lists = core.invlists
     if (quantizer.d, quantizer.ntotal, lists.nlist) != (core.d, core.nlist, core.nlist) or core.nlist < 1:
         return damaged
-    if lists.code_size != core.code_size or not _code_size_fits(core, core.d, core.code_size):
+    if isinstance(core, faiss.IndexIVFPQFastScan):  # faiss reads no list whose blocks do not fit it
+        blocks = faiss.downcast_InvertedLists(lists)
+        size = core.M2 // 2 * core.bbs
+        whole = _blocks_fit(core) and (blocks.n_per_block, blocks.block_size) == (core.bbs, size)
+    else:
+        whole = lists.code_size == core.code_size
+    if not whole or not _code_size_fits(core, core.d, core.code_size):
         return damaged
     if sum(lists.list_size(number) for number in range(core.nlist)) != core.ntotal:
         return damaged

@@ -1,0 +1,48 @@
+"""What the tests of the diagnosis share: real vectors at length 1, small ones, and timings of one round."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuner.diagnosis import costs, fixes
+
+DATA = Path(__file__).parents[1] / "datasets" / "docs-minilm-384"
+N_SMALL, NQ_SMALL, D_SMALL = 800, 200, 24
+
+
+def at_unit_length(rows: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
+
+
+def real(name: str, n: int) -> np.ndarray:
+    """Return the first rows of a file of the repository's own data, at length 1."""
+    return at_unit_length(np.load(DATA / f"{name}.npy")[:n].astype(np.float32))
+
+
+def recall_of(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> float:
+    """Return recall by cosine, reckoned from the vectors alone, of rows that no two tie."""
+    k = found.shape[1]
+    near = np.argsort(-(q @ at_unit_length(x.astype(np.float64)).T), axis=1)[:, :k]
+    return float(
+        np.mean([len(set(a) & set(b)) / k for a, b in zip(found.tolist(), near.tolist(), strict=True)])
+    )
+
+
+@pytest.fixture(scope="session")
+def small() -> tuple[np.ndarray, np.ndarray]:
+    """Rows (800, 24) whose lengths differ, and 200 queries of the same kind."""
+    rng = np.random.default_rng(5)
+    directions = at_unit_length(rng.standard_normal((N_SMALL + NQ_SMALL, D_SMALL)))
+    rows = (directions * np.exp(rng.normal(0, 0.5, (len(directions), 1)))).astype(np.float32)
+    return rows[:N_SMALL], rows[N_SMALL:]
+
+
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second is asserted: one round of few queries is enough of each timing."""
+    for module in (costs, fixes):
+        monkeypatch.setattr(module, "ROUNDS", 1)
+    monkeypatch.setattr(costs, "QUERIES", 32)
+    monkeypatch.setattr(fixes, "TIMED_QUERIES", 32)
