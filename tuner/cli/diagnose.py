@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 import click
 
+from tuner.cli.again import pasteable, words_again
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, FORCE, IDS, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
-from tuner.cli.outputs import show_table, show_text, write_file
+from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
 from tuner.data.ids import named
 from tuner.data.vectors import Vectors, open_vectors
@@ -22,11 +23,12 @@ from tuner.report import engines as in_engine
 from tuner.report.diagnosis import (
     CAUSE_HEAD,
     COST_HEAD,
-    PRESCRIPTION_HEAD,
+    SCREEN_HEAD,
+    apply_text,
     cause_rows,
     cost_rows,
     describe_sensitivity,
-    prescription_row,
+    screen_rows,
 )
 from tuner.report.words import recall_text
 from tuner.runtime.process import dedicate_process
@@ -156,8 +158,16 @@ def _of_index(
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         found = follow(diagnose(base, queries, what, options, Path(work)), Screen(stderr=True), quiet=quiet)
-    write_file(markdown, to_markdown(found).encode())
-    _show(found, what.out, as_json=as_json, quiet=quiet)
+    screen = Screen(stderr=as_json)
+    command = _applying(found, what, screen.width)
+    write_file(markdown, to_markdown(found, command).encode())
+    if not quiet:
+        _show(found, command, screen)
+    show_text(screen, headline(found))
+    if found.applied is not None:
+        show_text(screen, f"{what.out}: written and read again, recall {recall_text(found.applied)}")
+    if as_json:
+        click.echo(to_json(found), nl=False)
     return 0 if found.healthy or found.applied is not None else ILL
 
 
@@ -185,25 +195,30 @@ def _of_engine(
         show_table(screen, CAUSE_HEAD, in_engine.cause_rows(found))
         show_table(screen, in_engine.PRESCRIPTION_HEAD, in_engine.prescription_rows(found))
         for note in found.notes:
-            screen.print(note, markup=False, highlight=False)
+            show_paragraph(screen, note)
     show_text(screen, in_engine.diagnosis_headline(found))
     if as_json:
         click.echo(in_engine.diagnosis_to_json(found), nl=False)
     return 0 if found.healthy else ILL
 
 
-def _show(found: Diagnosis, out: Path | None, *, as_json: bool, quiet: bool) -> None:
-    screen = Screen(stderr=as_json)
-    if not quiet:
-        show_table(screen, CAUSE_HEAD, cause_rows(found))
-        show_table(screen, COST_HEAD, cost_rows(found))
-        numbered = enumerate(found.prescriptions, start=1)
-        show_table(screen, PRESCRIPTION_HEAD, (prescription_row(*each) for each in numbered))
-        screen.print(describe_sensitivity(found.sensitivity, found.target), markup=False, highlight=False)
-        for note in found.notes:
-            screen.print(note, markup=False, highlight=False)
-    show_text(screen, headline(found))
-    if found.applied is not None:
-        show_text(screen, f"{out}: written and read again, recall {recall_text(found.applied)}")
-    if as_json:
-        click.echo(to_json(found), nl=False)
+def _applying(found: Diagnosis, what: DiagnoseOptions, width: int) -> str:
+    """Return the line of a shell that applies the first prescription; empty where none works."""
+    works = any(each.works for each in found.prescriptions)
+    if not works or found.applied is not None or not isinstance(what.index, Path):
+        return ""
+    out = what.index.with_name(f"{what.index.stem}-mended.faiss")
+    without = ("number", "out", "force", "markdown", "as_json", "quiet")
+    more = ("--apply", "1", "--out", str(out), *(("--force",) if out.exists() else ()))
+    return pasteable(words_again(click.get_current_context(), without, *more), width)
+
+
+def _show(found: Diagnosis, command: str, screen: Screen) -> None:
+    show_table(screen, CAUSE_HEAD, cause_rows(found))
+    show_table(screen, COST_HEAD, cost_rows(found))
+    show_table(screen, SCREEN_HEAD, screen_rows(found))
+    if command:
+        show_paragraph(screen, apply_text(found))
+        click.echo(command, err=screen.stderr)
+    for text in (describe_sensitivity(found.sensitivity, found.target), *found.notes):
+        show_paragraph(screen, text)

@@ -112,3 +112,8 @@ def show_verdict(
 def show_text(screen: Screen, text: str) -> None:
     """Print one paragraph."""
     print_wrapped(screen, without_commands(text))
+
+
+def show_paragraph(screen: Screen, text: str) -> None:
+    """Print one paragraph wrapped between words, wherever it goes: it stands among tables as wide."""
+    screen.print(without_commands(text), markup=False, highlight=False)

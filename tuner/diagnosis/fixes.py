@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import faiss
+import numpy as np
 
 from tuner.diagnosis.answers import search_rows
 from tuner.diagnosis.content import Content
@@ -34,6 +35,9 @@ ENOUGH_OF_A_KIND = 2
 LINK_SHARE, HARD = 0.01, 8
 """Recall that the links lose, and times the value that all else needs, from which on a new graph is
 measured also where something cheaper works: links that were built on coarse codes are poor ones."""
+TIME_NOISE, ERRORS = 0.05, 2.0
+"""Least difference in time, as a share, that is taken for one: an index differs as much from itself; and the
+standard errors that it must have besides."""
 SLOW = 8
 """Times the fastest fix's time from which on one comes after all others: what it saves once, each search
 would pay."""
@@ -67,7 +71,7 @@ def find_fixes(
                 made.append((measure_fix(questions, opened, fix), fix))
     yield 0.8
     kept = ranked(made)
-    timed = slow_last(timed_beside(questions, opened, kept))
+    timed = slow_last(undominated(timed_beside(questions, opened, kept)))
     yield 1.0
     healthy = problem.validated(problem.recall(split.hits))
     worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
@@ -160,6 +164,30 @@ def ranked(made: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix
     return [best[kind] for kind in get_args(FixKind) if kind in best]
 
 
+def undominated(timed: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:
+    """Return prescriptions without those beside which another is at least as good in everything, and better.
+
+    Another search parameter stays: it is the only one for which no other index is made.
+    """
+    kept = list(timed)
+    for pair in timed:
+        others = [other for other, _ in kept if other is not pair[0]]
+        if pair[0].kind != "search" and any(dominates(other, pair[0]) for other in others):
+            kept.remove(pair)
+    return kept
+
+
+def dominates(one: Prescription, other: Prescription) -> bool:
+    """Return whether one is as small, fast and exact as another within the noise, and more so in one."""
+    noise = max(TIME_NOISE, ERRORS * float(np.hypot(one.latency_error, other.latency_error)))
+    slower = (other.latency_ratio or 1.0) / (one.latency_ratio or 1.0) - 1
+    spread = max(each.recall.mean - each.recall.lower for each in (one, other))
+    worse = other.recall.mean - one.recall.mean
+    if other.index_bytes < one.index_bytes or slower < -noise or worse > spread:
+        return False
+    return other.index_bytes > one.index_bytes or slower > noise or worse < -spread
+
+
 def slow_last(timed: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:
     """Return prescriptions in their order, but for those behind which a far faster one stands."""
     fastest = min((made.latency_ratio or 0.0 for made, _ in timed), default=0.0)
@@ -196,7 +224,8 @@ def timed_beside(
 
         with turned(opened, *now):  # it may be the other, too
             timings = interleave([mine, theirs], raw, 0, a_round=BLOCK, fewest=ROUNDS, most=ROUNDS)
-        out.append((replace(prescription, latency_ratio=timings.ratio(1, 0)), fix))
+        ratio, error = timings.ratio(1, 0), timings.error(1, 0)
+        out.append((replace(prescription, latency_ratio=ratio, latency_error=error), fix))
     use_threads(questions.problem.options.threads)
     return out
 

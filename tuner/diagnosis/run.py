@@ -239,6 +239,7 @@ def _diagnosis(
         first=None if healthy else first,
         causes=split.causes,
         residual=split.residual,
+        adds_up=split.adds_up,
         drift=split.drift,
         by_id=split.by_id,
         index_bytes=opened.index_bytes,

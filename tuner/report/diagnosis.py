@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -16,7 +17,16 @@ from tuner.types.diagnosis import DIAGNOSIS_SCHEMA_VERSION, MOST_TIMES
 
 def headline(found: Diagnosis) -> str:
     """Return the answer as one sentence."""
-    return one_line(loss_sentence(found.label, found.first, found.recall, found.target))
+    said = loss_sentence(found.label, found.first, found.recall, found.target)
+    if found.first is None or found.adds_up:
+        return one_line(said)
+    return one_line(f"in doubt, {doubt(found)}, so another cause may be the first: {said}")
+
+
+def doubt(found: Diagnosis) -> str:
+    """Return in words by how much causes miss the loss that they should add up to."""
+    by = f"{abs(found.residual):.4f} too {'much' if found.residual < 0 else 'little'}"
+    return f"the causes do not add up ({by} for a loss of {1 - found.recall.mean:.4f})"
 
 
 def loss_sentence(label: str, first: Cause | None, recall: Recall, target: float) -> str:
@@ -35,7 +45,8 @@ def to_json(found: Diagnosis) -> bytes:
 def cause_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Yield name, share and text of what recall is lost to; they add up to 1 - recall."""
     yield from share_rows(found.causes)
-    yield "residual", f"{found.residual:.4f}", "what these leave over"
+    left_over = "what these leave over" if found.adds_up else f"{doubt(found)}: none is sure"
+    yield "residual", f"{found.residual:.4f}", left_over
     yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
     if found.drift is not None:
         yield "of it, query drift", f"{found.drift.share:.4f}", found.drift.text
@@ -56,8 +67,32 @@ def prescription_row(number: int, each: Prescription) -> tuple[str, ...]:
         f"{each.label} {searched}".strip(),
         f"{each.recall.mean:.4f} ({each.recall.lower:.4f})",
         bytes_text(each.index_bytes),
-        "" if each.latency_ratio is None else f"{each.latency_ratio:.2f} x",
+        "" if each.latency_ratio is None else f"{each.latency_ratio:.2f} x now's",
     )
+
+
+def screen_rows(found: Diagnosis) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of each prescription in rows under ``SCREEN_HEAD``: what is done, what it makes."""
+    for number, each in enumerate(found.prescriptions, start=1):
+        first, _, title, index, *figures = prescription_row(number, each)
+        yield first, title, *figures
+        yield from (("", line, "", "", "") for line in label_lines(index, SCREEN_LABEL))
+
+
+def label_lines(label: str, width: int) -> list[str]:
+    """Return the name of an index in lines that are no wider, broken behind commas and spaces.
+
+    Example:
+        >>> label_lines("PCA288,HNSW16,SQ8 ef_search=2,000", 14)
+        ['PCA288,HNSW16,', 'SQ8', 'ef_search=2,000']
+    """
+    lines = [""]
+    for piece in re.split(r"(?<= )|(?<=,)(?=[^\d ])", label):  # not within numbers
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append(piece)
+        else:
+            lines[-1] += piece
+    return [line.rstrip() for line in lines]
 
 
 def cost_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
@@ -81,10 +116,17 @@ def _time_text(seconds: float, whole: float) -> str:
 CAUSE_HEAD = ("lost to", "recall", "seen")
 COST_HEAD = ("what it costs", "now", "with prescription 1")
 PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
+SCREEN_HEAD = ("", "what is done: the index", "recall (at least)", "bytes", "time")
+SCREEN_LABEL = 36
+"""Columns that the name of an index gets on the screen."""
 
 
-def to_markdown(found: Diagnosis) -> str:
-    """Return the page."""
+def to_markdown(found: Diagnosis, command: str = "") -> str:
+    """Return the page.
+
+    Args:
+        command: line of a shell that applies the first prescription.
+    """
     found = one_lined(found)
     searched = f"{found.search_param} {found.value}, " if found.search_param else ""
     lines = [
@@ -104,9 +146,18 @@ def to_markdown(found: Diagnosis) -> str:
     if found.prescriptions:
         rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
         lines += [*table(PRESCRIPTION_HEAD, rows), ""]
+    if command:
+        lines += [apply_text(found), "", "```bash", command, "```", ""]
     lines += [describe_sensitivity(found.sensitivity, found.target), ""]
     lines += [f"- {prose(note)}" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def apply_text(found: Diagnosis) -> str:
+    """Return in words what the command below it does."""
+    last = len(found.prescriptions)
+    others = f" (--apply 2{f' to {last}' if last > 2 else ''} applies another)" if last > 1 else ""
+    return f"To write the index of prescription 1, read it again and measure that{others}:"
 
 
 def describe_sensitivity(found: Sensitivity, target: float) -> str:

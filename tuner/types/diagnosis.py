@@ -16,6 +16,9 @@ DIAGNOSIS_SCHEMA_VERSION = 2
 MOST_TIMES = 100
 """Multiple of the vectors beyond which growth is not spoken of."""
 
+WEIGHTY, NEGLIGIBLE = 0.1, 0.005
+"""Share of the whole loss from which on a cause weighs, and recall that never does."""
+
 FixKind: TypeAlias = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild"]
 """Kinds of fixes by what they cost the user, the cheapest first: a search parameter; other ids; missing rows;
 a store beside the codes; other codes over the same links; fewer links; a new graph."""
@@ -50,6 +53,13 @@ class Split:
     def share_of(self, name: CauseName) -> float:
         """Return the recall that a cause takes away."""
         return sum(cause.share for cause in self.causes if cause.name == name)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the causes explain the loss: what they leave over is less than each of those that weigh."""
+        least = max(WEIGHTY * (1 - self.recall), NEGLIGIBLE)
+        weighty = [cause.share for cause in self.causes if cause.share >= least]
+        return abs(self.residual) < min(weighty, default=least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +107,7 @@ class Prescription:
         ndis_per_query: distance computations per query.
         index_bytes: bytes of the file of the index that it makes.
         latency_ratio: mean time over that of the index as it is, in turns; None until timed.
+        latency_error: relative standard error of that ratio.
         works: whether both halves support the target.
     """
 
@@ -111,6 +122,7 @@ class Prescription:
     index_bytes: int
     works: bool
     latency_ratio: float | None = None
+    latency_error: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +204,7 @@ class Diagnosis:
         causes: causes that add up, with ``residual``, to 1 - recall; the largest first.
         drift: what queries unlike the file add, whatever it acts through.
         residual: what the causes leave over of 1 - recall.
+        adds_up: whether the residual is smaller than each cause that weighs; if not, the causes are in doubt.
         by_id: recall that counts ids instead of distances.
         index_bytes: bytes of its file.
         resident_bytes: bytes in the memory of a fresh process, None where that was not measured.
@@ -218,6 +231,7 @@ class Diagnosis:
     first: Cause | None
     causes: tuple[Cause, ...]
     residual: float
+    adds_up: bool
     drift: Cause | None
     by_id: float
     index_bytes: int
