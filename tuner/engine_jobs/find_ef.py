@@ -55,6 +55,7 @@ def find(
     factors = [factor for factor in factors_of(can, config.k) if factor >= first_factor]
     if codec is None or not codec.oversampling:
         factors = [1]
+    factors = [f for f in factors if least_ef(can, replace(config, oversampling=f)) <= most] or factors[:1]
     passed: list[Found] = []
     failed: list[Found] = []
     for number, factor in enumerate(factors):

@@ -23,6 +23,7 @@ from tuner.types import (
 from tuner.types.engine_target import TARGET_SCHEMA_VERSION
 
 PRESCRIPTION_HEAD = ("", "what it costs you", "settings", "recall", "bytes", "time")
+KINDS = {"distinct": "rebuild over distinct rows, answer with their copies too"}
 POINT_HEAD = ("codec", "M,efC", "ef", "re-score", "recall", "lower", "predicted", "MB+table", "us")
 
 
@@ -159,11 +160,11 @@ def prescription_rows(found: EngineDiagnosis) -> Iterator[tuple[str, ...]]:
     for number, each in enumerate(found.prescriptions, start=1):
         yield (
             str(number),
-            each.kind if each.works else f"{each.kind}, and it is not enough",
+            KINDS.get(each.kind, each.kind) + ("" if each.works else ", and it is not enough"),
             each.settings.label,
             f"{each.recall.mean:.4f} ({each.recall.lower:.4f})",
             bytes_text(each.index_bytes),
-            f"{each.latency_ratio:.2f} x",
+            f"{each.latency_ratio:.2f} x now's",
         )
 
 

@@ -44,7 +44,8 @@ class EnginePrescription:
     """A config that reaches the target in the engine, or comes nearest to it.
 
     Attributes:
-        kind: what it costs the user: ``search`` (a parameter), or ``rebuild``.
+        kind: what it costs the user: ``search`` (a parameter), ``rebuild``, or ``distinct`` (rebuild over the
+            distinct rows, and answer with their copies too).
         recall: recall on the half of the queries that chose nothing.
         latency_ratio: median time over that of the config as it is, on the same queries.
     """

@@ -87,11 +87,11 @@ JAVA_OPTIONS = (
 WARM_UP_S = 1.0
 MERGE_WORKERS = 1
 """Lucene's default, which the exported class has too: more build another graph, of a recall 0.01 lower."""
+PROBES = 16
+"""Stored vectors that are searched for to read what a search does."""
 ALWAYS_GRAPH = 0
 """Threshold below which a segment gets no graph."""
 NO_LIMIT = 2**31 - 1
-PROBES = 16
-"""Stored vectors that are searched for to read what a search does."""
 
 
 def format_name(config: EngineConfig) -> str:
@@ -300,7 +300,7 @@ class RunningLucene:
         graph, codes = vectors.getGraph(FIELD), vectors.getQuantizedVectorValues(FIELD)
         written = str(self.writer_config.getCodec().getKnnVectorsFormatForField(FIELD))
         beam_width = re.search(r"\bbeamWidth=(\d+)", written)
-        found, compared = self._effort()
+        efforts = self._efforts()
         return ReportedConfig(
             version=f"Lucene {self._class('util.Version').LATEST}",
             n_indexed=int(graph.size()),
@@ -308,9 +308,8 @@ class RunningLucene:
             metric=metric_named(str(info.getVectorSimilarityFunction()), SIMILARITY),
             M=int(graph.maxConn()) if graph.size() else None,
             ef_construction=int(beam_width[1]) if beam_width else None,
-            # fewer end a search in a small piece of the graph, all of them an exact scan: neither tells
-            ef_search=found if self.config.ef_search <= found < len(self.ids) else None,
-            index_used=compared < len(self.ids),
+            ef_search=_ef_of(efforts, self.config.ef_search, len(self.ids)),
+            index_used=any(compared < len(self.ids) for _, compared in efforts),
         )
 
     def _info(self) -> Any:
@@ -319,23 +318,17 @@ class RunningLucene:
     def _vectors(self) -> Any:
         return self.leaf.getVectorReader().getFieldReader(FIELD)
 
-    def _effort(self) -> tuple[int, int]:
-        """Return how many neighbours searches find before any is cut, and how many vectors they compare.
-
-        The most of searches for a few stored vectors, as one may stay in a small piece of the graph.
-        """
-        vectors, ef_search = self.leaf.getFloatVectorValues(FIELD), self.config.ef_search
+    def _efforts(self) -> list[tuple[int, int]]:
+        """Return how many neighbours searches find before any is cut, and how many vectors they compare."""
+        ef_search = self.config.ef_search
         every = self._class("search.AcceptDocs").fromLiveDocs(None, self.leaf.maxDoc())
-        most_found = most_compared = 0
-        for number in range(0, vectors.size(), max(1, vectors.size() // PROBES)):
-            target = vectors.vectorValue(number)
+        efforts = []
+        for row in np.linspace(0, len(self.ids) - 1, PROBES).astype(int).tolist():
+            target = self.leaf.getFloatVectorValues(FIELD).vectorValue(row)
             seen = self.leaf.searchNearestVectors(FIELD, target, ef_search, every, NO_LIMIT)
             found = self.searcher.count(self.nearest(FIELD, target, ef_search))
-            most_found, most_compared = (
-                max(most_found, int(found)),
-                max(most_compared, int(seen.totalHits.value())),
-            )
-        return most_found, most_compared
+            efforts.append((int(found), int(seen.totalHits.value())))
+        return efforts
 
     def index_bytes(self) -> int:
         """Return what the field's reader says of its bytes."""
@@ -361,6 +354,25 @@ class RunningLucene:
                 end()
         self.writer = self.reader = self.directory = None
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _ef_of(efforts: list[tuple[int, int]], asked: int, n: int) -> int | None:
+    """Return the ef_search that searches show, None if they show none: all vectors, or walks that ran dry.
+
+    A walk in a part of the graph that nothing leads out of, as between copies of one vector, ends when it has
+    found that part: it compares few more than it finds.
+
+    Example:
+        >>> _ef_of([(33, 41), (50, 122)], 50, 3_000)
+        50
+        >>> _ef_of([(34, 643), (34, 765)], 50, 3_000)
+        34
+        >>> _ef_of([(33, 41), (34, 43)], 50, 3_000) is None
+        True
+    """
+    most = max(found for found, _ in efforts)
+    ran_dry = most < asked and all(compared < 2 * found for found, compared in efforts if found == most)
+    return None if ran_dry or most >= n else most
 
 
 def start_java(folder: Path) -> None:
