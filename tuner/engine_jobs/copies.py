@@ -1,8 +1,8 @@
 """Copies of one vector, which cut a graph into groups: an index of each distinct row, which stands for them.
 
-A node links to its nearest, and the nearest of a copy are the other copies. Where these take all its links, or
-an engine prunes what is no nearer to the node than to its copy, no walk leads out of a group. An index of the
-distinct rows is no such graph; what it finds of all rows says whether copies were the cause.
+A node links to its nearest, and the nearest of a copy are the other copies. Where these take all its links,
+or an engine prunes what is no nearer to the node than to its copy, no walk leads out of a group. An index of
+the distinct rows is no such graph; what it finds of all rows says whether copies were the cause.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Copies:
         """Return the first k rows (nq, k) that distinct vectors (nq, m) stand for, -1 after the last.
 
         Example:
-            >>> Copies(np.array([0, 1]), np.array([0, 2, 1]), np.array([0, 2, 3])).expanded(np.array([[1, 0]]), 4)
+            >>> copies = Copies(np.array([0, 1]), np.array([0, 2, 1]), np.array([0, 2, 3]))
+            >>> copies.expanded(np.array([[1, 0]]), 4)
             array([[ 1,  0,  2, -1]])
         """
         out = np.full((len(found), k), -1, dtype=np.int64)

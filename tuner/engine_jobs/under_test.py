@@ -150,20 +150,20 @@ class EngineUnderTest:
         copies: Copies = copies_among(posed.vectors, posed.rows)
         process = DistinctRows(self.config, self._beside(DISTINCT), copies)
         self.open_ones.enter_context(process)
-        m, said = len(copies.first), f"{copies.n_copies:,} of {posed.n:,} rows are copies of others"
+        m, copied = len(copies.first), f"{copies.n_copies:,} of {posed.n:,} rows are copies of others"
         yield from self._built(process, "distinct", f"{self.config.label}, {m:,} distinct rows")
         least = least_ef(self.can, self.config)
         most = largest_indexed_ef(process, self.can, factor, least, self._most_ef)
         if not most:
-            return replace(graph, text=f"{graph.text}; {said}, and of the {m:,} others no index is used")
+            return replace(graph, text=f"{graph.text}; {copied}, and of the {m:,} others no index is used")
         self._indexed[process] = most
         start = min(most, max(least, self.config.ef_search))
         found = self._turned_up(process, factor, (start, self._recall(process, start, factor).mean))[1]
         seen = f"the graph of the {m:,} distinct rows finds {found:.4f}"
         if found - best < EXPLAINED * graph.share:
-            return replace(graph, text=f"{graph.text}; {said}, but {seen}")
+            return replace(graph, text=f"{graph.text}; {copied}, but {seen}")
         self.distinct = process
-        return replace(graph, text=f"{graph.text}: duplicates cut it into groups ({said}; {seen})")
+        return replace(graph, text=f"{graph.text}: duplicates cut it into groups ({copied}; {seen})")
 
     # ------------------------------------------------------------ searches
 

@@ -17,10 +17,10 @@ from tuner.types.diagnosis import DIAGNOSIS_SCHEMA_VERSION, MOST_TIMES
 
 def headline(found: Diagnosis) -> str:
     """Return the answer as one sentence."""
-    said = loss_sentence(found.label, found.first, found.recall, found.target)
+    sentence = loss_sentence(found.label, found.first, found.recall, found.target)
     if found.first is None or found.adds_up:
-        return one_line(said)
-    return one_line(f"in doubt, {doubt(found)}, so another cause may be the first: {said}")
+        return one_line(sentence)
+    return one_line(f"in doubt, {doubt(found)}, so another cause may be the first: {sentence}")
 
 
 def doubt(found: Diagnosis) -> str:

@@ -141,3 +141,20 @@ def test_rows_in_blocks_keep_their_ids(tmp_path: Path) -> None:
             index._ask("add", first, x[first : first + 500])
         index._ask("build")
         assert index.search(x[::100], 1).ids[:, 0].tolist() == list(range(0, len(x), 100))
+
+
+def test_a_search_that_ends_in_a_group_of_copies_does_not_look_like_a_smaller_ef(tmp_path: Path) -> None:
+    needs("lucene")
+    rng = np.random.default_rng(0)
+    distinct, shares = rows(100), 1 / np.arange(1, 101)
+    x = distinct[rng.choice(100, 1_500, p=shares / shares.sum())]
+    x[[0, 1]] = x[[1, 0]]  # the first of them is in such a group
+    with EngineProcess(
+        replace(CONFIG, codec="FLOAT32", oversampling=1, metric="l2"), Deployment(folder=tmp_path, n=1_500)
+    ) as index:
+        index._ask("add", 0, x)
+        index._ask("build")
+        assert (index.search(x[:100], 90).ids < 0).any()  # groups that nothing leads out of
+        reported = index.applied()
+        assert reported.ef_search in (None, 90)
+        assert (reported.n_indexed, reported.index_used) == (1_500, True)
