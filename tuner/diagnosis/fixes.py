@@ -24,8 +24,8 @@ from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.types import FixKind, FloatArray, IdArray, Prescription, Recall, Split, Steps
 
-MOST_EF = 4_096
-"""Largest ef_search that is prescribed."""
+MOST_EF, MODERATE_EF = 4_096, 256
+"""Largest ef_search that is prescribed, and one that most indexes need no more than."""
 WORTH = 0.10
 """Share of its bytes or its time for less than which a healthy index is not touched."""
 TIMED_QUERIES, ROUNDS = 256, 6
@@ -98,7 +98,7 @@ def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Presc
 
         guess = min(max(least, opened.value), most)
         half, passes, value = problem.validate, False, most
-        if index.search_param and _is_hopeless(questions, index, most):
+        if index.search_param and _is_hopeless(questions, index, least, most):
             half = half[:FEW]
         else:
             tuned = find_min_ef(at, least, guess, most) if index.search_param else at(1)
@@ -120,13 +120,19 @@ def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Presc
         )
 
 
-def _is_hopeless(questions: Questions, index: IndexUnderTest, most: int) -> bool:
-    """Return whether some queries show that no search parameter reaches the target."""
+def _is_hopeless(questions: Questions, index: IndexUnderTest, least: int, most: int) -> bool:
+    """Return whether some queries show that no search parameter reaches the target.
+
+    What a moderate one finds already is found with the largest too, which takes a hundred times as long.
+    """
     problem, k = questions.problem, questions.k
     few = problem.tune[:FEW]
-    index.set_value(most)
-    share = questions.hits(search_rows(questions, index, few)[0], few) / k
-    return float(share.mean() + SURELY * share.std() / len(few) ** 0.5) < problem.options.recall
+    for value in sorted({min(most, max(MODERATE_EF, 2 * least)), most}):
+        index.set_value(value)
+        share = questions.hits(search_rows(questions, index, few)[0], few) / k
+        if float(share.mean() + SURELY * share.std() / len(few) ** 0.5) >= problem.options.recall:
+            return False
+    return True
 
 
 def serialized_bytes(index: faiss.Index) -> int:
