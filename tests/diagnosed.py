@@ -1,11 +1,17 @@
 """What the tests of the diagnosis share: real vectors at length 1, small ones, and timings of one round."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tuner.diagnosis import costs, fixes
+from tuner.data.base import Base
+from tuner.diagnosis import costs, fix_builder, fixes
+from tuner.index import graph
+from tuner.index.encoders import Encoder
+from tuner.index.graph import DerivableGraph
+from tuner.types import Steps
 
 DATA = Path(__file__).parents[1] / "datasets" / "docs-minilm-384"
 N_SMALL, NQ_SMALL, D_SMALL = 800, 200, 24
@@ -39,10 +45,38 @@ def small() -> tuple[np.ndarray, np.ndarray]:
     return rows[:N_SMALL], rows[N_SMALL:]
 
 
+@pytest.fixture(scope="session")
+def rebuilt() -> dict[tuple[str, str], tuple[DerivableGraph, bytes]]:
+    """Graphs that were built again, and the files of their links, by what they were built on."""
+    return {}
+
+
+@pytest.fixture
+def one_rebuilt_graph(
+    rebuilt: dict[tuple[str, str], tuple[DerivableGraph, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prescription of a new graph does not depend on the index that is ill: one is built for each base."""
+
+    def build(
+        base: Base, encoder: Encoder, M: int, ef_construction: int, seed: int, path: Path
+    ) -> Steps[DerivableGraph]:
+        digest = hashlib.blake2b(np.ascontiguousarray(base.x).tobytes(), digest_size=16).hexdigest()
+        if (base.metric, digest) not in rebuilt:
+            links = yield from graph.build(base, encoder, M, ef_construction, seed, path)
+            rebuilt[base.metric, digest] = links, path.read_bytes()
+        links, data = rebuilt[base.metric, digest]
+        path.write_bytes(data)
+        return links
+
+    monkeypatch.setattr(fix_builder, "build", build)
+
+
 @pytest.fixture
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is asserted: one round of few queries is enough of each timing."""
+    """No second is asserted: one round of few queries is enough of each timing, and none orders anything."""
     for module in (costs, fixes):
         monkeypatch.setattr(module, "ROUNDS", 1)
     monkeypatch.setattr(costs, "QUERIES", 32)
     monkeypatch.setattr(fixes, "TIMED_QUERIES", 32)
+    monkeypatch.setattr(fixes, "SLOW", np.inf)
+    monkeypatch.setattr(fixes, "TIME_NOISE", np.inf)

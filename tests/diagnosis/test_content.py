@@ -13,11 +13,6 @@ from tuner.index.projections import behind
 NEAR = 0.02
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
-
-
 @pytest.mark.filterwarnings("error")
 def test_an_index_of_tune_for_inner_products_holds_the_rows_of_the_file(tmp_path: Path) -> None:
     """Its codes have one column more than the rows: no row is stale, and no link is lost, because of it."""

@@ -1,6 +1,7 @@
 """Planted illnesses: each is named first, with the share that it has by construction."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import faiss
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import trained_by_faiss
+from diagnosed import real
 
 import tuner
 from tuner.cli.main import tune
-from tuner.diagnosis import Diagnosis, costs, fixes, to_json, to_markdown
+from tuner.diagnosis import Diagnosis, to_json, to_markdown
 
-DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
+pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
+
 N, NQ, K = 4_000, 300, 10
 NEAR = 0.02
 """Points of recall that a share may be off."""
@@ -22,35 +25,30 @@ NEAR = 0.02
 
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    rows: np.ndarray = np.load(DATA / "base.npy")[:N].astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+    return real("base", N)
 
 
 @pytest.fixture(scope="module")
 def q() -> np.ndarray:
-    rows: np.ndarray = np.load(DATA / "queries.npy")[:NQ].astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+    return real("queries", NQ)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is asserted here: one round of few queries is enough of each timing."""
-    for module in (costs, fixes):
-        monkeypatch.setattr(module, "ROUNDS", 1)
-    monkeypatch.setattr(costs, "QUERIES", 32)
-    monkeypatch.setattr(fixes, "TIMED_QUERIES", 32)
+@cache
+def as_bytes(kind: str) -> np.ndarray:
+    """Return the index of a kind over the rows as they are, serialized: several tests begin with it."""
+    x = real("base", N)
+    index = trained_by_faiss(kind, x)
+    index.add(x)
+    serialized: np.ndarray = faiss.serialize_index(index)
+    return serialized
 
 
 def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 200) -> faiss.Index:
-    index = trained_by_faiss(kind, x)
-    index.add(x if rows is None else rows)
+    if rows is None and np.array_equal(x, real("base", N)):
+        index = faiss.deserialize_index(as_bytes(kind))
+    else:
+        index = trained_by_faiss(kind, x)
+        index.add(x if rows is None else rows)
     if "HNSW" in kind:
         faiss.ParameterSpace().set_index_parameter(index, "efSearch", ef)
     return index

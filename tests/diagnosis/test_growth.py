@@ -1,11 +1,10 @@
 """What is said of more vectors, and how close the call is."""
 
-from pathlib import Path
-
 import faiss
 import numpy as np
 import pytest
 from conftest import trained_by_faiss
+from diagnosed import real
 
 import tuner
 from tuner.diagnosis.growth import fit_trend, fresh
@@ -14,28 +13,20 @@ from tuner.index.opened import open_object
 from tuner.report.diagnosis import describe_sensitivity
 from tuner.types import Lasts, Recall, Sensitivity
 
-DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
+pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
+
 N, NQ, K = 6_000, 300, 10
 KINDS = ("HNSW8", "HNSW8,SQ4", "PCA48,HNSW8,SQ8", "HNSW8_PQ48x8", "HNSW8,SQ4,RFlat", "HNSW8,RaBitQ")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    rows: np.ndarray = np.load(DATA / "base.npy")[:N].astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+    return real("base", N)
 
 
 @pytest.fixture(scope="module")
 def q() -> np.ndarray:
-    rows: np.ndarray = np.load(DATA / "queries.npy")[:NQ].astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+    return real("queries", NQ)
 
 
 def law(n: np.ndarray, slope: float = 0.03) -> np.ndarray:

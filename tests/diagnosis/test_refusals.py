@@ -24,11 +24,6 @@ def flat(x: np.ndarray) -> faiss.Index:
     return index
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "cache"))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
