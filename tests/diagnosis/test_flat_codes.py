@@ -11,6 +11,7 @@ from diagnosed import at_unit_length, recall_of
 import tuner
 from tuner.index.opened import open_object
 from tuner.index.stored import compare, stored_codes
+from tuner.types import Metric
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
 
@@ -112,3 +113,24 @@ def test_a_changed_row_is_told_from_its_code(kind: str, unit: tuple[np.ndarray, 
     ):
         assert not same[opened.ids < 300].any()
         assert same[opened.ids >= 300].mean() > 0.99
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip"])
+@pytest.mark.parametrize("kind", ["PQ12x4", "HNSW16_PQ12x4"])
+def test_a_store_is_put_beside_codes_that_are_compared_by_inner_product(
+    kind: str, metric: Metric, unit: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    x, q = unit
+    index = faiss.index_factory(x.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+    codes = faiss.downcast_index(index.storage) if "HNSW" in kind else index
+    codes.do_polysemous_training = False
+    index.train(x)
+    index.add(x)
+    if "HNSW" in kind:
+        index.hnsw.efSearch = 400
+    out = tmp_path / "mended.faiss"
+    found = tuner.diagnose(index, x, q, metric=metric, recall=0.8, apply=1, out=out)
+    assert found.first is not None
+    assert found.first.name == "codec"
+    assert (found.prescriptions[0].kind, found.prescriptions[0].works) == ("store", True)
+    assert recall_of(faiss.read_index(str(out)).search(q, K)[1], x, q) > 0.8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +149,20 @@ def row_hashes(block: FloatArray) -> NDArray[np.int64]:
     rows = np.ascontiguousarray(block)
     cells = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
     return np.fromiter(map(hash, cells.tolist()), dtype=np.int64, count=len(rows))
+
+
+def row_groups(blocks: Iterable[FloatArray]) -> NDArray[np.int64]:
+    """Return the number (n,) of the vector that each row of the blocks holds, from 0 on in the order seen.
+
+    Example:
+        >>> row_groups([np.array([[1, 2], [3, 4]]), np.array([[1, 2]])]).tolist()
+        [0, 1, 0]
+    """
+    hashes = np.concatenate([row_hashes(block) for block in blocks])
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[group]
 
 
 def _check_matrix(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

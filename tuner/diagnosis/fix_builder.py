@@ -143,6 +143,8 @@ class FixBuilder:
     def _stores(self) -> Iterator[Fix]:
         if self.opened.refine is not None or not self._ids_are_outside:
             return
+        if (self.opened.metric, self.base.metric) == ("ip", "l2"):
+            return  # a store compares as the index that it re-ranks for, and so cannot rank as was meant
         factors = [factor for factor, recall in self.scan.items() if factor > 1 and recall >= self.needed]
         plain = self.scan.get(1, 0.0)
         if not factors or plain >= self.needed or (self.content.state != SAME).any():
@@ -158,6 +160,7 @@ class FixBuilder:
         chain = self._with_metric(encoder)
         outer = behind(chain, exact) if chain else exact
         index = self._without_ids()
+        exact.metric_type = outer.metric_type = index.metric_type  # unit rows rank alike by both
         refine = faiss.IndexRefine(index, outer)
         kept = (self.opened, index, exact, codes, outer, encoder, *chain)
         return self._offered(refine, self._ids_of(self.content.rows), kept)

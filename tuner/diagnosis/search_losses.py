@@ -8,17 +8,21 @@ import faiss
 import numpy as np
 
 from tuner.data.base import prepared_queries, view_codes
+from tuner.data.vectors import row_groups
 from tuner.diagnosis.answers import first_rows, own_form, search_rows, spare_answers
 from tuner.diagnosis.content import Content
 from tuner.diagnosis.questions import Questions
 from tuner.index.graph import share_graph
-from tuner.index.layers import normalises, unreachable, widens
+from tuner.index.layers import closed_in, normalises, unreachable, widens
 from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import widened
 from tuner.types import Cause, FloatArray
 
 FLAT = 0.0005
 """Gain in recall below which raising the search parameter further brings nothing."""
+CUT_SHARE = 0.01
+"""Recall that links lose, and share of nodes, from which on copies are looked at as the cause."""
+ROWS = 1 << 12
 FAR, FAR_EF = 8, 2_048
 """Multiple of its value that the search parameter is raised to at least, and what it is raised to at most
 unless twice its value is more: faiss's queue of candidates takes time that grows with its square."""
@@ -47,6 +51,11 @@ def graph_loss(questions: Questions, opened: IndexUnderTest, content: Content, l
     text = f"its links reach {best:.4f} of {left:.4f} on exact vectors at ef {ef_search:,}"
     if n_cut_off:
         text += f"; {n_cut_off:,} of {opened.n:,} nodes are out of reach"
+    if left - best >= CUT_SHARE and questions.profile.n_duplicate_rows:
+        blocks = (content.vectors[start : start + ROWS] for start in range(0, opened.n, ROWS))
+        n_closed = int(closed_in(graph, row_groups(blocks)).sum())
+        if n_closed >= CUT_SHARE * opened.n:
+            text += f"; {n_closed:,} link to copies of themselves alone: duplicates cut it into groups"
     return Cause(name="graph", share=max(0.0, left - best), text=text)
 
 

@@ -7,12 +7,11 @@ the distinct rows is no such graph; what it finds of all rows says whether copie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuner.data.vectors import Vectors, row_hashes
+from tuner.data.vectors import Vectors, row_groups
 from tuner.engines import Deployment, EngineConfig, EngineProcess, ReportedConfig
 from tuner.engines.protocol import Answers
 from tuner.types import FloatArray, IdArray, Steps
@@ -63,20 +62,12 @@ class Copies:
 def copies_among(vectors: Vectors, rows: IdArray | None) -> Copies:
     """Return the rows (all if None) by the vectors that they hold, bit for bit."""
     n = vectors.n if rows is None else len(rows)
-    hashes = np.concatenate(list(_hashes(vectors, rows, n)))
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    group = rank[group]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(first)))])
-    return Copies(np.sort(first), np.argsort(group, kind="stable"), starts)
-
-
-def _hashes(vectors: Vectors, rows: IdArray | None, n: int) -> Iterator[IdArray]:
+    chosen = np.arange(n) if rows is None else rows
     step = max(256, BLOCK_BYTES // (4 * vectors.d))
-    for start in range(0, n, step):
-        part = np.arange(start, min(n, start + step))
-        yield row_hashes(vectors.rows(part if rows is None else rows[part]))
+    group = row_groups(vectors.rows(chosen[start : start + step]) for start in range(0, n, step))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(group))])
+    members = np.argsort(group, kind="stable")
+    return Copies(members[starts[:-1]], members, starts)
 
 
 class DistinctRows(EngineProcess):

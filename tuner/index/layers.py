@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import faiss
 import numpy as np
@@ -120,17 +120,37 @@ def step_name(step: faiss.VectorTransform) -> str:
     return f"{'PCA' if step.d_out < step.d_in else 'Rotate'}{step.d_out}"
 
 
-def links_of_level_0(graph: faiss.IndexHNSW) -> NDArray[np.int64]:
-    """Return the number of links (n,) that each node has on level 0."""
+def level_0(graph: faiss.IndexHNSW) -> Iterator[tuple[slice, NDArray[np.int32]]]:
+    """Yield the links (m, width) of some nodes on level 0 after the other; -1 stands for none."""
     hnsw = graph.hnsw
     offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
     slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
-    width = hnsw.nb_neighbors(0)
-    counts = np.zeros(graph.ntotal, dtype=np.int64)
+    columns = np.arange(hnsw.nb_neighbors(0))
     for start in range(0, graph.ntotal, NODES):
-        block = slots[offsets[start : min(graph.ntotal, start + NODES), None] + np.arange(width)]
-        counts[start : start + NODES] = (block >= 0).sum(axis=1)
+        nodes = slice(start, min(graph.ntotal, start + NODES))
+        yield nodes, slots[offsets[nodes, None] + columns]
+
+
+def links_of_level_0(graph: faiss.IndexHNSW) -> NDArray[np.int64]:
+    """Return the number of links (n,) that each node has on level 0."""
+    counts = np.zeros(graph.ntotal, dtype=np.int64)
+    for nodes, links in level_0(graph):
+        counts[nodes] = (links >= 0).sum(axis=1)
     return counts
+
+
+def closed_in(graph: faiss.IndexHNSW, group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which nodes (n,) link on level 0 to nodes of their own group alone.
+
+    Args:
+        group: (n,) number of the vector that each node holds.
+    """
+    closed = np.zeros(graph.ntotal, dtype=bool)
+    for nodes, links in level_0(graph):
+        there = links >= 0
+        own = group[np.maximum(links, 0)] == group[nodes, None]
+        closed[nodes] = there.any(axis=1) & (own | ~there).all(axis=1)
+    return closed
 
 
 def unreachable(graph: faiss.IndexHNSW) -> NDArray[np.bool_]:
