@@ -81,9 +81,15 @@ class DistinctRows(EngineProcess):
         super().__init__(config, replace(deployment, n=len(copies.first)))
         self.copies = copies
 
-    def load(self, vectors: Vectors, rows: IdArray | None) -> Steps[float]:
-        """Load the distinct ones of the rows (all if None), build; yield the share, return wall seconds."""
-        return super().load(vectors, self.copies.first if rows is None else rows[self.copies.first])
+    def load(self, vectors: Vectors, rows: IdArray | None, order: IdArray | None = None) -> Steps[float]:
+        """Yield the share done; load the distinct ones of the rows, build, and return wall seconds.
+
+        Args:
+            vectors: the user's file.
+            rows: rows of it that are indexed, None for all.
+            order: positions among the distinct rows in the order in which they are loaded.
+        """
+        return super().load(vectors, self.copies.first if rows is None else rows[self.copies.first], order)
 
     def search(self, queries: FloatArray, k: int) -> Answers:
         """Return what queries (nq, d), asked one at a time, get, copies included."""
