@@ -91,7 +91,8 @@ def test_no_word_of_a_prescription_is_cut_and_no_name_of_an_index() -> None:
     assert max(map(len, lines)) <= 80
     assert "12.70 x now's" in out.getvalue()
     shown = {piece for line in lines for piece in pieces(line)}
-    assert shown == {piece for text in (*SCREEN_HEAD, *rows[0], LONG, "ef_search=4096") for piece in pieces(text)}
+    whole = (*SCREEN_HEAD, *rows[0], WHAT, LONG, "ef_search=4096")
+    assert shown == {piece for text in whole for piece in pieces(text)}
 
 
 def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_in_a_pipe() -> None:

@@ -75,19 +75,20 @@ def screen_rows(found: Diagnosis) -> Iterator[tuple[str, ...]]:
     """Yield the cells of each prescription in rows under ``SCREEN_HEAD``: what is done, what it makes."""
     for number, each in enumerate(found.prescriptions, start=1):
         first, _, title, index, *figures = prescription_row(number, each)
-        yield first, title, *figures
-        yield from (("", line, "", "", "") for line in label_lines(index, SCREEN_LABEL))
+        begins, *others = lines_of(title, SCREEN_WORDS) + lines_of(index, SCREEN_WORDS)
+        yield first, begins, *figures
+        yield from (("", line, "", "", "") for line in others)
 
 
-def label_lines(label: str, width: int) -> list[str]:
-    """Return the name of an index in lines that are no wider, broken behind commas and spaces.
+def lines_of(text: str, width: int) -> list[str]:
+    """Return words, or the name of an index, in lines that are no wider, broken behind commas and spaces.
 
     Example:
-        >>> label_lines("PCA288,HNSW16,SQ8 ef_search=2,000", 14)
+        >>> lines_of("PCA288,HNSW16,SQ8 ef_search=2,000", 14)
         ['PCA288,HNSW16,', 'SQ8', 'ef_search=2,000']
     """
     lines = [""]
-    for piece in re.split(r"(?<= )|(?<=,)(?=[^\d ])", label):  # not within numbers
+    for piece in re.split(r"(?<= )|(?<=,)(?=[^\d ])", text):  # not within numbers
         if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
             lines.append(piece)
         else:
@@ -116,9 +117,9 @@ def _time_text(seconds: float, whole: float) -> str:
 CAUSE_HEAD = ("lost to", "recall", "seen")
 COST_HEAD = ("what it costs", "now", "with prescription 1")
 PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
-SCREEN_HEAD = ("", "what is done: the index", "recall (at least)", "bytes", "time")
-SCREEN_LABEL = 36
-"""Columns that the name of an index gets on the screen."""
+SCREEN_HEAD = ("", "what is done: the index", "recall (lower)", "bytes", "time")
+SCREEN_WORDS = 36
+"""Columns that the words of a prescription get on a screen of 80."""
 
 
 def to_markdown(found: Diagnosis, command: str = "") -> str:
