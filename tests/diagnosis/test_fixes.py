@@ -53,6 +53,7 @@ def test_the_cheapest_comes_first_unless_each_search_pays_for_it() -> None:
         (offered("store", 1.2, 1_500, 0.975), offered("encode", 1.2, 1_000), ["encode"]),  # by chance
         (offered("store", 1.0), offered("encode", 1.0), ["store", "encode"]),  # the same in everything
         (offered("search", 2.0, 1_500), offered("encode", 1.2, 1_000), ["search", "encode"]),  # no new index
+        (offered("labels", 2.0, 1_500), offered("prune", 1.2, 1_000), ["labels", "prune"]),
         (offered("encode", 1.0, 1_000), offered("rebuild", 1.5, 1_200), ["encode"]),
     ],
 )

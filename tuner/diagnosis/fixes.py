@@ -38,6 +38,8 @@ measured also where something cheaper works: links that were built on coarse cod
 TIME_NOISE, ERRORS = 0.05, 2.0
 """Least difference in time, as a share, that is taken for one: an index differs as much from itself; and the
 standard errors that it must have besides."""
+KEEPING: tuple[FixKind, ...] = ("search", "labels", "add")
+"""Fixes that leave codes and links as they are."""
 SLOW = 8
 """Times the fastest fix's time from which on one comes after all others: what it saves once, each search
 would pay."""
@@ -173,12 +175,12 @@ def ranked(made: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix
 def undominated(timed: list[tuple[Prescription, Fix]]) -> list[tuple[Prescription, Fix]]:
     """Return prescriptions without those beside which another is at least as good in everything, and better.
 
-    Another search parameter stays: it is the only one for which no other index is made.
+    What leaves codes and links as they are stays: no other index is made for it.
     """
     kept = list(timed)
     for pair in timed:
         others = [other for other, _ in kept if other is not pair[0]]
-        if pair[0].kind != "search" and any(dominates(other, pair[0]) for other in others):
+        if pair[0].kind not in KEEPING and any(dominates(other, pair[0]) for other in others):
             kept.remove(pair)
     return kept
 
