@@ -31,7 +31,7 @@ def test_a_neighbour_in_some_turns_does_not_change_the_costs(
                           one.base.sample(500, 0), 0) for name in DISTANCE_S}  # fmt: skip
     turns: dict[int, int] = {}
 
-    def one_by_one(index: Any, queries: FloatArray, k: int = 10) -> tuple[float, float]:
+    def one_by_one(index: Any, queries: FloatArray, n_warm_up: int, k: int = 10) -> tuple[float, float]:
         turn = next(t for t, each in enumerate(graph.queries) if np.shares_memory(each, queries))
         assert turns.setdefault(turn, turn) == turn
         if k == 1:  # of an index that holds next to nothing
