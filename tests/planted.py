@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tuner.engines import Deployment, Engine, EngineConfig, ReportedConfig, Running, find_engine
-from tuner.types import FloatArray, Metric
+from tuner.types import Claims, FloatArray, Metric
 
 REAL, FAULT = "PLANTED_REAL", "PLANTED_FAULT"
 
@@ -91,4 +91,22 @@ def install(folder: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(
         "[vector_index_tuner.engines]\nplanted = planted:ENGINE\nbroken = planted:NOTHING\n", encoding="utf-8"
+    )
+
+
+def claims(n: int, n_queries: int) -> Claims:
+    """Return what a report of faiss might say of float32 at M=16, on so many rows and queries."""
+    return Claims(
+        target=0.95,
+        recall=0.96,
+        recall_lower=0.95,
+        n_queries=n_queries,
+        n=n,
+        index_bytes=1,
+        data="base.npy",
+        label="HNSW16,fp32",
+        measured_in="faiss 1.15.1",
+        in_engine=False,
+        created="2026-11-24",
+        queries="others",
     )

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 from installed import needs
+from planted import claims
 
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
@@ -14,23 +15,10 @@ from tuner.engine_jobs.copies import copies_among
 from tuner.engine_jobs.indexed import largest_indexed_ef
 from tuner.engines import Capabilities, EngineProcess, find_engine
 from tuner.runtime.steps import result_of
-from tuner.types import Claims, EngineConfig, EngineDiagnosis, Exported, ReportedConfig
+from tuner.types import EngineConfig, EngineDiagnosis, Exported, ReportedConfig
 
 N, NQ, D, K = 1_500, 150, 32, 10
-CLAIMS = Claims(
-    target=0.95,
-    recall=0.96,
-    recall_lower=0.95,
-    n_queries=NQ,
-    n=N,
-    index_bytes=1,
-    data="base.npy",
-    label="HNSW16,fp32",
-    measured_in="faiss 1.15.1",
-    in_engine=False,
-    created="2026-11-24",
-    queries="others",
-)
+CLAIMS = claims(N, NQ)
 
 
 def with_copies() -> tuple[np.ndarray, np.ndarray]:

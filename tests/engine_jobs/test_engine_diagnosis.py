@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from installed import needs
+from planted import claims
 
 from tuner.cli.main import tune
 from tuner.data.vectors import open_vectors
@@ -15,25 +16,12 @@ from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines import find_engine
 from tuner.engines.export import write_exported
 from tuner.runtime.steps import result_of
-from tuner.types import Claims, EngineConfig, EngineDiagnosis, Exported
+from tuner.types import EngineConfig, EngineDiagnosis, Exported
 
 DATA = Path(__file__).parents[2] / "datasets" / "docs-minilm-384"
 N, NQ, K = 2_000, 1_000, 10
 """So many queries that no engine whose builds differ stands near its bound."""
-CLAIMS = Claims(
-    target=0.95,
-    recall=0.96,
-    recall_lower=0.95,
-    n_queries=NQ,
-    n=N,
-    index_bytes=1,
-    data="base.npy",
-    label="HNSW16,fp32",
-    measured_in="faiss 1.15.1",
-    in_engine=False,
-    created="2026-11-24",
-    queries="others",
-)
+CLAIMS = claims(N, NQ)
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ def chosen() -> OperatingPoint:
 def test_the_aim_falls_and_what_that_saves_is_a_prediction() -> None:
     asked = []
 
-    def ef_for(aim: float) -> tuple[int, float]:
+    def distances_for(aim: float) -> float:
         asked.append(aim)
-        return round(1000 * (aim - 0.85)), 100_000 * (aim - 0.85)
+        return 100_000 * (aim - 0.85)
 
     point = chosen()
-    hint = more_queries_hint(TARGET, point, ef_for)
+    hint = more_queries_hint(TARGET, point, distances_for)
     assert hint is not None
     hits = np.array(point.validated_hits)
     assert asked[0] == TARGET.aim_of(hits)
@@ -39,11 +39,11 @@ def test_the_aim_falls_and_what_that_saves_is_a_prediction() -> None:
     assert "twice as many queries (2,000)" in hint
     assert f"aiming at {asked[1]:.4f} instead of {asked[0]:.4f}" in hint
     assert "predicted (not measured)" in hint
-    assert f"and {saved:.0%} fewer distances a query" in hint
+    assert f"to need {saved:.0%} fewer distances a query" in hint
 
 
 def test_enough_is_said_and_what_is_unknown_is_not() -> None:
-    assert "so these are enough" in (more_queries_hint(TARGET, chosen(), lambda _: (50, 1000.0)) or "")
+    assert "so these are enough" in (more_queries_hint(TARGET, chosen(), lambda _: 1000.0) or "")
     assert more_queries_hint(TARGET, chosen(), lambda _: None) is None
 
 

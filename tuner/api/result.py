@@ -14,6 +14,7 @@ import numpy as np
 from tuner import types
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
+from tuner.index.layers import mapped
 from tuner.report import result_from_json, write_report
 from tuner.report.words import n_indexed, verdict
 from tuner.sweep.index_file import INDEX_NAME, STORE_NAME
@@ -83,7 +84,7 @@ class Result(types.Result):
         held_out = self.queries.held_out_rows  # of a report of earlier versions, whose index lacks them
         if not self.queries.n_not_indexed:
             return index
-        return _with_rows(index, np.delete(np.arange(self.profile.n), held_out))
+        return mapped(index, np.delete(np.arange(self.profile.n), held_out))
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the report, the recommendation and the index, whole or not at all; return the files.
@@ -175,13 +176,3 @@ def _read(files: IndexFolder, name: str, flags: int = 0) -> faiss.Index:
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: the index that was delivered is gone: run again, and save() the result")
-
-
-def _with_rows(index: faiss.Index, rows: types.IdArray) -> faiss.Index:
-    """Return an index that answers with these row numbers instead of positions."""
-    n = index.ntotal
-    index.ntotal = 0  # faiss maps only what looks empty
-    mapped = faiss.IndexIDMap(index)
-    index.ntotal = mapped.ntotal = n
-    faiss.copy_array_to_vector(np.ascontiguousarray(rows, dtype=np.int64), mapped.id_map)
-    return mapped

@@ -27,7 +27,7 @@ def rehearse_for(
     Args:
         work: scratch folder of the run, which is not made.
         scratch: empty folder of the rehearsal itself, which the caller removes.
-        earlier: a sweep of the same data whose M is taken; None sweeps what the engine can express.
+        earlier: a sweep of the same data to begin from; None sweeps what the engine can express.
 
     Raises:
         InputError: data, options and engine do not fit, or the engine is not installed.
@@ -42,7 +42,7 @@ def rehearse_for(
     if engine.open is None:
         return (*lines, f"{title} does not run here: the best point that it can express is written for it")
     if earlier is not None:
-        lines = (lines[0], "no sweep: M is that of the report given with --sweep")
+        lines = (lines[0], "no sweep: M begins with that of the report given with --sweep")
     return (
         *lines,
         f"{title} starts here: then codecs that could win are built and searched in it, out of {codecs}; "

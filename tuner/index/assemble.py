@@ -21,6 +21,7 @@ from tuner.errors import InputError
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
 from tuner.index.graph import DerivableGraph, transplant
+from tuner.index.layers import mapped
 from tuner.index.projections import behind
 from tuner.types import Configuration, IdArray, Memory, Metric
 
@@ -177,12 +178,7 @@ def delivered(
         index, store = refine.base_index, refine.refine_index
         kept = (searchable, refine)
     if rows is not None and store is None:
-        n = index.ntotal
-        index.ntotal = 0  # faiss maps only what looks empty
-        mapped = faiss.IndexIDMap(index)
-        index.ntotal = mapped.ntotal = n
-        faiss.copy_array_to_vector(rows.astype(np.int64), mapped.id_map)
-        return mapped, store, (*kept, index)
+        return mapped(index, rows), store, (*kept, index)
     return index, store, kept
 
 

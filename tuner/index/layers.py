@@ -43,6 +43,16 @@ def ids_of_lists(core: faiss.IndexIVF) -> IdArray:
     )
 
 
+def mapped(index: faiss.Index, ids: IdArray) -> faiss.IndexIDMap:
+    """Return an index that answers with ids (n,) instead of positions; ``index`` must outlive it."""
+    n = index.ntotal
+    index.ntotal = 0  # faiss maps only what looks empty
+    whole = faiss.IndexIDMap(index)
+    index.ntotal = whole.ntotal = n
+    faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
+    return whole
+
+
 def transforms_of(layers: Iterable[faiss.Index]) -> list[faiss.VectorTransform]:
     """Return the transforms of those layers that have some, from the outside in."""
     return [

@@ -18,7 +18,7 @@ from tuner.index.files.library import Library, library_of
 from tuner.index.files.soundness import fault, with_mend
 from tuner.index.files.strangers import refuse_strangers
 from tuner.index.files.usearch import read_usearch
-from tuner.index.layers import codec_name, inner_ids, layers_of, step_name, transforms_of
+from tuner.index.layers import codec_name, inner_ids, layers_of, mapped, step_name, transforms_of
 from tuner.types import IdArray, Metric
 
 DEFAULT_EF = {"hnswlib": 10, "usearch": 64}
@@ -277,13 +277,8 @@ def with_ids(
     Args:
         always: whether it maps ids also where they are the positions.
     """
-    n = index.ntotal
-    whole = index
-    if always or not np.array_equal(ids, np.arange(n)):
-        index.ntotal = 0  # faiss maps only what looks empty
-        whole = faiss.IndexIDMap(index)
-        index.ntotal = whole.ntotal = n
-        faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), whole.id_map)
+    plain = not always and np.array_equal(ids, np.arange(index.ntotal))
+    whole = index if plain else mapped(index, ids)
     return IndexUnderTest(source, "faiss", whole, ids, n_bytes, layers_of(whole), kept=(index, *kept))
 
 

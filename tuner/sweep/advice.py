@@ -106,24 +106,23 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
 def more_queries_hint(
     target: Target,
     chosen: OperatingPoint,
-    ef_for: Callable[[float], tuple[int, float] | None],
+    distances_for: Callable[[float], float | None],
 ) -> str | None:
     """Return one line on what twice as many queries are predicted to buy, or None where nothing is known.
 
     Args:
         chosen: the recommended point.
-        ef_for: ef_search and distances a query that its index is predicted to need for a mean recall.
+        distances_for: distances a query that its index is predicted to need for a mean recall.
     """
     hits = np.array(chosen.validated_hits, dtype=np.int64)
     twice = replace(target, n_tune=2 * target.n_tune, n_validate=2 * target.n_validate)
     aims = target.aim_of(hits), twice.aim_of(hits)
-    before, after = map(ef_for, aims)
-    if before is None or after is None:
+    ndis, fewer_ndis = map(distances_for, aims)
+    if ndis is None or fewer_ndis is None:
         return None
-    (ef, ndis), (fewer_ef, fewer_ndis) = before, after
     n_queries = twice.n_tune + twice.n_validate
     saved = 1 - fewer_ndis / ndis
-    what = f"ef_search {fewer_ef} instead of {ef} and {saved:.0%} fewer distances a query"
+    what = f"{saved:.0%} fewer distances a query"
     if saved < LEAST_SAVED:
         what = f"less than {LEAST_SAVED:.0%} fewer distances a query, so these are enough"
     return (

@@ -126,15 +126,15 @@ def _with_every_row(
     return closest(problem, points, tuple(finalists)), None
 
 
-def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> tuple[int, float] | None:
-    """Return the ef_search and the distances a query that an index is predicted to need for a recall."""
+def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> float | None:
+    """Return the distances a query that an index is predicted to need for a recall."""
     mine = CodecView.of(chosen.configuration)
     ceilings = tuple(each for each in model.evaluation.ceilings if CodecView.of(each) == mine)
     surface = whole_surface(
         model.problem, model.curves, ceilings, model.evaluation.costs, model.graph, aim=aim
     )
     found = next((each for each in surface if each.configuration == chosen.configuration), None)
-    return None if found is None else (found.ef_search, found.ndis)
+    return None if found is None else found.ndis
 
 
 def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:

@@ -56,9 +56,13 @@ class NativeBuilder(IndexBuilder):
             self.problem.base,
         )
 
+    def graph_of(self, configuration: Configuration) -> faiss.HNSW:
+        """Return the configuration's own graph."""
+        return copied(self._built(CodecView.of(configuration), configuration.M).hnsw)
+
     def large_graph(self, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's own graph: rows are added to it as faiss would."""
-        return copied(self._built(CodecView.of(configuration), configuration.M).hnsw)
+        return self.graph_of(configuration)
 
     def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
         """Return the graph as it is, rows added."""

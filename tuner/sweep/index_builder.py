@@ -13,6 +13,7 @@ from tuner.index.codec_view import CodecView
 from tuner.index.encoders import Encoder, from_bytes
 from tuner.index.graph import DerivableGraph, links_of
 from tuner.prediction.ceilings import encode_rows
+from tuner.sweep.pose import ADDED_LINKS
 from tuner.sweep.problem import Problem
 from tuner.types import Configuration, Memory
 
@@ -78,13 +79,17 @@ class IndexBuilder:
         store = self.store_encoder(configuration)
         return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
 
+    def graph_of(self, configuration: Configuration) -> faiss.HNSW:
+        """Return the configuration's graph."""
+        return self._derived(self.graph, self.problem.links_path, configuration.M)
+
     def large_graph(self, configuration: Configuration) -> faiss.HNSW:
         """Return the graph that rows are added to before it is cut to the configuration's."""
         return self._derived(self.graph, self.problem.links_path, self.graph.cut_from(configuration.M))
 
     def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's graph, from the large one of an index that rows were added to."""
-        path = self.problem.links_path.with_suffix(".added.i32")
+        path = self.problem.links_path.with_name(ADDED_LINKS)
         nodes = np.arange(index.ntotal, dtype=np.int32)
         links = links_of(index, index.hnsw.nb_neighbors(1), self.problem.base, nodes, path)
         index.hnsw = self._derived(links, path, links.M)  # ordering had cut its own

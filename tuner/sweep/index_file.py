@@ -13,6 +13,7 @@ import numpy as np
 
 from tuner.errors import ResourceError
 from tuner.index.assemble import SearchableIndex, delivered, metric_transform, original_rows, write
+from tuner.index.layers import mapped
 from tuner.index.projections import behind
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, IdArray, OperatingPoint
@@ -128,10 +129,6 @@ def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
     step = metric_transform(base.metric, problem.raw.shape[1])
     whole = flat if step is None else behind([step], flat)
     if base.rows is not None:
-        whole.ntotal = 0  # faiss maps ids of an index only while it is empty
-        mapped = faiss.IndexIDMap(whole)
-        faiss.copy_array_to_vector(base.rows.astype(np.int64), mapped.id_map)
-        whole.ntotal = mapped.ntotal = base.n
-        whole = mapped
+        whole = mapped(whole, base.rows)
     (out / STORE_NAME).unlink(missing_ok=True)
     return whole, write(whole, out / INDEX_NAME)

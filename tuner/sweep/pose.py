@@ -26,7 +26,7 @@ from tuner.runtime.timing import thinned
 from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
-PREPARED, WHOLE, LINKS = "base.f32", "whole.f32", "links.i32"
+PREPARED, WHOLE, LINKS, ADDED_LINKS = "base.f32", "whole.f32", "links.i32", "links-added.i32"
 """Scratch files beside the journal."""
 POOL_QUERIES, FEWEST_POOL_QUERIES = 192, 64
 POOL_DEPTH_K, DEEPER = 80, 5

@@ -18,7 +18,7 @@ from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import model
 from tuner.sweep.plan import SMALL
-from tuner.sweep.pose import LINKS, PREPARED, WHOLE
+from tuner.sweep.pose import ADDED_LINKS, LINKS, PREPARED, WHOLE
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
 from tuner.sweep.stage_options import StageOptions
@@ -70,7 +70,7 @@ def sweep(
 
 def finish(work: Path) -> None:
     """Remove the scratch files of a finished run, and their folder if nothing else is in it."""
-    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, WHOLE, LINKS):
+    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, WHOLE, LINKS, ADDED_LINKS):
         for path in work.glob(pattern):
             path.unlink()
     with suppress(OSError):  # someone else's files are in it

@@ -110,22 +110,23 @@ def graphs_of(
     Args:
         proxy: codec that rows are inserted by.
     """
-    n, large = places.whole.n, builder.large_graph(what)
+    n, numbers = places.whole.n, places.kept
     stages = [builder.encoder_of(what).empty(what.M) for _ in range(3)]
+    renumber(builder.graph_of(what), numbers, n, stages[0].hnsw)
+    large = builder.large_graph(what)
+    builder.keep_codecs(0)
     grown = over_codes(proxy, large.nb_neighbors(1), problem.base.n, blocks_of(problem.base))
     grown.hnsw = large
     del large
-    problem.base.release()
     yield 0.2
-    numbers = places.kept
-    renumber(builder.cut(grown, what), numbers, n, stages[0].hnsw)
     for number, rows in enumerate((places.tune, places.validate), start=1):
         for start in range(0, len(rows), INSERTED):
-            insert(grown, proxy, places.whole.x[rows[start : start + INSERTED]])
+            block = places.whole.x[rows[start : start + INSERTED]]
+            places.whole.release()
+            insert(grown, proxy, block)
             yield 0.2 + 0.4 * (number - 1 + start / len(rows))
         numbers = np.append(numbers, rows)
         renumber(builder.cut(grown, what), numbers, n, stages[number].hnsw)
-    places.whole.release()
     return Graphs(*stages)
 
 
@@ -133,6 +134,7 @@ def blocks_of(base: Base) -> Iterator[FloatArray]:
     """Yield prepared rows in their order, a block at a time."""
     for start in range(0, base.n, INSERTED):
         yield np.array(base.x[start : start + INSERTED])
+        base.release()
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,6 @@ def make_whole(
     """
     what = chosen.configuration
     graphs = yield from scaled(graphs_of(problem, places, builder, what, proxy), 0.0, 0.6)
-    builder.keep_codecs(0)
     whole = replace(problem, base=places.whole)
     codes = Codes(IndexBuilder(whole, builder.graph, builder.trained), what)
     before, half, every = (codes.under(each) for each in (graphs.before, graphs.half, graphs.all))
