@@ -103,7 +103,7 @@ def write_lines(lines: Iterable[str], path: Path) -> None:
 
 def tune_command(arguments: Iterable[str]) -> list[str]:
     """Return the command line of ``tune`` with this Python and this checkout, to be run in ``ROOT``."""
-    return [sys.executable, "-c", "from tuner.cli.main import main; main()", *arguments]
+    return [sys.executable, "-m", "tuner", *arguments]
 
 
 def run_tune(arguments: Iterable[str]) -> subprocess.CompletedProcess[str]:
