@@ -27,7 +27,7 @@ SIZES = (200, 500, 1_000, 2_000)
 DRAWS = 200
 HELD_OUT = 8_000
 HEAD = (
-    *("queries", "rule", "below the target", "promise kept", "bound covers"),
+    *("queries", "rule", "below the target", "promise kept", "bound covers", "mean less truth"),
     *("distances", "cost", "same index", "no answer"),
 )
 COSTS = {"smallest x fastest": "memory x distances", "smallest": "memory", "fastest": "distances"}
@@ -42,6 +42,7 @@ class Outcome:
         n_answers: draws in which something was recommended.
         below: share of recommendations whose recall is below the target.
         covered: share of recommendations whose recall is at least the bound.
+        flattered: mean difference of the printed mean from the true one.
         distances: mean ratio of distances to those of the smallest sufficient ef_search of that index.
         cost: mean ratio of cost to that of the decision that full knowledge would take.
         same: share of recommendations that name the index that full knowledge would.
@@ -51,6 +52,7 @@ class Outcome:
     n_answers: int
     below: float
     covered: float
+    flattered: float
     distances: float
     cost: float
     same: float
@@ -82,7 +84,7 @@ def decided(pool: Pool, target: float, n: int, seed: int = 0) -> dict[tuple[str,
         drawn = rng.integers(pool.hits.shape[2], size=n)
         share = pool.hits[:, :, drawn].astype(np.float32)
         share /= pool.k
-        sample = Sample(share, target, pool.k, rng)
+        sample = Sample(share, pool.bytes, pool.ndis, target, pool.k)
         for (what, name), decisions in made.items():
             if (decision := RULES[name](sample, costs[what])) is not None:
                 decisions.append(decision)
@@ -96,15 +98,16 @@ def outcome(pool: Pool, costs: Costs, target: float, made: list[Decision]) -> Ou
     known = np.flatnonzero(sufficient < truth.shape[1])
     best = known[np.argmin(costs[known, sufficient[known]])]
     if not made:
-        return Outcome(DRAWS, 0, 0.0, 1.0, float("nan"), float("nan"), 0.0)
+        return Outcome(DRAWS, 0, 0.0, 1.0, 0.0, float("nan"), float("nan"), 0.0)
     index, ef = (np.array([getattr(each, name) for each in made]) for name in ("index", "ef"))
-    lower = np.array([each.lower for each in made])
+    lower, mean = (np.array([getattr(each, name) for each in made]) for name in ("lower", "mean"))
     enough = np.minimum(sufficient[index], truth.shape[1] - 1)
     return Outcome(
         n_draws=DRAWS,
         n_answers=len(made),
         below=float((truth[index, ef] < target).mean()),
         covered=float((truth[index, ef] >= lower).mean()),
+        flattered=float((mean - truth[index, ef]).mean()),
         distances=float((pool.ndis[index, ef] / pool.ndis[index, enough]).mean()),
         cost=float((costs[index, ef] / costs[best, sufficient[best]]).mean()),
         same=float((index == best).mean()),
@@ -115,6 +118,7 @@ def cells(n: int, name: str, found: Outcome) -> list[str]:
     """Return one row of the table."""
     return [
         *(f"{n:,}", name, f"{found.below:.1%}", "yes" if found.kept else "**no**", f"{found.covered:.1%}"),
+        f"{found.flattered:+.4f}",
         *(f"{found.distances:.2f} x", f"{found.cost:.2f} x", f"{found.same:.0%}"),
         f"{found.n_draws - found.n_answers}",
     ]

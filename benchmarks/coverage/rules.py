@@ -1,4 +1,4 @@
-"""How a recommendation is decided from hits: today's rule, and rules that use every query for everything.
+"""How a recommendation is decided from hits: the tuner's rule, what it was before, and others beside it.
 
 A decision is an index and an ef_search, the mean that is printed and the bound that is promised.
 """
@@ -6,18 +6,20 @@ A decision is an index and an ef_search, the mean that is printed and the bound 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from tuner.recall.target import CHANCE_TO_VALIDATE
+from tuner.recall.target import UNSEEN, Target
+from tuner.recall.together import quantile_for_choice, quantile_together
+from tuner.sweep.flattery import flattery
 
 CONFIDENCE = 0.95
-MULTIPLIERS = 400
-"""Draws of the multiplier bootstrap."""
+CHANCE_TO_VALIDATE = 1.282
+"""Of the rule before: normal quantile of .9, how surely what passes on one half passes on the other."""
 Hits = NDArray[np.float32]
 Costs = NDArray[np.float64]
 
@@ -30,11 +32,13 @@ class Decision:
         index: position of the index in the pool.
         ef: position of its ef_search.
         lower: lower bound of recall that is promised.
+        mean: mean recall that is printed.
     """
 
     index: int
     ef: int
     lower: float
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,19 @@ class Sample:
 
     Attributes:
         share: (indexes, efs, n) share of right answers of each query.
+        bytes: (indexes,) bytes of each.
+        ndis: (indexes, efs) distances a query.
         target: target recall.
         k: neighbours asked for.
-        rng: generator for rules that draw themselves.
+        seed: seed for rules that draw themselves.
     """
 
     share: Hits
+    bytes: Costs
+    ndis: Costs
     target: float
     k: int
-    rng: np.random.Generator
+    seed: int = 0
 
     @property
     def n(self) -> int:
@@ -63,13 +71,29 @@ class Sample:
         """Means over all of them."""
         return Means.of(self.share)
 
+    @cached_property
+    def alone(self) -> NDArray[np.int64]:
+        """Position of the least ef_search that each index is certified at on its own."""
+        return first_from_the_top(self.all.lower() >= self.target)
+
+    @cached_property
+    def chosen_quantile(self) -> float:
+        """The tuner's quantile: bounds hold for all indexes together that luck might name."""
+        known = np.flatnonzero(self.alone < self.share.shape[1])
+        if not len(known):
+            return float(stdtrit(self.n, CONFIDENCE))
+        target = Target(recall=self.target, k=self.k, confidence=CONFIDENCE, n_queries=self.n)
+        at = self.alone[known]
+        hits, ndis = self.share[known, at] * self.k, self.ndis[known, at]
+        return quantile_for_choice(list(hits), list(self.bytes[known]), list(ndis), target, self.seed)
+
 
 @dataclass(frozen=True)
 class Means:
-    """Means over queries, one imaginary query that finds nothing included, as in the bound of a report.
+    """Means over queries, what is imaginary of them included, as in the bound of a report.
 
     Attributes:
-        plain: (indexes, efs) mean without the imaginary query.
+        plain: (indexes, efs) mean of the queries alone.
         mean: (indexes, efs) mean with it.
         error: (indexes, efs) standard error of that mean.
         n: number of queries.
@@ -81,21 +105,17 @@ class Means:
     n: int
 
     @classmethod
-    def of(cls, share: Hits) -> Means:
-        """Return the means of ``share`` (indexes, efs, n)."""
+    def of(cls, share: Hits, unseen: float = UNSEEN) -> Means:
+        """Return the means of ``share`` (indexes, efs, n) and of a query of that weight that finds nothing."""
         n = share.shape[2]
         total, squares = share.sum(axis=2), np.einsum("jen,jen->je", share, share)
-        mean = total / (n + 1)
-        variance = np.maximum(squares - (n + 1) * mean**2, 0) / n
-        return cls(total / n, mean, np.sqrt(variance / (n + 1)), n)
+        mean = total / (n + unseen)
+        variance = np.maximum(squares - (n + unseen) * mean**2, 0) / n
+        return cls(total / n, mean, np.sqrt(variance / (n + unseen)), n)
 
     def lower(self, quantile: float | None = None) -> Costs:
         """Return the lower bound at a quantile; None is that of one index on its own."""
         return self.mean - (float(stdtrit(self.n, CONFIDENCE)) if quantile is None else quantile) * self.error
-
-    def upper(self) -> Costs:
-        """Return the upper bound of one index on its own."""
-        return self.mean + float(stdtrit(self.n, CONFIDENCE)) * self.error
 
 
 Rule = Callable[[Sample, Costs], "Decision | None"]
@@ -114,19 +134,20 @@ def first_from_the_top(good: NDArray[np.bool_]) -> NDArray[np.int64]:
     return found
 
 
-def cheapest(costs: Costs, efs: NDArray[np.int64], lower: Costs) -> Decision | None:
+def cheapest(costs: Costs, efs: NDArray[np.int64], lower: Costs, mean: Costs) -> Decision | None:
     """Return the cheapest index at its ef_search, or None where no index has one."""
     known = np.flatnonzero(efs < costs.shape[1])
     if not len(known):
         return None
     best = known[np.argmin(costs[known, efs[known]])]
-    return Decision(int(best), int(efs[best]), float(lower[best, efs[best]]))
+    at = best, efs[best]
+    return Decision(int(best), int(efs[best]), float(lower[at]), float(mean[at]))
 
 
 def by_halves(sample: Sample, costs: Costs) -> Decision | None:
-    """Today's rule: one half chooses with a margin, the other half says yes or no."""
+    """The rule before: one half chooses with a margin, the other half says yes or no."""
     middle, n_efs = (sample.n + 1) // 2, costs.shape[1]
-    tune, validate = (Means.of(part) for part in np.split(sample.share, [middle], axis=2))
+    tune, validate = (Means.of(part, 1.0) for part in np.split(sample.share, [middle], axis=2))
     other = tune.error * (tune.n / validate.n) ** 0.5
     margin = float(ndtri(CONFIDENCE)) * other + 1 / (validate.n + 1)
     margin = margin + CHANCE_TO_VALIDATE * np.hypot(tune.error, other)
@@ -137,77 +158,49 @@ def by_halves(sample: Sample, costs: Costs) -> Decision | None:
     agreed = np.where(holds[np.arange(len(efs)), np.minimum(efs, n_efs - 1)], efs, n_efs)
     if (agreed == n_efs).all():  # ef_search is raised until the other half agrees
         agreed = np.where(holds.any(axis=1), holds.argmax(axis=1), n_efs)
-    return cheapest(costs, agreed, lower)
+    return cheapest(costs, agreed, lower, validate.plain)
 
 
 def by_the_mean(sample: Sample, costs: Costs) -> Decision | None:
     """A planted fault: the mean is taken for the bound."""
-    return cheapest(costs, first_from_the_top(sample.all.plain >= sample.target), sample.all.plain)
+    mean = sample.all.plain
+    return cheapest(costs, first_from_the_top(mean >= sample.target), mean, mean)
 
 
 def each_on_its_own(sample: Sample, costs: Costs) -> Decision | None:
     """Every query, and the bound of one index: nothing is allowed for choosing among many."""
-    lower = sample.all.lower()
-    return cheapest(costs, first_from_the_top(lower >= sample.target), lower)
+    return cheapest(costs, sample.alone, sample.all.lower(), sample.all.plain)
 
 
 def all_at_once(sample: Sample, costs: Costs) -> Decision | None:
     """Every query, and a bound that holds for all indexes of the pool together."""
-    efs = first_from_the_top(sample.all.lower() >= sample.target)
-    known = np.flatnonzero(efs < costs.shape[1])
+    known = np.flatnonzero(sample.alone < costs.shape[1])
     if not len(known):
         return None
-    lower = sample.all.lower(simultaneous(sample.share[known, efs[known]], sample.rng))
-    return cheapest(costs, first_from_the_top(lower >= sample.target), lower)
+    quantile = quantile_together(list(sample.share[known, sample.alone[known]]), CONFIDENCE, sample.seed)
+    lower = sample.all.lower(quantile)
+    return cheapest(costs, first_from_the_top(lower >= sample.target), lower, sample.all.plain)
 
 
-def contenders_at_once(sample: Sample, costs: Costs) -> Decision | None:
-    """Every query, and a bound that holds together for those indexes that could still be the cheapest.
-
-    An index can be named by luck only if it would be the cheapest at the least ef_search that its queries
-    leave possible: the others are struck off, and the bound is taken again for those that are left.
-    """
-    n_efs, means = costs.shape[1], sample.all
-    efs = first_from_the_top(means.lower() >= sample.target)
-    least = np.minimum(first_from_the_top(means.upper() >= sample.target), n_efs - 1)
-    left = np.flatnonzero(efs < n_efs)
-    while len(left):
-        lower = means.lower(simultaneous(sample.share[left, efs[left]], sample.rng))
-        certified = np.full(len(costs), n_efs)
-        certified[left] = first_from_the_top(lower[left] >= sample.target)
-        named = cheapest(costs, certified, lower)
-        if named is None:
-            return None
-        kept = left[costs[left, least[left]] <= costs[named.index, named.ef]]
-        if len(kept) == len(left):
-            return named
-        left = kept
-    return None
-
-
-def simultaneous(share: Hits, rng: np.random.Generator) -> float:
-    """Return the quantile that bounds the largest of several studentized means on the same queries.
-
-    Multiplier bootstrap (Chernozhukov, Chetverikov and Kato 2013, Annals of Statistics 41).
-
-    Args:
-        share: (indexes, n) share of right answers.
-    """
-    centred = share - share.mean(axis=1, keepdims=True)
-    spread = np.linalg.norm(centred, axis=1)
-    centred = centred[spread > 0] / spread[spread > 0, None]
-    n = share.shape[1]
-    usual = float(stdtrit(n, CONFIDENCE))
-    if len(centred) < 2:
-        return usual
-    largest = (rng.standard_normal((MULTIPLIERS, n)) @ centred.T).max(axis=1)
-    return max(usual, float(np.quantile(largest, CONFIDENCE)))
+def by_the_tuner(sample: Sample, costs: Costs) -> Decision | None:
+    """The tuner's rule: bounds that hold together for what luck might name, and a cross-fitted mean."""
+    lower = sample.all.lower(sample.chosen_quantile)
+    efs = first_from_the_top(lower >= sample.target)
+    named = cheapest(costs, efs, lower, sample.all.plain)
+    if named is None:
+        return None
+    known = np.flatnonzero(efs < costs.shape[1])
+    share = sample.share[known, efs[known]].astype(np.float64)
+    flattered = flattery(
+        share, costs[known, efs[known]].tolist(), np.arange(sample.n), lambda now: int(np.argmin(now))
+    )
+    return replace(named, mean=named.mean - flattered)
 
 
 RULES: dict[str, Rule] = {
-    "today: two halves": by_halves,
+    "before: two halves": by_halves,
     "each on its own": each_on_its_own,
-    "contenders at once": contenders_at_once,
     "all at once": all_at_once,
+    "the tuner": by_the_tuner,
     "planted fault: the mean": by_the_mean,
 }

@@ -52,6 +52,12 @@ def _predict(name: str, point: dict[str, Any], plain: Result) -> None:
     point["predicted_recall"], point["predicted_bytes"] = predict(find_engine(name), config, plain, n)
 
 
+def seen_of(point: dict[str, Any]) -> dict[str, Any]:
+    """Return the recall of a point; files of schema 2 hold that of the half that chose nothing, too."""
+    seen: dict[str, Any] = point.get("validated", point["recall"])
+    return seen
+
+
 def _row(answer: dict[str, Any]) -> str:
     point, verdict = answer.get("chosen"), answer.get("verify", {})
     default = answer.get("default_comparison", answer.get("beside"))  # the latter in files of schema 1
@@ -62,11 +68,11 @@ def _row(answer: dict[str, Any]) -> str:
     usual = ("", "")
     if default:
         reached = default["point"]["reaches_target"]
-        missed = "" if reached else f" (lower bound {default['point']['validated']['lower']:.3f})"
+        missed = "" if reached else f" (lower bound {seen_of(default['point'])['lower']:.3f})"
         usual = (f"{default['memory_ratio']:.2f} x{missed}", f"{default['latency_ratio']:.2f} x")
     return (
         f"| {version} | {_settings(point)} | {_share(point['predicted_recall'])} | "
-        f"{_recall(point['validated'])} | {verdict.get('verdict', '-')}: {_recall(again)} | "
+        f"{_recall(seen_of(point))} | {verdict.get('verdict', '-')}: {_recall(again)} | "
         f"{_mb(point['predicted_bytes'])} | {_mb(point['index_bytes'])} | {usual[0]} | {usual[1]} |\n"
     )
 
@@ -77,13 +83,13 @@ def _codec_rows(answer: dict[str, Any]) -> list[str]:
     for point in answer.get("points", []):
         settings = point["settings"]
         codec = can.codec(settings["codec"])
-        ahead, seen = point["predicted_recall"], point["validated"]["mean"]
+        ahead, seen = point["predicted_recall"], seen_of(point)["mean"]
         difference = "-" if ahead is None else f"{seen - ahead:+.4f}"
         scored = f", x{settings['oversampling']}" if settings["oversampling"] > 1 else ""
         rows.append(
             f"| {answer['engine']} | {settings['codec']} ({codec.nearest if codec else '-'}) | "
             f"{settings['M']}, {settings['ef_search']}{scored} | {_share(ahead)} | "
-            f"{_recall(point['validated'])} | {difference} |\n"
+            f"{_recall(seen_of(point))} | {difference} |\n"
         )
     return [
         *rows,

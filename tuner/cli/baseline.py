@@ -42,6 +42,6 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
     write_baseline(saved, out)
     say(
         f"{out}: {saved.label} with ef_search={saved.ef_search}, recall {saved.measured_recall:.4f} on "
-        f"{len(saved.hits):,} held-out queries"
+        f"{len(saved.hits):,} queries"
     )
     return 0

@@ -55,9 +55,8 @@ def run(
     FILE is an (n, d) .npy of float32, float16, float64, int8 or uint8. The exit code is 0 if the target is
     reached, 1 if nothing reaches it, 2 for bad input.
 
-    Bring 1,000 to 4,000 queries: half of them choose, half confirm, and the fewer there are, the farther
-    above the target the answer must lie. A target of 0.95 needs 110 at least, 0.99 needs 540, 0.999 needs
-    5,300.
+    Bring 1,000 to 4,000 queries: the fewer there are, the farther above the target the answer must lie. A
+    target of 0.95 needs 60 at least, 0.99 needs 300, 0.999 needs 3,000.
     """
     options = to_options(**chosen)
     refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)

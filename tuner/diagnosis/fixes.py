@@ -1,4 +1,4 @@
-"""Fixes made and measured: chosen on one half of the queries, reported on the other."""
+"""Fixes made and measured: each at the least search parameter that the queries certify."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_fixes(
 ) -> Steps[MeasuredFixes]:
     """Yield the share done; return what mends the index, or makes it smaller or faster."""
     problem = questions.problem
-    needed = problem.needed(split.hits[problem.tune])
+    needed = problem.target.needed(split.hits)
     builder = FixBuilder(questions, opened, content, split.scan, needed)
     made: list[tuple[Prescription, Fix]] = []
     offers = list(builder.offers())
@@ -75,7 +75,7 @@ def find_fixes(
     kept = ranked(made)
     timed = slow_last(undominated(timed_beside(questions, opened, kept)))
     yield 1.0
-    healthy = problem.validated(problem.recall(split.hits))
+    healthy = problem.certified(problem.recall(split.hits))
     worth = [pair for pair in timed if not healthy or is_worth(pair[0], opened.index_bytes)]
     return MeasuredFixes(tuple(p for p, _ in worth), tuple(fix for _, fix in worth))
 
@@ -86,7 +86,7 @@ def _enough(made: list[tuple[Prescription, Fix]], fix: Fix) -> bool:
 
 
 def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Prescription:
-    """Make a fix, find the least that reaches the target, and measure it on the other half."""
+    """Make a fix, and measure it at the least search parameter that reaches the target."""
     problem, k = questions.problem, questions.k
     index = fix.make()
     with turned(index, index.value, fix.factor):
@@ -95,30 +95,29 @@ def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Presc
 
         def at(value: int) -> EfResult:
             index.set_value(value)
-            rows, ndis, hops = search_rows(questions, index, problem.tune)
-            return judged(problem, value, questions.hits(rows, problem.tune), ndis, hops)
+            rows, ndis, hops = search_rows(questions, index, asked)
+            return judged(problem, value, questions.hits(rows, asked), ndis, hops)
 
-        guess = min(max(least, opened.value), most)
-        half, passes, value = problem.validate, False, most
+        asked = questions.everyone
         if index.search_param and _is_hopeless(questions, index, least, most):
-            half = half[:FEW]
+            asked = problem.sample(FEW)
+            tuned = at(most)
+        elif index.search_param:
+            tuned = find_min_ef(at, least, min(max(least, opened.value), most), most)
         else:
-            tuned = find_min_ef(at, least, guess, most) if index.search_param else at(1)
-            passes, value = tuned.passes, tuned.ef_search
-        index.set_value(value)
-        rows, ndis, _ = search_rows(questions, index, half)
-        recall = problem.recall(questions.hits(rows, half))
+            tuned = at(1)
+        recall = problem.recall(tuned.hits)
         return Prescription(
             kind=fix.kind,
             title=fix.title,
             label=index.label,
             search_param=index.search_param,
-            value=value,
+            value=tuned.ef_search,
             factor=index.factor,
             recall=recall,
-            ndis_per_query=ndis,
+            ndis_per_query=tuned.ndis,
             index_bytes=serialized_bytes(index.index),
-            works=passes and problem.validated(recall),
+            works=tuned.passes and len(asked) == problem.n_queries,
         )
 
 
@@ -128,7 +127,7 @@ def _is_hopeless(questions: Questions, index: IndexUnderTest, least: int, most: 
     What a moderate one finds already is found with the largest too, which takes a hundred times as long.
     """
     problem, k = questions.problem, questions.k
-    few = problem.tune[:FEW]
+    few = problem.sample(FEW)
     for value in sorted({min(most, max(MODERATE_EF, 2 * least)), most}):
         index.set_value(value)
         share = questions.hits(search_rows(questions, index, few)[0], few) / k
@@ -212,7 +211,7 @@ def timed_beside(
     questions: Questions, opened: IndexUnderTest, kept: list[tuple[Prescription, Fix]]
 ) -> list[tuple[Prescription, Fix]]:
     """Return the prescriptions with their time over that of the index as it is, in turns."""
-    raw = questions.problem.raw[questions.problem.validate[:TIMED_QUERIES]]
+    raw = questions.problem.raw[questions.problem.sample(TIMED_QUERIES)]
     k, now = questions.k, (opened.value, opened.factor)
     out = []
     for prescription, fix in kept:
@@ -241,7 +240,7 @@ def timed_beside(
 def apply(
     questions: Questions, prescription: Prescription, fix: Fix, own: IdArray | None, out: Path
 ) -> Recall:
-    """Write the mended index, read it again and return what it does on the half that chose nothing.
+    """Write the mended index, read it again and return what it does.
 
     Args:
         own: the user's own id of each number that the index answers with, None where it is the number.
@@ -255,8 +254,8 @@ def apply(
             write(whole, out)
         d = index.d
     again = by_rows(open_index(out, d, None, None), questions.vectors)
-    rows, _, _ = search_rows(questions, again, problem.validate)
-    recall = problem.recall(questions.hits(rows, problem.validate))
+    rows, _, _ = search_rows(questions, again, questions.everyone)
+    recall = problem.recall(questions.hits(rows))
     if recall.mean < prescription.recall.lower:
         out.unlink()
         raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.profile import rows_without_direction
-from tuner.data.split import count_in_base, held_out_rows, split_halves
+from tuner.data.split import count_in_base, held_out_rows, random_order
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, prepared_rows
@@ -52,11 +52,11 @@ class Questions(PosedProblem):
         """Return prepared rows of the user's ids; -1 where there is no such row."""
         return prepared_rows(labels, self.problem.base)
 
-    def hits(self, rows: IdArray, which: IdArray) -> NDArray[np.int64]:
+    def hits(self, rows: IdArray, which: IdArray | None = None) -> NDArray[np.int64]:
         """Return tie-aware hits of each query (nq,) among prepared rows (nq, >= k + extra)."""
         return self.problem.hits(rows, which)
 
-    def without_themselves(self, rows: IdArray, which: IdArray) -> IdArray:
+    def without_themselves(self, rows: IdArray, which: IdArray | None = None) -> IdArray:
         """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
         return self.problem.without_themselves(rows, which)
 
@@ -114,15 +114,14 @@ def _own_questions(
         raise InputError(f"{base.source}: {len(there)} of its rows are in the index, too few to ask for")
     rng = np.random.default_rng(options.seed)
     rows = np.sort(rng.choice(there, min(n_wanted, len(there)), replace=False))
-    halves = split_halves(len(rows), options.seed)
+    order = random_order(len(rows), options.seed)
     query_set = QuerySet(
         source=OWN,
         fingerprint=profile.fingerprint,
-        n_tune=len(halves[0]),
-        n_validate=len(halves[1]),
+        n=len(rows),
         n_in_base=count_in_base(base, base.rows(rows), np.zeros(0, dtype=np.int64)),
     )
-    posed = yield from pose_within(journal, base, profile, rows, query_set, halves, options, work)
+    posed = yield from pose_within(journal, base, profile, rows, query_set, order, options, work)
     return Questions(posed.problem, profile, query_set, base)
 
 

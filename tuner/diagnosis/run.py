@@ -42,6 +42,8 @@ from tuner.types import (
     T,
 )
 
+TIMED = 512
+"""Queries whose time is split."""
 OVERLAPPING = 0.5
 """Share of the whole loss from which on drift is named first, whatever it acts through."""
 
@@ -117,11 +119,11 @@ def weigh(
 ) -> Steps[Weighed]:
     """Yield the share done; return what the index costs beside what the first prescription would."""
     problem, k = questions.problem, questions.k
-    raw = problem.raw[problem.validate]
+    raw = problem.raw[problem.sample(TIMED)]
     present = Costs(bytes=bytes_of(opened, opened.index_bytes), time=time_spent(opened, raw, k))
     yield 0.3
     recall = problem.recall(split.hits)
-    healthy = problem.validated(recall)
+    healthy = problem.certified(recall)
     needed, subject, supported = None, "the index as it is", recall.lower
     with ExitStack() as stack:
         index = opened
@@ -209,7 +211,7 @@ def _diagnosis(
 ) -> Diagnosis:
     problem = questions.problem
     recall = problem.recall(split.hits)
-    healthy = problem.validated(recall)
+    healthy = problem.certified(recall)
     loss = 1 - split.recall
     first = split.causes[0] if split.causes else None
     if split.drift is not None and split.drift.share > OVERLAPPING * loss:

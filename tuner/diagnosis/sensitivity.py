@@ -20,22 +20,21 @@ FACTORS = (0.1, 0.5, 1, 2, 5)
 
 
 def by_k(questions: Questions, opened: IndexUnderTest) -> Steps[tuple[AtK, ...]]:
-    """Yield the share done; return recall at several k, on the half of the queries that chose nothing."""
+    """Yield the share done; return recall at several k."""
     problem, k = questions.problem, questions.k
-    half, base = problem.validate, problem.base
+    base, queries = problem.base, problem.queries
     most = max(1, (min(base.n, opened.n) - questions.extra) // 2)
     ks = sorted({min(most, max(1, round(factor * k))) for factor in FACTORS})
-    queries = problem.queries[half]
     depth = max(ks) + questions.extra
     truth = yield from search_exactly(base.x, queries, depth, depth)
     exact = exact_distances(base.x, queries, truth.ids)
     if questions.own is not None:
-        exact[truth.ids == questions.own[half][:, None]] = np.inf
+        exact[truth.ids == questions.own[:, None]] = np.inf
     exact.sort(axis=1)
     found = []
     for each in ks:
-        labels = opened.index.search(problem.raw[half], each + questions.extra)[1]
-        rows = questions.without_themselves(questions.rows_of(labels), half)[:, :each]
+        labels = opened.index.search(problem.raw, each + questions.extra)[1]
+        rows = questions.without_themselves(questions.rows_of(labels))[:, :each]
         near = is_right(exact_distances(base.x, queries, rows), exact[:, each - 1])
         hits = (near & first_occurrences(rows)).sum(axis=1)
         found.append(AtK(k=each, recall=summarize(hits, each, problem.options.confidence)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tuner.engine_jobs.candidates import build_order
 from tuner.engine_jobs.choice import within
@@ -12,13 +12,10 @@ from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.survey import SURVEYED_FROM
 from tuner.engines import EngineCodec, EngineDiedError, EngineProcess
 from tuner.errors import InputError
+from tuner.recall.together import quantile_for_choice
 from tuner.report.engines import describe_point
 from tuner.types import EngineConfig, EnginePoint, Event, StageFinished, StageStarted, Warned
 
-RAISED = (
-    "the held-out half fell short at the ef_search that the tune half chose, so ef_search was raised: the "
-    "held-out half took part in that choice"
-)
 ENOUGH_BUILDS = 3
 """Codecs that reach the target at full size, after which no further one is built."""
 MOST_GRAPHS = 4
@@ -72,6 +69,20 @@ class Builds:
             config = better
         return most - 1
 
+    def hold_together(self) -> None:
+        """From now on bounds hold for all points together that might be chosen."""
+        good = [point for point in self.points if point.reaches_target]
+        posed = self.measurement.posed
+        quantile = quantile_for_choice(
+            [point.hits for point in good],
+            [point.index_bytes for point in good],
+            [point.latency.mean_s for point in good],
+            posed.problem.target,
+            posed.problem.options.seed,
+        )
+        posed = replace(posed, problem=replace(posed.problem, quantile=quantile))
+        self.measurement = replace(self.measurement, posed=posed)
+
     def richer(self, config: EngineConfig) -> EngineConfig | None:
         """Return the config with a richer graph, None if there is none."""
         return richer(config, self.measurement.can, self.measurement.posed.problem.options.space)
@@ -90,8 +101,6 @@ class Builds:
             return None
         self.points.append(point)
         yield StageFinished(codec, describe_point(point), point.load_s, 0.0)
-        if point.raised and point.reaches_target:
-            yield from self.warn(f"{codec}: {RAISED}")
         return point
 
     def warn(self, text: str) -> Generator[Event, None, None]:

@@ -38,7 +38,7 @@ def diagnose_engine(
         yield from under_test.load()
         recall, causes = yield from under_test.split()
         reported = under_test.process.applied()
-        healthy = problem.validated(recall)
+        healthy = problem.certified(recall)
         prescriptions = () if healthy else (yield from under_test.prescriptions())
         notes = [] if (line := applied_line(config, reported)).status == "pass" else [line.text]
         if reported.index_used is False:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.engine_jobs.gather import latency_of
 from tuner.engine_jobs.use import applied_line
@@ -12,23 +13,26 @@ from tuner.engines import Capabilities, EngineProcess
 from tuner.engines.translate import factors_of, least_ef
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.sweep.pose import PosedProblem
-from tuner.types import EngineConfig, EnginePoint, FloatArray, IdArray, Steps
+from tuner.types import EngineConfig, EnginePoint, FloatArray, Steps
 
 ENOUGH_FACTORS = 2
 """Re-scoring factors that pass, after which no larger one is tried."""
 FEW_QUERIES, FAR_BEYOND = 200, 6
 """So many queries at so many times the first guess of ef_search say what a re-scoring factor can reach."""
-RAISED, MOST_RAISES = 1.25, 4
-"""ef_search grows by this factor while the held-out half falls short, so often at most."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The cheapest config of one codec whose tune half passes, or the best there are."""
+    """The cheapest config of one codec that the queries certify, or the best there are."""
 
     config: EngineConfig
     tuned: EfResult
-    seconds: float
+    seconds: NDArray[np.float64]
+
+    @property
+    def median_s(self) -> float:
+        """Median seconds of a query."""
+        return float(np.median(self.seconds))
 
 
 def find(
@@ -40,7 +44,7 @@ def find(
     most: int,
     first_factor: int,
 ) -> Steps[Found]:
-    """Yield the share done; return what the tune half chooses for this index.
+    """Yield the share done; return what the queries choose for this index.
 
     Args:
         process: running index.
@@ -69,12 +73,12 @@ def find(
         if len(passed) == ENOUGH_FACTORS or (passed and passed[-1].tuned.ef_search == least_ef(can, tried)):
             break
     if passed:
-        return min(passed, key=lambda each: each.seconds)
+        return min(passed, key=lambda each: each.median_s)
     return max(failed, key=lambda each: each.tuned.recall)
 
 
 def find_again(process: EngineProcess, config: EngineConfig, posed: PosedProblem, most: int) -> Steps[Found]:
-    """Yield the share done; return the least ef_search, the config's or more, whose tune half passes."""
+    """Yield the share done; return the least ef_search, the config's or more, that is certified."""
     yield 0.0
     return _find_ef(process, config, posed, config.ef_search, config.ef_search, most)
 
@@ -89,7 +93,7 @@ def _could_reach(
 ) -> bool:
     """Return whether some queries reach the target at an ef_search beyond which little is left to gain."""
     problem = posed.problem
-    some = problem.tune[:FEW_QUERIES]
+    some = problem.sample(FEW_QUERIES)
     process.set_search(min(most, max(least_ef(can, config), FAR_BEYOND * guess)), config.oversampling)
     hits = problem.hits(process.search(posed.raw(some), config.k).ids, some)
     return float(hits.mean()) / config.k >= problem.options.recall
@@ -99,14 +103,13 @@ def _find_ef(
     process: EngineProcess, config: EngineConfig, posed: PosedProblem, least: int, guess: int, most: int
 ) -> Found:
     problem = posed.problem
-    queries = posed.raw(problem.tune)
-    seconds: dict[int, float] = {}
+    seconds: dict[int, NDArray[np.float64]] = {}
 
     def at(ef_search: int) -> EfResult:
         process.set_search(ef_search, config.oversampling)
-        answers = process.search(queries, config.k)
-        seconds[ef_search] = float(np.median(answers.seconds))
-        return judged(problem, ef_search, problem.hits(answers.ids, problem.tune), 0.0, 0.0)
+        answers = process.search(problem.raw, config.k)
+        seconds[ef_search] = answers.seconds
+        return judged(problem, ef_search, problem.hits(answers.ids), 0.0, 0.0)
 
     tuned = find_min_ef(at, least, max(least, min(guess, most)), max(least, most))
     return Found(replace(config, ef_search=tuned.ef_search), tuned, seconds[tuned.ef_search])
@@ -116,45 +119,27 @@ def point_of(
     process: EngineProcess,
     found: Found,
     posed: PosedProblem,
-    most: int,
     load_s: float,
     predicted: tuple[float | None, int | None],
 ) -> EnginePoint:
-    """Return the measured point; ef_search is raised while the held-out half falls short."""
-    problem, config, hits = posed.problem, found.config, found.tuned.hits
-    raised = 0
-    queries = posed.raw(problem.validate)
-    while True:
-        process.set_search(config.ef_search, config.oversampling)
-        answers = process.search(queries, config.k)
-        validated = problem.recall(problem.hits(answers.ids, problem.validate))
-        good = problem.validated(validated) and found.tuned.passes
-        larger = min(most, int(config.ef_search * RAISED) + 1)
-        if good or not found.tuned.passes or raised == MOST_RAISES or larger <= config.ef_search:
-            break
-        config, raised = replace(config, ef_search=larger), raised + 1
-    if raised:
-        hits = _hits(process, posed, problem.tune, posed.raw(problem.tune), config.k)
+    """Return the measured point, its engine searching at its ef_search from now on."""
+    problem, config, tuned = posed.problem, found.config, found.tuned
+    process.set_search(config.ef_search, config.oversampling)
     applied = process.applied()
     used = applied.index_used is not False and applied.n_indexed in (None, posed.n)
     return EnginePoint(
         settings=config,
-        recall=problem.recall(hits),
-        validated=validated,
+        recall=problem.recall(tuned.hits),
+        hits=tuple(tuned.hits.tolist()),
         index_bytes=process.index_bytes(),
-        latency=latency_of(answers.seconds),
+        latency=latency_of(found.seconds),
         applied=applied,
         load_s=load_s,
         predicted_recall=predicted[0],
         predicted_bytes=predicted[1],
-        reaches_target=good and used and applied_line(config, applied).status == "pass",
-        raised=bool(raised),
+        reaches_target=tuned.passes and used and applied_line(config, applied).status == "pass",
         table_bytes=process.table_bytes() if config.oversampling > 1 else None,
     )
-
-
-def _hits(process: EngineProcess, posed: PosedProblem, half: IdArray, queries: FloatArray, k: int) -> IdArray:
-    return posed.problem.hits(process.search(queries, k).ids, half)
 
 
 def interleaved_ratio(

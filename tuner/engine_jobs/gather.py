@@ -13,7 +13,7 @@ from tuner.engines import Capabilities, EngineConfig, EngineProcess
 from tuner.recall.starvation import Starvation
 from tuner.runtime.journal import Journal
 from tuner.sweep.pose import PosedProblem
-from tuner.types import Event, IdArray, Latency, Line, Progress, Recall, ReportedConfig, Steps
+from tuner.types import Event, Latency, Line, Progress, Recall, ReportedConfig, Steps
 
 CHUNK = 64
 """Queries that an engine answers between two signs of life."""
@@ -37,7 +37,6 @@ def gather(
     can: Capabilities,
     config: EngineConfig,
     posed: PosedProblem,
-    half: IdArray,
     gathered: Gathered,
 ) -> Generator[Event, None, None]:
     """Yield events; load, build and search in a started engine, and prove that its index answered."""
@@ -51,8 +50,8 @@ def gather(
     gathered.lines.append(applied_line(config, gathered.applied))
     gathered.index_bytes = process.index_bytes()
     yield from journal.stage(
-        "search", f"search {len(half):,} queries, one at a time", int,
-        lambda: _searched(process, config, posed, half, gathered),
+        "search", f"search {posed.problem.n_queries:,} queries, one at a time", int,
+        lambda: _searched(process, config, posed, gathered),
     )  # fmt: skip
     yield Progress("search", 1.0, "starve the search")
     starved = starve(process, can, config, posed, np.arange(len(posed.problem.raw)))
@@ -64,27 +63,27 @@ def gather(
         )  # fmt: skip
         use = index_use(starved, gathered.applied, posed.n, control)
     gathered.lines.append(use_line(use, gathered.applied))
-    if gathered.recall is not None and not posed.problem.validated(gathered.recall):
+    if gathered.recall is not None and not posed.problem.certified(gathered.recall):
         gathered.lines += filter(None, [pieces_line(process, config, posed)])
 
 
 def _searched(
-    process: EngineProcess, config: EngineConfig, posed: PosedProblem, half: IdArray, gathered: Gathered
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, gathered: Gathered
 ) -> Steps[int]:
     """Search chunk by chunk; recall and latency so far are kept after each."""
-    problem, k = posed.problem, config.k
-    process.search(posed.raw(half[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
+    problem, k, everyone = posed.problem, config.k, posed.everyone
+    process.search(posed.raw(everyone[:CHUNK]), k)  # fetches pages, and whatever a client prepares at first
     ids, seconds = [], []
-    for start in range(0, len(half), CHUNK):
-        answers = process.search(posed.raw(half[start : start + CHUNK]), k)
+    for start in range(0, len(everyone), CHUNK):
+        answers = process.search(posed.raw(everyone[start : start + CHUNK]), k)
         ids.append(answers.ids)
         seconds.append(answers.seconds)
-        done = half[: start + len(answers.ids)] if start + CHUNK < len(half) else half
+        done = everyone[: start + len(answers.ids)] if start + CHUNK < len(everyone) else everyone
         if len(done) > 1:
             gathered.recall = problem.recall(problem.hits(np.concatenate(ids), done))
         gathered.latency = latency_of(np.concatenate(seconds))
-        yield len(done) / len(half)
-    return len(half)
+        yield len(done) / len(everyone)
+    return len(everyone)
 
 
 def latency_of(seconds: np.ndarray) -> Latency:

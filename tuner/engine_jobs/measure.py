@@ -89,7 +89,7 @@ class EngineMeasurement:
         """Yield events; return a point in a second build, its rows in that order, ef_search no less."""
         finding = find_again(process, first.settings, self.posed, self.most_ef)
         again = yield from self._measured(process, name, finding, order)
-        known = FirstBuild(ef_search=first.settings.ef_search, validated=first.validated)
+        known = FirstBuild(ef_search=first.settings.ef_search, recall=first.recall)
         return replace(again, first_build=known)
 
     def _measured(
@@ -100,7 +100,7 @@ class EngineMeasurement:
         load_s = yield from as_progress(name, scaled(loading, 0.0, LOADING))
         found = yield from as_progress(name, scaled(finding, LOADING, 1.0))
         ahead = predict(self.engine, found.config, self.result, self.posed.n)
-        return point_of(process, found, self.posed, self.most_ef, load_s, ahead)
+        return point_of(process, found, self.posed, load_s, ahead)
 
 
 def predict(engine: Engine, config: EngineConfig, result: Result, n: int) -> tuple[float | None, int | None]:

@@ -26,6 +26,7 @@ from tuner.types import (
 )
 
 DEFAULTS, AGAIN = "defaults", "again"
+TIMED_QUERIES = 1_000
 Answer = tuple[EnginePoint | None, DefaultComparison | None]
 
 
@@ -39,6 +40,7 @@ class Default:
 
 def settle(builds: Builds) -> Generator[Event, None, Answer]:
     """Yield events; return the answer and the engine's default beside it, each None if there is none."""
+    builds.hold_together()
     with ExitStack() as open_ones:
         default = yield from _build_default(builds.measurement, open_ones)
         return (yield from _settled(builds, default))
@@ -153,7 +155,7 @@ def _built_again(
         return point, ratio
     yield from builds.warn(
         f"{label} does not hold: a second build, its rows in another order, finds "
-        f"{recall_text(point.validated)} with ef_search={point.settings.ef_search}"
+        f"{recall_text(point.recall)} with ef_search={point.settings.ef_search}"
     )
     return None, ratio
 
@@ -161,7 +163,8 @@ def _built_again(
 def latency_ratio(
     measurement: EngineMeasurement, mine: EngineProcess, point: EnginePoint, theirs: EngineProcess
 ) -> float:
-    """Return the time of the default over that of a point, on the held-out queries in turns."""
+    """Return the time of the default over that of a point, on some queries in turns."""
     mine.set_search(point.settings.ef_search, point.settings.oversampling)
-    queries = measurement.posed.raw(measurement.posed.problem.validate)
+    problem = measurement.posed.problem
+    queries = problem.raw[problem.sample(TIMED_QUERIES)]
     return interleaved_ratio(mine, theirs, queries, point.settings.k)

@@ -55,12 +55,12 @@ def survey(
     rows = np.sort(
         np.random.default_rng(problem.options.seed).choice(posed.n, min(ROWS, posed.n), replace=False)
     )
-    half = problem.tune[:QUERIES]
+    some = problem.sample(QUERIES)
     sample = np.ascontiguousarray(problem.base.x[rows])
-    truth = result_of(search_exactly(sample, problem.queries[half], config.k, config.k))
+    truth = result_of(search_exactly(sample, problem.queries[some], config.k, config.k))
 
     def recall(ids: IdArray) -> float:
-        return float(truth.hits(sample, problem.queries[half], ids).mean()) / config.k
+        return float(truth.hits(sample, problem.queries[some], ids).mean()) / config.k
 
     of_user = rows if posed.rows is None else posed.rows[rows]
     found = []
@@ -74,7 +74,7 @@ def survey(
                     result_of(process.load(posed.vectors, of_user))
                     found.append(
                         _looked_at(
-                            process, can, sampled, factors, posed.raw(half), problem.options.recall, recall
+                            process, can, sampled, factors, posed.raw(some), problem.options.recall, recall
                         )
                     )
             except EngineDiedError as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.vectors import Vectors
-from tuner.engine_jobs.builds import RAISED, Builds
+from tuner.engine_jobs.builds import Builds
 from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.ready import ready_for
 from tuner.engine_jobs.settle import settle
@@ -134,9 +134,7 @@ def _tuned_in_engine(
     builds = Builds(EngineMeasurement(engine, posed, result, work, threads))
     yield from builds.build_codecs(codecs)
     chosen, default = yield from settle(builds)
-    if chosen is not None and chosen.raised:
-        yield from builds.warn(f"{chosen.settings.codec}: {RAISED}")
-    best = max((point.validated for point in builds.points), key=lambda recall: recall.mean, default=None)
+    best = max((point.recall for point in builds.points), key=lambda recall: recall.mean, default=None)
     few = None if chosen or best is None else posed.problem.target.queries_to_show(best)
     exported = Exported(settings=chosen.settings, claims=_claims(result, chosen)) if chosen else None
     return TargetResult(
@@ -174,12 +172,11 @@ def _claims(result: Result, chosen: EnginePoint) -> Claims:
     guide = result.points[result.named.get(result.options.prefer, 0)]  # the closest, where none reached it
     return replace(
         claims_of(result, guide),
-        n_queries=chosen.validated.n_queries,
-        recall=chosen.validated.mean,
-        recall_lower=chosen.validated.lower,
+        n_queries=chosen.recall.n_queries,
+        recall=chosen.recall.mean,
+        recall_lower=chosen.recall.lower,
         index_bytes=chosen.index_bytes,
         measured_in=chosen.applied.version,
         in_engine=True,
-        raised=chosen.raised,
         created=now(),
     )

@@ -98,7 +98,7 @@ class EngineUnderTest:
             causes.append(Cause(name="codec", share=left - best, text=text))
         text = f"{self.exact.codec} at M={config.M} and ef_search far up finds {left:.4f}"
         graph = Cause(name="graph", share=1 - left, text=text)
-        if graph.share >= CUT_SHARE and not self.posed.problem.validated(now_):
+        if graph.share >= CUT_SHARE and not self.posed.problem.certified(now_):
             graph = yield from self._looked_into(graph, best)
         causes.append(graph)
         self.process.set_search(config.ef_search, config.oversampling)
@@ -217,12 +217,12 @@ class EngineUnderTest:
         started = time.perf_counter()
         searching = find(process, self.can, config, posed, config.ef_search, most, config.oversampling)
         found = yield from as_progress(kind, searching)
-        point: EnginePoint = point_of(process, found, posed, most, 0.0, (None, None))
+        point: EnginePoint = point_of(process, found, posed, 0.0, (None, None))
         yield StageFinished(kind, point.settings.label, time.perf_counter() - started, 0.0)
         return EnginePrescription(
             kind=kind,
             settings=point.settings,
-            recall=point.validated,
+            recall=point.recall,
             index_bytes=point.index_bytes,
             latency_ratio=point.latency.p50_s / self.median_s,
             works=point.reaches_target,

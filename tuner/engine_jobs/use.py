@@ -15,15 +15,15 @@ SOME_QUERIES = 64
 
 
 def starve(
-    process: EngineProcess, can: Capabilities, config: EngineConfig, posed: PosedProblem, half: IdArray
+    process: EngineProcess, can: Capabilities, config: EngineConfig, posed: PosedProblem, some: IdArray
 ) -> Starvation:
     """Return what starving the search does, and leave the engine with its config again."""
     problem = posed.problem
-    truth, queries = problem.truth.part(half), problem.queries[half]
+    truth, queries = problem.truth.part(some), problem.queries[some]
 
     def found(ef_search: int) -> NDArray[np.bool_]:
         process.set_search(ef_search, 1)
-        return finds_nearest(truth, problem.base.x, queries, process.search(posed.raw(half), 1).ids)
+        return finds_nearest(truth, problem.base.x, queries, process.search(posed.raw(some), 1).ids)
 
     fed, thin = found(config.ef_search), found(can.starved_ef)
     process.set_search(config.ef_search, config.oversampling)

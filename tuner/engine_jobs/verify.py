@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-import numpy as np
-
 from tuner.data.ids import describe_deleted
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.gather import Gathered, gather
 from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
 from tuner.engines import Engine, EngineDiedError, EngineProcess
 from tuner.runtime.journal import Journal
-from tuner.sweep.pose import PosedProblem
-from tuner.types import Claims, Event, Exported, IdArray, Line, Note, VerifyResult
+from tuner.types import Event, Exported, Line, Note, Recall, VerifyResult
 
-HELD_OUT = "held out"
 OTHER_BYTES = 0.10
 """Beyond this share, other bytes than the same engine took before mean another index."""
 
@@ -36,14 +32,14 @@ def verify(
     """
     config, claims, can = exported.settings, exported.claims, engine.capabilities
     posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
-    half, target = _fresh_queries(posed, claims), posed.problem.options.recall
+    target = posed.problem.options.recall
     gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
     if deleted := describe_deleted(base):
         gathered.lines.append(Line("data", "info", deleted))
     try:
         yield Note(f"{can.title}: {config.label}")
         with EngineProcess(config, deployment) as process:
-            yield from gather(journal, process, can, config, posed, half, gathered)
+            yield from gather(journal, process, can, config, posed, gathered)
     except EngineDiedError as error:
         died = True
         gathered.lines.append(Line("engine", "fail", f"{error}; the figures are those up to then"))
@@ -63,13 +59,13 @@ def verify(
     )
 
 
-def _fresh_queries(posed: PosedProblem, claims: Claims) -> IdArray:
-    """Return the queries that chose nothing: the held-out half if the settings were chosen on these."""
-    problem, query_set = posed.problem, posed.query_set
-    same = HELD_OUT if query_set.held_out_rows else query_set.fingerprint
-    if same == claims.queries:
-        return problem.validate
-    return np.arange(len(problem.raw))
+def _recall_line(recall: Recall, target: float, text: str) -> Line:
+    """Judge recall against the target: another build of what just meets it may lie a little below."""
+    if recall.lower >= target:
+        return Line("recall", "pass", f"{text}; the target is {target:g}")
+    if 2 * recall.mean - recall.lower >= target:
+        return Line("recall", "warn", f"{text}; the target of {target:g} is neither shown nor surely missed")
+    return Line("recall", "fail", f"{text}; it is surely below the target of {target:g}")
 
 
 def _judged(gathered: Gathered, exported: Exported, target: float, n: int) -> list[Line]:
@@ -80,8 +76,7 @@ def _judged(gathered: Gathered, exported: Exported, target: float, n: int) -> li
             f"{recall.mean:.4f}, at least {recall.lower:.4f}, on {recall.n_queries:,} queries; "
             f"{claims.recall:.4f} was measured in {claims.measured_in}"
         )
-        reached = recall.lower >= target
-        lines.append(Line("recall", "pass" if reached else "fail", f"{text}; the target is {target:g}"))
+        lines.append(_recall_line(recall, target, text))
     if size is not None:
         before = claims.index_bytes * n / claims.n
         text = f"{size:,} bytes of index; {before:,.0f} by {claims.measured_in}"

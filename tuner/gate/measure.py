@@ -1,4 +1,4 @@
-"""Held-out queries searched: right answers, distances, proof that the index answered, time."""
+"""Queries searched: right answers, distances, proof that the index answered, time."""
 
 from __future__ import annotations
 
@@ -26,43 +26,41 @@ ROUNDS = 6
 
 
 def search_prepared(opened: IndexUnderTest, problem: Problem, k: int) -> tuple[IdArray, float]:
-    """Return prepared rows (nq, >= k), -1 for nothing, and distance computations per held-out query."""
-    half = problem.validate
-    labels, ndis, _ = search_counted(opened.index, problem.raw[half], k + problem.extra)
-    return problem.without_themselves(prepared_rows(labels, problem.base), half), ndis
+    """Return prepared rows (nq, >= k), -1 for nothing, and distance computations per query."""
+    labels, ndis, _ = search_counted(opened.index, problem.raw, k + problem.extra)
+    return problem.without_themselves(prepared_rows(labels, problem.base)), ndis
 
 
 def measure(problem: Problem, opened: IndexUnderTest) -> tuple[NDArray[np.int64], float, IndexUse]:
-    """Return hits of the held-out queries, distance computations per query, and the proof of use."""
-    half, base = problem.validate, problem.base
+    """Return hits of the queries, distance computations per query, and the proof of use."""
+    base, queries = problem.base, problem.queries
     ids, ndis = search_prepared(opened, problem, problem.options.k)
     value = opened.value
     opened.set_value(1)
     first, starved_ndis = search_prepared(opened, problem, 1)
     opened.set_value(value)
-    truth, queries = problem.truth.part(half), problem.queries[half]
-    fed, thin = (finds_nearest(truth, base.x, queries, found) for found in (ids, first))
+    fed, thin = (finds_nearest(problem.truth, base.x, queries, found) for found in (ids, first))
     use = IndexUse(n=base.n, starvation=Starvation.between(fed, thin), ndis=ndis, starved_ndis=starved_ndis)
-    return problem.hits(ids, half), ndis, use
+    return problem.hits(ids), ndis, use
 
 
 def spread_per_drop(problem: Problem, opened: IndexUnderTest, hits: NDArray[np.int64]) -> float:
     """Return the variance that a drop brings with it, from hits that a lower ef_search really loses."""
-    half, k = problem.validate, problem.options.k
+    k = problem.options.k
     value = opened.value
     found = None
     for share in LOWERED:
         if found is None:
             opened.set_value(max(1, round(share * value)))
             ids, _ = search_prepared(opened, problem, k)
-            found = variance_per_drop(hits, problem.hits(ids, half), k)
+            found = variance_per_drop(hits, problem.hits(ids), k)
     opened.set_value(value)
     return found if found is not None else USUAL_SPREAD / k
 
 
 def time_line(problem: Problem, opened: IndexUnderTest, baseline: GateBaseline) -> tuple[float, Line]:
     """Return seconds a query, and what they say beside the frozen ones: advice, never a failure."""
-    queries = problem.raw[problem.validate[:TIMED_QUERIES]]
+    queries = problem.raw[problem.sample(TIMED_QUERIES)]
     k = problem.options.k
 
     def search(q: NDArray[np.float32]) -> object:

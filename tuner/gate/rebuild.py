@@ -23,7 +23,7 @@ from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.pose import PosedProblem, pose, truth_pool, work_of
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
-from tuner.sweep.whole_index import Codes, Places, graphs_of
+from tuner.sweep.whole_index import Codes, Places, grown
 from tuner.types import Configuration, Event, GateBaseline, Options, Space, Steps
 
 
@@ -81,8 +81,10 @@ def rebuilt(
     n_bytes = builder.memory_of(what).resident_bytes
     if queries.indexed:
         places = Places.of(problem, queries, every_row)
-        graphs = yield from as_progress("add", graphs_of(problem, places, builder, what, proxy.builder))
-        searchable = Codes(IndexBuilder(posed.problem, links, trained), what).under(graphs.all)
+        groups = [places.queries[half] for half in problem.halves]
+        growing = grown(problem, places, builder, what, proxy.builder, groups)
+        stages = yield from as_progress("add", growing)
+        searchable = Codes(IndexBuilder(posed.problem, links, trained), what).under(stages[-1])
     else:
         searchable = builder.serve(what)
     searchable.set_ef(baseline.ef_search)

@@ -25,7 +25,7 @@ from tuner.recall.target import summarize
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.sweep.index_file import STORE_NAME
-from tuner.sweep.pose import PosedProblem, pose, read_profile, split
+from tuner.sweep.pose import PosedProblem, draw_queries, pose, read_profile
 from tuner.sweep.pose_within import pose_within
 from tuner.sweep.problem import Problem
 from tuner.types import (
@@ -80,7 +80,7 @@ def check(
         opened.set_value(request.ef_search)
     if request.index is not None:
         lines += inspect_file(opened, baseline, problem, base)
-    yield Note(f"measure it on {len(problem.validate):,} held-out queries")
+    yield Note(f"measure it on {problem.n_queries:,} queries")
     return _judged(posed, opened, baseline, request.limits, lines)
 
 
@@ -93,11 +93,11 @@ def _posed_within(
 ) -> Generator[Event, None, PosedProblem]:
     """Yield events; return the problem of an index that holds the rows that the queries are."""
     profile = yield from read_profile(journal, base, None, options)
-    _, query_set, halves = split(base, None, profile, options, rows_without_direction(base, profile))
+    _, query_set, order = draw_queries(base, None, profile, options, rows_without_direction(base, profile))
     query_set = replace(query_set, indexed=True)
     yield from accept(profile, query_set)
     rows = np.array(query_set.held_out_rows, dtype=np.int64)
-    return (yield from pose_within(journal, base, profile, rows, query_set, halves, options, work))
+    return (yield from pose_within(journal, base, profile, rows, query_set, order, options, work))
 
 
 def _opened(
@@ -143,10 +143,9 @@ def _changes(baseline: GateBaseline, profile: Profile, queries: QuerySet, reques
     Raises:
         InputError: it differs and that was not said to be on purpose, or queries cannot be paired.
     """
-    n = queries.n_tune + queries.n_validate
-    if n != baseline.queries.n or queries.n_validate != baseline.queries.n_validate:
+    if queries.n != baseline.queries.n:
         raise InputError(
-            f"{queries.source}: {n:,} queries, the baseline has {baseline.queries.n:,}, and they are "
+            f"{queries.source}: {queries.n:,} queries, the baseline has {baseline.queries.n:,}, and they are "
             "compared one by one: give the same queries in the same order"
         )
     if baseline.queries.held_out and profile.n != baseline.data.n:
@@ -154,9 +153,9 @@ def _changes(baseline: GateBaseline, profile: Profile, queries: QuerySet, reques
             f"{profile.source}: {profile.n:,} rows, the baseline has {baseline.data.n:,}, and its queries "
             "were rows drawn from them: freeze a baseline with a query file, or tune again"
         )
-    if baseline.queries.split and queries.split != baseline.queries.split:
+    if baseline.queries.drawn and queries.drawn != baseline.queries.drawn:
         raise InputError(
-            "the queries are drawn or split otherwise than when the baseline was frozen (another version of "
+            "the queries are drawn otherwise than when the baseline was frozen (another version of "
             "numpy or of this tool): make another with tune baseline report.json"
         )
     other = []

@@ -36,7 +36,7 @@ def describe_point(point: EnginePoint) -> str:
     return (
         f"{config.codec} M={config.M} ef_construction={config.ef_construction} "
         f"ef_search={config.ef_search}{scored}: recall "
-        f"{recall_text(point.validated)}, {point.index_bytes:,} bytes{table}, "
+        f"{recall_text(point.recall)}, {point.index_bytes:,} bytes{table}, "
         f"{query_time_text(point.latency.mean_s)}{reached}; loaded and built"
     )
 
@@ -49,8 +49,8 @@ def point_row(point: EnginePoint, before: str = "") -> tuple[str, ...]:
         f"{config.M},{config.ef_construction}",
         str(config.ef_search),
         f"x{config.oversampling}" if config.oversampling > 1 else "-",
-        f"{point.validated.mean:.4f}",
-        f"{point.validated.lower:.4f}",
+        f"{point.recall.mean:.4f}",
+        f"{point.recall.lower:.4f}",
         "-" if point.predicted_recall is None else f"{point.predicted_recall:.4f}",
         f"{point.index_bytes / 1e6:.1f}"
         + ("" if point.table_bytes is None else f"+{point.table_bytes / 1e6:.1f}"),
@@ -75,13 +75,13 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
     chosen, default, config = result.chosen, result.default_comparison, result.chosen.settings
     lines = [
         f"{title}: {config.codec} with M={config.M}, ef_construction={config.ef_construction} and "
-        f"ef_search={config.ef_search} reaches recall {recall_text(chosen.validated)}, "
+        f"ef_search={config.ef_search} reaches recall {recall_text(chosen.recall)}, "
         f"measured in {chosen.applied.version}"
     ]
     if (first := chosen.first_build) is not None:
         lines.append(
             "that is of a second build, its rows in another order; the first one had "
-            f"{recall_text(first.validated)} with ef_search={first.ef_search}"
+            f"{recall_text(first.recall)} with ef_search={first.ef_search}"
         )
     if chosen.table_bytes is not None:
         lines.append(
@@ -96,24 +96,20 @@ def target_sentences(title: str, result: TargetResult) -> list[str]:
             "x the time of that at the same target"
         )
     elif default is not None:
-        lines.append(
-            "its own default misses the target, with the margin that a held-out half needs: "
-            f"{default.point.validated.mean:.4f}"
-        )
+        lines.append(f"its own default misses the target: {recall_text(default.point.recall)}")
     return lines
 
 
 def _not_reached(title: str, result: TargetResult) -> str:
     """Return that nothing was, with what would help where that is known."""
     options, queries = result.sweep.options, result.sweep.queries
-    best = max((point.validated for point in result.points), key=lambda recall: recall.mean, default=None)
+    best = max((point.recall for point in result.points), key=lambda recall: recall.mean, default=None)
     if best is None:
         return "; ".join([f"not reached in {title}", *result.sweep.advice])
     head = f"not reached in {title}; the best that was seen is {recall_text(best)}"
     if result.n_queries_needed is None:
         return head
-    n_queries = queries.n_tune + queries.n_validate
-    return f"{head}: {too_few_queries_text(best, options.recall, n_queries, result.n_queries_needed)}"
+    return f"{head}: {too_few_queries_text(best, options.recall, queries.n, result.n_queries_needed)}"
 
 
 def target_to_json(result: TargetResult) -> str:

@@ -39,7 +39,7 @@ def measured_points(result: Result) -> Iterator[str]:
     """All points, what was predicted beside what was measured."""
     if not result.points:
         return
-    head = ("index", "ef", "recall predicted", "tune", "error", "validated", "at least", "resident", "ndis")
+    head = ("index", "ef", "recall predicted", "recall", "error", "at least", "resident", "ndis")
     rows = (_measured_row(point) for point in result.points)
     yield from table((*head, "modelled us", "measured us", "reaches"), rows)
     if result.prediction_error is not None:
@@ -109,16 +109,13 @@ def how_to_repeat(result: Result) -> Iterator[str]:
 
 
 def _measured_row(point: OperatingPoint) -> tuple[str, ...]:
-    validated = ("-", "-")
-    if point.validated is not None:
-        validated = (f"{point.validated.mean:.4f}", f"{point.validated.lower:.4f}")
     return (
         code_span(point),
         str(point.ef_search),
         optional(point.predicted_recall, ".4f"),
         f"{point.recall.mean:.4f}",
         optional(_error(point), "+.4f"),
-        *validated,
+        f"{point.recall.lower:.4f}",
         bytes_text(point.memory.resident_bytes),
         f"{point.ndis_per_query:,.0f}",
         f"{point.modelled_latency_s * 1e6:,.1f}",

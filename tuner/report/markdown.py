@@ -21,12 +21,11 @@ from tuner.report.words import (
     recommended_point,
     seconds_text,
     shown_points,
-    shown_recall,
     trust_sentence,
     verdict,
     whole_sentence,
 )
-from tuner.text import counted, one_lined
+from tuner.text import one_lined
 from tuner.types import Result
 
 
@@ -76,16 +75,16 @@ def _front(result: Result) -> Iterator[str]:
     times = ("p50", "p95", "p99", "queries/s", "ndis", "bytes read", "named")
     yield from table((*head, *times), (_front_row(result, i) for i in shown))
     yield (
-        f"\nRecall@{result.options.k} is that of the held-out half (`*`: of the tune half, the point was no "
-        f"finalist); `at least` is its lower bound at {result.options.confidence:.0%}, `p5` its 5th "
-        "percentile over queries, `< .5` the share of queries below one half. Times are of one query at a "
+        f"\nRecall@{result.options.k} is the mean of the queries; `at least` is its lower bound at "
+        f"{result.options.confidence:.0%}, wide enough for whichever point here is named; `p5` is the 5th percentile over "
+        "queries, `< .5` the share of queries below one half. Times are of one query at a "
         "time on one thread; queries/s is one batch on all threads. ndis is distances computed a query."
     )
 
 
 def _front_row(result: Result, position: int) -> tuple[str, ...]:
     point = result.points[position]
-    recall, mark = shown_recall(result, position)
+    recall = point.recall
     late = point.latency
     times = (
         ("-", "-", "-")
@@ -97,7 +96,7 @@ def _front_row(result: Result, position: int) -> tuple[str, ...]:
     return (
         code_span(point),
         str(point.ef_search),
-        f"{recall.mean:.4f}{mark}",
+        f"{recall.mean:.4f}",
         f"{recall.lower:.4f}",
         f"{recall.p5:.2f}",
         f"{recall.share_below_half:.2%}",
@@ -138,7 +137,7 @@ def _data(result: Result) -> Iterator[str]:
         ("spectrum", f"{spectrum} principal components hold 90/95/99 % of the variance"),
         (
             "queries",
-            f"{queries.n_tune + queries.n_validate:,} from `{plain(queries.source)}`, "
+            f"{queries.n:,} from `{plain(queries.source)}`, "
             f"{queries.n_in_base:,} of them equal to a row of the base",
         ),
     )
@@ -156,17 +155,16 @@ def _method(result: Result) -> Iterator[str]:
         yield "Nothing was measured: exact search has recall 1 by definition."
         return
     queries = result.queries
-    fell = sum(p.validated is not None and p.validated.lower < result.options.recall for p in result.points)
     rounds = max((point.latency.n_rounds for point in result.points if point.latency is not None), default=0)
     yield (
-        f"- Choice and report are kept apart: {queries.n_tune:,} queries chose every parameter; "
-        f"{queries.n_validate:,} others gave the recall reported, and could only strike a point out"
-        + (f": {fell} of {counted(len(result.points), 'measured point')} fell there." if fell else ".")
+        f"- All {queries.n:,} queries choose and certify: ef_search is the least from which on the lower "
+        "bound of recall meets the target, and the bounds of the finalists hold together, whichever is named."
     )
     yield (
         "- A returned vector counts if its exact distance is within that of the exact k-th neighbour, so "
         f"ties count; the lower bound is one-sided at {result.options.confidence:.0%}, "
-        "and its unit is the query."
+        "and its unit is the query. The recall of the recommendation is cross-fitted: what new queries can "
+        "expect, its own luck taken out."
     )
     if rounds:
         yield (
@@ -175,7 +173,7 @@ def _method(result: Result) -> Iterator[str]:
             "batch and puts them on one clock."
         )
     if result.whole is not None:
-        yield f"- {whole_sentence(result.whole, queries)}"
+        yield f"- {whole_sentence(result.whole)}"
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):
         yield f"- {trust_sentence(result)}"

@@ -16,7 +16,6 @@ from tuner.report.words import (
     names_of,
     recommended_point,
     shown_points,
-    shown_recall,
     trust_sentence,
     verdict,
 )
@@ -81,11 +80,11 @@ def _front_table(result: Result) -> Table:
     chosen = recommended_point(result)
     for i in shown_points(result):
         point = result.points[i]
-        recall, mark = shown_recall(result, i)
+        recall = point.recall
         table.add_row(
             Text(_index_cell(result, i)),
             str(point.ef_search),
-            f"{recall.mean:.4f}{mark}",
+            f"{recall.mean:.4f}",
             f"{recall.lower:.4f}",
             f"{point.memory.resident_bytes / n_indexed(result):,.0f}",
             f"{point.memory.resident_bytes / 1e6:,.1f}",
@@ -127,8 +126,6 @@ def _figure(value: float) -> str:
 
 def _footnotes(result: Result) -> Iterator[str]:
     shown = shown_points(result)
-    if any(shown_recall(result, i)[1] for i in shown):
-        yield "* measured on the tune half only: not a finalist."
     on_disk = [result.points[i] for i in shown if result.points[i].memory.disk_bytes]
     if on_disk:
         most = max(on_disk, key=lambda point: point.memory.disk_bytes)

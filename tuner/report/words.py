@@ -38,9 +38,8 @@ def recall_text(recall: Recall) -> str:
 def too_few_queries_text(seen: Recall, target: float, n_queries: int, enough: int) -> str:
     """Say that a recall above the target cannot be shown with so many queries, and how many would do."""
     return (
-        f"its recall of {recall_text(seen)} lies above the target of {target:g}, but {n_queries:,} queries, "
-        f"half of them to choose with and half to confirm with, are too few to show it: about {enough:,} "
-        "would do"
+        f"its recall of {recall_text(seen)} lies above the target of {target:g}, but {n_queries:,} queries "
+        f"are too few to show it: about {enough:,} would do"
     )
 
 
@@ -57,12 +56,6 @@ def names_of(result: Result, position: int) -> tuple[str, ...]:
 def n_indexed(result: Result) -> int:
     """Rows in the index: all of the file but zero rows, and in old reports those that became queries."""
     return result.profile.n - result.profile.n_left_out - result.queries.n_not_indexed
-
-
-def shown_recall(result: Result, position: int) -> tuple[Recall, str]:
-    """The recall to show and a mark: on the held-out half, or ``*`` where only the tune half was measured."""
-    point = result.points[position]
-    return (point.recall, "*") if point.validated is None else (point.validated, "")
 
 
 def shown_points(result: Result) -> tuple[int, ...]:
@@ -92,7 +85,7 @@ def data_sentence(profile: Profile, queries: QuerySet) -> str:
     left_out = f" ({counted(profile.n_left_out, 'zero row')} left out)" if profile.n_left_out else ""
     return (
         f"{profile.n:,} x {profile.d} {profile.dtype}{left_out}, {profile.metric}; "
-        f"{queries.n_tune:,} queries to tune on, {queries.n_validate:,} held out to validate."
+        f"{counted(queries.n, 'query', 'queries')}."
     )
 
 
@@ -122,7 +115,7 @@ def verdict(result: Result) -> str:
     if not closest:
         return f"{wanted}."
     best = min(closest, key=lambda i: _distance_from_target(result, i))
-    point, recall = result.points[best], shown_recall(result, best)[0]
+    point, recall = result.points[best], result.points[best].recall
     return (
         f"{wanted}: the best found is {point.configuration.label} with ef_search={point.ef_search}, "
         f"recall {recall_text(recall)} in {bytes_text(point.memory.resident_bytes)}."
@@ -158,14 +151,14 @@ def cost_sentence(result: Result) -> str:
     )
 
 
-def whole_sentence(whole: WholeIndex, queries: QuerySet) -> str:
+def whole_sentence(whole: WholeIndex) -> str:
     """How the recall of an index that holds the queries too was measured."""
     return (
         f"The {counted(whole.n_added, 'query', 'queries')} are rows of the file: points were measured "
-        "without them, and then they were added to the index handed over. Its recall was asked of the "
-        f"{queries.n_validate:,} to validate when only the others had been added, which cost "
-        f"{whole.fell:.4f}; its lower bound is lowered by that once more. Of the finished index, each query "
-        f"without its own row, they find {recall_text(whole.recall)}: what `tune check` compares with."
+        "without them, and then they were added to the index handed over. Its recall was asked of each half "
+        f"of them when only the other half had been added, which cost {whole.fell:.4f}; its lower bound is "
+        "lowered by that once more. Of the finished index, each query without its own row, they find "
+        f"{recall_text(whole.recall)}: what `tune check` compares with."
     )
 
 
@@ -197,7 +190,7 @@ def _distance_from_target(result: Result, position: int) -> tuple[bool, float, f
     point = result.points[position]
     if point.reaches_target:
         return (False, float(point.memory.resident_bytes), point.modelled_latency_s)
-    return (True, -shown_recall(result, position)[0].lower, float(point.memory.resident_bytes))
+    return (True, -point.recall.lower, float(point.memory.resident_bytes))
 
 
 def _baseline_name(base: ReferenceComparison) -> str:

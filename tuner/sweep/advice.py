@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from tuner.types import Ceiling, OperatingPoint
 
 LEAST_SAVED = 0.01
 """Share of the distances from which on more queries are worth a word."""
+TWICE = 2
 
 
 def advice_not_reached(
@@ -62,16 +62,15 @@ def _relaxed_latency(problem: Problem, reached: list[OperatingPoint]) -> list[st
 
 def _relaxed_recall(problem: Problem, points: list[OperatingPoint]) -> list[str]:
     options, advice = problem.options, []
-    best = max((p.validated.lower for p in points if p.validated), default=0.0)
+    best = max((p.recall.lower for p in points), default=0.0)
     if best > 0:
-        advice.append(f"a target of {best:.3f}, the best lower bound that was validated")
-    near = max((p.validated for p in points if p.validated), key=lambda recall: recall.mean, default=None)
+        advice.append(f"a target of {best:.3f}, the best lower bound that was measured")
+    near = max((p.recall for p in points), key=lambda recall: recall.mean, default=None)
     enough = None if near is None else problem.target.queries_to_show(near)
     if near is not None and enough is not None:
-        n_queries = len(problem.tune) + len(problem.validate)
         advice.append(
             "more queries, for the best that was measured: "
-            + too_few_queries_text(near, options.recall, n_queries, enough)
+            + too_few_queries_text(near, options.recall, problem.n_queries, enough)
         )
     advice.append(
         f"a space with ef_construction above {options.space.ef_construction} or ef_search_max above "
@@ -81,7 +80,7 @@ def _relaxed_recall(problem: Problem, points: list[OperatingPoint]) -> list[str]
 
 
 def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
-    return point.validated is not None and problem.validated(point.validated)
+    return problem.certified(point.recall)
 
 
 def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint) -> str | None:
@@ -104,28 +103,36 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
 
 
 def more_queries_hint(
-    target: Target,
-    chosen: OperatingPoint,
-    distances_for: Callable[[float], float | None],
+    target: Target, chosen: OperatingPoint, predict: Callable[[float], Candidate | None]
 ) -> str | None:
-    """Return one line on what twice as many queries are predicted to buy, or None where nothing is known.
+    """Return one line on what more queries are predicted to buy, or None where nothing is known.
 
     Args:
         chosen: the recommended point.
-        distances_for: distances a query that its index is predicted to need for a mean recall.
+        predict: what its configuration is predicted to need for a mean recall.
     """
-    hits = np.array(chosen.validated_hits, dtype=np.int64)
-    twice = replace(target, n_tune=2 * target.n_tune, n_validate=2 * target.n_validate)
-    aims = target.aim_of(hits), twice.aim_of(hits)
-    ndis, fewer_ndis = map(distances_for, aims)
-    if ndis is None or fewer_ndis is None:
+    hits = np.array(chosen.hits, dtype=np.int64)
+    now = predict(target.aim_of(hits))
+    if now is None or chosen.latency is None:
         return None
-    n_queries = twice.n_tune + twice.n_validate
-    saved = 1 - fewer_ndis / ndis
-    what = f"{saved:.0%} fewer distances a query"
-    if saved < LEAST_SAVED:
-        what = f"less than {LEAST_SAVED:.0%} fewer distances a query, so these are enough"
+    parts = []
+    for word, times in (("twice", 2), ("four times", 4)):
+        more = target.of_queries(times * target.n_queries)
+        then = predict(more.aim_of(hits))
+        if then is None:
+            return None
+        if times == TWICE and 1 - then.ndis / now.ndis < LEAST_SAVED:
+            return (
+                f"{word} as many queries ({more.n_queries:,}) would save less than {LEAST_SAVED:.0%} of the "
+                "distances a query, as predicted (not measured): these are enough"
+            )
+        ef_search = max(target.k, round(chosen.ef_search * then.ef_search / now.ef_search))
+        seconds = chosen.latency.p50_s * then.latency_s / now.latency_s
+        parts.append(
+            f"with {word} as many ({more.n_queries:,}) ef_search={ef_search}, {1e6 * seconds:.0f} us a query "
+            f"and {1 - then.ndis / now.ndis:.0%} fewer distances"
+        )
     return (
-        f"twice as many queries ({n_queries:,}) would leave less to chance: aiming at {aims[1]:.4f} instead "
-        f"of {aims[0]:.4f}, {chosen.configuration.label} is predicted (not measured) to need {what}"
+        f"more queries would leave less to chance: {chosen.configuration.label} is predicted (not measured) "
+        f"to need {'; '.join(parts)}"
     )

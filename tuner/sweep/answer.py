@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tuner.prediction.pareto import dominated_by_more_than, front, name_points
+from tuner.sweep.flattery import flattery
 from tuner.sweep.measure import Measured
 from tuner.sweep.problem import Problem
 from tuner.types import OperatingPoint, Recommendation
@@ -20,11 +24,16 @@ STRUCK = 0.10
 
 @dataclass(frozen=True)
 class Answer:
-    """Points in the order of the report, and which of them matter."""
+    """Points in the order of the report, and which of them matter.
+
+    Attributes:
+        flattery: how much the mean of the preferred point owes to having been chosen by its own queries.
+    """
 
     points: tuple[OperatingPoint, ...]
     front: tuple[int, ...]
     named: dict[str, int]
+    flattery: float = 0.0
 
     @property
     def found(self) -> bool:
@@ -35,12 +44,12 @@ class Answer:
 def answer(problem: Problem, measured: Measured) -> Answer:
     """Return the answer: points that meet every constraint, or those nearest to it."""
     points, timed = list(measured.points), measured.timed
-    found = answer_of(points, timed.points, problem.max_memory_bytes(), timed.noise_floor)
+    found = answer_of(problem, points, timed.points, timed.noise_floor)
     return found if found.found else closest(problem, points, timed.points)
 
 
 def answer_of(
-    points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], max_memory: float, noise: float
+    problem: Problem, points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], noise: float
 ) -> Answer:
     """Return the answer: finalists that meet every constraint make the front.
 
@@ -52,7 +61,8 @@ def answer_of(
         points: everything measured.
         noise: the A/A noise floor.
     """
-    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
+    most = problem.max_memory_bytes()
+    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= most]
     sizes = [p.memory.resident_bytes for p in good]
     clock = [p.seconds for p in good]
     slower = dominated_by_more_than(sizes, clock, sizes, clock, max(STRUCK, noise))
@@ -62,24 +72,29 @@ def answer_of(
     on_front = [int(i) for i in front(memory, modelled, GAIN)]
     chosen = [good[i] for i in on_front]
     named = name_points([memory[i] for i in on_front], [modelled[i] for i in on_front], TIE)
-    timed = {(p.configuration, p.ef_search) for p in finalists}
+    timed = {p.configuration for p in finalists}
     rest = [p for p in finalists if p not in chosen]
-    rest += [p for p in points if (p.configuration, p.ef_search) not in timed]
+    rest += [p for p in points if p.configuration not in timed]
     rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration.label))
-    return Answer(points=(*chosen, *rest), front=tuple(range(len(chosen))), named=named)
+    flattered = 0.0
+    if named:
+
+        def choose(seconds: Sequence[float]) -> int:
+            return name_points(memory, seconds, TIE)[problem.options.prefer]
+
+        shares = np.array([point.hits for point in good]) / problem.options.k
+        flattered = flattery(shares, modelled, problem.order, choose)
+    return Answer((*chosen, *rest), tuple(range(len(chosen))), named, flattered)
 
 
-def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Recommendation:
-    """Return the named point that the user prefers, flat.
-
-    Args:
-        raised: the held-out half took part in choosing ef_search.
-    """
+def recommendation_of(problem: Problem, answer: Answer) -> Recommendation:
+    """Return the named point that the user prefers, flat."""
     prefer = problem.options.prefer
     point = answer.points[answer.named[prefer]]
-    if point.latency is None or point.validated is None:
-        raise AssertionError("a recommendation without a latency or a validation")
+    if point.latency is None:
+        raise AssertionError("a recommendation without a latency")
     what, memory = point.configuration, point.memory
+    recall = point.recall.mean - answer.flattery
     a_vector = memory.resident_bytes / problem.base.n_delivered
     return Recommendation(
         M=what.M,
@@ -91,8 +106,8 @@ def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Reco
         rerank=what.rerank,
         rerank_factor=what.rerank_factor,
         rerank_at=what.rerank_at,
-        recall=point.validated.mean,
-        recall_lower=point.validated.lower,
+        recall=recall,
+        recall_lower=point.recall.lower,
         memory_bytes=memory.resident_bytes,
         disk_bytes=memory.disk_bytes,
         memory_per_vector_bytes=a_vector,
@@ -103,11 +118,10 @@ def recommendation_of(problem: Problem, answer: Answer, *, raised: bool) -> Reco
         ndis_per_query=point.ndis_per_query,
         label=what.label,
         sentence=(
-            f"{what.label} with ef_search={point.ef_search} finds {point.validated.mean:.4f} of the true "
-            f"{problem.options.k} nearest (at least {point.validated.lower:.4f} with "
+            f"{what.label} with ef_search={point.ef_search} finds {recall:.4f} of the true "
+            f"{problem.options.k} nearest (at least {point.recall.lower:.4f} with "
             f"{100 * problem.options.confidence:g} % confidence) in {a_vector:.0f} bytes a vector and "
             f"{1e6 * point.latency.p50_s:.0f} us a query (median)."
-            + (" The held-out half took part in choosing ef_search." if raised else "")
         ),
     )
 
@@ -118,13 +132,12 @@ def closest(problem: Problem, points: list[OperatingPoint], timed: tuple[Operati
 
     def distance(point: OperatingPoint) -> tuple[float, float]:
         too_big = max(0.0, point.memory.resident_bytes / limit - 1)
-        lower = point.validated.lower if point.validated is not None else point.recall.lower
-        missing = max(0.0, problem.options.recall - lower)
+        missing = max(0.0, problem.options.recall - point.recall.lower)
         too_slow = 0.0
         if most_s is not None and point.latency is not None:
             too_slow = max(0.0, point.latency.p95_s / most_s - 1)
         return too_big + missing + too_slow, float(point.memory.resident_bytes)
 
-    known = {(p.configuration, p.ef_search) for p in timed}
-    every = [*timed, *(p for p in points if (p.configuration, p.ef_search) not in known)]
+    known = {p.configuration for p in timed}
+    every = [*timed, *(p for p in points if p.configuration not in known)]
     return Answer(points=tuple(sorted(every, key=distance)), front=(), named={})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuner.index import hnswlib_index as hnsw_lib
+from tuner.index.assemble import SearchableIndex
 from tuner.runtime.steps import scaled
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.space import USUAL_EF_CONSTRUCTION, USUAL_M, usual_m
@@ -33,7 +34,7 @@ class Reference:
 
     configuration: Configuration
     ef_search: int
-    validated: Recall
+    recall: Recall
     memory: Memory
 
 
@@ -50,21 +51,21 @@ def reference_configuration(problem: Problem) -> Configuration:
 
 def tune_reference(problem: Problem, builder: IndexBuilder, guess: int) -> Steps[Reference]:
     """Return the reference with its ef_search."""
-    k = problem.options.k
     configuration = reference_configuration(problem)
-    searchable = builder.serve(configuration)
-    ef_result = tune_ef(problem, searchable, guess, problem.options.space.ef_search_max)
-    searchable.set_ef(ef_result.ef_search)
-    ids = searchable.index.search(problem.raw[problem.validate], k)[1]
-    hits = problem.hits(ids, problem.validate)
-    del searchable
+    found = reference_at(problem, builder.serve(configuration), guess, builder.memory_of(configuration))
     problem.base.release()
     yield 1.0
+    return found
+
+
+def reference_at(problem: Problem, searchable: SearchableIndex, guess: int, memory: Memory) -> Reference:
+    """Return the reference at the least ef_search that is certified."""
+    found = tune_ef(problem, searchable, guess, problem.options.space.ef_search_max)
     return Reference(
-        configuration=configuration,
-        ef_search=ef_result.ef_search,
-        validated=problem.recall(hits),
-        memory=builder.memory_of(configuration),
+        configuration=searchable.configuration,
+        ef_search=found.ef_search,
+        recall=problem.recall(found.hits),
+        memory=memory,
     )
 
 
@@ -77,7 +78,7 @@ def graph_baseline(
     return ReferenceComparison(
         name=f"float32 HNSW M={what.M} (faiss, {graph}, ef tuned to the same recall)",
         ef_search=reference.ef_search,
-        recall=reference.validated,
+        recall=reference.recall,
         memory_bytes=reference.memory.resident_bytes,
         latency=latency,
         memory_ratio=reference.memory.resident_bytes / recommended.memory.resident_bytes,
@@ -92,18 +93,13 @@ def hnswlib_baseline(
     options, k = problem.options, problem.options.k
     steps = hnsw_lib.build(problem.base, USUAL_M, USUAL_EF_CONSTRUCTION, options.seed, problem.threads)
     built = yield from scaled(steps, 0.0, 0.9)
-    tune = problem.queries[problem.tune]
 
     def at(ef: int) -> EfResult:
         built.set_ef(ef)
-        hits = problem.hits(built.search(tune, k), problem.tune)
-        return judged(problem, ef, hits, 0.0, 0.0)
+        return judged(problem, ef, problem.hits(built.search(problem.queries, k)), 0.0, 0.0)
 
     ef_result = find_min_ef(at, k, max(k, guess), options.space.ef_search_max)
     built.set_ef(ef_result.ef_search)
-    validated = problem.recall(
-        problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
-    )
 
     wide = problem.base.metric == "ip"
     searchable = builder.serve(recommended.configuration)
@@ -115,7 +111,7 @@ def hnswlib_baseline(
     timings = interleave(
         [lambda q: searchable.index.search(q, k), search_prepared],
         # prepared already: a vector is as fast to normalise in C as it is slow in Python
-        np.ascontiguousarray(problem.queries[problem.tune[:TIMED_QUERIES], : problem.raw.shape[1]]),
+        np.ascontiguousarray(problem.queries[problem.sample(TIMED_QUERIES), : problem.raw.shape[1]]),
         options.seed,
         a_round=BLOCK,
     )
@@ -124,7 +120,7 @@ def hnswlib_baseline(
     return ReferenceComparison(
         name=f"hnswlib M={USUAL_M} ef_construction={USUAL_EF_CONSTRUCTION} float32, built for this",
         ef_search=ef_result.ef_search,
-        recall=validated,
+        recall=problem.recall(ef_result.hits),
         memory_bytes=memory,
         latency=latency,
         memory_ratio=memory / recommended.memory.resident_bytes,

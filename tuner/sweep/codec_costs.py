@@ -81,7 +81,7 @@ class FullSize:
     ) -> None:
         self.problem, self.graph, self.own, self.kernel = problem, graph, own, kernel
         self.prepared = problem.queries[
-            problem.tune[: thinned(TIMED_QUERIES, problem.base.d, FEWEST_QUERIES)]
+            problem.sample(thinned(TIMED_QUERIES, problem.base.d, FEWEST_QUERIES))
         ]
         self.a_round = queries_a_turn(problem.base.d)
         self.numbers = np.arange(len(self.prepared), dtype=np.float32)[:, None]

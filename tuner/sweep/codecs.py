@@ -49,7 +49,7 @@ from tuner.types import Ceiling, Options, Steps
 
 SHALLOW, LEAST_SHALLOW = 1.6, 20
 """Depth of the pool that good codecs are judged on: multiples of the most candidates re-ranked, and of k."""
-TRIES, TINY_S = 4, 1e-12
+TRIES, TINY_S = 3, 1e-12
 """Values of ef_search that are tried for an index; the least seconds of a distance."""
 SURE = 0.5
 """A codec that finds fewer of the nearest in the shallow pool would be flattered by its few rivals there."""
@@ -139,7 +139,7 @@ def _context(
         rough.setdefault(view, encoder)
         timed_as.setdefault(view, view)
     yield 0.2
-    small = small_graph(base, problem.queries[problem.tune], options.seed)
+    small = small_graph(base, problem.queries[problem.sample(problem.n_queries // 2)], options.seed)
     timed = yield from scaled(time_kernels(small, rough, fp32), 0.2, 0.8)
     stores = {
         store: train_view(problem, CodecView(store, base.d), sample) for store in options.space.rerank_stores
@@ -225,7 +225,7 @@ def _not_worth_it(context: CodecContext, ledger: CodecLedger, codes: JudgedCodes
 def _too_slow(context: CodecContext, ledger: CodecLedger, view: CodecView, found: list[Candidate]) -> str:
     """Return why a codec that is worth an index is not measured, or an empty string."""
     problem = context.problem
-    n_searched = TRIES * len(problem.tune) + len(problem.validate)
+    n_searched = TRIES * problem.n_queries
     slower = ledger.costs[view].distance_s / max(context.full.own_s, TINY_S)
     return context.limits.too_slow(n_searched * min(c.latency_s for c in found), slower)
 

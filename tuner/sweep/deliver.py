@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tuner.index.codec_view import CodecView
+from tuner.prediction.surface import Candidate
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint
 from tuner.sweep.answer import Answer, answer_of, closest
@@ -51,7 +52,7 @@ def deliver(
     prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
 ) -> Generator[Event, None, Delivered]:
     """Yield events; write the index of the preferred point to ``out`` and return what comes with it."""
-    problem, journal = model.problem, prepared.journal
+    problem, journal = measured.problem, prepared.journal
     whole = None
     if answer.found and prepared.posed.query_set.held_out_rows:
         answer, whole = yield from _with_every_row(prepared, model, measured, answer, out)
@@ -70,7 +71,10 @@ def deliver(
         return Delivered(answer, None, None, tuple(advice), peak, None)
     chosen = _preferred(problem, answer)
     baseline = graph_baseline(
-        measured.reference, measured.timed.reference, chosen, native=is_native(problem.options)
+        measured.timed.reference,
+        measured.timed.reference_latency,
+        chosen,
+        native=is_native(problem.options),
     )
     ordinary_s = None
     if problem.options.baseline == "hnswlib":
@@ -78,10 +82,10 @@ def deliver(
             "baseline",
             "build and tune hnswlib (M=16, ef_construction=200)",
             ReferenceComparison,
-            partial(hnswlib_baseline, problem, measured.builder, chosen, measured.reference.ef_search),
+            partial(hnswlib_baseline, problem, measured.builder, chosen, measured.timed.reference.ef_search),
         )
         ordinary_s = baseline.build_cpu_s
-    return Delivered(answer, whole, baseline, _advice(model, chosen), peak, ordinary_s)
+    return Delivered(answer, whole, baseline, _advice(model, measured, chosen), peak, ordinary_s)
 
 
 def _preferred(problem: Problem, answer: Answer) -> OperatingPoint:
@@ -103,7 +107,7 @@ def _with_every_row(
 
     A point that no longer holds once they are in is none; the next one that would be named takes its place.
     """
-    problem, posed = model.problem, prepared.posed
+    problem, posed = measured.problem, prepared.posed
     every_row = yield from whole_base(prepared.journal, posed)
     places = Places.of(problem, posed.query_set, every_row)
     proxy = ProxyCodes(problem.base, model.proxy).builder
@@ -122,23 +126,22 @@ def _with_every_row(
             now = tuple(handed.point if point is chosen else point for point in answer.points)
             return replace(answer, points=now), handed.whole
         stage += "-next"
-        answer = answer_of(points, tuple(finalists), problem.max_memory_bytes(), noise)
+        answer = answer_of(problem, points, tuple(finalists), noise)
     return closest(problem, points, tuple(finalists)), None
 
 
-def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> float | None:
-    """Return the distances a query that an index is predicted to need for a recall."""
+def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> Candidate | None:
+    """Return what a configuration is predicted to need for a recall."""
     mine = CodecView.of(chosen.configuration)
     ceilings = tuple(each for each in model.evaluation.ceilings if CodecView.of(each) == mine)
     surface = whole_surface(
         model.problem, model.curves, ceilings, model.evaluation.costs, model.graph, aim=aim
     )
-    found = next((each for each in surface if each.configuration == chosen.configuration), None)
-    return None if found is None else found.ndis
+    return next((each for each in surface if each.configuration == chosen.configuration), None)
 
 
-def _advice(model: Model, chosen: OperatingPoint) -> tuple[str, ...]:
-    problem, evaluation = model.problem, model.evaluation
+def _advice(model: Model, measured: Measured, chosen: OperatingPoint) -> tuple[str, ...]:
+    problem, evaluation = measured.problem, model.evaluation
     advice: list[str] = []
     if problem.options.rerank_store == "memory":
         on_disk = whole_surface(

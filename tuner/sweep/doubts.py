@@ -39,10 +39,6 @@ class Doubt(Enum):
         "which makes recall look better than new queries will see"
     )
     OUT_OF_TIME = "the time budget ended the measurements early: the front may lack a point"
-    RAISED = (
-        "the held-out half fell short at the ef_search that the tune half chose, so ef_search was "
-        "raised until both halves support the target: the held-out half took part in that choice"
-    )
     BUSY_MACHINE = (
         "the machine was busy: the same index entered twice differed by {noise:.0%} in "
         "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is "

@@ -1,4 +1,4 @@
-"""A configuration measured at full size: its ef_search bisected as an integer, its recall on both halves."""
+"""A configuration measured at full size: the least ef_search that the queries certify."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FAR_ABOVE = 8
 
 @dataclass(frozen=True)
 class EfResult:
-    """What the tune half says of one ef_search.
+    """What the queries say of one ef_search.
 
     Attributes:
         hits: (nq,) int64 right answers of each query.
         recall: their mean share.
-        needed: recall from which on the tune half is good enough, which depends on their spread.
+        needed: recall from which on their lower bound meets the target, which depends on their spread.
     """
 
     ef_search: int
@@ -45,7 +45,7 @@ class EfResult:
 
     @property
     def passes(self) -> bool:
-        """Whether the tune half is good enough to choose it."""
+        """Whether the queries certify it."""
         return self.recall >= self.needed
 
     def lead(self, ceiling: float) -> float:
@@ -56,7 +56,7 @@ class EfResult:
 def tune_ef(
     problem: Problem, searchable: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
 ) -> EfResult:
-    """Return the smallest ef_search (within 3 %) whose tune half passes, or the best found.
+    """Return the smallest ef_search (within 3 %) that the queries certify, or the best found.
 
     Args:
         guess: where to look first.
@@ -70,16 +70,16 @@ def tune_ef(
 
 
 def measure_at(problem: Problem, searchable: SearchableIndex, ef_search: int) -> EfResult:
-    """Return what the tune half says of one ef_search."""
+    """Return what the queries say of one ef_search."""
     searchable.set_ef(ef_search)
-    ids, ndis, hops = search_counted(searchable.index, problem.raw[problem.tune], problem.options.k)
-    return judged(problem, ef_search, problem.hits(ids, problem.tune), ndis, hops)
+    ids, ndis, hops = search_counted(searchable.index, problem.raw, problem.options.k)
+    return judged(problem, ef_search, problem.hits(ids), ndis, hops)
 
 
 def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: float, hops: float) -> EfResult:
-    """Return the hits of the tune half beside what they need to be."""
+    """Return the hits of all queries beside what they need to be."""
     recall = float(hits.mean()) / problem.options.k
-    return EfResult(ef_search, hits, ndis, hops, recall, problem.needed(hits))
+    return EfResult(ef_search, hits, ndis, hops, recall, problem.target.needed(hits))
 
 
 def find_min_ef(
@@ -94,7 +94,7 @@ def find_min_ef(
     returned.
 
     Args:
-        at: what the tune half says of an ef_search.
+        at: what the queries say of an ef_search.
         ceiling: recall that no ef_search exceeds: above it, curves are straight.
     """
     tried: list[EfResult] = []
@@ -177,13 +177,9 @@ def operating_point(
     predicted_recall: float | None,
     cost: CodecCost,
 ) -> OperatingPoint:
-    """Return the measured point; the held-out half is searched here, and decides nothing here."""
+    """Return the measured point."""
     k = problem.options.k
     configuration = searchable.configuration
-    searchable.set_ef(ef_result.ef_search)
-    ids, validated_ndis, _ = search_counted(searchable.index, problem.raw[problem.validate], k)
-    hits = problem.hits(ids, problem.validate)
-    validated = problem.recall(hits)
     reads = k * configuration.rerank_factor if configuration.rerank else 0
     links = ef_result.hops * 2 * configuration.M * 4
     store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n_delivered
@@ -201,8 +197,6 @@ def operating_point(
             ef_result.ndis, ef_result.ef_search, configuration.rerank, k * configuration.rerank_factor
         ),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
-        validated=validated,
-        validated_hits=tuple(hits.tolist()),
-        validated_ndis=validated_ndis,
-        reaches_target=ef_result.passes and problem.validated(validated),
+        hits=tuple(ef_result.hits.tolist()),
+        reaches_target=ef_result.passes,
     )

@@ -63,7 +63,7 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
 def _recommendation(problem: Problem, index: faiss.Index, size: int) -> Recommendation:
     """Return exact search as an answer: no graph, so M, ef_construction and ef_search are 0."""
     n, k = problem.base.n, problem.options.k
-    queries = problem.raw[problem.validate]
+    queries = problem.raw
     latency = interleave([lambda q: index.search(q, k)], queries, 0, a_round=BLOCK).latency(0, 0)
     return Recommendation(
         M=0,

@@ -1,4 +1,4 @@
-"""The last rounds: the finalists and the reference, timed in turns."""
+"""The last rounds: finalists and reference, certified together at the ef_search they need, timed in turns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from tuner.index.assemble import SearchableIndex, metric_transform
 from tuner.index.codec_view import CodecView
 from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
+from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
 from tuner.runtime.timing import BLOCK, Search, interleave, queries_a_turn, throughput
-from tuner.sweep.baseline import Reference
+from tuner.sweep.baseline import Reference, reference_at
+from tuner.sweep.ef_search import operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.shown_costs import typical_ratio, with_shown_costs
-from tuner.types import Configuration, Latency, OperatingPoint, Steps
+from tuner.types import Latency, OperatingPoint, Steps
 
 TIMED_QUERIES = 512
 ANCHOR_EF = 64
@@ -29,41 +31,56 @@ class Timed:
     """Finalists with their latencies.
 
     Attributes:
+        points: the finalists, at the least ef_search at which all of them hold together.
+        quantile: standard errors between mean and bound of each of them.
         noise_floor: deviation from 1 of the ratio between two entries of the same index, or the standard
             error of that ratio where it is more.
-        reference: latency of the float32 reference.
+        reference: the float32 reference, certified as the finalists are.
+        reference_latency: its latency.
         slower: what the clock shows over what was modelled, of all finalists together: the machine is
             faster in one minute than in the next.
         waited: share of the time that others had the processor.
     """
 
     points: tuple[OperatingPoint, ...]
+    quantile: float
     noise_floor: float
-    reference: Latency
+    reference: Reference
+    reference_latency: Latency
     slower: float = 1.0
     waited: float = 0.0
 
 
 def time_finalists(
-    problem: Problem, builder: IndexBuilder, finalists: list[OperatingPoint], reference: Reference
+    problem: Problem,
+    builder: IndexBuilder,
+    finalists: list[OperatingPoint],
+    reference: Reference,
+    costs: dict[CodecView, CodecCost],
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
+    Each is first searched with as much more ef_search as the bounds of all of them together ask for.
+
     Args:
+        problem: the problem with the quantile of these bounds.
         reference: the float32 index that people have today.
+        costs: what a search costs, by codec.
 
     Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
     compared. The first finalist has two turns: what it differs from itself by is the noise floor.
     """
     k, a_round = problem.options.k, queries_a_turn(problem.base.d)
-    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
-    contestants = [(p.configuration, p.ef_search) for p in finalists]
-    contestants.append((reference.configuration, reference.ef_search))
-    memories = [*(p.memory for p in finalists), reference.memory]
+    queries = problem.raw[problem.sample(TIMED_QUERIES)]
+    contestants: list[OperatingPoint | Reference] = [*finalists, reference]
+    certified: list[OperatingPoint | Reference] = []
     # codes are shared by the finalists of a codec, which stand side by side
     sizes = [
-        float(memory.resident_bytes - (memory.codes_bytes if _shares_codes(contestants, number) else 0))
-        for number, memory in enumerate(memories)
+        float(
+            each.memory.resident_bytes
+            - (each.memory.codes_bytes if _shares_codes(contestants, number) else 0)
+        )
+        for number, each in enumerate(contestants)
     ]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
     anchor = _anchor(problem)
@@ -71,7 +88,10 @@ def time_finalists(
     noise, first_s, waited = 0.0, 0.0, 0.0
     for batch in batched(sizes, limit):
         builder.keep_codecs(len(batch))
-        searchables = [_searchable_at(builder, *contestants[number]) for number in batch]
+        searchables = [builder.serve(contestants[number].configuration) for number in batch]
+        for number, searchable in zip(batch, searchables, strict=True):
+            certified.append(_certified(problem, searchable, contestants[number], costs))
+            searchable.set_ef(certified[-1].ef_search)
         searches = [anchor, *(_search_of(searchable, k) for searchable in searchables)]
         twins = None
         if not latencies:
@@ -93,10 +113,19 @@ def time_finalists(
         problem.base.release()
         return_freed_memory()
         yield len(latencies) / len(contestants)
-    points = with_latencies(finalists, latencies[:-1], problem.options.max_latency_s)
-    modelled_s = [p.modelled_latency_s for p in finalists]
-    slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if finalists else 1.0
-    return Timed(tuple(with_shown_costs(points)), noise, latencies[-1], slower, waited)
+    points = [each for each in certified if isinstance(each, OperatingPoint)]
+    modelled_s = [p.modelled_latency_s for p in points]
+    slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if points else 1.0
+    points = with_shown_costs(with_latencies(points, latencies[:-1], problem.options.max_latency_s))
+    return Timed(
+        points=tuple(points),
+        quantile=problem.target.width_in_errors,
+        noise_floor=noise,
+        reference=next(each for each in certified if isinstance(each, Reference)),
+        reference_latency=latencies[-1],
+        slower=slower,
+        waited=waited,
+    )
 
 
 def with_latencies(
@@ -124,18 +153,27 @@ def _anchor(problem: Problem) -> Search:
     return lambda queries: (index.search(queries, k), kept)
 
 
-def _shares_codes(contestants: list[tuple[Configuration, int]], number: int) -> bool:
+def _shares_codes(contestants: list[OperatingPoint | Reference], number: int) -> bool:
     """Return whether the contestant before has the same codes, so that another needs none of its own."""
     if number == 0:
         return False
-    before, this = (CodecView.of(what) for what, _ in contestants[number - 1 : number + 1])
+    before, this = (CodecView.of(each.configuration) for each in contestants[number - 1 : number + 1])
     return before == this
 
 
-def _searchable_at(builder: IndexBuilder, configuration: Configuration, ef_search: int) -> SearchableIndex:
-    searchable = builder.serve(configuration)
-    searchable.set_ef(ef_search)
-    return searchable
+def _certified(
+    problem: Problem,
+    searchable: SearchableIndex,
+    known: OperatingPoint | Reference,
+    costs: dict[CodecView, CodecCost],
+) -> OperatingPoint | Reference:
+    """Return a contestant at the least ef_search that the bounds of all together certify."""
+    most = problem.options.space.ef_search_max
+    if isinstance(known, Reference):
+        return reference_at(problem, searchable, known.ef_search, known.memory)
+    found = tune_ef(problem, searchable, known.ef_search, most)
+    cost = costs[CodecView.of(known.configuration)]
+    return operating_point(problem, searchable, found, known.memory, known.predicted_recall, cost)
 
 
 def _search_of(searchable: SearchableIndex, k: int) -> Search:

@@ -20,6 +20,8 @@ from tuner.types import FloatArray, IdArray, OperatingPoint
 
 INDEX_NAME = "index.faiss"
 STORE_NAME = "rerank.faiss"
+CHECKED_QUERIES = 1_000
+"""Queries whose answers must be the same after writing and reading."""
 
 FRESH_PROCESS = """
 import sys
@@ -66,7 +68,7 @@ def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) ->
         (out / STORE_NAME).unlink(missing_ok=True)
     else:
         write(store, out / STORE_NAME)
-    queries = problem.raw[problem.validate]
+    queries = problem.raw[problem.sample(CHECKED_QUERIES)]
     expected = original_rows(searchable.index.search(queries, k)[1], base)
     del kept
     separate_rows = base.rows if store is not None else None

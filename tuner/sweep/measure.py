@@ -11,7 +11,7 @@ from tuner.sweep.baseline import Reference, tune_reference
 from tuner.sweep.doubts import Doubt, timing_doubts
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
 from tuner.sweep.finalist_times import Timed, time_finalists
-from tuner.sweep.finalists import choose_finalists, raise_ef
+from tuner.sweep.finalists import choose_finalists, quantile_of
 from tuner.sweep.frontier import measure_frontier
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.model import Model
@@ -29,18 +29,16 @@ class Measured:
     """What was measured at full size.
 
     Attributes:
+        problem: the problem, with the quantile of the finalists' bounds.
         builder: maker of the indexes.
-        reference: the float32 index that most people have.
         points: measured points, their latencies modelled at the speed of the last rounds.
-        raised: whether the held-out half took part in choosing ef_search.
         timed: finalists with their latencies.
         warnings: doubts about the figures.
     """
 
+    problem: Problem
     builder: IndexBuilder
-    reference: Reference
     points: tuple[OperatingPoint, ...]
-    raised: bool
     timed: Timed
     warnings: tuple[Warned, ...]
 
@@ -57,16 +55,11 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
     )
     builder.keep_codecs(1)
     points, warnings = yield from _measure_points(prepared, model, builder, stages)
-    raised = yield from _raise_where_none_holds(prepared, model, builder, points)
-    if raised:
-        points += raised
-        warnings += (Doubt.RAISED.about(),)
-        yield warnings[-1]
     timed = yield from journal.stage(
         "timing",
-        "time the finalists in interleaved rounds",
+        "certify the finalists together and time them in interleaved rounds",
         Timed,
-        partial(_time, problem, builder, points, reference),
+        partial(_time, model, builder, points, reference),
     )
     if timed.points:
         latencies = {p.configuration.label: p.latency for p in timed.points if p.latency is not None}
@@ -74,7 +67,7 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
         warnings += doubts
         yield from doubts
     points = tuple(replace(p, modelled_latency_s=p.modelled_latency_s * timed.slower) for p in points)
-    return Measured(builder, reference, points, bool(raised), timed, warnings)
+    return Measured(replace(problem, quantile=timed.quantile), builder, points, timed, warnings)
 
 
 def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
@@ -103,28 +96,11 @@ def _measure_points(
     return found.points, warnings
 
 
-def _raise_where_none_holds(
-    prepared: Prepared, model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...]
-) -> Generator[Event, None, tuple[OperatingPoint, ...]]:
-    """Yield events; return points whose ef_search was raised, if none of ``points`` holds."""
-    problem = model.problem
-    if not points or any(p.reaches_target for p in points):
-        return ()
-
-    def raise_them() -> Steps[tuple[OperatingPoint, ...]]:
-        raised = raise_ef(problem, builder, list(points), model.evaluation.costs)
-        yield 1.0
-        return tuple(raised)
-
-    raised = yield from prepared.journal.stage(
-        "raise", "raise ef_search", tuple[OperatingPoint, ...], raise_them
-    )
-    return raised
-
-
 def _time(
-    problem: Problem, builder: IndexBuilder, points: tuple[OperatingPoint, ...], reference: Reference
+    model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...], reference: Reference
 ) -> Steps[Timed]:
-    finalists = choose_finalists(list(points), problem.max_memory_bytes())
-    timed = yield from time_finalists(problem, builder, finalists, reference)
-    return timed
+    problem, measured = model.problem, list(points)
+    finalists = choose_finalists(measured, problem.max_memory_bytes())
+    if len(finalists) > 1:
+        problem = replace(problem, quantile=quantile_of(problem, measured))
+    return (yield from time_finalists(problem, builder, finalists, reference, model.evaluation.costs))

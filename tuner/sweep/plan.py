@@ -94,7 +94,7 @@ def refuse_hopeless(options: Options, n_queries: int) -> None:
             "recall is 1, but no finite number of queries can show that recall is exactly 1: give a target "
             "below 1, or use exact search (faiss.IndexFlat), which has it"
         )
-    target = Target(recall=recall, k=options.k, confidence=options.confidence, n_tune=0, n_validate=0)
+    target = Target(recall=recall, k=options.k, confidence=options.confidence, n_queries=n_queries)
 
     def best(n: int) -> float:
         return target.of_queries(n).best_bound
@@ -103,9 +103,8 @@ def refuse_hopeless(options: Options, n_queries: int) -> None:
         return
     enough = least_queries(lambda n: best(n) >= recall, n_queries)
     raise HopelessTargetError(
-        f"recall is {recall:g}, but with {n_queries:,} queries, half of them to validate on, even perfect "
-        f"recall has a lower bound of only {best(n_queries):.4f}: give about {enough:,} queries, or a lower "
-        "target"
+        f"recall is {recall:g}, but with {n_queries:,} queries even perfect recall has a lower bound of only "
+        f"{best(n_queries):.4f}: give about {enough:,} queries, or a lower target"
     )
 
 

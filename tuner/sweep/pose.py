@@ -15,7 +15,7 @@ import numpy as np
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries
 from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, rows_without_direction, scan
-from tuner.data.split import count_in_base, held_out_rows, split_halves
+from tuner.data.split import count_in_base, held_out_rows, random_order
 from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import Truth, cached
@@ -59,11 +59,11 @@ class PosedProblem:
     @property
     def everyone(self) -> IdArray:
         """Positions of all queries."""
-        return np.arange(len(self.problem.raw))
+        return np.arange(self.problem.n_queries)
 
-    def raw(self, half: IdArray) -> FloatArray:
+    def raw(self, some: IdArray) -> FloatArray:
         """Return some of the queries as the user has them, by position."""
-        return self.problem.raw[half]
+        return self.problem.raw[some]
 
 
 def read_profile(
@@ -122,7 +122,7 @@ def pose(
     if profile is None:
         profile = yield from read_profile(journal, base, queries, options)
     nowhere = rows_without_direction(base, profile)
-    raw, query_set, halves = split(base, queries, profile, options, nowhere)
+    raw, query_set, order = draw_queries(base, queries, profile, options, nowhere)
     query_set = replace(query_set, indexed=put_back and bool(query_set.held_out_rows))
     yield from accept(profile, query_set)
     if queries is not None:
@@ -139,7 +139,7 @@ def pose(
     )
     if from_cache:
         yield Note("exact neighbours came from the cache of an earlier run")
-    problem = problem_of(options, prepared, raw, wanted, truth, halves, work)
+    problem = problem_of(options, prepared, raw, wanted, truth, order, work)
     return PosedProblem(problem, profile, query_set, base)
 
 
@@ -149,7 +149,7 @@ def problem_of(
     raw: FloatArray,
     queries: FloatArray,
     truth: Truth,
-    halves: tuple[IdArray, IdArray],
+    order: IdArray,
     work: Path,
 ) -> Problem:
     """Return the problem of prepared data.
@@ -157,7 +157,7 @@ def problem_of(
     Args:
         raw: (nq, d) float32 queries as the user has them.
         queries: (nq, d') float32 queries in the prepared space.
-        halves: positions of the queries to tune on and of those to validate on.
+        order: positions of the queries in random order.
         work: scratch folder of the links.
     """
     return Problem(
@@ -166,17 +166,16 @@ def problem_of(
         raw=raw,
         queries=queries,
         truth=truth,
-        tune=halves[0],
-        validate=halves[1],
+        order=order,
         links_path=work / LINKS,
         threads=options.threads or available_cores(),
     )
 
 
-def split(
+def draw_queries(
     base: Vectors, queries: Vectors | None, profile: Profile, options: Options, nowhere: IdArray
-) -> tuple[FloatArray, QuerySet, tuple[IdArray, IdArray]]:
-    """Return the raw queries, what is known of them, and the positions of the two halves.
+) -> tuple[FloatArray, QuerySet, IdArray]:
+    """Return the raw queries, what is known of them, and their positions in random order.
 
     Args:
         nowhere: rows that no index holds, which are no queries either, ascending.
@@ -187,18 +186,17 @@ def split(
     else:
         rows = np.zeros(0, dtype=np.int64)
         raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
-    tune, validate = split_halves(len(raw), options.seed)
-    drawn = hashlib.blake2b(rows.tobytes() + validate.tobytes(), digest_size=8).hexdigest()
+    order = random_order(len(raw), options.seed)
+    drawn = hashlib.blake2b(rows.tobytes() + order.tobytes(), digest_size=8).hexdigest()
     query_set = QuerySet(
         source=source,
         fingerprint=fingerprint,
-        n_tune=len(tune),
-        n_validate=len(validate),
+        n=len(raw),
         held_out_rows=tuple(int(row) for row in rows),
         n_in_base=count_in_base(base, raw, np.union1d(rows, nowhere)),
-        split=drawn,
+        drawn=drawn,
     )
-    return raw, query_set, (tune, validate)
+    return raw, query_set, order
 
 
 def prepared_base(
@@ -250,7 +248,7 @@ def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps
     """Yield the share done; return the pool that ceilings are measured on."""
     options = problem.options
     n_queries = thinned(POOL_QUERIES, problem.base.d, FEWEST_POOL_QUERIES)
-    queries = problem.queries[problem.tune[:n_queries]]
+    queries = problem.queries[problem.sample(n_queries)]
     depth = options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
     key = _truth_key(profile, query_set, "pool")
     truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)
@@ -269,5 +267,5 @@ def _truth_key(profile: Profile, query_set: QuerySet, what: str) -> tuple[object
         profile.metric,
         query_set.fingerprint,
         query_set.held_out_rows,
-        query_set.n_tune,
+        query_set.n,
     )

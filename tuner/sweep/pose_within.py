@@ -22,7 +22,7 @@ def pose_within(
     profile: Profile,
     rows: IdArray,
     query_set: QuerySet,
-    halves: tuple[IdArray, IdArray],
+    order: IdArray,
     options: Options,
     work: Path,
 ) -> Generator[Event, None, PosedProblem]:
@@ -31,7 +31,7 @@ def pose_within(
     Args:
         rows: rows of the file that are the queries.
         query_set: what is known of these queries.
-        halves: positions of the queries to tune on and of those to validate on.
+        order: positions of the queries in random order.
     """
     whole = yield from prepared_base(
         journal, base, profile, rows_without_direction(base, profile), work, name=WHOLE
@@ -45,5 +45,5 @@ def pose_within(
         lambda: search_exactly(whole.x, queries, k + 1 + MARGIN, k + 1),
     )
     theirs = without_own(truth, own, whole.x, queries, k)
-    problem = problem_of(options, whole, raw, queries, theirs, halves, work)
+    problem = problem_of(options, whole, raw, queries, theirs, order, work)
     return PosedProblem(replace(problem, own=own), profile, query_set, base)

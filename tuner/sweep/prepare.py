@@ -115,8 +115,7 @@ def _doubts(profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
     if profile.n_left_out:
         doubts.append(Doubt.ZERO_ROWS.about(n_left_out=profile.n_left_out, n=profile.n))
     if query_set.n_in_base:
-        n_queries = query_set.n_tune + query_set.n_validate
-        doubts.append(Doubt.QUERIES_IN_BASE.about(n_in_base=query_set.n_in_base, n_queries=n_queries))
+        doubts.append(Doubt.QUERIES_IN_BASE.about(n_in_base=query_set.n_in_base, n_queries=query_set.n))
     return tuple(doubts)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tuner.data.base import Base
 from tuner.recall.metric import without_rows
-from tuner.recall.target import Target, summarize
+from tuner.recall.target import Target
 from tuner.recall.truth import Truth
 from tuner.types import FloatArray, IdArray, Options, Recall
 
@@ -23,10 +23,11 @@ class Problem:
         raw: (nq, d) float32 queries as the user's index will get them.
         queries: (nq, d') float32 in the prepared space.
         truth: exact neighbours of all queries.
-        tune: positions of the half that parameters are chosen on.
-        validate: positions of the half that is reported.
+        order: positions of all queries in random order: the first few are a sample.
         links_path: level 0 lists of the one graph.
         measured_aim: ``aim``, once the spread of hits over queries is known.
+        quantile: standard errors between mean and bound, once it is known how many indexes it must hold for;
+            None is that of one index.
         own: (nq,) prepared row that each query is itself, which is no answer; None where queries are no rows.
     """
 
@@ -35,11 +36,11 @@ class Problem:
     raw: FloatArray
     queries: FloatArray
     truth: Truth
-    tune: IdArray
-    validate: IdArray
+    order: IdArray
     links_path: Path
     threads: int
     measured_aim: float | None = None
+    quantile: float | None = None
     own: IdArray | None = None
 
     @property
@@ -47,36 +48,55 @@ class Problem:
         """Answers asked for beyond k: the query itself may be among them."""
         return 0 if self.own is None else 1
 
-    def hits(self, ids: IdArray, half: IdArray) -> NDArray[np.int64]:
-        """Return tie-aware hits per query of ids (nq, >= k + extra) that were returned for one half."""
-        ids = self.without_themselves(ids, half)
-        return self.truth.part(half).hits(self.base.x, self.queries[half], ids)
+    @property
+    def n_queries(self) -> int:
+        """Number of queries."""
+        return len(self.raw)
 
-    def without_themselves(self, ids: IdArray, half: IdArray) -> IdArray:
+    def sample(self, n: int) -> IdArray:
+        """Return positions of at most ``n`` queries, drawn at random."""
+        return self.order[:n]
+
+    @property
+    def halves(self) -> tuple[IdArray, IdArray]:
+        """Positions of two halves of the queries, drawn at random; the first has the odd one."""
+        middle = (len(self.order) + 1) // 2
+        return self.order[:middle], self.order[middle:]
+
+    def hits(self, ids: IdArray, some: IdArray | None = None) -> NDArray[np.int64]:
+        """Return tie-aware hits per query of ids (nq, >= k + extra) that were returned.
+
+        Args:
+            some: positions of the queries that were asked; None for all.
+        """
+        ids = self.without_themselves(ids, some)
+        if some is None:
+            return self.truth.hits(self.base.x, self.queries, ids)
+        return self.truth.part(some).hits(self.base.x, self.queries[some], ids)
+
+    def without_themselves(self, ids: IdArray, some: IdArray | None = None) -> IdArray:
         """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
-        return ids if self.own is None else without_rows(ids, self.own[half])
+        if self.own is None:
+            return ids
+        return without_rows(ids, self.own if some is None else self.own[some])
 
     def recall(self, hits: NDArray[np.int64]) -> Recall:
         """Return recall with its bound."""
-        return summarize(hits, self.options.k, self.options.confidence)
+        return self.target.summarize(hits)
 
     @property
     def target(self) -> Target:
-        """The target with the sizes of the two halves."""
+        """The target with the number of queries that must show it."""
         return Target(
             recall=self.options.recall,
             k=self.options.k,
             confidence=self.options.confidence,
-            n_tune=len(self.tune),
-            n_validate=len(self.validate),
+            n_queries=self.n_queries,
+            quantile=self.quantile,
         )
 
-    def needed(self, tune_hits: NDArray[np.int64]) -> float:
-        """Return the mean recall from which on a point's tune half is good enough to choose it."""
-        return self.target.needed(tune_hits)
-
-    def validated(self, recall: Recall) -> bool:
-        """Return whether the held-out half supports the target."""
+    def certified(self, recall: Recall) -> bool:
+        """Return whether the lower bound meets the target."""
         return recall.lower >= self.options.recall
 
     @property

@@ -73,7 +73,7 @@ class Curves:
     """What the derived graphs do.
 
     Attributes:
-        aim: mean recall that a point needs on the tune half, judged by the spread seen near it.
+        aim: mean recall that a point needs to be certified, judged by the spread seen near it.
     """
 
     points: tuple[CurvePoint, ...]
@@ -114,7 +114,7 @@ def build_graph(problem: Problem, proxy: ProxyCodes) -> Steps[DerivableGraph]:
 def trace_curves(problem: Problem, graph: DerivableGraph, proxy: ProxyCodes) -> Steps[Curves]:
     """Yield the share done; return the curves, and the aim that the spread over queries asks for."""
     options, base = problem.options, problem.base
-    few = problem.tune[: thinned(CURVE_QUERIES, base.d, FEWEST_CURVE_QUERIES)]
+    few = problem.sample(thinned(CURVE_QUERIES, base.d, FEWEST_CURVE_QUERIES))
     points, hits = yield from measure_curves(
         base,
         graph,

@@ -15,7 +15,7 @@ from tuner.runtime.journal import Journal
 from tuner.runtime.timing import call_overhead_s
 from tuner.sweep.codec_space import views_in_order
 from tuner.sweep.plan import SMALL, check_resources, plan
-from tuner.sweep.pose import split
+from tuner.sweep.pose import draw_queries
 from tuner.sweep.prepare import accept_data, with_sensible_space
 from tuner.types import Event, Options, Profile
 
@@ -43,7 +43,7 @@ def rehearse(
     profile = yield from journal.stage("profile", "read and profile the vectors", Profile, reading)
     if queries is not None:
         check_queries(base, queries, profile.metric)
-    _, query_set, _ = split(base, queries, profile, options, rows_without_direction(base, profile))
+    _, query_set, _ = draw_queries(base, queries, profile, options, rows_without_direction(base, profile))
     yield from accept_data(base, options.rerank_store, profile, query_set)
     return needed.lines
 

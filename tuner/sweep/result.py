@@ -19,7 +19,7 @@ from tuner.types import Cost, OperatingPoint, Options, Result
 def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered: Delivered) -> Result:
     """Return the result of a sweep that measured something."""
     problem, answer = model.problem, delivered.answer
-    recommendation = recommendation_of(problem, answer, raised=measured.raised) if answer.found else None
+    recommendation = recommendation_of(problem, answer) if answer.found else None
     return Result(
         status="reached" if answer.found else "not_reached",
         options=problem.options,

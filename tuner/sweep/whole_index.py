@@ -1,8 +1,8 @@
 """Stage 5: rows that were held out as queries go back into the index before it is handed over.
 
-The half of them that chose the parameters is added first, and the other half is asked: no query is a row of
-the index that it is asked of. What that costs in recall, the other half will cost once more when it is added,
-so the lower bound is lowered by as much; where it then misses the target, ef_search is raised.
+One half of them is added and the other half is asked, then the halves change places: no query is a row of
+the index that it is asked of. What that costs in recall, the other half will cost once more, so the lower
+bound is lowered by as much; where it then misses the target, ef_search is raised.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tuner.recall.metric import without_rows
 from tuner.recall.truth import Truth, with_rows, without_own
 from tuner.runtime.steps import scaled
 from tuner.runtime.timing import interleave, queries_a_turn
+from tuner.sweep.ef_search import EfResult, find_min_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.problem import Problem
@@ -34,13 +35,10 @@ from tuner.types import (
     IdArray,
     OperatingPoint,
     QuerySet,
-    Recall,
     Steps,
     WholeIndex,
 )
 
-RAISED = (1.0, 1.03, 1.06, 1.12, 1.25, 1.5, 2.0, 3.0, 4.0)
-"""Multiples of ef_search that are tried, one after the other, until the lower bound meets the target."""
 TIMED_QUERIES = 512
 
 
@@ -51,14 +49,12 @@ class Places:
     Attributes:
         whole: every row that an index can hold.
         kept: (n,) place of each row of the problem's base.
-        tune: places of the rows that are queries to tune on.
-        validate: places of the rows that are queries to validate on.
+        queries: (nq,) place of the row that each query is.
     """
 
     whole: Base
     kept: IdArray
-    tune: IdArray
-    validate: IdArray
+    queries: IdArray
 
     @classmethod
     def of(cls, problem: Problem, query_set: QuerySet, whole: Base) -> Places:
@@ -66,7 +62,7 @@ class Places:
         rows = problem.base.rows
         kept = np.arange(problem.base.n) if rows is None else prepared_rows(rows, whole)
         queries = prepared_rows(np.array(query_set.held_out_rows, dtype=np.int64), whole)
-        return cls(whole, kept, queries[problem.tune], queries[problem.validate])
+        return cls(whole, kept, queries)
 
 
 @dataclass(frozen=True)
@@ -75,12 +71,12 @@ class Graphs:
 
     Attributes:
         before: without any of them.
-        half: with those that are queries to tune on.
+        halves: with those of one half of the queries, and of the other.
         all: with all.
     """
 
     before: faiss.IndexHNSW
-    half: faiss.IndexHNSW
+    halves: tuple[faiss.IndexHNSW, faiss.IndexHNSW]
     all: faiss.IndexHNSW
 
 
@@ -104,30 +100,58 @@ def graphs_of(
 ) -> Steps[Graphs]:
     """Yield the share done; return the graphs of a configuration, each in an empty index of its codec.
 
+    Args:
+        proxy: codec that rows are inserted by.
+    """
+    before = builder.encoder_of(what).empty(what.M)
+    renumber(builder.graph_of(what), places.kept, places.whole.n, before.hnsw)
+    builder.keep_codecs(0)
+    first, second = (places.queries[half] for half in problem.halves)
+    growing = grown(problem, places, builder, what, proxy, [first, second])
+    with_first, with_all = yield from scaled(growing, 0.1, 0.7)
+    growing = grown(problem, places, builder, what, proxy, [second])
+    (with_second,) = yield from scaled(growing, 0.7, 1.0)
+    return Graphs(before, (with_first, with_second), with_all)
+
+
+def grown(
+    problem: Problem,
+    places: Places,
+    builder: IndexBuilder,
+    what: Configuration,
+    proxy: Encoder,
+    groups: list[IdArray],
+) -> Steps[list[faiss.IndexHNSW]]:
+    """Yield the share done; return a configuration's graph after each of several groups of rows was added.
+
     Rows are inserted into the one large graph, and its links are ordered and cut again: a graph that was cut
     before they came would lose the links that ordering had put into its lists.
 
     Args:
         proxy: codec that rows are inserted by.
+        groups: places of the rows of each group.
     """
-    n, numbers = places.whole.n, places.kept
-    stages = [builder.encoder_of(what).empty(what.M) for _ in range(3)]
-    renumber(builder.graph_of(what), numbers, n, stages[0].hnsw)
     large = builder.large_graph(what)
-    builder.keep_codecs(0)
-    grown = over_codes(proxy, large.nb_neighbors(1), problem.base.n, blocks_of(problem.base))
-    grown.hnsw = large
+    index = over_codes(proxy, large.nb_neighbors(1), problem.base.n, blocks_of(problem.base))
+    index.hnsw = large
     del large
-    yield 0.2
-    for number, rows in enumerate((places.tune, places.validate), start=1):
-        for start in range(0, len(rows), INSERTED):
-            block = places.whole.x[rows[start : start + INSERTED]]
-            places.whole.release()
-            insert(grown, proxy, block)
-            yield 0.2 + 0.4 * (number - 1 + start / len(rows))
+    numbers, stages = places.kept, []
+    for number, rows in enumerate(groups):
+        adding = _inserted(index, proxy, places.whole, rows)
+        yield from scaled(adding, number / len(groups), (number + 0.8) / len(groups))
         numbers = np.append(numbers, rows)
-        renumber(builder.cut(grown, what), numbers, n, stages[number].hnsw)
-    return Graphs(*stages)
+        stages.append(builder.encoder_of(what).empty(what.M))
+        renumber(builder.cut(index, what), numbers, places.whole.n, stages[-1].hnsw)
+    return stages
+
+
+def _inserted(index: faiss.IndexHNSW, proxy: Encoder, whole: Base, rows: IdArray) -> Steps[None]:
+    """Yield the share done; insert rows, a block at a time."""
+    for start in range(0, len(rows), INSERTED):
+        block = whole.x[rows[start : start + INSERTED]]
+        whole.release()
+        insert(index, proxy, block)
+        yield start / len(rows)
 
 
 def blocks_of(base: Base) -> Iterator[FloatArray]:
@@ -175,15 +199,15 @@ def make_whole(
     graphs = yield from scaled(graphs_of(problem, places, builder, what, proxy), 0.0, 0.6)
     whole = replace(problem, base=places.whole)
     codes = Codes(IndexBuilder(whole, builder.graph, builder.trained), what)
-    before, half, every = (codes.under(each) for each in (graphs.before, graphs.half, graphs.all))
     yield 0.7
-    point, fell = _raised(problem, places, half, chosen)
+    point, fell = _certified(problem, places, [codes.under(each) for each in graphs.halves], chosen)
+    before, every = codes.under(graphs.before), codes.under(graphs.all)
     before.set_ef(chosen.ef_search)
     every.set_ef(point.ef_search)
     slower = _times_slower(problem, before, every)
     slower = slower if abs(slower - 1) > noise else 1.0
     point = _at_speed(problem, point, slower)
-    del before, half
+    del before
     yield 0.8
     found = _among_all(problem, places, every, point, fell, slower)
     yield 0.9
@@ -195,41 +219,54 @@ def make_whole(
     return HandedOver(point, found, written)
 
 
-def _raised(
-    problem: Problem, places: Places, half: SearchableIndex, chosen: OperatingPoint
+def _certified(
+    problem: Problem, places: Places, halves: list[SearchableIndex], chosen: OperatingPoint
 ) -> tuple[OperatingPoint, float]:
-    """Return the point at the least ef_search that holds, and what the rows added so far cost in recall."""
-    options, asked = problem.options, problem.validate
-    raw, queries = problem.raw[asked], problem.queries[asked]
-    truth = with_rows(_moved(problem.truth.part(asked), places), places.tune, places.whole.x, queries)
+    """Return the point at the least ef_search that holds, and what a half of the rows cost in recall.
+
+    Args:
+        halves: index with the rows of one half of the queries, and with those of the other.
+    """
+    options, x = problem.options, places.whole.x
+    asked = problem.halves[::-1]
+    truth = _moved(problem.truth, places)
+    truths = [
+        with_rows(truth.part(theirs), places.queries[added], x, problem.queries[theirs])
+        for theirs, added in zip(asked, problem.halves, strict=True)
+    ]
+
+    def at(ef_search: int) -> EfResult:
+        hits = np.zeros(problem.n_queries, dtype=np.int64)
+        ndis = 0.0
+        for index, theirs, truth in zip(halves, asked, truths, strict=True):
+            index.set_ef(ef_search)
+            ids, counted, _ = search_counted(index.index, problem.raw[theirs], options.k)
+            hits[theirs] = truth.hits(x, problem.queries[theirs], ids)
+            ndis += counted * len(theirs) / problem.n_queries
+        recall = float(hits.mean()) / options.k
+        return EfResult(ef_search, hits, ndis, 0.0, recall, problem.target.needed(hits) + fell)
+
+    fell = 0.0
+    fell = max(0.0, chosen.recall.mean - at(chosen.ef_search).recall)
     most = max(options.space.ef_search_max, chosen.ef_search)
-    fell, point = None, chosen
-    for ef_search in sorted({min(most, round(factor * chosen.ef_search)) for factor in RAISED}):
-        half.set_ef(ef_search)
-        ids, ndis, _ = search_counted(half.index, raw, options.k)
-        hits = truth.hits(places.whole.x, queries, ids)
-        recall = problem.recall(hits)
-        if fell is None:
-            fell = max(0.0, _validated(chosen).mean - recall.mean)
-        point = replace(
-            chosen,
-            ef_search=ef_search,
-            ndis_per_query=ndis,
-            bytes_read_per_query=chosen.bytes_read_per_query * ndis / chosen.ndis_per_query,
-            validated=replace(recall, lower=recall.lower - fell),
-            validated_hits=tuple(hits.tolist()),
-            validated_ndis=ndis,
-            reaches_target=recall.lower - fell >= options.recall,
-        )
-        if point.reaches_target:
-            break
-    return point, fell or 0.0
+    found = find_min_ef(at, chosen.ef_search, chosen.ef_search, most)
+    recall = problem.recall(found.hits)
+    point = replace(
+        chosen,
+        ef_search=found.ef_search,
+        ndis_per_query=found.ndis,
+        bytes_read_per_query=chosen.bytes_read_per_query * found.ndis / chosen.ndis_per_query,
+        recall=replace(recall, lower=recall.lower - fell),
+        hits=tuple(found.hits.tolist()),
+        reaches_target=found.passes,
+    )
+    return point, fell
 
 
 def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIndex) -> float:
     """Return the time of a query of the whole index over that of the index that was measured, in turns."""
     k = problem.options.k
-    queries = problem.raw[problem.tune[:TIMED_QUERIES]]
+    queries = problem.raw[problem.sample(TIMED_QUERIES)]
     searches = [lambda q: before.index.search(q, k), lambda q: every.index.search(q, k)]
     seed = problem.options.seed
     timings = interleave(searches, queries, seed, a_round=queries_a_turn(problem.base.d))
@@ -258,15 +295,13 @@ def _among_all(
     slower: float,
 ) -> WholeIndex:
     """Return what the whole index finds: the queries are rows of it, and none of them is its own answer."""
-    k, asked = problem.options.k, problem.validate
-    queries, x = problem.queries[asked], places.whole.x
-    truth = _moved(problem.truth.part(asked), places)
-    truth = with_rows(truth, np.append(places.tune, places.validate), x, queries)
-    theirs = without_own(truth, places.validate, x, queries, k)
-    ids, ndis, _ = search_counted(every.index, problem.raw[asked], k + 1)
-    hits = theirs.hits(x, queries, without_rows(ids, places.validate))
+    k, queries, x = problem.options.k, problem.queries, places.whole.x
+    truth = with_rows(_moved(problem.truth, places), places.queries, x, queries)
+    theirs = without_own(truth, places.queries, x, queries, k)
+    ids, ndis, _ = search_counted(every.index, problem.raw, k + 1)
+    hits = theirs.hits(x, queries, without_rows(ids, places.queries))
     return WholeIndex(
-        n_added=len(places.tune) + len(places.validate),
+        n_added=len(places.queries),
         fell=fell,
         latency_ratio=slower,
         recall=problem.recall(hits),
@@ -278,9 +313,3 @@ def _among_all(
 def _moved(truth: Truth, places: Places) -> Truth:
     """Return the truth with its rows named by their places among all rows."""
     return replace(truth, ids=places.kept[truth.ids])
-
-
-def _validated(point: OperatingPoint) -> Recall:
-    if point.validated is None:
-        raise AssertionError("a point was chosen that was not validated")
-    return point.validated

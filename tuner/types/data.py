@@ -53,26 +53,24 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySet:
-    """Where the queries came from and how they were split.
+    """Where the queries came from and how many there are.
 
     Attributes:
         source: file of the queries as named by the user, or a name for what came out of the base.
         fingerprint: digest of shape, type and values.
-        n_tune: queries of the half that parameters are chosen on.
-        n_validate: queries of the held-out half that is reported.
+        n: number of queries.
         held_out_rows: rows of the base file that became queries; empty when a query file was given.
         n_in_base: number of queries that equal a row of the base bit for bit.
-        split: digest of the held-out rows and of the positions of the validation half.
+        drawn: digest of the held-out rows and of their order.
         indexed: whether the index handed over holds the held-out rows too.
     """
 
     source: str
     fingerprint: str
-    n_tune: int
-    n_validate: int
+    n: int
     held_out_rows: tuple[int, ...] = ()
     n_in_base: int = 0
-    split: str = ""
+    drawn: str = ""
     indexed: bool = False
 
     @property

@@ -103,12 +103,12 @@ class Prescription:
         search_param: name of the search parameter, empty without one.
         value: value of the search parameter that it needs.
         factor: candidates re-ranked, as a multiple of k.
-        recall: recall on the half of the queries that chose nothing.
+        recall: recall at this value.
         ndis_per_query: distance computations per query.
         index_bytes: bytes of the file of the index that it makes.
         latency_ratio: mean time over that of the index as it is, in turns; None until timed.
         latency_error: relative standard error of that ratio.
-        works: whether both halves support the target.
+        works: whether its lower bound meets the target.
     """
 
     kind: FixKind

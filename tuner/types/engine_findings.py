@@ -46,7 +46,7 @@ class EnginePrescription:
     Attributes:
         kind: what it costs the user: ``search`` (a parameter), ``rebuild``, or ``distinct`` (rebuild over the
             distinct rows, and answer with their copies too).
-        recall: recall on the half of the queries that chose nothing.
+        recall: recall at these settings.
         latency_ratio: median time over that of the config as it is, on the same queries.
     """
 

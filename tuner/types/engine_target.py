@@ -9,8 +9,8 @@ from tuner.types.engines import EngineConfig, Exported, ReportedConfig
 from tuner.types.points import Latency, Recall
 from tuner.types.results import Result
 
-TARGET_SCHEMA_VERSION = 2
-"""Version of the schema of engine.json; in 1, ``default_comparison`` was ``beside``."""
+TARGET_SCHEMA_VERSION = 3
+"""Version of the schema of engine.json; in 2, recall was told of two halves of the queries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +19,11 @@ class FirstBuild:
 
     Attributes:
         ef_search: ef_search that the first build needed.
-        validated: recall on the held-out half with that.
+        recall: recall with that.
     """
 
     ef_search: int
-    validated: Recall
+    recall: Recall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +31,21 @@ class EnginePoint:
     """A config, built and searched in the engine at full size.
 
     Attributes:
-        recall: recall on the half of the queries that chose ef_search and the oversampling.
-        validated: recall on the other half.
+        recall: recall on all queries, with the lower bound that certifies it.
+        hits: right answers of each query.
         predicted_recall, predicted_bytes: the sweep's prediction from faiss's nearest codec; None where it
             has none.
         table_bytes: bytes of the vectors that it re-scores from, beside ``index_bytes``; None where it does
             not re-score, or its index holds them.
         load_s: wall seconds of loading and building.
-        reaches_target: both halves support the target, and the engine says that its index was used as asked.
-        raised: whether the held-out half took part in choosing ef_search.
+        reaches_target: the lower bound meets the target, and the engine says that it used its index as asked.
         first_build: what an earlier build of the same config was; all other figures are then those of a
             second build, with the rows loaded in another order. None where it was built once.
     """
 
     settings: EngineConfig
     recall: Recall
-    validated: Recall
+    hits: tuple[int, ...]
     index_bytes: int
     latency: Latency
     applied: ReportedConfig
@@ -54,7 +53,6 @@ class EnginePoint:
     predicted_recall: float | None
     predicted_bytes: int | None
     reaches_target: bool
-    raised: bool = False
     table_bytes: int | None = None
     first_build: FirstBuild | None = None
 

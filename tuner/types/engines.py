@@ -71,7 +71,7 @@ class Claims:
 
     Attributes:
         target: recall@k that was asked for.
-        recall, recall_lower: recall on ``n_queries`` queries that chose nothing, and its lower bound.
+        recall, recall_lower: recall on ``n_queries`` queries, and its lower bound.
         n: vectors that were indexed.
         index_bytes: bytes of that index.
         data: name of the vectors' file.
@@ -80,10 +80,9 @@ class Claims:
         in_engine: whether that is the engine which the file is for.
         created: time of the measurement.
         confidence: confidence level of the lower bound.
-        seed: seed that split the queries.
+        seed: seed that drew the queries.
         queries: fingerprint of the queries, or "held out" if they were rows of the base.
         n_held_out: number of those rows.
-        raised: whether those queries took part in choosing ef_search after all.
     """
 
     target: float
@@ -101,7 +100,6 @@ class Claims:
     seed: int = 0
     confidence: float = 0.95
     n_held_out: int = 0
-    raised: bool = False
     tuner: str = __version__
 
 

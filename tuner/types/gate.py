@@ -76,11 +76,11 @@ class CheckResult:
     Attributes:
         lines: everything that was looked at, each with its decision.
         label: short name of the frozen configuration.
-        recall: recall on the held-out queries.
+        recall: recall on the queries.
         drop: how far it fell below the frozen one, query by query.
         ndis_per_query: distance computations per query.
         index_bytes: bytes of the index that was checked.
-        hits: right answers of each held-out query.
+        hits: right answers of each query.
         visible_drop: drop that this check sees with 95 % power; infinite if none.
         latency_s: mean seconds per query, or None where it was not timed.
         updated: baseline as it would be frozen now.

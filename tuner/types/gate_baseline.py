@@ -12,7 +12,8 @@ from tuner.types.data import Profile, QuerySet
 from tuner.types.points import Configuration
 from tuner.types.words import Metric
 
-BASELINE_SCHEMA_VERSION = 1
+BASELINE_SCHEMA_VERSION = 2
+"""1 held the hits of half the queries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +55,16 @@ class BaselineQueries:
 
     Attributes:
         fingerprint: digest of the queries.
-        n: number of queries in both halves.
-        n_validate: number of queries in the half that ``hits`` belong to.
+        n: number of queries.
         held_out: whether they are rows of the base.
-        split: digest of which rows and positions they are.
+        drawn: digest of which rows they are.
         indexed: whether the index holds these rows too: then none of them counts as its own answer.
     """
 
     fingerprint: str
     n: int
-    n_validate: int
     held_out: bool
-    split: str = ""
+    drawn: str = ""
     indexed: bool = False
 
     @classmethod
@@ -73,10 +72,9 @@ class BaselineQueries:
         """Return what is kept of the queries of a run."""
         return cls(
             fingerprint=queries.fingerprint,
-            n=queries.n_tune + queries.n_validate,
-            n_validate=queries.n_validate,
+            n=queries.n,
             held_out=bool(queries.held_out_rows),
-            split=queries.split,
+            drawn=queries.drawn,
             indexed=queries.indexed,
         )
 
@@ -96,7 +94,7 @@ class GateBaseline:
         seed: random seed of the split of the queries, and of the build.
         bytes: bytes of the index by part; ``total`` is what must stay in memory.
         latency_s: mean seconds per query on ``machine``, or None.
-        hits: right answers of each held-out query.
+        hits: right answers of each query.
     """
 
     schema_version: int = BASELINE_SCHEMA_VERSION
@@ -132,5 +130,5 @@ class GateBaseline:
 
     @property
     def hit_array(self) -> NDArray[np.int64]:
-        """Right answers of each held-out query, (n_validate,)."""
+        """Right answers of each query, (nq,)."""
         return np.array(self.hits, dtype=np.int64)

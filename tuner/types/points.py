@@ -177,7 +177,8 @@ class OperatingPoint:
     Attributes:
         configuration: index, all but its ``ef_search``.
         ef_search: candidates kept while searching.
-        recall: recall on the tune half, which chose ``ef_search``.
+        recall: recall on all queries, with the lower bound that certifies it.
+        hits: right answers of each query.
         ndis_per_query: distance computations per query.
         bytes_read_per_query: bytes of codes, links and re-ranked vectors touched per query.
         memory: bytes of the serialized index by part.
@@ -186,10 +187,8 @@ class OperatingPoint:
             codec share; for finalists the cost is what the clock showed in the last rounds.
         reads_per_query: random reads of the re-ranking store on disk per query.
         latency: measured latency of a finalist, else None.
-        validated: recall on the held-out half, which chose nothing; None where it was not searched.
-        validated_hits: right answers of each query of the held-out half.
-        validated_ndis: distance computations per query of the held-out half.
-        reaches_target: whether both halves support the target, and for finalists p95 is within the limit.
+        reaches_target: whether the lower bound of recall meets the target, for finalists that of all of them
+            together, and p95 is within the limit.
     """
 
     configuration: Configuration
@@ -202,9 +201,7 @@ class OperatingPoint:
     modelled_latency_s: float
     reads_per_query: float = 0.0
     latency: Latency | None = None
-    validated: Recall | None = None
-    validated_hits: tuple[int, ...] = ()
-    validated_ndis: float | None = None
+    hits: tuple[int, ...] = ()
     reaches_target: bool = True
 
     @property

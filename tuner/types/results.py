@@ -10,7 +10,8 @@ from tuner.types.options import Options
 from tuner.types.points import Ceiling, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""In 1, recall was told of two halves of the queries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class Recommendation:
         rerank: codec of the re-ranking store, or None.
         rerank_factor: candidates re-ranked, as a multiple of k; 1 without re-ranking.
         rerank_at: place of the re-ranking store.
-        recall: mean recall@k on the held-out half of the queries.
-        recall_lower: one-sided lower confidence bound on ``recall``.
+        recall: mean recall@k that new queries can expect: cross-fitted, so that choosing does not flatter it.
+        recall_lower: one-sided lower confidence bound, which holds for all finalists together.
         memory_bytes: bytes that must stay in memory.
         disk_bytes: bytes of a re-ranking store on disk.
         memory_per_vector_bytes: ``memory_bytes`` over the number of indexed vectors.
@@ -71,7 +72,7 @@ class ReferenceComparison:
     Attributes:
         name: description of the reference index.
         ef_search: candidates kept while searching it.
-        recall: recall of the reference on the held-out half.
+        recall: recall of the reference, certified as the recommendation is.
         memory_bytes: bytes of the reference in memory.
         latency: latency of the reference.
         memory_ratio: bytes of the reference over those of the recommendation.
@@ -93,16 +94,16 @@ class ReferenceComparison:
 class WholeIndex:
     """The index handed over after the rows that had been held out as queries were added to it.
 
-    The recommendation's recall is that of the held-out half before its own rows were added, when those of
-    the other half already were. Here the same queries are asked once more of the index with all rows, each
+    The recommendation's recall is that of each half of the queries before its own rows were added, when those
+    of the other half already were. Here the same queries are asked once more of the index with all rows, each
     without itself among its answers: what ``tune check`` compares with. It is a little higher, because a
     search that comes upon the row of the query itself finds its neighbours there.
 
     Attributes:
         n_added: number of rows that were added.
-        fell: mean recall that the first half of them cost, at the ef_search that was chosen before.
+        fell: mean recall that half of them cost, at the ef_search that was chosen before.
         latency_ratio: time of a query over that before the rows were added, in interleaved rounds.
-        recall: recall of the held-out half, each query without its own row.
+        recall: recall of the queries, each without its own row.
         ndis_per_query: distance computations per query, for k + 1 answers.
         hits: right answers of each of these queries.
     """
@@ -159,7 +160,7 @@ class Result:
             search is the answer).
         options: what the user asked for.
         profile: what one pass over the vectors found.
-        queries: origin and split of the queries.
+        queries: origin and number of the queries.
         points: all measured points, the Pareto front first.
         front: positions in ``points`` of the Pareto front, by memory.
         named: positions in ``points`` of the smallest, fastest and balanced point.

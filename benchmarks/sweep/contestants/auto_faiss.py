@@ -21,14 +21,13 @@ import numpy as np
 import psutil
 
 from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task, read_answer
-from benchmarks.sweep.contestants.native import pose, remove_scratch, supported_ef
+from benchmarks.sweep.contestants.native import certified_ef, pose, remove_scratch
 from benchmarks.sweep.spending import spent
 from tuner.index.assemble import metric_transform, write
 from tuner.index.projections import behind
 from tuner.runtime.process import use_threads
 from tuner.space import default_space
 from tuner.sweep.ef_search import EfResult, judged
-from tuner.types import Recall
 
 NEEDS = (
     "autofaiss 2.18.0 needs numpy<2, pandas<3, pyarrow<30, fire<0.7 and embedding-reader<2; with faiss-cpu "
@@ -64,18 +63,12 @@ def run(task: Task, out: Path) -> Answer:
     search_param, least = ("nprobe", 1) if "IVF" in kind else ("efSearch", task.k)
     parameters = faiss.ParameterSpace()
 
-    def found(value: int, half: np.ndarray) -> np.ndarray:
-        parameters.set_index_parameter(inner, search_param, value)
-        return problem.hits(index.search(problem.raw[half], task.k)[1], half)
-
     def at(value: int) -> EfResult:
-        return judged(problem, value, found(value, problem.tune), 0.0, 0.0)
+        parameters.set_index_parameter(inner, search_param, value)
+        return judged(problem, value, problem.hits(index.search(problem.raw, task.k)[1]), 0.0, 0.0)
 
-    def check(value: int) -> Recall:
-        return problem.recall(found(value, problem.validate))
-
-    fitted = supported_ef(problem, at, check, least)
-    parameters.set_index_parameter(inner, search_param, fitted.tuned.ef_search)
+    fitted = certified_ef(problem, at, least)
+    parameters.set_index_parameter(inner, search_param, fitted.ef_search)
     size = write(index, out / INDEX)
     remove_scratch(out)
     cost = spent()
@@ -85,14 +78,14 @@ def run(task: Task, out: Path) -> Answer:
         codec=kind,
         M=0,
         ef_construction=0,
-        ef_search=fitted.tuned.ef_search,
+        ef_search=fitted.ef_search,
         memory_bytes=size,
         cpu_s=cost.cpu_s,
         wall_s=cost.wall_s,
         peak_rss_bytes=cost.peak_rss_bytes,
         n_builds=1,
-        reached=fitted.reached,
-        own_recall=fitted.validated.mean,
+        reached=fitted.passes,
+        own_recall=fitted.recall,
         note=f"asked for {limit:,} bytes; the figure under ef is {search_param}; numpy {np.__version__}",
     )
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from benchmarks.sweep.answers import INDEX, Answer, Task
 from benchmarks.sweep.contestants.native import (
     NativeIndexes,
-    SupportedEf,
     answer_from,
-    find_supported_ef,
+    certified_ef,
+    find_certified_ef,
     pose,
     remove_scratch,
-    supported_ef,
     write_index,
 )
 from benchmarks.sweep.spending import spent
@@ -22,7 +21,7 @@ from tuner.runtime.steps import result_of
 from tuner.space import default_space
 from tuner.sweep.ef_search import EfResult, judged
 from tuner.sweep.problem import Problem
-from tuner.types import Configuration, Recall
+from tuner.types import Configuration
 
 FAISS_EF_CONSTRUCTION = 40
 """faiss's own default for ``HNSW32``."""
@@ -44,16 +43,16 @@ def _faiss(name: str, problem: Problem, out: Path) -> Answer:
     what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec=codec, dims=problem.base.d)
     indexes = NativeIndexes(problem)
     searchable, _ = indexes.build(what)
-    found = find_supported_ef(problem, searchable)
+    found = find_certified_ef(problem, searchable)
     size = write_index(problem, searchable, out / INDEX)
     return answer_from(
         name,
         what,
-        found.tuned.ef_search,
+        found.ef_search,
         memory_bytes=size,
         n_builds=indexes.n_builds,
-        own_recall=found.validated.mean,
-        reached=found.reached,
+        own_recall=found.recall,
+        reached=found.passes,
         spending=spent(),
         note=f"ef_construction={FAISS_EF_CONSTRUCTION}",
     )
@@ -68,25 +67,19 @@ def _hnswlib(task: Task, problem: Problem, out: Path) -> Answer:
 
     def at(ef: int) -> EfResult:
         built.set_ef(ef)
-        hits = problem.hits(built.search(problem.queries[problem.tune], k), problem.tune)
-        return judged(problem, ef, hits, 0.0, 0.0)
+        return judged(problem, ef, problem.hits(built.search(problem.queries, k)), 0.0, 0.0)
 
-    def check(ef: int) -> Recall:
-        built.set_ef(ef)
-        hits = problem.hits(built.search(problem.queries[problem.validate], k), problem.validate)
-        return problem.recall(hits)
-
-    found: SupportedEf = supported_ef(problem, at, check, k)
+    found = certified_ef(problem, at, k)
     built.index.save_index(str(out / HNSWLIB_INDEX))
     what = Configuration(M=HNSWLIB_M, ef_construction=HNSWLIB_EF_CONSTRUCTION, codec="fp32", dims=d)
     answer = answer_from(
         "hnswlib16",
         what,
-        found.tuned.ef_search,
+        found.ef_search,
         memory_bytes=(out / HNSWLIB_INDEX).stat().st_size,
         n_builds=1,
-        own_recall=found.validated.mean,
-        reached=found.reached,
+        own_recall=found.recall,
+        reached=found.passes,
         spending=spent(),
         label=f"hnswlib M={HNSWLIB_M},fp32",
         note=f"ef_construction={HNSWLIB_EF_CONSTRUCTION}",

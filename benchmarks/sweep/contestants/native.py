@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,12 @@ from tuner.sweep.pose import pose as pose_problem
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE
 from tuner.sweep.run import finish
-from tuner.types import Configuration, FloatArray, Memory, Options, Recall, Space
+from tuner.types import Configuration, FloatArray, Memory, Options, Space
 
 WORK = "work"
 """Scratch folder of a contestant, in its own."""
 GUESS = 64
 """Where the search for ef_search begins."""
-MOST_RAISED = 4
-"""Times the ef_search of the tune half, where the held-out half does not agree with it."""
 
 
 def options_of(task: Task, space: Space, *, exhaustive: bool = False) -> Options:
@@ -49,7 +46,7 @@ def options_of(task: Task, space: Space, *, exhaustive: bool = False) -> Options
 
 
 def pose(task: Task, space: Space, folder: Path) -> Problem:
-    """Return the problem of a task: prepared base, exact neighbours, the two halves of the tuning queries."""
+    """Return the problem of a task: prepared base, exact neighbours, the tuning queries."""
     vectors, asked = open_vectors(task.base, "base"), open_vectors(task.tuning, "queries")
     work = folder / WORK
     journal = Journal(work, {}, resume=False)
@@ -106,49 +103,21 @@ class NativeIndexes:
         return self._stores[name]
 
 
-@dataclass(frozen=True)
-class SupportedEf:
-    """An ef_search that both halves of the tuning queries support, or the nearest to that."""
-
-    tuned: EfResult
-    validated: Recall
-    reached: bool
-
-
-def supported_ef(
-    problem: Problem, at: Callable[[int], EfResult], check: Callable[[int], Recall], least: int
-) -> SupportedEf:
-    """Return the smallest ef_search by ours' rule: the tune half has a margin, the held-out half agrees.
+def certified_ef(problem: Problem, at: Callable[[int], EfResult], least: int) -> EfResult:
+    """Return the smallest ef_search that the tuning queries certify, or the nearest to that: ours' rule.
 
     Args:
-        at: what the tune half says of an ef_search.
-        check: what the held-out half says of it.
+        at: what the queries say of an ef_search.
         least: the smallest that makes sense.
     """
-    most = problem.options.space.ef_search_max
-    tuned = first = find_min_ef(at, least, max(least, GUESS), most)
-    validated = check(tuned.ef_search)
-    while tuned.passes and not problem.validated(validated):
-        ef = tuned.ef_search + max(1, tuned.ef_search // 12)
-        if ef > min(most, MOST_RAISED * first.ef_search):
-            break
-        tuned = at(ef)
-        validated = check(ef)
-    return SupportedEf(tuned, validated, tuned.passes and problem.validated(validated))
+    return find_min_ef(at, least, max(least, GUESS), problem.options.space.ef_search_max)
 
 
-def find_supported_ef(problem: Problem, searchable: SearchableIndex) -> SupportedEf:
+def find_certified_ef(problem: Problem, searchable: SearchableIndex) -> EfResult:
     """Return the ef_search of a faiss index, which is set to it."""
-    k = problem.options.k
-
-    def check(ef_search: int) -> Recall:
-        searchable.set_ef(ef_search)
-        ids = searchable.index.search(problem.raw[problem.validate], k)[1]
-        return problem.recall(problem.hits(ids, problem.validate))
-
-    least = k * searchable.configuration.rerank_factor
-    found = supported_ef(problem, lambda ef: measure_at(problem, searchable, ef), check, least)
-    searchable.set_ef(found.tuned.ef_search)
+    least = problem.options.k * searchable.configuration.rerank_factor
+    found = certified_ef(problem, lambda ef: measure_at(problem, searchable, ef), least)
+    searchable.set_ef(found.ef_search)
     return found
 
 

@@ -102,7 +102,7 @@ def _answer(name: str, point: OperatingPoint, index: str, **spent_on: Any) -> An
         point.configuration,
         point.ef_search,
         memory_bytes=point.memory.resident_bytes,
-        own_recall=(point.validated or point.recall).mean,
+        own_recall=point.recall.mean,
         reached=point.reaches_target,
         index=index,
         **spent_on,

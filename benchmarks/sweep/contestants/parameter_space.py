@@ -30,26 +30,21 @@ def run(task: Task, out: Path) -> Answer:
     what = Configuration(M=32, ef_construction=FAISS_EF_CONSTRUCTION, codec="fp32", dims=problem.base.d)
     indexes = NativeIndexes(problem)
     searchable, memory = indexes.build(what)
-    tune = problem.tune
-    criterion = faiss.IntersectionCriterion(len(tune), task.k)
-    criterion.set_groundtruth(None, np.ascontiguousarray(problem.truth.ids[tune, : task.k]))
+    criterion = faiss.IntersectionCriterion(problem.n_queries, task.k)
+    criterion.set_groundtruth(None, np.ascontiguousarray(problem.truth.ids[:, : task.k]))
     space = faiss.ParameterSpace()
     space.verbose = 0
     space.initialize(searchable.index)
     use_threads(1)  # its points are seconds of the batch: one thread, as everyone's latency
-    explored = space.explore(searchable.index, np.ascontiguousarray(problem.raw[tune]), criterion)
+    explored = space.explore(searchable.index, np.ascontiguousarray(problem.raw), criterion)
     use_threads(task.threads)
     points = explored.optimal_pts
     found = [(point.t, EF_SEARCH.search(point.key)) for point in map(points.at, range(points.size()))]
     tried = [(seconds, int(match[1])) for seconds, match in found if match is not None]
     best, recall, reached = max(ef for _, ef in tried), 0.0, False
     for _, ef in sorted(tried):
-        if ef < task.k or not measure_at(problem, searchable, ef).passes:
-            continue
-        ids = searchable.index.search(problem.raw[problem.validate], task.k)[1]
-        validated = problem.recall(problem.hits(ids, problem.validate))
-        if problem.validated(validated):
-            best, recall, reached = ef, validated.mean, True
+        if ef >= task.k and (result := measure_at(problem, searchable, ef)).passes:
+            best, recall, reached = ef, result.recall, True
             break
     searchable.set_ef(best)
     write_index(problem, searchable, out / INDEX)

@@ -26,7 +26,7 @@ from benchmarks.sweep.answers import ANSWER, INDEX, Answer, NoAnswerError, Task
 from benchmarks.sweep.contestants.native import (
     NativeIndexes,
     answer_from,
-    find_supported_ef,
+    find_certified_ef,
     pose,
     remove_scratch,
     write_index,
@@ -57,7 +57,7 @@ class Outcome:
     """What a trial found, as it is kept with the trial.
 
     Attributes:
-        misses: recall that each half of the tuning queries lacks, <= 0 where it lacks none.
+        misses: recall that the queries lack to be certified, <= 0 where they lack none.
     """
 
     configuration: Configuration
@@ -65,13 +65,13 @@ class Outcome:
     memory_bytes: int
     latency_s: float
     recall: float
-    misses: tuple[float, float]
+    misses: float
     n_builds: int
 
     @property
     def feasible(self) -> bool:
         """Whether both halves support the target."""
-        return max(self.misses) <= 0
+        return self.misses <= 0
 
     @property
     def product(self) -> float:
@@ -142,7 +142,7 @@ def _study(task: Task, out: Path, sampler: str, n_trials: int) -> optuna.Study:
 
 
 def _constraints(trial: FrozenTrial) -> Sequence[float]:
-    return _outcome(trial).misses
+    return (_outcome(trial).misses,)
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:
@@ -173,8 +173,8 @@ class Search:
             if earlier.configuration == what:
                 return replace(earlier, n_builds=0)
         searchable, memory = self.indexes.build(what)
-        found = find_supported_ef(self.problem, searchable)
-        queries = self.problem.raw[self.problem.tune[:TIMED_QUERIES]]
+        found = find_certified_ef(self.problem, searchable)
+        queries = self.problem.raw[self.problem.sample(TIMED_QUERIES)]
         timings = interleave(
             [lambda q: searchable.index.search(q, self.task.k)],
             queries,
@@ -185,11 +185,11 @@ class Search:
         )
         outcome = Outcome(
             configuration=what,
-            ef_search=found.tuned.ef_search,
+            ef_search=found.ef_search,
             memory_bytes=memory.resident_bytes,
             latency_s=timings.latency(0, 0).mean_s,
-            recall=found.validated.mean,
-            misses=(found.tuned.needed - found.tuned.recall, self.task.recall - found.validated.lower),
+            recall=found.recall,
+            misses=found.needed - found.recall,
             n_builds=1,
         )
         if not finished or _rank(outcome) < min(map(_rank, finished)):
@@ -251,7 +251,7 @@ def suggested(trial: Trial, space: Space, d: int) -> Configuration:
 
 def _rank(outcome: Outcome) -> tuple[bool, float, float]:
     """Return what trials are compared by: those that meet the target first, then the least product."""
-    return not outcome.feasible, 0.0 if outcome.feasible else max(outcome.misses), outcome.product
+    return not outcome.feasible, 0.0 if outcome.feasible else outcome.misses, outcome.product
 
 
 def _best(trials: Sequence[FrozenTrial]) -> tuple[Outcome, FrozenTrial]:
