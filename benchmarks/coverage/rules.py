@@ -85,7 +85,7 @@ class Sample:
         target = Target(recall=self.target, k=self.k, confidence=CONFIDENCE, n_queries=self.n)
         at = self.alone[known]
         hits, ndis = self.share[known, at] * self.k, self.ndis[known, at]
-        return quantile_for_choice(list(hits), list(self.bytes[known]), list(ndis), target, self.seed)
+        return quantile_for_choice(hits, list(self.bytes[known]), list(ndis), target, self.seed)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Means:
 
     @classmethod
     def of(cls, share: Hits, unseen: float = UNSEEN) -> Means:
-        """Return the means of ``share`` (indexes, efs, n) and of a query of that weight that finds nothing."""
+        """Return the means of ``share`` (indexes, efs, n) and a query of such weight that finds nothing."""
         n = share.shape[2]
         total, squares = share.sum(axis=2), np.einsum("jen,jen->je", share, share)
         mean = total / (n + unseen)
@@ -177,7 +177,7 @@ def all_at_once(sample: Sample, costs: Costs) -> Decision | None:
     known = np.flatnonzero(sample.alone < costs.shape[1])
     if not len(known):
         return None
-    quantile = quantile_together(list(sample.share[known, sample.alone[known]]), CONFIDENCE, sample.seed)
+    quantile = quantile_together(sample.share[known, sample.alone[known]], CONFIDENCE, sample.seed)
     lower = sample.all.lower(quantile)
     return cheapest(costs, first_from_the_top(lower >= sample.target), lower, sample.all.plain)
 

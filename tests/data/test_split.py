@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tuner.data import vectors as module
-from tuner.data.split import count_in_base, hold_out, split_halves
+from tuner.data.split import count_in_base, hold_out, random_order
 from tuner.data.vectors import open_vectors
 
 
@@ -15,8 +15,8 @@ from tuner.data.vectors import open_vectors
         (100, 20),
         (1_000, 200),
         (2_000, 400),
-        (3_000, 400),
-        (5_000, 500),
+        (3_000, 600),
+        (5_000, 1_000),
         (18_500, 1_850),
         (10**6, 2_000),
     ],
@@ -37,20 +37,19 @@ def test_held_out_rows_are_distinct_ascending_and_of_the_seed() -> None:
     assert not np.array_equal(rows, hold_out(5_000, 300, 12))
 
 
-@pytest.mark.parametrize(("nq", "sizes"), [(20, (10, 10)), (21, (11, 10)), (1_001, (501, 500))])
-def test_halves_are_disjoint_complete_and_random(nq: int, sizes: tuple[int, int]) -> None:
-    tune, validate = split_halves(nq, 5)
-    assert (len(tune), len(validate)) == sizes
-    np.testing.assert_array_equal(np.sort(np.concatenate([tune, validate])), np.arange(nq))
-    np.testing.assert_array_equal(tune, split_halves(nq, 5)[0])
-    assert not np.array_equal(tune, split_halves(nq, 6)[0])
-    assert not np.array_equal(tune, np.arange(sizes[0]))
+@pytest.mark.parametrize("nq", [20, 21, 1_001])
+def test_the_order_is_complete_random_and_of_the_seed(nq: int) -> None:
+    order = random_order(nq, 5)
+    np.testing.assert_array_equal(np.sort(order), np.arange(nq))
+    np.testing.assert_array_equal(order, random_order(nq, 5))
+    assert not np.array_equal(order, random_order(nq, 6))
+    assert not np.array_equal(order, np.arange(nq))
 
 
-def test_a_seed_finds_the_split_that_earlier_versions_found() -> None:
-    """Frozen baselines hold the hits of each query of their half: other draws would orphan them."""
+def test_a_seed_draws_what_earlier_versions_drew() -> None:
+    """Frozen baselines hold the hits of each query: other draws would orphan them."""
     assert hold_out(100, 5, 0).tolist() == [26, 30, 50, 61, 81]
-    assert [half.tolist() for half in split_halves(7, 0)] == [[1, 3, 6, 0], [4, 2, 5]]
+    assert random_order(7, 0).tolist() == [1, 3, 6, 0, 4, 2, 5]
 
 
 def test_queries_in_the_base_are_counted_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def point(codec: str, size: int, seconds: float, *, reaches: bool = True) -> Eng
     return EnginePoint(
         settings=settings,
         recall=RECALL,
-        validated=RECALL,
+        hits=(10, 9),
         index_bytes=size,
         latency=latency,
         applied=ReportedConfig(version="planted"),
@@ -170,7 +170,7 @@ def settled(
         yield from ()
         # the default was first built with its rows in the other order
         assert (order is None) == (first.settings.codec == "bf16")
-        known = FirstBuild(ef_search=first.settings.ef_search, validated=first.validated)
+        known = FirstBuild(ef_search=first.settings.ef_search, recall=first.recall)
         holds = (first.settings.codec, first.settings.M) not in [(codec, 16) for codec in fails]
         return replace(first, first_build=known, reaches_target=holds)
 
@@ -204,7 +204,7 @@ def settled(
 
 def held(chosen: EnginePoint) -> EnginePoint:
     """The point as its second build confirms it."""
-    known = FirstBuild(ef_search=chosen.settings.ef_search, validated=chosen.validated)
+    known = FirstBuild(ef_search=chosen.settings.ef_search, recall=chosen.recall)
     return replace(chosen, first_build=known)
 
 

@@ -112,6 +112,6 @@ def test_an_update_takes_no_other_index(gate: Gate, tmp_path: Path, fault: str, 
 
 
 def test_queries_that_are_split_otherwise_are_refused(gate: Gate) -> None:
-    queries = replace(gate.frozen.queries, split="0123456789abcdef")
+    queries = replace(gate.frozen.queries, drawn="0123456789abcdef")
     with pytest.raises(InputError, match="drawn or split otherwise"):
         gate.check(replace(gate.frozen, queries=queries))

@@ -1,4 +1,6 @@
-"""The bound is Student's t over queries; the margin and the aim follow from it, by hand."""
+"""The bound is Student's t over queries; what is needed and the aim follow from it, by hand."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,46 +8,48 @@ from scipy import stats
 
 from tuner.recall.target import Target, least_queries, spread_over_queries, standard_error, summarize
 
-Z95, Z90 = 1.6448536269514722, 1.282
 K = 10
 
 
-def target(recall: float = 0.9, n_tune: int = 400, n_validate: int = 400, confidence: float = 0.95) -> Target:
-    return Target(recall=recall, k=K, confidence=confidence, n_tune=n_tune, n_validate=n_validate)
+def target(recall: float = 0.9, n_queries: int = 400, confidence: float = 0.95) -> Target:
+    return Target(recall=recall, k=K, confidence=confidence, n_queries=n_queries)
 
 
 # ---------------------------------------------------------------- the bound
 
 
-def test_the_lower_bound_is_students_t_with_a_query_that_finds_nothing() -> None:
-    """5 queries and the imaginary one have mean 4.1 / 6 and variance (3.61 - 4.1^2 / 6) / 5."""
+def test_the_lower_bound_is_students_t_with_half_a_query_that_finds_nothing() -> None:
+    """5 queries and half of one have weight 5.5, mean 4.1 / 5.5 and squares 3.61 - 4.1^2 / 5.5 over 5."""
     hits = np.array([10, 9, 8, 10, 4])
     recall = summarize(hits, 10, 0.95)
-    error = ((3.61 - 4.1**2 / 6) / 5 / 6) ** 0.5
+    error = ((3.61 - 4.1**2 / 5.5) / 5 / 5.5) ** 0.5
     assert recall.mean == pytest.approx(0.82, abs=1e-12)
-    assert recall.lower == pytest.approx(4.1 / 6 - stats.t.ppf(0.95, 5) * error, abs=1e-12)
-    assert recall.lower == pytest.approx(0.352567, abs=1e-6)
+    assert recall.lower == pytest.approx(4.1 / 5.5 - stats.t.ppf(0.95, 5) * error, abs=1e-12)
+    assert standard_error(hits, 10) == pytest.approx(error, abs=1e-12)
+    many = np.tile(hits, 40)
+    error = ((40 * 3.61 - 164**2 / 200.5) / 200 / 200.5) ** 0.5
+    assert summarize(many, 10, 0.95).lower == pytest.approx(
+        164 / 200.5 - stats.t.ppf(0.95, 200) * error, abs=1e-12
+    )
     assert recall.p5 == pytest.approx(0.48, abs=1e-12)
     assert recall.share_below_half == pytest.approx(0.2, abs=1e-12)
     assert recall.n_queries == 5
-    assert summarize(hits, 10, 0.99).lower < recall.lower
-    assert standard_error(hits, 10) == pytest.approx(error, abs=1e-12)
+    assert summarize(many, 10, 0.99).lower < summarize(many, 10, 0.95).lower
+    assert summarize(many, 10, 0.95, quantile=2.0).lower == pytest.approx(164 / 200.5 - 2 * error, abs=1e-12)
 
 
-@pytest.mark.parametrize(("hits", "mean"), [(10, 1.0), (7, 0.7)])
-def test_where_all_queries_are_equal_the_imaginary_one_bounds(hits: int, mean: float) -> None:
-    """100 queries of m and one of 0 have mean 100 m / 101 and standard error m / 101."""
-    recall = summarize(np.full(100, hits), 10, 0.95)
-    assert recall.mean == pytest.approx(mean, abs=1e-12)
-    assert recall.lower == pytest.approx(mean * (100 - 1.66023433) / 101, abs=1e-9)
-    assert standard_error(np.full(100, hits), 10) == pytest.approx(mean / 101, abs=1e-12)
+def test_where_all_queries_are_equal_the_imaginary_one_bounds() -> None:
+    """100 queries of .7 and half of one with 0: mean 70 / 100.5, squares 49 - 70^2 / 100.5 over 100."""
+    recall = summarize(np.full(100, 7), 10, 0.95)
+    error = ((49 - 70**2 / 100.5) / 100 / 100.5) ** 0.5
+    assert recall.mean == pytest.approx(0.7, abs=1e-12)
+    assert recall.lower == pytest.approx(70 / 100.5 - 1.66023433 * error, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("nq", "doubt"), [(10, 2.556783), (100, 2.633895), (1_000, 2.643735), (10_000, 2.644742)]
-)
-def test_perfect_recall_is_bounded_as_by_the_rule_of_three(nq: int, doubt: float) -> None:
-    assert summarize(np.full(nq, 10), 10, 0.95).lower == pytest.approx(1 - doubt / nq, abs=1e-6 / nq)
+@pytest.mark.parametrize("nq", [10, 100, 1_000, 10_000])
+def test_perfect_recall_is_bounded_by_the_rule_of_three(nq: int) -> None:
+    """-log(.05) = 2.9957."""
+    assert summarize(np.full(nq, 10), 10, 0.95).lower == pytest.approx(1 - 2.995732 / nq, abs=1e-6 / nq)
 
 
 def test_the_bound_is_never_below_zero_and_one_query_bounds_nothing() -> None:
@@ -72,7 +76,7 @@ def test_the_bound_holds_on_skewed_data_with_few_queries(nq: int) -> None:
     assert np.mean([summarize(one, 10, 0.95).lower <= 0.95 for one in hits]) >= 0.94
 
 
-@pytest.mark.parametrize(("nq", "share"), [(500, 0.005), (1_000, 0.005), (2_000, 0.002)])
+@pytest.mark.parametrize(("nq", "share"), [(200, 0.005), (500, 0.005), (1_000, 0.005)])
 def test_the_bound_holds_where_few_queries_fail_wholly(nq: int, share: float) -> None:
     """A sample often holds none or few of the failures: Student's t alone holds too seldom."""
     rng = np.random.default_rng(3)
@@ -87,67 +91,46 @@ def test_the_bound_holds_where_few_queries_fail_wholly(nq: int, share: float) ->
 # ---------------------------------------------------------------- what a measured point needs
 
 
-def test_what_a_point_needs_by_hand() -> None:
-    """99 queries with 9 hits of 10 and one imaginary with none: standard deviation .09, error .09 / 10."""
-    hits = np.full(99, 9)
-    halves = target(0.85, 99, 99)
-    expected = Z95 * 0.009 + 1 / 100 + Z90 * 2**0.5 * 0.009
-    assert halves.margin(hits) == pytest.approx(expected, rel=1e-9)
-    assert halves.needed(hits) == pytest.approx(0.85 + expected, rel=1e-9)
+def test_what_a_point_needs_is_the_target_and_the_width_of_its_bound() -> None:
+    hits = np.tile([8, 9, 10, 10], 100)
+    seen = summarize(hits, K, 0.95)
+    assert target(0.9).needed(hits) == pytest.approx(0.9 + seen.mean - seen.lower, abs=1e-12)
+    barely = target(seen.lower)
+    assert barely.needed(hits) == pytest.approx(seen.mean, abs=1e-12)
 
 
-def test_a_smaller_held_out_half_asks_for_more() -> None:
-    """A quarter of the queries: twice the error there, and 1 / 26 for the imaginary one."""
-    hits = np.full(100, 9)
-    few = target(0.85, 100, 25)
-    on_tune = 0.9 / 101
-    expected = Z95 * 2 * on_tune + 1 / 26 + Z90 * 5**0.5 * on_tune
-    assert few.margin(hits) == pytest.approx(expected, rel=1e-9)
-    assert few.margin(hits) > target(0.85, 100, 100).margin(hits)
-
-
-def test_more_confidence_asks_for_more() -> None:
-    hits = np.full(100, 9)
+def test_more_confidence_and_a_larger_quantile_ask_for_more() -> None:
+    hits = np.tile([8, 9, 10, 10], 100)
     usual, sure = target(), target(confidence=0.99)
-    assert sure.margin(hits) - usual.margin(hits) == pytest.approx(
-        (2.3263478740408408 - Z95) * 0.9 / 101, rel=1e-9
+    together = replace(usual, quantile=2.0)
+    assert sure.needed(hits) > usual.needed(hits)
+    assert together.needed(hits) - usual.needed(hits) == pytest.approx(
+        (2.0 - stats.t.ppf(0.95, 400)) * standard_error(hits, K), abs=1e-12
     )
-
-
-def test_no_more_than_all_is_needed() -> None:
-    assert target(0.999).needed(np.full(400, 9)) == 1.0
 
 
 # ---------------------------------------------------------------- what predictions aim at
 
 
 def test_the_aim_by_hand() -> None:
-    """Hits 8 and 10 of 10 in turn: .1 from their mean, and the imaginary query adds 1 / sqrt(400) = .05."""
+    """Hits 8 and 10 of 10 in turn: .1 from their mean; half a query adds .5 / 400 to the variance."""
     hits = np.tile([8, 10], 200)
-    spread = np.hypot(0.1 * (400 / 399) ** 0.5, 0.05)
-    error = spread / 20
-    expected = 0.9 + Z95 * error + 1 / 401 + Z90 * 2**0.5 * error
-    assert expected == pytest.approx(0.9218, abs=1e-4)
+    error = np.hypot(0.1 * (400 / 399) ** 0.5, (0.5 / 400) ** 0.5) / 20
+    expected = 0.9 + stats.t.ppf(0.95, 400) * error + 0.5 / 400.5
+    assert expected == pytest.approx(0.91, abs=2e-3)
     assert target().aim_of(hits) == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_aim_knows_the_sizes_of_both_halves() -> None:
-    """The spread is that of the queries given, however few; the halves are 400 and 100."""
-    spread = np.hypot(0.1 * 2**0.5, 0.05)
-    expected = 0.8 + Z95 * spread / 10 + 1 / 101 + Z90 * spread * np.hypot(1 / 20, 1 / 10)
-    assert target(0.8, 400, 100).aim_of(np.array([8, 10])) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("wanted", "most"), [(0.95, 0.985), (0.99, 0.997), (1.0, 1.0)])
 def test_the_aim_leaves_three_tenths_of_the_misses(wanted: float, most: float) -> None:
     wild = np.tile([0, 10], 20)
-    assert target(wanted, 40, 40).aim_of(wild) == pytest.approx(most, rel=1e-12)
+    assert target(wanted, 40).aim_of(wild) == pytest.approx(most, rel=1e-12)
 
 
 def test_until_it_is_measured_the_aim_supposes_the_usual_spread() -> None:
     """1.5 times that of independent hits: sqrt(.9 x .1 / 10) x 1.5 = .1423."""
-    spread = np.hypot(1.5 * (0.9 * 0.1 / 10) ** 0.5, 0.05)
-    expected = 0.9 + Z95 * spread / 20 + 1 / 401 + Z90 * 2**0.5 * spread / 20
+    error = np.hypot(1.5 * (0.9 * 0.1 / 10) ** 0.5, (0.5 / 400) ** 0.5) / 20
+    expected = 0.9 + stats.t.ppf(0.95, 400) * error + 0.5 / 400.5
     assert target().usual_aim == pytest.approx(expected, rel=1e-9)
 
 
@@ -175,16 +158,16 @@ def test_the_least_number_that_is_enough_is_found_within_a_hundredth(enough: int
 
 
 def test_a_recall_above_the_target_that_too_few_queries_show_names_how_many_would() -> None:
-    """50 queries to tune on and 50 to hold out: even .998 does not pass at a target of .95."""
+    """50 queries: not even .998 shows a target of .95."""
     hits = np.array([9] + [10] * 49)
-    few, seen = target(0.95, 50, 50), summarize(hits, 10, 0.95)
-    assert few.needed(hits) == 1.0
+    few, seen = target(0.95, 50), summarize(hits, 10, 0.95)
+    assert few.needed(hits) > 0.998
     enough = few.queries_to_show(seen)
     assert enough is not None
-    assert 100 < enough < 400
-    more, fewer = np.resize(hits, 11 * enough // 20), np.resize(hits, 2 * enough // 5)
-    assert more.mean() / 10 >= few.of_queries(11 * enough // 10).needed(more)
-    assert fewer.mean() / 10 < few.of_queries(4 * enough // 5).needed(fewer)
+    assert 50 < enough < 200
+    more, fewer = np.resize(hits, 12 * enough // 10), np.resize(hits, 7 * enough // 10)
+    assert more.mean() / 10 >= few.of_queries(len(more)).needed(more)
+    assert fewer.mean() / 10 < few.of_queries(len(fewer)).needed(fewer)
 
 
 def test_no_number_of_queries_is_named_where_none_helps() -> None:

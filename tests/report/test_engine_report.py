@@ -34,7 +34,7 @@ PLAIN = EnginePoint(
         ef_search=40,
     ),
     recall=RECALL,
-    validated=RECALL,
+    hits=(10, 9),
     index_bytes=12_000_000,
     latency=Latency(mean_s=1e-3, p50_s=1e-3, p95_s=2e-3, p99_s=3e-3, n_rounds=1),
     applied=ReportedConfig(version="pgvector 0.8.5"),
@@ -83,7 +83,7 @@ def test_a_chosen_point_that_re_scores_says_what_it_reads() -> None:
 
 def test_a_second_build_and_the_first_are_both_told() -> None:
     again = replace(
-        PLAIN, first_build=FirstBuild(ef_search=36, validated=replace(RECALL, mean=0.965, lower=0.955))
+        PLAIN, first_build=FirstBuild(ef_search=36, recall=replace(RECALL, mean=0.965, lower=0.955))
     )
     lines = target_sentences("pgvector", target(again))
     assert lines[0] == (
@@ -97,18 +97,18 @@ def test_a_second_build_and_the_first_are_both_told() -> None:
 
 
 def test_not_reached_with_a_recall_above_the_target_says_how_many_queries_would_do() -> None:
-    missed = replace(PLAIN, reaches_target=False, validated=replace(RECALL, mean=0.998, lower=0.972))
+    missed = replace(PLAIN, reaches_target=False, recall=replace(RECALL, mean=0.998, lower=0.972))
     none = replace(
         target(PLAIN), status="not_reached", points=(missed,), chosen=None, default_comparison=None
     )
     assert target_sentences("pgvector", none) == [
         "not reached in pgvector; the best that was seen is 0.9980 (at least 0.9720)"
     ]
-    sweep = replace(none.sweep, queries=replace(none.sweep.queries, n_tune=50, n_validate=50))
+    sweep = replace(none.sweep, queries=replace(none.sweep.queries, n=100))
     few = replace(none, sweep=sweep, n_queries_needed=187)
     assert target_sentences("pgvector", few)[0].endswith(
         ": its recall of 0.9980 (at least 0.9720) lies above the target of "
-        f"{sweep.options.recall:g}, but 100 queries, half of them to choose with and half to confirm with, "
+        f"{sweep.options.recall:g}, but 100 queries "
         "are too few to show it: about 187 would do"
     )
     unmeasured = target_sentences(

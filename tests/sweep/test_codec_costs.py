@@ -66,8 +66,7 @@ def problem_of(one: World, k: int = K, Ms: tuple[int, ...] = (FEW, 8, 14, MANY, 
         raw=one.raw,
         queries=one.queries,
         truth=one.truth,
-        tune=np.arange(0, NQ, 2),
-        validate=np.arange(1, NQ, 2),
+        order=np.arange(NQ),
         links_path=one.links_path,
         threads=1,
     )
@@ -84,7 +83,7 @@ def full_size(
         one = world(metric)
         problem = problem_of(one, **changes)
         monkeypatch.setattr("tuner.sweep.codec_costs.interleave", machine.interleave)
-        graph = small_graph(one.base, problem.queries[problem.tune], 0)
+        graph = small_graph(one.base, problem.queries[problem.order], 0)
         return FullSize(problem, one.links, graph, encoded(metric, own), KERNEL)
 
     return make

@@ -30,7 +30,6 @@ def finalist(codec: str) -> OperatingPoint:
         memory=memory_of(configuration(codec)),
         predicted_recall=0.96,
         modelled_latency_s=1.0,
-        validated=RECALL,
         reaches_target=True,
     )
 
@@ -78,18 +77,20 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
         monkeypatch.setattr(module, "interleave", interleave)
         monkeypatch.setattr(module, "throughput", lambda *_: 77.0)
         monkeypatch.setattr(module, "_anchor", lambda _: SimpleNamespace(name="anchor"))
+        monkeypatch.setattr(module, "_certified", lambda problem, searchable, known, costs: known)
         monkeypatch.setattr(module, "_search_of", lambda searchable, _: searchable.index)
         problem: Any = SimpleNamespace(
             options=Options(recall=0.95, max_latency_s=max_latency_s),
             raw=np.zeros((10, 8), np.float32),
-            tune=np.arange(10),
+            sample=np.arange,
+            target=SimpleNamespace(width_in_errors=1.65),
             base=SimpleNamespace(n=n, d=8, release=lambda: None),
             threads=1,
         )
         reference = Reference(configuration("fp32"), 50, RECALL, memory_of(configuration("fp32")))
         builder: Any = PlantedBuilder()
         points = [finalist(name) for name in seconds if name not in ("anchor", "fp32")]
-        return finish(module.time_finalists(problem, builder, points, reference))
+        return finish(module.time_finalists(problem, builder, points, reference, {}))
 
     return run
 
@@ -106,15 +107,15 @@ def test_the_noise_floor_is_what_an_index_differs_from_itself(timed: Callable[..
         found = timed(SECONDS, twin, n=10_000)
         assert found.noise_floor == pytest.approx(abs(twin - 1))
         assert means(found) == pytest.approx([2.0, 3.0])
-        assert found.reference.mean_s == pytest.approx(4.0)
-        assert found.reference.queries_per_second == 77.0
+        assert found.reference_latency.mean_s == pytest.approx(4.0)
+        assert found.reference_latency.queries_per_second == 77.0
 
 
 def test_batches_are_put_on_one_clock_by_the_anchor(timed: Callable[..., module.Timed]) -> None:
     """Memory for one index at a time: the second batch takes twice as long, the third three times."""
     found = timed(SECONDS, 1.05, n=1)
     assert means(found) == pytest.approx([2.0, 3.0])
-    assert found.reference.mean_s == pytest.approx(4.0)
+    assert found.reference_latency.mean_s == pytest.approx(4.0)
     assert found.noise_floor == pytest.approx(0.05)  # of the first batch, where there is a twin
 
 
@@ -131,7 +132,7 @@ def test_untimed_points_are_told_how_much_slower_the_machine_was(timed: Callable
 def test_without_finalists_the_reference_is_still_timed(timed: Callable[..., module.Timed]) -> None:
     found = timed({"anchor": 1.0, "fp32": 4.0}, 1.02, n=10_000)
     assert found.points == ()
-    assert found.reference.mean_s == pytest.approx(4.0)
+    assert found.reference_latency.mean_s == pytest.approx(4.0)
     assert found.noise_floor == pytest.approx(0.02)
     assert found.slower == 1.0
 

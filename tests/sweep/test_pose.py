@@ -38,14 +38,14 @@ def test_rows_held_out_are_asked_for_and_are_not_indexed(rows: np.ndarray, tmp_p
     assert posed.n == len(posed.rows) == 260
     np.testing.assert_array_equal(posed.raw(posed.everyone), rows[held_out])
     problem = posed.problem
-    assert sorted([*problem.tune, *problem.validate]) == list(range(40))
+    assert sorted(problem.order) == list(range(40))
     np.testing.assert_allclose(problem.truth.kth_distance, exact(rows[posed.rows], rows[held_out], 5), 1e-5)
     assert problem.links_path == tmp_path / LINKS
 
 
 def test_what_cannot_be_accepted_costs_nothing_but_a_profile(rows: np.ndarray, tmp_path: Path) -> None:
     def refuse(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
-        yield Note(f"{profile.n} rows, {query_set.n_tune} queries")
+        yield Note(f"{profile.n} rows, {query_set.n} queries")
         raise InputError("not these")
 
     events: list[Event] = []

@@ -15,9 +15,9 @@ from tuner.types import Options, Recall
 K = 10
 
 
-def problem(recall: float = 0.9, n_tune: int = 400, n_validate: int = 400, **changes: Any) -> Problem:
+def problem(recall: float = 0.9, n_queries: int = 400, **changes: Any) -> Problem:
     base: Any = SimpleNamespace(n=900, n_delivered=1000, d=32)
-    nothing: Any = np.zeros((0, 32), dtype=np.float32)
+    nothing: Any = np.zeros((n_queries, 32), dtype=np.float32)
     truth: Any = None
     return Problem(
         options=Options(recall=recall, k=K, **changes),
@@ -25,16 +25,15 @@ def problem(recall: float = 0.9, n_tune: int = 400, n_validate: int = 400, **cha
         raw=nothing,
         queries=nothing,
         truth=truth,
-        tune=np.arange(n_tune),
-        validate=np.arange(n_tune, n_tune + n_validate),
+        order=np.arange(n_queries),
         links_path=Path("links"),
         threads=1,
     )
 
 
 def test_the_aim_is_the_usual_one_until_it_is_measured() -> None:
-    one = problem(0.8, 400, 100, confidence=0.99)
-    assert one.target == Target(recall=0.8, k=K, confidence=0.99, n_tune=400, n_validate=100)
+    one = problem(0.8, 500, confidence=0.99)
+    assert one.target == Target(recall=0.8, k=K, confidence=0.99, n_queries=500)
     assert one.aim == one.target.usual_aim
     assert replace(one, measured_aim=0.93).aim == 0.93
 
@@ -57,6 +56,6 @@ def test_the_stricter_memory_limit_counts(limits: dict[str, Any], most: float) -
 
 
 @pytest.mark.parametrize(("lower", "holds"), [(0.9, True), (0.8999, False)])
-def test_the_held_out_half_supports_the_target_by_its_lower_bound(lower: float, holds: bool) -> None:
+def test_the_lower_bound_certifies(lower: float, holds: bool) -> None:
     recall = Recall(mean=0.99, lower=lower, p5=0.8, share_below_half=0.0, n_queries=400)
-    assert problem().validated(recall) == holds
+    assert problem().certified(recall) == holds

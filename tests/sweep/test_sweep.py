@@ -80,15 +80,15 @@ def brute_force(base: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return np.argsort(-(queries @ base.T), axis=1)[:, :k]
 
 
-def test_the_answer_holds_on_the_held_out_half(result: tuple[Result, Path]) -> None:
+def test_the_answer_is_certified(result: tuple[Result, Path]) -> None:
     found, _ = result
     assert found.status == "reached"
     answer = found.recommendation
     assert answer is not None
     assert answer.recall_lower >= 0.9
     point = found.points[found.named["smallest"]]
-    assert point.validated is not None
-    assert (point.validated.mean, point.validated.lower) == (answer.recall, answer.recall_lower)
+    assert point.recall.lower == answer.recall_lower
+    assert 0 <= point.recall.mean - answer.recall < 0.02  # the mean is cross-fitted
 
 
 def test_the_delivered_index_gives_the_measured_recall_and_bytes(
@@ -104,11 +104,7 @@ def test_the_delivered_index_gives_the_measured_recall_and_bytes(
     truth = brute_force(base, queries, 10)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ids, truth, strict=True)])
     point = found.points[found.named["smallest"]]
-    assert point.validated is not None
-    halves = (
-        point.recall.mean * point.recall.n_queries + point.validated.mean * point.validated.n_queries
-    ) / len(queries)
-    assert recall == pytest.approx(halves, abs=1e-3)
+    assert recall == pytest.approx(point.recall.mean, abs=1e-3)
 
 
 def test_a_prediction_is_within_a_point_of_what_is_measured(result: tuple[Result, Path]) -> None:

@@ -53,7 +53,7 @@ def test_every_row_of_the_file_is_in_the_index_and_ids_are_rows(
     index = faiss.read_index(str(tmp_path / "index.faiss"))
     assert index.ntotal == N
     held_out = np.array(found.queries.held_out_rows)
-    assert len(held_out) == found.queries.n_tune + found.queries.n_validate
+    assert len(held_out) == found.queries.n
     for rows in (held_out, np.delete(np.arange(N), held_out)[:300]):
         assert np.mean(index.search(base[rows], 1)[1][:, 0] == rows) > 0.95
     best = found.best

@@ -21,14 +21,14 @@ DRAWS = 100_000
 """Draws of the bootstrap: the quantile is known to about .006."""
 
 
-def quantile_together(hits: Sequence[ArrayLike], confidence: float, seed: int) -> float:
+def quantile_together(hits: ArrayLike, confidence: float, seed: int) -> float:
     """Return how many standard errors below its mean each of several indexes has its bound.
 
     The quantile of the largest studentized mean, by a multiplier bootstrap over queries: Chernozhukov,
     Chetverikov and Kato 2013, Annals of Statistics 41. Never less than that of one index.
 
     Args:
-        hits: right answers (nq,) of the same queries, one row for each index.
+        hits: (indexes, nq) right answers of the same queries.
         confidence: confidence level of all bounds together.
         seed: seed of the multipliers.
 
@@ -51,7 +51,7 @@ def quantile_together(hits: Sequence[ArrayLike], confidence: float, seed: int) -
 
 
 def quantile_for_choice(
-    hits: Sequence[ArrayLike],
+    hits: ArrayLike,
     memory: Sequence[float],
     seconds: Sequence[float],
     target: Target,
@@ -64,13 +64,13 @@ def quantile_for_choice(
     matter of luck: its bytes are known.
 
     Args:
-        hits: right answers (nq,) of the same queries, one row for each point.
+        hits: (points, nq) right answers of the same queries.
         memory: bytes of each.
         seconds: seconds a query of each.
         target: target that each is certified for on its own.
         seed: seed of the draws.
     """
-    if len(hits) < 2:
+    if len(memory) < 2:
         return target.width_in_errors
     size, time = np.asarray(memory, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
     shares = np.asarray(hits, dtype=np.float64) / target.k

@@ -59,6 +59,10 @@ def result_from_json(data: bytes, source: str = "the report") -> Result:
     version = found.get("schema_version") if isinstance(found, dict) else None
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{source}: has no schema_version: give the report.json that tune wrote")
+    if version < SCHEMA_VERSION:
+        raise InputError(
+            f"{source}: was written by an older version, which chose on half of the queries: run tune again"
+        )
     if version > SCHEMA_VERSION:
         raise InputError(
             f"{source}: has schema {version} and this version reads up to {SCHEMA_VERSION}: "

@@ -76,8 +76,8 @@ def _front(result: Result) -> Iterator[str]:
     yield from table((*head, *times), (_front_row(result, i) for i in shown))
     yield (
         f"\nRecall@{result.options.k} is the mean of the queries; `at least` is its lower bound at "
-        f"{result.options.confidence:.0%}, wide enough for whichever point here is named; `p5` is the 5th percentile over "
-        "queries, `< .5` the share of queries below one half. Times are of one query at a "
+        f"{result.options.confidence:.0%}, wide enough for whichever point is named; `p5` is the 5th "
+        "percentile over queries, `< .5` the share of queries below one half. Times are of one query at a "
         "time on one thread; queries/s is one batch on all threads. ndis is distances computed a query."
     )
 

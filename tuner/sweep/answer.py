@@ -24,16 +24,11 @@ STRUCK = 0.10
 
 @dataclass(frozen=True)
 class Answer:
-    """Points in the order of the report, and which of them matter.
-
-    Attributes:
-        flattery: how much the mean of the preferred point owes to having been chosen by its own queries.
-    """
+    """Points in the order of the report, and which of them matter."""
 
     points: tuple[OperatingPoint, ...]
     front: tuple[int, ...]
     named: dict[str, int]
-    flattery: float = 0.0
 
     @property
     def found(self) -> bool:
@@ -44,12 +39,12 @@ class Answer:
 def answer(problem: Problem, measured: Measured) -> Answer:
     """Return the answer: points that meet every constraint, or those nearest to it."""
     points, timed = list(measured.points), measured.timed
-    found = answer_of(problem, points, timed.points, timed.noise_floor)
+    found = answer_of(points, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     return found if found.found else closest(problem, points, timed.points)
 
 
 def answer_of(
-    problem: Problem, points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], noise: float
+    points: list[OperatingPoint], finalists: tuple[OperatingPoint, ...], max_memory: float, noise: float
 ) -> Answer:
     """Return the answer: finalists that meet every constraint make the front.
 
@@ -61,8 +56,7 @@ def answer_of(
         points: everything measured.
         noise: the A/A noise floor.
     """
-    most = problem.max_memory_bytes()
-    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= most]
+    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
     sizes = [p.memory.resident_bytes for p in good]
     clock = [p.seconds for p in good]
     slower = dominated_by_more_than(sizes, clock, sizes, clock, max(STRUCK, noise))
@@ -76,25 +70,34 @@ def answer_of(
     rest = [p for p in finalists if p not in chosen]
     rest += [p for p in points if p.configuration not in timed]
     rest.sort(key=lambda p: (p.memory.resident_bytes, p.configuration.label))
-    flattered = 0.0
-    if named:
-
-        def choose(seconds: Sequence[float]) -> int:
-            return name_points(memory, seconds, TIE)[problem.options.prefer]
-
-        shares = np.array([point.hits for point in good]) / problem.options.k
-        flattered = flattery(shares, modelled, problem.order, choose)
-    return Answer((*chosen, *rest), tuple(range(len(chosen))), named, flattered)
+    return Answer(points=(*chosen, *rest), front=tuple(range(len(chosen))), named=named)
 
 
-def recommendation_of(problem: Problem, answer: Answer) -> Recommendation:
-    """Return the named point that the user prefers, flat."""
+def flattered(problem: Problem, finalists: tuple[OperatingPoint, ...]) -> float:
+    """Return how much the mean of the preferred finalist owes to having been chosen by its own queries."""
+    most = problem.max_memory_bytes()
+    good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= most]
+    memory = [float(p.memory.resident_bytes) for p in good]
+
+    def choose(seconds: Sequence[float]) -> int:
+        return name_points(memory, seconds, TIE)[problem.options.prefer]
+
+    shares = np.array([point.hits for point in good]) / problem.options.k
+    return flattery(shares, [p.modelled_latency_s for p in good], problem.order, choose)
+
+
+def recommendation_of(problem: Problem, answer: Answer, flattery: float) -> Recommendation:
+    """Return the named point that the user prefers, flat.
+
+    Args:
+        flattery: how much its mean owes to having been chosen by its own queries.
+    """
     prefer = problem.options.prefer
     point = answer.points[answer.named[prefer]]
     if point.latency is None:
         raise AssertionError("a recommendation without a latency")
     what, memory = point.configuration, point.memory
-    recall = point.recall.mean - answer.flattery
+    recall = point.recall.mean - flattery
     a_vector = memory.resident_bytes / problem.base.n_delivered
     return Recommendation(
         M=what.M,

@@ -126,7 +126,7 @@ def _with_every_row(
             now = tuple(handed.point if point is chosen else point for point in answer.points)
             return replace(answer, points=now), handed.whole
         stage += "-next"
-        answer = answer_of(problem, points, tuple(finalists), noise)
+        answer = answer_of(points, tuple(finalists), problem.max_memory_bytes(), noise)
     return closest(problem, points, tuple(finalists)), None
 
 

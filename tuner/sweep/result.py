@@ -6,7 +6,7 @@ from tuner.index.codec_view import CodecView
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import call_overhead_s
-from tuner.sweep.answer import recommendation_of
+from tuner.sweep.answer import flattered, recommendation_of
 from tuner.sweep.deliver import Delivered
 from tuner.sweep.frontier import prediction_error
 from tuner.sweep.measure import Measured
@@ -18,8 +18,10 @@ from tuner.types import Cost, OperatingPoint, Options, Result
 
 def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered: Delivered) -> Result:
     """Return the result of a sweep that measured something."""
-    problem, answer = model.problem, delivered.answer
-    recommendation = recommendation_of(problem, answer) if answer.found else None
+    problem, answer = measured.problem, delivered.answer
+    recommendation = None
+    if answer.found:
+        recommendation = recommendation_of(problem, answer, flattered(problem, measured.timed.points))
     return Result(
         status="reached" if answer.found else "not_reached",
         options=problem.options,

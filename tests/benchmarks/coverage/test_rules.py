@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.coverage.__main__ import cells, costs_of, decided, outcome
 from benchmarks.coverage.pool import Pool
-from benchmarks.coverage.rules import RULES, Decision, Means, cheapest, first_from_the_top, simultaneous
+from benchmarks.coverage.rules import RULES, Decision, Means, cheapest, first_from_the_top
 from tuner.recall.target import summarize
 
 NQ, K, TARGET = 2_000, 10, 0.9
@@ -42,16 +42,8 @@ def test_the_bound_is_that_of_a_report(pool: Pool) -> None:
 
 def test_the_cheapest_that_is_certified_is_named() -> None:
     costs, lower = np.array([[1.0, 2.0], [3.0, 4.0], [0.5, 0.6]]), np.full((3, 2), 0.9)
-    assert cheapest(costs, np.array([1, 0, 2]), lower) == Decision(0, 1, 0.9)
-    assert cheapest(costs, np.array([2, 2, 2]), lower) is None
-
-
-def test_the_largest_of_several_needs_a_larger_quantile_and_copies_do_not() -> None:
-    rng = np.random.default_rng(1)
-    one = rng.random((1, 400)).astype(np.float32)
-    copies, unlike = np.repeat(one, 12, axis=0), rng.random((12, 400)).astype(np.float32)
-    assert simultaneous(copies, rng) == pytest.approx(1.65, abs=0.2)
-    assert simultaneous(unlike, rng) > 2.3
+    assert cheapest(costs, np.array([1, 0, 2]), lower, lower) == Decision(0, 1, 0.9, 0.9)
+    assert cheapest(costs, np.array([2, 2, 2]), lower, lower) is None
 
 
 def test_promises_are_kept_by_every_rule_but_the_planted_fault(pool: Pool) -> None:
@@ -62,9 +54,9 @@ def test_promises_are_kept_by_every_rule_but_the_planted_fault(pool: Pool) -> No
     assert not fault.kept
     assert "**no**" in cells(500, "fault", fault)
     assert fault.covered < 0.6
-    for name in ("today: two halves", "contenders at once", "all at once"):
+    for name in ("before: two halves", "the tuner", "all at once"):
         assert found[name].kept, name
-    assert found["contenders at once"].distances < found["today: two halves"].distances
+    assert found["the tuner"].distances < found["before: two halves"].distances
     assert found["each on its own"].below >= found["all at once"].below
 
 
