@@ -34,9 +34,10 @@ class NativeBuilder(IndexBuilder):
     """Makes indexes as faiss builds them: one graph for each codec and M, on the codec's own distances."""
 
     def keep_codecs(self, count: int) -> None:
-        """Keep the codes and the graphs of that many codecs from now on."""
+        """Keep the codes and the graphs of that many codecs from now on; 0 frees codes alone."""
         super().keep_codecs(count)
-        self._built = lru_cache(maxsize=count)(self._build)
+        if count:
+            self._built = lru_cache(maxsize=count)(self._build)
 
     def serve(self, configuration: Configuration) -> SearchableIndex:
         """Return the configuration's index, natively built."""
@@ -58,7 +59,8 @@ class NativeBuilder(IndexBuilder):
 
     def graph_of(self, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's own graph."""
-        return copied(self._built(CodecView.of(configuration), configuration.M).hnsw)
+        index = self._built(CodecView.of(configuration), configuration.M)
+        return copied(index.hnsw)
 
     def large_graph(self, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's own graph: rows are added to it as faiss would."""
