@@ -32,11 +32,11 @@ def flattery(
     """
     mean, n = shares.mean(axis=1), shares.shape[1]
     misses = np.maximum(1 - mean, 1 / n)
-    found = 0.0
+    found: float = 0.0
     for fold in np.array_split(order, min(FOLDS, n)):
         others = np.delete(shares, fold, axis=1).mean(axis=1)
         lost = mean - others
         chosen = choose((np.array(seconds) * np.exp(lost / misses)).tolist())
         found += float(shares[chosen, fold].sum()) + len(fold) * float(lost[chosen])
-    flattered: float = mean[choose(seconds)] - found / n
-    return max(0.0, flattered)
+    expected: float = found / n
+    return max(0.0, float(mean[choose(seconds)]) - expected)
