@@ -50,6 +50,8 @@ class QueryOptions(TypedDict, total=False):
 class TuneOptions(QueryOptions, total=False):
     """Keywords of ``tuner.tune``: the fields of ``tuner.Options``."""
 
+    other_ks: tuple[int, ...]
+    other_recalls: tuple[float, ...]
     max_memory_bytes: int | None
     max_memory_per_vector: float | None
     max_latency_s: float | None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tuner.cli.units import MemoryLimit, parse_duration, parse_size
+from tuner.cli.units import MemoryLimit, parse_duration, parse_numbers, parse_size, parse_whole_numbers
 from tuner.data.checks import check_options
 from tuner.errors import InputError
 from tuner.space import default_space, load_space
@@ -66,10 +66,23 @@ _stores, _baselines = click.Choice(["memory", "disk"]), click.Choice(["graph", "
 _preferences = click.Choice(list(PREFERENCES))
 
 SWEEP_OPTIONS = (
-    RECALL,
+    click.option(
+        "--recall",
+        type=parse_numbers,
+        required=True,
+        metavar="NUMBER[,...]",
+        help="Target recall@k in (0, 1]; of several the first is tuned for, the others are looked up.",
+    ),
     QUERIES,
     click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
-    K,
+    click.option(
+        "--k",
+        type=parse_whole_numbers,
+        default="10",
+        show_default=True,
+        metavar="NUMBER[,...]",
+        help="Neighbours per query, >= 1; of several the first is tuned for, the others are looked up.",
+    ),
     METRIC,
     _size("--max-memory", help="Limit on the index in memory: 600MB, 2GiB or 180B/vector."),
     _time("--max-latency", help="Limit on the p95 of one query at a time on one thread: 400us."),
@@ -128,6 +141,8 @@ def sweep_options(command: F) -> F:
 
 def to_options(
     *,
+    recall: tuple[float, ...],
+    k: tuple[int, ...],
     max_memory: MemoryLimit | None,
     max_latency: float | None,
     time_budget: float | None,
@@ -141,6 +156,10 @@ def to_options(
     """
     limit = max_memory or MemoryLimit()
     options = Options(
+        recall=recall[0],
+        k=k[0],
+        other_recalls=recall if len(recall) > 1 else (),
+        other_ks=k if len(k) > 1 else (),
         max_memory_bytes=limit.total_bytes,
         max_memory_per_vector=limit.per_vector_bytes,
         max_latency_s=max_latency,

@@ -32,6 +32,22 @@ def parse_size(text: str) -> MemoryLimit:
     return MemoryLimit(per_vector_bytes=size) if each else MemoryLimit(total_bytes=int(size))
 
 
+def parse_numbers(text: str | float) -> tuple[float, ...]:
+    """Return the numbers that ``0.95`` or ``0.95,0.99`` stands for."""
+    try:
+        return tuple(float(each) for each in str(text).split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number: write 0.95, or 0.95,0.99 for several") from None
+
+
+def parse_whole_numbers(text: str | int) -> tuple[int, ...]:
+    """Return the whole numbers that ``10`` or ``10,100`` stands for."""
+    try:
+        return tuple(int(each) for each in str(text).split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no whole number: write 10, or 10,100 for several") from None
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds that ``400us``, ``1.5ms``, ``90s``, ``10m`` or ``1h`` stands for."""
     amount, unit, each = _amount(text)

@@ -56,12 +56,16 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
 def check_options(options: Options) -> None:
     """Raise InputError if an option is out of its range."""
     _check_names(options)
-    recall = options.recall
-    if not 0 < recall <= 1:
-        hint = f"{recall / 100:g} for {recall:g} %" if 2 <= recall <= 100 else "a share such as 0.95"
-        raise InputError(f"recall is {recall:g}, but a target lies in (0, 1]: give {hint}")
+    _check_targets(options)
     if not 0.5 < options.confidence < 1:
         raise InputError(f"confidence is {options.confidence:g}, but it lies in (0.5, 1): give 0.95, say")
+    for each in options.other_recalls:
+        if not 0 < each <= 1:
+            raise InputError(f"recall is {each:g} among others, but a target lies in (0, 1]: give 0.99, say")
+    if any(k < 1 for k in options.other_ks):
+        raise InputError(
+            f"k is {min(options.other_ks)} among others, but it is at least 1: give a larger one"
+        )
     limits = {
         "max_memory": options.max_memory_bytes,
         "max_memory a vector": options.max_memory_per_vector,
@@ -94,6 +98,15 @@ def check_options(options: Options) -> None:
             f"rerank_store is disk, but the space {options.space.name!r} re-ranks nothing: "
             "add rerank_factors above 1 or leave rerank_store out"
         )
+
+
+def _check_targets(options: Options) -> None:
+    for recall in (options.recall, *options.other_recalls):
+        if not 0 < recall <= 1:
+            hint = f"{recall / 100:g} for {recall:g} %" if 2 <= recall <= 100 else "a share such as 0.95"
+            raise InputError(f"recall is {recall:g}, but a target lies in (0, 1]: give {hint}")
+    if any(k < 1 for k in options.other_ks):
+        raise InputError(f"k is {min(options.other_ks)}, but it is at least 1: give a larger one")
 
 
 def _check_hold_out(base: Vectors, options: Options) -> None:

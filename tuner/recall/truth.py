@@ -58,6 +58,10 @@ class Truth:
         hits: NDArray[np.int64] = (known_right & first_occurrences(ids)).sum(axis=1)
         return hits
 
+    def at(self, k: int, base: FloatArray, queries: FloatArray) -> Truth:
+        """Return the truth for another k, at most the depth of ``ids``."""
+        return _judged(self.ids, base, queries, k)
+
     def part(self, index: NDArray[np.int64]) -> Truth:
         """Return the truth of some of the queries, by position."""
         return Truth(

@@ -28,6 +28,24 @@ def memory_by_part(result: Result) -> Iterator[str]:
     yield "\nBytes of the serialized index; overhead is headers, codebooks and transforms; disk is apart."
 
 
+def ef_table(result: Result) -> Iterator[str]:
+    """The ef_search of the recommended index for other k and targets."""
+    if not result.ef_table:
+        return
+    ks = sorted({cell.k for cell in result.ef_table})
+    found = {(cell.target, cell.k): cell for cell in result.ef_table}
+    rows = (
+        (f"{target:g}", *(str(found[target, k].ef_search) if (target, k) in found else "-" for k in ks))
+        for target in sorted({cell.target for cell in result.ef_table})
+    )
+    yield from table(("target", *(f"k = {k}" for k in ks)), rows)
+    first = result.ef_table[0].recall
+    yield (
+        f"\nThe least ef_search of the recommended index whose lower bound meets the target, by "
+        f"{first.n_queries:,} of the queries; `-`: not found, or not looked for because it takes too long."
+    )
+
+
 def stage_costs(result: Result) -> Iterator[str]:
     """The cost of the run in one sentence, then by stage."""
     yield f"{cost_sentence(result)}\n"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tuner.report.evidence import (
     ceilings,
+    ef_table,
     graph_curves,
     how_to_repeat,
     measured_points,
@@ -36,6 +37,7 @@ def result_to_markdown(result: Result) -> str:
         ("", _answer(result)),
         ("The front", _front(result)),
         ("Load and search", lines_of_code),
+        ("Other k and targets", ef_table(result)),
         ("Memory by part", memory_by_part(result)),
         ("The data", _data(result)),
         ("How it was measured", _method(result)),

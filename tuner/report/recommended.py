@@ -61,8 +61,17 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
             "latency_p95_s": _cut(answer.latency_p95_s),
             "ndis_per_query": _cut(answer.ndis_per_query),
         },
+        **_ef_table(result),
         "data": _data(result),
     }
+
+
+def _ef_table(result: Result) -> dict[str, Any]:
+    """The least certified ef_search by target and k, empty where none was looked for."""
+    found: dict[float, dict[int, int]] = {}
+    for cell in result.ef_table:
+        found.setdefault(cell.target, {})[cell.k] = cell.ef_search
+    return {"ef_search_by_recall_and_k": found} if found else {}
 
 
 def _exact_settings(result: Result) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from tuner.index.codec_view import CodecView
 from tuner.prediction.surface import Candidate
 from tuner.runtime.journal import peak_rss_bytes
+from tuner.runtime.steps import scaled
 from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint
 from tuner.sweep.answer import Answer, answer_of, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
+from tuner.sweep.ef_table import TABLE_QUERIES, Asked, deep_truth, ef_table
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.measure import Measured
@@ -24,7 +26,7 @@ from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodes
 from tuner.sweep.stage_options import is_native
 from tuner.sweep.whole_index import HandedOver, Places, make_whole
-from tuner.types import Event, OperatingPoint, ReferenceComparison, Steps, WholeIndex
+from tuner.types import CertifiedEf, Event, OperatingPoint, ReferenceComparison, Steps, WholeIndex
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Delivered:
     Attributes:
         answer: the answer, its preferred point measured once more if rows were added to its index.
         whole: the index with the rows that had been held out.
+        ef_table: ef_search of its index for other k and targets.
         baseline: the index that most people have, or None where there is no answer to compare it with.
         advice: what would help, or what another option would save.
         peak_rss_bytes: largest resident memory of the run, before a baseline takes memory of its own.
@@ -42,6 +45,7 @@ class Delivered:
 
     answer: Answer
     whole: WholeIndex | None
+    ef_table: tuple[CertifiedEf, ...]
     baseline: ReferenceComparison | None
     advice: tuple[str, ...]
     peak_rss_bytes: int
@@ -53,22 +57,23 @@ def deliver(
 ) -> Generator[Event, None, Delivered]:
     """Yield events; write the index of the preferred point to ``out`` and return what comes with it."""
     problem, journal = measured.problem, prepared.journal
-    whole = None
+    whole: WholeIndex | None = None
+    table: tuple[CertifiedEf, ...] = ()
     if answer.found and prepared.posed.query_set.held_out_rows:
-        answer, whole = yield from _with_every_row(prepared, model, measured, answer, out)
+        answer, whole, table = yield from _with_every_row(prepared, model, measured, answer, out)
     elif answer.found:
         chosen = _preferred(problem, answer)
-        written = yield from journal.stage(
+        written, table = yield from journal.stage(
             "deliver",
             "write the index and check it in a fresh process",
-            WrittenIndex,
-            partial(_write, measured.builder, chosen, out),
+            tuple[WrittenIndex, tuple[CertifiedEf, ...]],
+            partial(_write, problem, measured.builder, chosen, out),
         )
         check_written(written, chosen, exact_bytes=measured.builder.exact_bytes)
     peak = peak_rss_bytes()
     if not answer.found:
         advice = advice_not_reached(problem, list(answer.points), model.evaluation.ceilings)
-        return Delivered(answer, None, None, tuple(advice), peak, None)
+        return Delivered(answer, None, (), None, tuple(advice), peak, None)
     chosen = _preferred(problem, answer)
     baseline = graph_baseline(
         measured.timed.reference,
@@ -85,24 +90,32 @@ def deliver(
             partial(hnswlib_baseline, problem, measured.builder, chosen, measured.timed.reference.ef_search),
         )
         ordinary_s = baseline.build_cpu_s
-    return Delivered(answer, whole, baseline, _advice(model, measured, chosen), peak, ordinary_s)
+    return Delivered(answer, whole, table, baseline, _advice(model, measured, chosen), peak, ordinary_s)
 
 
 def _preferred(problem: Problem, answer: Answer) -> OperatingPoint:
     return answer.points[answer.named[problem.options.prefer]]
 
 
-def _write(builder: IndexBuilder, chosen: OperatingPoint, out: Path) -> Steps[WrittenIndex]:
+def _write(
+    problem: Problem, builder: IndexBuilder, chosen: OperatingPoint, out: Path
+) -> Steps[tuple[WrittenIndex, tuple[CertifiedEf, ...]]]:
     builder.keep_codecs(1)
     searchable = builder.serve(chosen.configuration)
     searchable.set_ef(chosen.ef_search)
     yield 0.2
-    return write_and_check(builder.problem, searchable, out)
+    written = write_and_check(builder.problem, searchable, out)
+    yield 0.5
+    some = problem.sample(TABLE_QUERIES)
+    truth = yield from scaled(deep_truth(problem, some), 0.5, 0.7)
+    table = ef_table(problem, chosen, [Asked(searchable, problem.base, some, truth)])
+    problem.base.release()
+    return written, table
 
 
 def _with_every_row(
     prepared: Prepared, model: Model, measured: Measured, answer: Answer, out: Path
-) -> Generator[Event, None, tuple[Answer, WholeIndex | None]]:
+) -> Generator[Event, None, tuple[Answer, WholeIndex | None, tuple[CertifiedEf, ...]]]:
     """Yield events; write the index with the held-out rows in it, and return the answer as it is then.
 
     A point that no longer holds once they are in is none; the next one that would be named takes its place.
@@ -124,10 +137,10 @@ def _with_every_row(
         finalists = [handed.point if point == chosen else point for point in finalists]
         if handed.point.reaches_target:
             now = tuple(handed.point if point is chosen else point for point in answer.points)
-            return replace(answer, points=now), handed.whole
+            return replace(answer, points=now), handed.whole, handed.ef_table
         stage += "-next"
         answer = answer_of(points, tuple(finalists), problem.max_memory_bytes(), noise)
-    return closest(problem, points, tuple(finalists)), None
+    return closest(problem, points, tuple(finalists)), None, ()
 
 
 def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> Candidate | None:

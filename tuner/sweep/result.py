@@ -51,6 +51,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
         advice=delivered.advice,
         created=now(),
         whole=delivered.whole if answer.found else None,
+        ef_table=delivered.ef_table,
     )
 
 

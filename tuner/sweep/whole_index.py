@@ -26,10 +26,12 @@ from tuner.recall.truth import Truth, with_rows, without_own
 from tuner.runtime.steps import scaled
 from tuner.runtime.timing import interleave, queries_a_turn
 from tuner.sweep.ef_search import EfResult, find_min_ef
+from tuner.sweep.ef_table import TABLE_QUERIES, Asked, deep_truth, ef_table
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.problem import Problem
 from tuner.types import (
+    CertifiedEf,
     Configuration,
     FloatArray,
     IdArray,
@@ -88,11 +90,13 @@ class HandedOver:
         point: the chosen point as it is now, ``reaches_target`` included.
         whole: the index with every row.
         written: what lies in the folder; None where the target is missed, and nothing was written.
+        ef_table: ef_search of the index for other k and targets.
     """
 
     point: OperatingPoint
     whole: WholeIndex
     written: WrittenIndex | None
+    ef_table: tuple[CertifiedEf, ...] = ()
 
 
 def graphs_of(
@@ -200,7 +204,10 @@ def make_whole(
     whole = replace(problem, base=places.whole)
     codes = Codes(IndexBuilder(whole, builder.graph, builder.trained), what)
     yield 0.7
-    point, fell = _certified(problem, places, [codes.under(each) for each in graphs.halves], chosen)
+    halves = [codes.under(each) for each in graphs.halves]
+    point, fell = _certified(problem, places, halves, chosen)
+    table = yield from scaled(_ef_table(problem, places, halves, point, fell), 0.7, 0.75)
+    del halves
     before, every = codes.under(graphs.before), codes.under(graphs.all)
     before.set_ef(chosen.ef_search)
     every.set_ef(point.ef_search)
@@ -216,7 +223,7 @@ def make_whole(
         written = write_and_check(whole, every, out)
         check_written(written, point, exact_bytes=builder.exact_bytes)
     places.whole.release()
-    return HandedOver(point, found, written)
+    return HandedOver(point, found, written, table)
 
 
 def _certified(
@@ -261,6 +268,19 @@ def _certified(
         reaches_target=found.passes,
     )
     return point, fell
+
+
+def _ef_table(
+    problem: Problem, places: Places, halves: list[SearchableIndex], point: OperatingPoint, fell: float
+) -> Steps[tuple[CertifiedEf, ...]]:
+    """Yield the share done; return ef_search for other k and targets, asked as the point was."""
+    asked, x = [], places.whole.x
+    for index, theirs, added in zip(halves, problem.halves[::-1], problem.halves, strict=True):
+        some = theirs[: TABLE_QUERIES // 2]
+        truth = _moved((yield from deep_truth(problem, some)), places)
+        truth = with_rows(truth, places.queries[added], x, problem.queries[some])
+        asked.append(Asked(index, places.whole, some, truth))
+    return ef_table(problem, point, asked, fell)
 
 
 def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIndex) -> float:

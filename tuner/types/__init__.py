@@ -24,7 +24,16 @@ from tuner.types.events import Estimated, Event, Finished, Note, Progress, Stage
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
 from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
 from tuner.types.options import DEFAULT_CODECS, Options, Space
-from tuner.types.points import Ceiling, Configuration, CurvePoint, Latency, Memory, OperatingPoint, Recall
+from tuner.types.points import (
+    Ceiling,
+    CertifiedEf,
+    Configuration,
+    CurvePoint,
+    Latency,
+    Memory,
+    OperatingPoint,
+    Recall,
+)
 from tuner.types.results import (
     SCHEMA_VERSION,
     Cost,
@@ -47,6 +56,7 @@ __all__ = [
     "Cause",
     "CauseName",
     "Ceiling",
+    "CertifiedEf",
     "CheckOptions",
     "CheckResult",
     "Claims",

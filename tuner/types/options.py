@@ -48,6 +48,8 @@ class Options:
     Attributes:
         recall: target recall@k in (0, 1].
         k: neighbours that a search returns.
+        other_ks: k for which the ef_search of the recommended index is found besides; empty for usual ones.
+        other_recalls: targets for which it is found besides; empty for usual ones.
         metric: metric to search by; ``auto`` decides from the data and says why.
         max_memory_bytes: limit on the resident index, or None.
         max_memory_per_vector: limit on the resident index in bytes per vector, or None.
@@ -69,6 +71,8 @@ class Options:
 
     recall: float
     k: int = 10
+    other_ks: tuple[int, ...] = ()
+    other_recalls: tuple[float, ...] = ()
     metric: Literal["auto", "cosine", "ip", "l2"] = "auto"
     max_memory_bytes: int | None = None
     max_memory_per_vector: float | None = None

@@ -96,6 +96,25 @@ class Recall:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertifiedEf:
+    """What an index needs for another k or target.
+
+    Attributes:
+        k: neighbours asked for.
+        target: target recall@k.
+        ef_search: least ef_search at which the lower bound of recall meets the target.
+        recall: recall@k there.
+        ndis_per_query: distance computations per query.
+    """
+
+    k: int
+    target: float
+    ef_search: int
+    recall: Recall
+    ndis_per_query: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Latency:
     """One query at a time, one thread, Python's call overhead included.
 

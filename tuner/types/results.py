@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tuner.types.data import Profile, QuerySet
 from tuner.types.options import Options
-from tuner.types.points import Ceiling, CurvePoint, Latency, OperatingPoint, Recall
+from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
 
 SCHEMA_VERSION = 2
@@ -179,6 +179,7 @@ class Result:
         advice: what would help (not reached), or what another option would save.
         created: time of the run, ISO 8601.
         whole: index handed over with the held-out rows in it; None where none were held out or none reached.
+        ef_table: ef_search of the recommended index for other k and targets.
         schema_version: version of the report's schema.
     """
 
@@ -204,4 +205,5 @@ class Result:
     advice: tuple[str, ...] = ()
     created: str = ""
     whole: WholeIndex | None = None
+    ef_table: tuple[CertifiedEf, ...] = ()
     schema_version: int = SCHEMA_VERSION
