@@ -85,7 +85,7 @@ class Sample:
         target = Target(recall=self.target, k=self.k, confidence=CONFIDENCE, n_queries=self.n)
         at = self.alone[known]
         hits, ndis = self.share[known, at] * self.k, self.ndis[known, at]
-        return quantile_for_choice(hits, list(self.bytes[known]), list(ndis), target, self.seed)
+        return quantile_for_choice(hits, list(self.bytes[known]), (list(ndis),), target, self.seed)
 
 
 @dataclass(frozen=True)

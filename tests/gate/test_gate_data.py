@@ -111,7 +111,7 @@ def test_an_update_takes_no_other_index(gate: Gate, tmp_path: Path, fault: str, 
     assert (tmp_path / "baseline.yaml").read_bytes() == before
 
 
-def test_queries_that_are_split_otherwise_are_refused(gate: Gate) -> None:
+def test_queries_that_are_drawn_otherwise_are_refused(gate: Gate) -> None:
     queries = replace(gate.frozen.queries, drawn="0123456789abcdef")
-    with pytest.raises(InputError, match="drawn or split otherwise"):
+    with pytest.raises(InputError, match="drawn otherwise"):
         gate.check(replace(gate.frozen, queries=queries))

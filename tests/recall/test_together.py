@@ -50,11 +50,11 @@ def test_only_what_luck_could_put_first_contends() -> None:
 
 def test_a_beaten_index_does_not_widen_the_bounds() -> None:
     hits = drawn(3, 5)
-    two = quantile_for_choice(hits[:2], [100, 101], [1.0, 1.0], TARGET, 0)
-    three = quantile_for_choice(hits, [100, 101, 400], [1.0, 1.0, 3.0], TARGET, 0)
+    two = quantile_for_choice(hits[:2], [100, 101], [[1.0, 1.0]], TARGET, 0)
+    three = quantile_for_choice(hits, [100, 101, 400], [[1.0, 1.0, 3.0]], TARGET, 0)
     assert three == pytest.approx(two, abs=0.01)
-    assert quantile_for_choice(hits, [100, 101, 102], [1.0, 1.0, 1.0], TARGET, 0) > two + 0.1
-    assert quantile_for_choice(hits[:1], [100], [1.0], TARGET, 0) == usual_quantile(NQ, CONFIDENCE)
+    assert quantile_for_choice(hits, [100, 101, 102], [[1.0, 1.0, 1.0]], TARGET, 0) > two + 0.1
+    assert quantile_for_choice(hits[:1], [100], [[1.0]], TARGET, 0) == usual_quantile(NQ, CONFIDENCE)
 
 
 def test_the_luckiest_of_many_is_certified_no_more_often_than_is_promised() -> None:
@@ -63,7 +63,7 @@ def test_the_luckiest_of_many_is_certified_no_more_often_than_is_promised() -> N
     for seed in range(300):
         hits = rng.binomial(K, true, (10, NQ))
         best = hits[int(np.argmax(hits.mean(axis=1)))]
-        quantile = quantile_for_choice(hits, [100] * 10, [1.0] * 10, TARGET, seed)
+        quantile = quantile_for_choice(hits, [100] * 10, [[1.0] * 10], TARGET, seed)
         n_broken += summarize(best, K, CONFIDENCE, quantile).lower > true
         n_alone += summarize(best, K, CONFIDENCE).lower > true
     assert n_broken / 300 <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5

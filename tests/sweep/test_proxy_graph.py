@@ -31,8 +31,7 @@ def problem_of(one: World, **changes: Any) -> Problem:
         "raw": one.raw,
         "queries": one.queries,
         "truth": one.truth,
-        "tune": np.arange(0, NQ, 2),
-        "validate": np.arange(1, NQ, 2),
+        "order": np.arange(NQ),
         "links_path": one.links_path,
         "threads": 1,
     }
@@ -183,16 +182,15 @@ def test_the_aim_is_what_the_spread_of_hits_near_the_target_asks_for(
     assert asked["target"] == problem.aim
     assert (asked["ceiling"], asked["Ms"]) == (proxy.ceiling, (6, 12))
     assert asked["encoded"] is proxy.encoded
-    np.testing.assert_array_equal(asked["queries"], one.queries[0:NQ:2])
-    np.testing.assert_array_equal(asked["truth"].ids, one.truth.ids[0:NQ:2])
+    np.testing.assert_array_equal(asked["queries"], one.queries)
+    np.testing.assert_array_equal(asked["truth"].ids, one.truth.ids)
 
 
 def test_a_narrow_spread_asks_for_a_lower_aim(
     world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice as many queries a half: below the cap, so that the spread is seen."""
     one = world("cosine")
-    problem = problem_of(one, tune=np.arange(NQ), validate=np.arange(NQ))
+    problem = problem_of(one)
     aims = []
     for distance in (0, 1):
         hits = np.tile([8 - distance, 8 + distance], NQ // 2)
@@ -204,13 +202,11 @@ def test_a_narrow_spread_asks_for_a_lower_aim(
         monkeypatch.setattr(one_graph, "measure_curves", planted)
         fp32 = finish(choose_proxy(problem, pool_of(one)))
         aims.append(finish(trace_curves(problem, one.links, ProxyCodes(one.base, fp32))).aim)
-    error = 60**-0.5 / 60**0.5
-    expected = 0.8 + 1.6448536 * error + 1 / 61 + 1.282 * 2**0.5 * error
-    assert aims[0] == pytest.approx(expected, rel=1e-7)
+    assert aims[0] == problem.target.aim_of(np.full(NQ, 8))
     assert aims[0] < aims[1] < 1 - 0.3 * 0.2
 
 
-def test_curves_are_measured_on_some_of_the_tune_half(
+def test_curves_are_measured_on_some_of_the_queries(
     world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_graph, "CURVE_QUERIES", 12)

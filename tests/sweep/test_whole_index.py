@@ -17,7 +17,7 @@ from tuner.index.insertion import insert, over_codes
 from tuner.recall.metric import without_rows
 from tuner.recall.truth import search_exactly, with_rows
 from tuner.runtime.steps import result_of
-from tuner.sweep import whole_index
+from tuner.sweep import added_rows
 from tuner.types import FloatArray, Metric, Space
 
 N, FRESH, D, K = 3000, 1000, 24, 10
@@ -88,7 +88,7 @@ def test_rows_that_nothing_leads_to_are_noticed(
         kept = slots[: offsets[n]]
         kept[kept >= n] = -1
 
-    monkeypatch.setattr(whole_index, "insert", forget)
+    monkeypatch.setattr(added_rows, "insert", forget)
     found = tuned(x[:N], tmp_path)
     assert found.status == "not_reached"
     assert found.whole is None
@@ -100,7 +100,7 @@ def test_a_point_that_no_longer_holds_gives_way_to_the_next(
 ) -> None:
     """A fault: the first index that rows are added to takes ten times as long as before."""
     ratios = iter((10.0, 1.0))
-    monkeypatch.setattr(whole_index, "_times_slower", lambda *_: next(ratios))
+    monkeypatch.setattr(added_rows, "_times_slower", lambda *_: next(ratios))
     usual = tuned(x[:N], tmp_path / "usual", prefer="smallest", max_latency_s=1.0, space=LINKS)
     ratios = iter((1e6, 1.0))
     found = tuned(x[:N], tmp_path / "next", prefer="smallest", max_latency_s=1.0, space=LINKS)
@@ -132,7 +132,7 @@ def test_ef_search_is_raised_where_the_added_rows_cost_too_much(
             mine = slots[offsets[node] : offsets[node + 1]]
             mine[4:] = -1
 
-    monkeypatch.setattr(whole_index, "insert", worse)
+    monkeypatch.setattr(added_rows, "insert", worse)
     found = tuned(x[:N], tmp_path / "worse", prefer="smallest")
     assert found.whole is not None
     assert usual is not None
@@ -196,7 +196,7 @@ def test_a_baseline_without_the_queries_does_not_judge_an_index_that_holds_them(
     base = x[:N]
     found = tuned(base, tmp_path)
     older = replace(found, whole=None, queries=replace(found.queries, indexed=False))
-    with pytest.raises(InputError, match=r"holds the 400 rows that were held out as queries"):
+    with pytest.raises(InputError, match=r"holds the 600 rows that were held out as queries"):
         checked(older, base, tmp_path, index=tmp_path / "index.faiss")
 
 

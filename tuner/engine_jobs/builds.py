@@ -76,7 +76,7 @@ class Builds:
         quantile = quantile_for_choice(
             [point.hits for point in good],
             [point.index_bytes for point in good],
-            [point.latency.mean_s for point in good],
+            ([point.latency.mean_s for point in good],),
             posed.problem.target,
             posed.problem.options.seed,
         )

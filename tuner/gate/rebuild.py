@@ -19,11 +19,11 @@ from tuner.index.projections import fit_rotation
 from tuner.prediction.ceilings import Pool
 from tuner.runtime.journal import Journal
 from tuner.runtime.steps import as_progress
+from tuner.sweep.added_rows import Codes, Places, grown
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.pose import PosedProblem, pose, truth_pool, work_of
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import TRAIN_SAMPLE, ProxyCodec, ProxyCodes, build_graph, choose_proxy
-from tuner.sweep.whole_index import Codes, Places, grown
 from tuner.types import Configuration, Event, GateBaseline, Options, Space, Steps
 
 

@@ -80,6 +80,8 @@ def spread_over_queries(recall: Recall, confidence: float) -> float:
     """
     nq = recall.n_queries
     n = nq + UNSEEN
+    if recall.mean == 1:
+        return 0.0
     error = max(0.0, recall.mean * nq / n - recall.lower) / usual_quantile(nq, confidence)
     return float(max(0.0, n * error**2 - recall.mean**2 * UNSEEN / n) ** 0.5)
 

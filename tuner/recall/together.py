@@ -53,7 +53,7 @@ def quantile_together(hits: ArrayLike, confidence: float, seed: int) -> float:
 def quantile_for_choice(
     hits: ArrayLike,
     memory: Sequence[float],
-    seconds: Sequence[float],
+    times: Sequence[Sequence[float]],
     target: Target,
     seed: int,
 ) -> float:
@@ -66,16 +66,17 @@ def quantile_for_choice(
     Args:
         hits: (points, nq) right answers of the same queries.
         memory: bytes of each.
-        seconds: seconds a query of each.
+        times: what the time a query of each may be in proportion to, in one way or several.
         target: target that each is certified for on its own.
         seed: seed of the draws.
     """
     if len(memory) < 2:
         return target.width_in_errors
-    size, time = np.asarray(memory, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
+    size = np.asarray(memory, dtype=np.float64)
     shares = np.asarray(hits, dtype=np.float64) / target.k
     return max(
         quantile_together(shares[could_be_cheapest(shares, cost)], target.confidence, seed)
+        for time in map(np.asarray, times)
         for cost in (time, size * time)
     )
 

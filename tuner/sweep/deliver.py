@@ -11,6 +11,7 @@ from tuner.index.codec_view import CodecView
 from tuner.prediction.surface import Candidate
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.steps import scaled
+from tuner.sweep.added_rows import Places
 from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint
 from tuner.sweep.answer import Answer, answer_of, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
@@ -25,7 +26,7 @@ from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodes
 from tuner.sweep.stage_options import is_native
-from tuner.sweep.whole_index import HandedOver, Places, make_whole
+from tuner.sweep.whole_index import HandedOver, make_whole
 from tuner.types import CertifiedEf, Event, OperatingPoint, ReferenceComparison, Steps, WholeIndex
 
 

@@ -51,6 +51,46 @@ class Timed:
     waited: float = 0.0
 
 
+@dataclass
+class _Clock:
+    """Batches of searches timed on one clock: a small index has its turn in each.
+
+    Attributes:
+        anchor: search of that index.
+        noise: relative difference in time of the first search from itself.
+        waited: share of the time that others had the processor.
+    """
+
+    problem: Problem
+    anchor: Search
+    noise: float = 0.0
+    waited: float = 0.0
+    first_s: float = 0.0
+
+    def latencies(self, batch: list[Search]) -> list[Latency]:
+        """Return the latency of each search, in turns."""
+        problem, searches, twins = self.problem, [self.anchor, *batch], None
+        queries = problem.raw[problem.sample(TIMED_QUERIES)]
+        if not self.first_s:
+            twins = (1, len(searches))
+            searches.append(searches[1])
+        timings = interleave(
+            searches, queries, problem.options.seed, a_round=queries_a_turn(problem.base.d), twins=twins
+        )
+        if twins is not None:  # one draw can be small by luck: it is never less than its own error
+            self.noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
+        self.waited = max(self.waited, timings.waited)
+        self.first_s = self.first_s or timings.latency(0, 0).mean_s
+        drift = self.first_s / timings.latency(0, 0).mean_s
+        found = []
+        for place, search in enumerate(batch, start=1):
+            alone_s = timings.latency(place, 0).mean_s
+            few = max(BLOCK, round(BATCH_S * problem.threads / alone_s))
+            batch_rate = throughput(search, queries[:few], problem.threads)
+            found.append(timings.latency(place, 0, batch_rate).scaled(drift))
+        return found
+
+
 def time_finalists(
     problem: Problem,
     builder: IndexBuilder,
@@ -70,8 +110,6 @@ def time_finalists(
     Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
     compared. The first finalist has two turns: what it differs from itself by is the noise floor.
     """
-    k, a_round = problem.options.k, queries_a_turn(problem.base.d)
-    queries = problem.raw[problem.sample(TIMED_QUERIES)]
     contestants: list[OperatingPoint | Reference] = [*finalists, reference]
     certified: list[OperatingPoint | Reference] = []
     # codes are shared by the finalists of a codec, which stand side by side
@@ -83,32 +121,15 @@ def time_finalists(
         for number, each in enumerate(contestants)
     ]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    anchor = _anchor(problem)
-    latencies: list[Latency] = []
-    noise, first_s, waited = 0.0, 0.0, 0.0
+    clock, latencies = _Clock(problem, _anchor(problem)), list[Latency]()
     for batch in batched(sizes, limit):
         builder.keep_codecs(len(batch))
         searchables = [builder.serve(contestants[number].configuration) for number in batch]
         for number, searchable in zip(batch, searchables, strict=True):
             certified.append(_certified(problem, searchable, contestants[number], costs))
             searchable.set_ef(certified[-1].ef_search)
-        searches = [anchor, *(_search_of(searchable, k) for searchable in searchables)]
-        twins = None
-        if not latencies:
-            twins = (1, len(searches))
-            searches.append(searches[1])
-        timings = interleave(searches, queries, problem.options.seed, a_round=a_round, twins=twins)
-        if twins is not None:  # one draw can be small by luck: it is never less than its own error
-            noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
-        waited = max(waited, timings.waited)
-        first_s = first_s or timings.latency(0, 0).mean_s
-        drift = first_s / timings.latency(0, 0).mean_s
-        for place, search in enumerate(searches[1 : 1 + len(batch)], start=1):
-            alone_s = timings.latency(place, 0).mean_s
-            few = max(BLOCK, round(BATCH_S * problem.threads / alone_s))
-            batch_rate = throughput(search, queries[:few], problem.threads)
-            latencies.append(timings.latency(place, 0, batch_rate).scaled(drift))
-        del searches, searchables, search
+        latencies += clock.latencies([_search_of(each, problem.options.k) for each in searchables])
+        del searchables, searchable
         builder.keep_codecs(1)
         problem.base.release()
         return_freed_memory()
@@ -120,11 +141,11 @@ def time_finalists(
     return Timed(
         points=tuple(points),
         quantile=problem.target.width_in_errors,
-        noise_floor=noise,
+        noise_floor=clock.noise,
         reference=next(each for each in certified if isinstance(each, Reference)),
         reference_latency=latencies[-1],
         slower=slower,
-        waited=waited,
+        waited=clock.waited,
     )
 
 

@@ -25,12 +25,15 @@ def choose_finalists(points: list[OperatingPoint], max_memory: float) -> list[Op
 
 
 def quantile_of(problem: Problem, points: list[OperatingPoint]) -> float:
-    """Return how many standard errors below its mean each point has its bound, so that all hold together."""
+    """Return how many standard errors below its mean each point has its bound, so that all hold together.
+
+    No clock takes part, so that the same data give the same bound: time is by distances or by bytes read.
+    """
     good = [p for p in points if p.reaches_target and p.memory.resident_bytes <= problem.max_memory_bytes()]
     return quantile_for_choice(
         [point.hits for point in good],
         [point.memory.resident_bytes for point in good],
-        [point.modelled_latency_s for point in good],
+        ([point.ndis_per_query for point in good], [point.bytes_read_per_query for point in good]),
         problem.target,
         problem.options.seed,
     )
