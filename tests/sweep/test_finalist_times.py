@@ -82,7 +82,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
         problem: Any = SimpleNamespace(
             options=Options(recall=0.95, max_latency_s=max_latency_s),
             raw=np.zeros((10, 8), np.float32),
-            sample=np.arange,
+            sample=lambda n: np.arange(min(n, 10)),
             target=SimpleNamespace(width_in_errors=1.65),
             base=SimpleNamespace(n=n, d=8, release=lambda: None),
             threads=1,

@@ -17,7 +17,7 @@ from tuner.index.insertion import insert, over_codes
 from tuner.recall.metric import without_rows
 from tuner.recall.truth import search_exactly, with_rows
 from tuner.runtime.steps import result_of
-from tuner.sweep import added_rows
+from tuner.sweep import added_rows, whole_index
 from tuner.types import FloatArray, Metric, Space
 
 N, FRESH, D, K = 3000, 1000, 24, 10
@@ -100,7 +100,7 @@ def test_a_point_that_no_longer_holds_gives_way_to_the_next(
 ) -> None:
     """A fault: the first index that rows are added to takes ten times as long as before."""
     ratios = iter((10.0, 1.0))
-    monkeypatch.setattr(added_rows, "_times_slower", lambda *_: next(ratios))
+    monkeypatch.setattr(whole_index, "_times_slower", lambda *_: next(ratios))
     usual = tuned(x[:N], tmp_path / "usual", prefer="smallest", max_latency_s=1.0, space=LINKS)
     ratios = iter((1e6, 1.0))
     found = tuned(x[:N], tmp_path / "next", prefer="smallest", max_latency_s=1.0, space=LINKS)
