@@ -43,6 +43,12 @@ def _npz() -> None:
     np.savez("x.npz", a=GOOD)
 
 
+def _appended() -> None:
+    with Path("x.npy").open("wb") as file:
+        np.save(file, GOOD)
+        np.save(file, GOOD)
+
+
 def _nothing() -> None:
     pass
 
@@ -91,6 +97,8 @@ CASES = [
     Case("raw pickle", X, ("not a .npy file", "pickle.load"), _write("x.npy", b"\x80\x04\x95abcd")),
     Case("object array", X, ("x.npy holds pickled Python objects", "stack rows"),
          _save("x.npy", np.array([[1, "a"], [None, 2]], dtype=object))),
+    Case("two arrays in one file", X, ("a second array behind that of shape (200, 8)", "np.concatenate"),
+         _appended),
     Case("truncated by a byte", X, ("x.npy is truncated (6,527 of 6,528 bytes)",), _cut(1)),
     Case("truncated to its header", X, ("x.npy is truncated (128 of",), _cut(N * D * 4)),
     Case("truncated in its header", X, ("damaged or truncated header",), _cut(N * D * 4 + 30)),
@@ -164,13 +172,13 @@ CASES = [
     Case("recall negative", "--recall=-0.5 base.npy", ("recall is -0.5", "(0, 1]")),
     Case("recall in percent", "--recall 95 base.npy", ("recall is 95", "give 0.95 for 95 %")),
     Case("recall nan", "--recall nan base.npy", ("recall is nan",)),
-    Case("recall in words", "--recall high base.npy", ("'--recall'", "'high' is not a valid float")),
+    Case("recall in words", "--recall high base.npy", ("'--recall'", "'high' is no number")),
     Case("k 0", IN + "--k 0 base.npy", ("k is 0", "at least 1")),
     Case("k is n", IN + "--k 200 base.npy", ("k is 200 but base.npy has only 200 rows", "below 200")),
     Case("k beyond ef_search_max", IN + "--space s.yaml --k 20 base.npy",
          ("k is 20, above the space's ef_search_max of 16",),
          _write("s.yaml", b"ef_search_max: 16")),
-    Case("k a fraction", IN + "--k 2.5 base.npy", ("'--k'", "'2.5' is not a valid integer")),
+    Case("k a fraction", IN + "--k 2.5 base.npy", ("'--k'", "'2.5' is no whole number")),
     Case("confidence 1", IN + "--confidence 1 base.npy", ("confidence is 1", "(0.5, 1)")),
     Case("confidence .4", IN + "--confidence .4 base.npy", ("confidence is 0.4",)),
     Case("seed negative", IN + "--seed=-1 base.npy", ("seed is -1",)),

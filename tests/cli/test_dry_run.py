@@ -48,7 +48,7 @@ def names(folder: Path) -> set[str]:
         ("x.npy --max-memory 1KB", "max_memory is 1 kB, but codes and links of the smallest index"),
         ("x.npy --max-memory 20B/vector", r"smallest index of this space take .* \(61 bytes per vector\)"),
         ("x.npy --max-latency 1ns", r"max_latency is 0\.001 us, but the call of a search takes"),
-        ("x.npy --queries few.npy --recall 0.97", "recall is 0.97, but with 100 queries"),
+        ("x.npy --queries few.npy --recall 0.98", "recall is 0.98, but with 100 queries"),
         ("x.npy --recall 1", "no finite number of queries"),
         ("x.npy --out file", "file is a file, not a directory: choose another --out"),
         ("x.npy --out file/below", "file is a file, not a directory: choose another --out"),

@@ -20,13 +20,13 @@ LONGEST_S = 120
 """A process that is still there then was not stopped at all."""
 SURELY_TRAINING_S = 1.0
 SPACE = """
-name: one codec
-M: [6, 12]
+M: [6]
 ef_construction: 40
-codecs: [fp32, SQ8]
+codecs: [SQ8]
 cuts: [1.0]
 rerank_factors: [1]
 """
+"""One configuration: how many of several are measured, and so how wide their bounds are, a clock decides."""
 PROGRAM = """
 import signal, sys, tempfile
 from importlib import import_module

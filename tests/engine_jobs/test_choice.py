@@ -180,11 +180,10 @@ def settled(
         return None if richer is None else replace(richer, settings=config)
 
     monkeypatch.setattr(settle_job, "EngineProcess", open_index)
-    problem = SimpleNamespace(options=asked, validate=np.arange(60))
+    problem = SimpleNamespace(options=asked, raw=np.zeros((60, 4)), sample=lambda n: np.arange(60))
     profile = SimpleNamespace(metric="cosine")
     posed = SimpleNamespace(
         problem=problem, n=N, vectors=SimpleNamespace(d=128), profile=profile,
-        raw=lambda rows: np.zeros((len(rows), 4)),
     )  # fmt: skip
     engine = find_engine("clickhouse")
     measurement: Any = SimpleNamespace(
@@ -198,6 +197,7 @@ def settled(
     )
     builds = Builds(measurement, points=list(points))
     monkeypatch.setattr(builds, "build", build)
+    monkeypatch.setattr(builds, "hold_together", lambda: None)
     found, comparison = result_of(settle_job.settle(builds))
     return Settled(found, comparison, opened, builds.warnings)
 
@@ -329,6 +329,7 @@ def built(
         return found
 
     monkeypatch.setattr(builds, "build", build)
+    monkeypatch.setattr(builds, "hold_together", lambda: None)
     by_name = {codec.name: codec for codec in engine.capabilities.codecs}
     result_of(builds.build_codecs(tuple(by_name[name] for name in codecs)))
     return order

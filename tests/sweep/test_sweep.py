@@ -181,6 +181,30 @@ def test_few_vectors_are_searched_exactly(metric: Metric, given: bool, tmp_path:
     assert (np.sort(ids) == np.sort(truth)).mean() > 0.999
 
 
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (4, 3), (5, 3), (9, 7)])
+def test_a_handful_of_vectors_is_searched_exactly(n: int, k: int, tmp_path: Path) -> None:
+    """Of 2 to 4 rows none becomes a query, of 5 to 9 one does, and none is left to confirm."""
+    base, _ = planted(n, 1)
+    found = tuner.tune(base, recall=0.9, k=k, metric="l2", out=tmp_path)
+    assert found.status == "exact"
+    assert found.best is not None
+    assert found.best.latency_p50_s > 0
+    _, ids = found.index().search(base, n)
+    assert ids[:, 0].tolist() == list(range(n))
+    assert np.sort(ids).tolist() == [list(range(n))] * n
+
+
+def test_an_exact_answer_says_what_is_wrong_with_the_data(tmp_path: Path) -> None:
+    base = np.random.default_rng(0).normal(size=(20, 500)).astype(np.float32)
+    base[3] = 0
+    found = tuner.tune(base, recall=0.9, metric="cosine", k=3, out=tmp_path)
+    assert found.status == "exact"
+    assert [warning[:30] for warning in found.warnings] == [
+        "20 rows of 500 columns: if the",
+        "1 of 20 rows are zero vectors,",
+    ]
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_other_metrics_reach_the_truth_of_that_metric(metric: Metric, tmp_path: Path) -> None:
     base, queries = planted(3000, 300, seed=3)

@@ -50,7 +50,7 @@ def tune(
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
             ``prefer``, ``max_memory_bytes``, ``max_memory_per_vector``, ``max_latency_s``, ``rerank_store``,
             ``confidence``, ``n_queries``, ``seed``, ``threads``, ``time_budget_s``, ``baseline``,
-            ``exhaustive`` and ``native``.
+            ``other_ks``, ``other_recalls``, ``exhaustive`` and ``native``.
 
     Raises:
         InputError: data or options cannot be used as they are.

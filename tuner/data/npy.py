@@ -96,6 +96,8 @@ def open_npy(path: Path, source: str) -> NpyFile:
             raise InputError(f"{source} is empty: write it again with np.save")
         with path.open("rb") as file:
             found = _parse(file, path, source)
+            promised = found.offset + prod(found.shape) * found.dtype.itemsize
+            behind = _start_at(file, promised) if found.offset <= promised < size else b""
     except OSError as error:
         raise InputError(
             f"{source} cannot be read ({error.strerror}): check the path and its permissions"
@@ -104,12 +106,22 @@ def open_npy(path: Path, source: str) -> NpyFile:
         raise InputError(
             f"{source} holds pickled Python objects: stack rows of equal length and save them as float32"
         )
-    promised = found.offset + prod(found.shape) * found.dtype.itemsize
     if size < promised:
         raise InputError(
             f"{source} is truncated ({size:,} of {promised:,} bytes): copy it again or write it again"
         )
+    if behind.startswith(np.lib.format.MAGIC_PREFIX):
+        raise InputError(
+            f"{source} holds a second array behind that of shape {found.shape}, which np.save appended, and "
+            "only the first would be read: np.load each, and save them as one with np.concatenate"
+        )
     return found
+
+
+def _start_at(file: BufferedReader, position: int) -> bytes:
+    """Return as many bytes from a position on as tell a .npy file."""
+    file.seek(position)
+    return file.read(np.lib.format.MAGIC_LEN)
 
 
 def _parse(file: BufferedReader, path: Path, source: str) -> NpyFile:

@@ -13,10 +13,10 @@ from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.index_file import deliver_exact
-from tuner.sweep.pose import whole_base
+from tuner.sweep.pose import PosedProblem, whole_base
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
-from tuner.types import Cost, Event, Recommendation, Result
+from tuner.types import Cost, Event, FloatArray, Recommendation, Result
 
 
 def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result]:
@@ -34,7 +34,7 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         points=(),
         front=(),
         named={},
-        recommendation=_recommendation(problem, index, size),
+        recommendation=_recommendation(problem, index, size, _asked(prepared.posed)),
         baseline=None,
         ceilings=(),
         curves=(),
@@ -52,6 +52,7 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         ),
         machine=describe_machine(),
         versions=describe_versions(),
+        warnings=tuple(warned.text for warned in prepared.warnings),
         advice=(
             f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, "
             f"about what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
@@ -60,10 +61,18 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
     )
 
 
-def _recommendation(problem: Problem, index: faiss.Index, size: int) -> Recommendation:
-    """Return exact search as an answer: no graph, so M, ef_construction and ef_search are 0."""
+def _asked(posed: PosedProblem) -> FloatArray:
+    """Return queries (nq, d) to time; of so few vectors that none became one, whatever there is."""
+    return posed.problem.raw if posed.problem.n_queries else posed.vectors.read(0, posed.vectors.n)
+
+
+def _recommendation(problem: Problem, index: faiss.Index, size: int, queries: FloatArray) -> Recommendation:
+    """Return exact search as an answer: no graph, so M, ef_construction and ef_search are 0.
+
+    Args:
+        queries: (nq, d) float32 that are timed.
+    """
     n, k = problem.base.n, problem.options.k
-    queries = problem.raw
     latency = interleave([lambda q: index.search(q, k)], queries, 0, a_round=BLOCK).latency(0, 0)
     return Recommendation(
         M=0,
