@@ -11,7 +11,7 @@ from benchmarks.common import ROOT
 from benchmarks.sweep.oracle import Ratios, Run, finished, lines, timed
 from tuner.report import result_from_json
 
-REPORT = ROOT / "reports" / "docs-minilm-384" / "report.json"
+REPORT = ROOT / "tests" / "golden" / "report.json"
 D = 384
 
 
