@@ -8,6 +8,7 @@ from benchmarks.common import ROOT
 from benchmarks.diagnosis.fixes import fixed
 from benchmarks.diagnosis.vectors import read_unit_vectors
 
+pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
 DATA = ROOT / "datasets" / "docs-minilm-384"
 
 

@@ -13,6 +13,7 @@ from benchmarks.diagnosis.indexes import fitting_factory
 from benchmarks.diagnosis.planted import Planted
 from benchmarks.diagnosis.vectors import read_unit_vectors
 
+pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
 DATA = ROOT / "datasets" / "docs-minilm-384"
 BASE, QUERIES = DATA / "base.npy", DATA / "queries.npy"
 
