@@ -141,7 +141,7 @@ def test_a_target_that_nothing_reaches_is_an_honest_no(
     data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
 ) -> None:
     base, queries, _ = data
-    coarse = replace(SPACE, codecs=("RaBitQ1",), rerank_factors=(1,))
+    coarse = replace(SPACE, codecs=("RaBitQ1",), rerank_factors=(1,), ef_search_max=512)
     events = events_of(base, queries, Options(recall=0.85, space=coarse), tmp_path)
     last = events[-1]
     assert isinstance(last, Finished)

@@ -50,6 +50,7 @@ def test_every_output_says_how_many_are_left_out(saved: tuple[tuner.Result, Path
     assert "(48 zero rows left out)" in (folder / "recommended.yaml").read_text()
 
 
+@pytest.mark.usefixtures("few_rounds")
 def test_exact_answers_and_inner_product_indexes_are_right(x: np.ndarray) -> None:
     queries = np.random.default_rng(1).normal(size=(100, D)).astype(np.float32)
     flat = faiss.IndexFlatIP(D)
