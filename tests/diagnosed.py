@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tuner.data.base import Base
-from tuner.diagnosis import costs, fix_builder, fixes
+from tuner.diagnosis import costs, fix_builder, fixes, search_losses
 from tuner.index import graph
 from tuner.index.encoders import Encoder
 from tuner.index.graph import DerivableGraph
@@ -22,9 +22,9 @@ def at_unit_length(rows: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def real(name: str, n: int) -> np.ndarray:
-    """Return the first rows of a file of the repository's own data, at length 1."""
-    return at_unit_length(np.load(DATA / f"{name}.npy")[:n].astype(np.float32))
+def real(name: str, n: int, d: int = 384) -> np.ndarray:
+    """Return the first rows and columns of a file of the repository's own data, at length 1."""
+    return at_unit_length(np.load(DATA / f"{name}.npy")[:n, :d].astype(np.float32))
 
 
 def recall_of(found: np.ndarray, x: np.ndarray, q: np.ndarray) -> float:
@@ -73,10 +73,15 @@ def one_rebuilt_graph(
 
 @pytest.fixture
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is asserted: one round of few queries is enough of each timing, and none orders anything."""
+    """No second is asserted: one round of few queries is enough of each timing, and none orders anything.
+
+    Of few thousand rows an ef_search of 512 finds what there is to find; faiss's takes its square in time.
+    """
     for module in (costs, fixes):
         monkeypatch.setattr(module, "ROUNDS", 1)
     monkeypatch.setattr(costs, "QUERIES", 32)
     monkeypatch.setattr(fixes, "TIMED_QUERIES", 32)
     monkeypatch.setattr(fixes, "SLOW", np.inf)
     monkeypatch.setattr(fixes, "TIME_NOISE", np.inf)
+    monkeypatch.setattr(fixes, "MOST_EF", 512)
+    monkeypatch.setattr(search_losses, "FAR_EF", 512)

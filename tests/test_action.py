@@ -39,10 +39,12 @@ def run_steps(inputs: dict[str, str], temp: Path, cwd: Path) -> int:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     runner = {"RUNNER_TEMP": str(temp), "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(temp / "sum.md")}
     for step in action()["runs"]["steps"]:
+        if step["name"] == "Install" and (temp / "recall-gate" / "bin" / "tune").exists():
+            continue  # the same step with the same inputs was run by the test before
         given = {name: value_of(text, inputs) for name, text in step["env"].items()}
         assert step["shell"] == "bash"
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        environment = kept | runner | given
+        environment = kept | runner | FEW_FILES | given
         done = subprocess.run(shell, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
         (temp / f"{step['name']}.txt").write_text(done.stdout + done.stderr)
         if done.returncode:
@@ -69,6 +71,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runner")
 
 
+FEW_FILES = {"PIP_NO_COMPILE": "1"}
+"""Most files of what is installed are never imported: they need no bytecode."""
 INPUTS = {
     "python": sys.executable,
     "baseline": "baseline.yaml",
@@ -153,7 +157,7 @@ def test_the_lines_of_the_examples_run(name: str, checkout: Path, project: Path,
     home = installed / "recall-gate" / "bin"
     if not home.exists():
         run_steps(INPUTS, installed, project)
-    environment = os.environ | {"PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | FEW_FILES | {"PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     script = "set -e\n" + "\n".join(lines_of(name))
     shell = ["/bin/bash", "-c", script]

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hurried
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tuner.cli.main import tune
 from tuner.report import result_from_json
 from tuner.types import Result
 
@@ -46,7 +49,7 @@ def python(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -60,7 +63,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
     """A folder like a clone after the README's first command, and what the command printed."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "datasets").symlink_to(ROOT / "datasets")
-    return folder, python(["-c", TUNE, *tune_arguments()], folder)
+    return folder, python(["-c", hurried.PROGRAM + TUNE, *tune_arguments()], folder)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_the_lines_of_python_do_what_they_say(
     visited: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     lines = block("python") + "assert again.best.label == result.best.label; print(rows.shape)"
-    done = python(["-c", lines], visited[0])
+    done = python(["-c", hurried.PROGRAM + lines], visited[0])
     assert done.returncode == 0, done.stderr
     sentence, chosen, shape = done.stdout.splitlines()
     assert " of the true 10 nearest" in sentence
@@ -156,7 +159,7 @@ def test_the_lines_of_python_do_what_they_say(
 
 def test_the_estimator_stands_in_a_pipeline(tmp_path: Path) -> None:
     (tmp_path / "datasets").symlink_to(ROOT / "datasets")
-    done = python(["-c", block("sklearn")], tmp_path)
+    done = python(["-c", hurried.PROGRAM + block("sklearn")], tmp_path)
     assert done.returncode == 0, done.stderr
     recall, n_labels = done.stdout.split()
     assert float(recall) >= 0.95
@@ -179,7 +182,7 @@ def test_every_option_that_the_readme_names_is_one() -> None:
     assert {"--recall", "--max-memory", "--rerank-store", "--resume"} <= used["run"]
     assert {"--queries", "--index"} <= used["check"]
     for job, options in used.items():
-        done = python(["-c", TUNE, job, "--help"], ROOT)
-        assert done.returncode == 0, done.stderr
-        known = set(re.findall(r"--[a-z-]+", done.stdout)) | {"--version", "--help"}
+        shown = CliRunner().invoke(tune, [job, "--help"])
+        assert shown.exit_code == 0, shown.output
+        known = set(re.findall(r"--[a-z-]+", shown.output)) | {"--version", "--help"}
         assert options - known == set()

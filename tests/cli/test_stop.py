@@ -14,11 +14,12 @@ import psutil
 import pytest
 from conftest import planted_rows
 
+from tuner.cli.main import _exit_code
 from tuner.cli.stop import Stopping, stoppable
 
 LONGEST_S = 120
 """A process that is still there then was not stopped at all."""
-SURELY_TRAINING_S = 1.0
+SURELY_TRAINING_S = 0.5
 SPACE = """
 M: [6]
 ef_construction: 40
@@ -66,8 +67,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def run(command: list[str], folder: Path) -> dict[str, Any]:
-    ours = [sys.executable, "-m", "tuner", *command]
-    subprocess.run(ours, check=True, capture_output=True, env=environment(), cwd=folder)
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)
+        assert _exit_code(command, Stopping()) == 0
     found: dict[str, Any] = json.loads((folder / "tune-out/base/report.json").read_bytes())
     return found
 

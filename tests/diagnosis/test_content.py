@@ -13,6 +13,7 @@ from tuner.index.projections import behind
 NEAR = 0.02
 
 
+@pytest.mark.usefixtures("few_rounds")
 @pytest.mark.filterwarnings("error")
 def test_an_index_of_tune_for_inner_products_holds_the_rows_of_the_file(tmp_path: Path) -> None:
     """Its codes have one column more than the rows: no row is stale, and no link is lost, because of it."""

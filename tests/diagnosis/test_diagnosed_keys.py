@@ -11,6 +11,8 @@ from gated import Run
 import tuner
 from tuner.types import FloatArray
 
+pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
+
 N, NQ, D = 2000, 200, 24
 X = planted_rows(N + NQ, D, 21)
 BASE, QUERIES = X[:N], X[N:]

@@ -18,25 +18,25 @@ from tuner.diagnosis import Diagnosis, to_json, to_markdown
 
 pytestmark = pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
 
-N, NQ, K = 4_000, 300, 10
+N, NQ, D, K = 2_000, 200, 128, 10
 NEAR = 0.02
 """Points of recall that a share may be off."""
 
 
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    return real("base", N)
+    return real("base", N, D)
 
 
 @pytest.fixture(scope="module")
 def q() -> np.ndarray:
-    return real("queries", NQ)
+    return real("queries", NQ, D)
 
 
 @cache
 def as_bytes(kind: str) -> np.ndarray:
     """Return the index of a kind over the rows as they are, serialized: several tests begin with it."""
-    x = real("base", N)
+    x = real("base", N, D)
     index = trained_by_faiss(kind, x)
     index.add(x)
     serialized: np.ndarray = faiss.serialize_index(index)
@@ -44,7 +44,7 @@ def as_bytes(kind: str) -> np.ndarray:
 
 
 def built(kind: str, x: np.ndarray, rows: np.ndarray | None = None, ef: int = 200) -> faiss.Index:
-    if rows is None and np.array_equal(x, real("base", N)):
+    if rows is None and np.array_equal(x, real("base", N, D)):
         index = faiss.deserialize_index(as_bytes(kind))
     else:
         index = trained_by_faiss(kind, x)
@@ -99,7 +99,7 @@ def test_too_small_an_ef(x: np.ndarray, q: np.ndarray) -> None:
     assert index.hnsw.efSearch == 10  # the user's index is as it was
 
 
-@pytest.mark.parametrize("kind", ["HNSW16,SQ4", "HNSW16_PQ48x8"])
+@pytest.mark.parametrize("kind", ["HNSW16,SQ4", "HNSW16_PQ32x8"])
 def test_a_coarse_codec(kind: str, x: np.ndarray, q: np.ndarray) -> None:
     index = built(kind, x)
     scan = recall_of(faiss.downcast_index(index.storage).search(q, K)[1], x, q)
@@ -123,10 +123,10 @@ def test_cut_dimensions(x: np.ndarray, q: np.ndarray) -> None:
 
 def test_missing_rows_are_added(x: np.ndarray, q: np.ndarray, tmp_path: Path) -> None:
     flat = faiss.IndexFlatIP(x.shape[1])
-    flat.add(x[:3_400])
+    flat.add(x[:1_700])
     left = recall_of(flat.search(q, K)[1], x, q)
     out = tmp_path / "fixed.faiss"
-    found = tuner.diagnose(built("HNSW16", x, x[:3_400]), x, q, apply=1, out=out)
+    found = tuner.diagnose(built("HNSW16", x, x[:1_700]), x, q, apply=1, out=out)
     name, share = first(found)
     assert name == "missing rows"
     assert share == pytest.approx(1 - left, abs=NEAR)
@@ -138,7 +138,7 @@ def test_missing_rows_are_added(x: np.ndarray, q: np.ndarray, tmp_path: Path) ->
 
 def test_stale_rows(x: np.ndarray, q: np.ndarray) -> None:
     rng = np.random.default_rng(0)
-    changed = rng.choice(N, 600, replace=False)
+    changed = rng.choice(N, 300, replace=False)
     stale = x.copy()
     stale[changed] = -x[changed]
     flat = faiss.IndexFlatIP(x.shape[1])
@@ -158,7 +158,7 @@ def test_rows_that_are_not_finite_are_stale(value: float, x: np.ndarray, q: np.n
     rows[::5, 3] = value
     found = tuner.diagnose(built("Flat", x, rows), x, q)
     assert first(found)[0] == "stale rows"
-    assert "800 of 4,000" in found.causes[0].text
+    assert "400 of 2,000" in found.causes[0].text
     assert first(found)[1] == pytest.approx(0.2, abs=0.05)
 
 
@@ -201,7 +201,7 @@ def test_nodes_out_of_reach(x: np.ndarray, q: np.ndarray) -> None:
     index = built("HNSW16", x)
     hnsw = index.hnsw
     lost = np.zeros(N, dtype=bool)
-    lost[np.random.default_rng(2).choice(N, 400, replace=False)] = True
+    lost[np.random.default_rng(2).choice(N, 200, replace=False)] = True
     lost[hnsw.entry_point] = False
     slots = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
     offsets = faiss.vector_to_array(hnsw.offsets).astype(int)
@@ -221,7 +221,7 @@ def test_nodes_out_of_reach(x: np.ndarray, q: np.ndarray) -> None:
 
 
 def test_too_few_candidates_are_re_ranked(x: np.ndarray, q: np.ndarray) -> None:
-    index = built("HNSW16_PQ48x8,RFlat", x)
+    index = built("HNSW16_PQ32x8,RFlat", x)
     faiss.downcast_index(index.base_index).hnsw.efSearch = 400
     scan = faiss.downcast_index(faiss.downcast_index(index.base_index).storage)
     once, often = (recall_of(re_ranked(scan.search(q, K * factor)[1], x, q), x, q) for factor in (1, 16))
@@ -256,8 +256,8 @@ def test_too_few_lists(x: np.ndarray, q: np.ndarray) -> None:
 
 
 def test_queries_unlike_the_file(x: np.ndarray, q: np.ndarray) -> None:
-    noise = np.random.default_rng(3).normal(size=(150, x.shape[1])).astype(np.float32)
-    mixed = np.concatenate([q[:150], noise / np.linalg.norm(noise, axis=1, keepdims=True)])
+    noise = np.random.default_rng(3).normal(size=(100, x.shape[1])).astype(np.float32)
+    mixed = np.concatenate([q[:100], noise / np.linalg.norm(noise, axis=1, keepdims=True)])
     found = tuner.diagnose(built("HNSW8", x, ef=30), x, mixed)
     assert found.drift is not None
     assert first(found)[0] == "query drift"

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import hurried
 import numpy as np
 import pytest
+from gated import Run
 
 import tuner
 from tuner.data.vectors import open_vectors
@@ -136,7 +138,7 @@ def test_a_target_that_nothing_reaches_is_an_honest_no(
     data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
 ) -> None:
     base, queries, _ = data
-    coarse = replace(SPACE, codecs=("RaBitQ1",), rerank_factors=(1,))
+    coarse = replace(SPACE, codecs=("RaBitQ1",), rerank_factors=(1,), ef_search_max=512)
     events = events_of(base, queries, Options(recall=0.85, space=coarse), tmp_path)
     last = events[-1]
     assert isinstance(last, Finished)
@@ -300,19 +302,8 @@ def test_a_journal_of_other_data_is_refused(
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:
-    program = "from tuner.cli.main import main; main()"
     return [
-        *(
-            sys.executable,
-            "-c",
-            program,
-            "--recall",
-            "0.9",
-            "--prefer",
-            "smallest",
-            "--space",
-            str(folder / "small.yaml"),
-        ),
+        *("--recall", "0.9", "--prefer", "smallest", "--space", str(folder / "small.yaml")),
         *("--queries", str(folder / "queries.npy"), "--out", str(out), *more, str(folder / "base.npy")),
     ]
 
@@ -337,6 +328,7 @@ def watch(event, arguments):
             sys.setprofile(count)
 
 sys.addaudithook(watch)
+from tuner.cli.main import main; main()
 """
 
 
@@ -355,26 +347,21 @@ def test_a_run_killed_at_any_stage_resumes_to_the_same_answer(
     data: tuple[np.ndarray, np.ndarray, Path],
     result: tuple[Result, Path],
     tmp_path: Path,
+    run: Run,
 ) -> None:
-    folder = data[2]
     out = tmp_path / "out"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    program = command(folder, out)
-    program[2] = KILLED + program[2]
-    planted = environment | {"PLANTED_FILE": file, "PLANTED_CALLS": str(calls)}
+    arguments = command(data[2], out)
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), str(tests.parent)])
+    planted = {**os.environ, "PYTHONPATH": path, "PLANTED_FILE": file, "PLANTED_CALLS": str(calls)}
+    program = [sys.executable, "-c", hurried.PROGRAM + KILLED, *arguments]
     killed = subprocess.run(program, env=planted, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     before = {path.name: path.stat().st_mtime_ns for path in (out / "work").glob("*.stage")}
     assert before, "the run ended before it could be killed"
-    done = subprocess.run(
-        [*command(folder, out), "--resume", "--work", str(out / "work")],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("done by the earlier run") == len(before)
+    code, _, messages = run(*arguments, "--resume", "--work", str(out / "work"))
+    assert code == 0, messages
+    assert messages.count("done by the earlier run") == len(before)
     found = result_from_json((out / "report.json").read_bytes())
     first = result[0].recommendation
     assert found.recommendation is not None
@@ -436,18 +423,10 @@ def test_files_of_others_in_the_work_folder_survive_a_finished_run(
 
 
 def test_the_report_of_the_command_line_is_the_result(
-    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
+    data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path, run: Run
 ) -> None:
-    folder = data[2]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [*command(folder, tmp_path / "out"), "--json", "--quiet"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads((tmp_path / "out" / "report.json").read_text())
-    assert done.stderr == ""
+    code, printed, messages = run(*command(data[2], tmp_path / "out"), "--json", "--quiet")
+    assert code == 0, messages
+    assert json.loads(printed) == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert messages == ""
     assert not (tmp_path / "out" / "work").exists()

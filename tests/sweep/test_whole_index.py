@@ -1,6 +1,7 @@
 """Rows that were held out as queries are in the index that is handed over, and its recall is what is said."""
 
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,25 @@ def tuned(x: FloatArray, folder: Path, **asked: Any) -> tuner.Result:
     return tuner.tune(x, **{"recall": 0.9, "out": folder, "space": SPACE, "threads": 1, **asked})
 
 
+@dataclass(frozen=True)
+class Run:
+    """A finished run and its folder, which several tests read."""
+
+    result: tuner.Result
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def usual(x: FloatArray, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("usual")
+    return Run(tuned(x[:N], folder), folder)
+
+
+@pytest.fixture(scope="module")
+def smallest(x: FloatArray, tmp_path_factory: pytest.TempPathFactory) -> tuner.Result:
+    return tuned(x[:N], tmp_path_factory.mktemp("smallest"), prefer="smallest")
+
+
 def recall_of(index: faiss.Index, x: FloatArray, queries: FloatArray) -> float:
     truth = faiss.knn(queries, x, K)[1]
     ids = index.search(queries, K)[1]
@@ -46,11 +66,12 @@ def recall_of(index: faiss.Index, x: FloatArray, queries: FloatArray) -> float:
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 @pytest.mark.parametrize("native", [(), NATIVE])
 def test_every_row_of_the_file_is_in_the_index_and_ids_are_rows(
-    x: FloatArray, metric: Metric, native: tuple[str, ...], tmp_path: Path
+    x: FloatArray, metric: Metric, native: tuple[str, ...], usual: Run, tmp_path: Path
 ) -> None:
-    base = x[:N]
-    found = tuned(base, tmp_path, metric=metric, native=native)
-    index = faiss.read_index(str(tmp_path / "index.faiss"))
+    base, found, folder = x[:N], usual.result, usual.folder
+    if (metric, native) != (found.profile.metric, ()):
+        found, folder = tuned(base, tmp_path, metric=metric, native=native), tmp_path
+    index = faiss.read_index(str(folder / "index.faiss"))
     assert index.ntotal == N
     held_out = np.array(found.queries.held_out_rows)
     assert len(held_out) == found.queries.n
@@ -58,14 +79,14 @@ def test_every_row_of_the_file_is_in_the_index_and_ids_are_rows(
         assert np.mean(index.search(base[rows], 1)[1][:, 0] == rows) > 0.95
     best = found.best
     assert best is not None
-    assert (tmp_path / "index.faiss").stat().st_size == best.memory_bytes
+    assert (folder / "index.faiss").stat().st_size == best.memory_bytes
     assert best.memory_per_vector_bytes == pytest.approx(best.memory_bytes / N)
     layers = [type(faiss.downcast_index(index)).__name__]
     assert "IndexIDMap" not in layers, "rows are positions: no row number is kept"
 
 
-def test_fresh_queries_find_what_was_said(x: FloatArray, tmp_path: Path) -> None:
-    found = tuned(x[:N], tmp_path)
+def test_fresh_queries_find_what_was_said(x: FloatArray, usual: Run) -> None:
+    found = usual.result
     best = found.best
     assert best is not None
     assert recall_of(found.index(), x[:N], x[N:]) >= best.recall_lower
@@ -110,8 +131,10 @@ def test_a_point_that_no_longer_holds_gives_way_to_the_next(
     assert found.index().ntotal == N
 
 
-def test_a_run_that_reaches_nothing_leaves_no_index_of_an_earlier_one(x: FloatArray, tmp_path: Path) -> None:
-    tuned(x[:N], tmp_path)
+def test_a_run_that_reaches_nothing_leaves_no_index_of_an_earlier_one(
+    x: FloatArray, usual: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(usual.folder, tmp_path, dirs_exist_ok=True)
     assert (tmp_path / "index.faiss").exists()
     found = tuned(x[:N], tmp_path, max_memory_per_vector=20)
     assert found.status == "not_reached"
@@ -119,10 +142,10 @@ def test_a_run_that_reaches_nothing_leaves_no_index_of_an_earlier_one(x: FloatAr
 
 
 def test_ef_search_is_raised_where_the_added_rows_cost_too_much(
-    x: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    x: FloatArray, smallest: tuner.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault: every tenth of the added rows has no link that leads to it."""
-    usual = tuned(x[:N], tmp_path / "usual", prefer="smallest").best
+    usual = smallest.best
 
     def worse(index: faiss.IndexHNSW, encoder: Any, rows: FloatArray) -> None:
         insert(index, encoder, rows)
@@ -169,11 +192,10 @@ def checked(found: tuner.Result, x: FloatArray, folder: Path, **asked: Any) -> t
 
 
 def test_the_gate_passes_what_was_handed_over_and_names_what_lacks_rows(
-    x: FloatArray, tmp_path: Path
+    x: FloatArray, usual: Run, tmp_path: Path
 ) -> None:
-    base = x[:N]
-    found = tuned(base, tmp_path)
-    for index in (tmp_path / "index.faiss", None):
+    base, found = x[:N], usual.result
+    for index in (usual.folder / "index.faiss", None):
         passed = checked(found, base, tmp_path, index=index)
         assert passed.passed, [line.text for line in passed.lines]
     whole = found.index()
@@ -191,18 +213,18 @@ def test_the_gate_passes_what_was_handed_over_and_names_what_lacks_rows(
 
 
 def test_a_baseline_without_the_queries_does_not_judge_an_index_that_holds_them(
-    x: FloatArray, tmp_path: Path
+    x: FloatArray, usual: Run, tmp_path: Path
 ) -> None:
-    base = x[:N]
-    found = tuned(base, tmp_path)
+    base, found = x[:N], usual.result
     older = replace(found, whole=None, queries=replace(found.queries, indexed=False))
     with pytest.raises(InputError, match=r"holds the 600 rows that were held out as queries"):
-        checked(older, base, tmp_path, index=tmp_path / "index.faiss")
+        checked(older, base, tmp_path, index=usual.folder / "index.faiss")
 
 
-def test_a_point_that_was_not_handed_over_is_frozen_as_it_was_measured(x: FloatArray, tmp_path: Path) -> None:
-    base = x[:N]
-    found = tuned(base, tmp_path, prefer="smallest")
+def test_a_point_that_was_not_handed_over_is_frozen_as_it_was_measured(
+    x: FloatArray, smallest: tuner.Result, tmp_path: Path
+) -> None:
+    base, found = x[:N], smallest
     other = next(place for place in range(len(found.points)) if place != found.named["smallest"])
     found = replace(found, named={**found.named, "fastest": other})
     frozen = save_baseline(found, "fastest")

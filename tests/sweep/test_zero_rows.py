@@ -50,6 +50,7 @@ def test_every_output_says_how_many_are_left_out(saved: tuple[tuner.Result, Path
     assert "(48 zero rows left out)" in (folder / "recommended.yaml").read_text()
 
 
+@pytest.mark.usefixtures("few_rounds")
 def test_exact_answers_and_inner_product_indexes_are_right(x: np.ndarray) -> None:
     queries = np.random.default_rng(1).normal(size=(100, D)).astype(np.float32)
     flat = faiss.IndexFlatIP(D)
@@ -57,7 +58,7 @@ def test_exact_answers_and_inner_product_indexes_are_right(x: np.ndarray) -> Non
     recall = assert_recall(lambda q, k: flat.search(q, k)[1], queries, x, at_least=0.99, k=10)
     assert recall.mean == 1
     index = faiss.IndexHNSWFlat(D, 16, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction, index.hnsw.efSearch = 200, 400
+    index.hnsw.efConstruction, index.hnsw.efSearch = 200, 150
     index.add(x)
     found = tuner.diagnose(index, x, queries, recall=0.95)
     assert found.recall.mean > 0.99

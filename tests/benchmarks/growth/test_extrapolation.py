@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import benchmarks.growth.__main__
 from benchmarks.common import ROOT
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
 DATA = ROOT / "datasets" / "docs-minilm-384"
 
 

@@ -44,7 +44,7 @@ def bench(files: tuple[Path, Path], out: Path, names: str) -> str:
 
 def test_one_command_runs_scores_and_resumes(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="optuna is in the extra 'bench'")
-    files, out = planted_files(tmp_path, 2000, 900), tmp_path / "out"
+    files, out = planted_files(tmp_path, 1200, 900), tmp_path / "out"
     printed = bench(files, out, "ours,random2,folklore")
     scores = read_scores(out / tables.SCORES)
     assert scores.failures == ()

@@ -1,0 +1,37 @@
+"""No test asserts a second that was really measured: two rounds of each timing are enough, not six to nine.
+
+What rounds there are, how they end and what is made of them is tested on planted clocks, which do not pass
+through here: ``runtime/test_timing.py``, ``sweep/test_codec_costs.py``, ``sweep/test_finalist_times.py``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tuner.gate import measure
+from tuner.runtime.timing import Timings, interleave
+from tuner.sweep import baseline, codec_costs, exact, finalist_times, whole_index
+
+ROUNDS = 2
+TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure)
+PROGRAM = "import pytest, hurried; hurried.hurry(pytest.MonkeyPatch())\n"
+"""What a program of a child process begins with, to be as fast; ``tests/`` is on its path then."""
+
+
+def few_rounds(*searched: Any, **asked: Any) -> Timings:
+    """Time as ``interleave`` does, for two rounds."""
+    return interleave(*searched, **(asked | {"fewest": ROUNDS, "most": ROUNDS}))
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Give every module that times searches two rounds."""
+    for module in TIMED:
+        patch.setattr(module, "interleave", few_rounds)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hurried() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        yield
