@@ -21,7 +21,6 @@ from tuner.types import Result
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "datasets" / "docs-minilm-384" / "base.npy"
 QUERIES = ROOT / "datasets" / "docs-minilm-384" / "queries.npy"
-D = 128
 
 
 def run(arguments: list[str]) -> tuple[int, str]:
@@ -35,8 +34,8 @@ def run(arguments: list[str]) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("data")
-    np.save(folder / "base.npy", np.load(BASE)[:2_500, :D])
-    np.save(folder / "queries.npy", np.load(QUERIES)[:500, :D])
+    np.save(folder / "base.npy", np.load(BASE)[:4_000])
+    np.save(folder / "queries.npy", np.load(QUERIES)[:500])
     return folder / "base.npy", folder / "queries.npy"
 
 
@@ -124,7 +123,7 @@ def test_what_was_exported_is_verified(tuned: Path, data: tuple[Path, Path]) -> 
 
 def test_other_queries_are_asked_all(tuned: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
     others = tmp_path / "others.npy"
-    np.save(others, np.load(QUERIES)[600:800, :D])
+    np.save(others, np.load(QUERIES)[600:800])
     code, output = run(
         ["verify", str(tuned / "hnswlib.py"), str(data[0]), "--queries", str(others), "--json"]
     )
@@ -170,9 +169,9 @@ def test_an_engine_that_does_not_run_here_is_exported_and_marked(
 def test_what_an_engine_cannot_express_is_refused_with_the_nearest(tuned: Path) -> None:
     found = report(tuned)
     point = found.points[0]
-    cut = replace(point, configuration=replace(point.configuration, cut="pca", dims=64))
+    cut = replace(point, configuration=replace(point.configuration, cut="pca", dims=128))
     other = replace(found, points=(cut, *found.points))
-    with pytest.raises(InputError, match=r"cannot express PCA64,.*nearest .* that it can is number \d"):
+    with pytest.raises(InputError, match=r"cannot express PCA128,.*nearest .* that it can is number \d"):
         config_of(find_engine("hnswlib"), other, cut)
     alone = replace(found, points=(cut,), baseline=None)
     with pytest.raises(InputError, match="nor any other measured point of this report"):
@@ -218,7 +217,7 @@ def test_verify_refuses_in_a_sentence(
 
 def test_verify_refuses_vectors_of_other_columns(tuned: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((500, 8)))
-    with pytest.raises(InputError, match="has 8 columns, and the configuration is for 128"):
+    with pytest.raises(InputError, match="has 8 columns, and the configuration is for 384"):
         run(["verify", str(tuned / "hnswlib.py"), str(tmp_path / "x.npy")])
 
 
