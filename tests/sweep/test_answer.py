@@ -244,7 +244,7 @@ def test_the_recommendation_is_the_point_of_the_name_that_is_preferred() -> None
     for prefer, label, a_vector in (("smallest", "HNSW8,SQ4", 32.0), ("fastest", "HNSW16,SQ8", 64.0)):
         settings: Any = {"recall": 0.95, "prefer": prefer}
         problem: Any = SimpleNamespace(options=Options(**settings), base=base)
-        found = recommendation_of(problem, answer, flattery=0.002)
+        found = recommendation_of(problem, answer, luck=0.002)
         assert (found.label, found.memory_per_vector_bytes) == (label, a_vector)
         assert found.latency_p95_s == 2 * found.latency_mean_s
         assert found.recall == pytest.approx(0.96 - 0.002)

@@ -180,6 +180,21 @@ def test_bounds_that_hold_together_ask_for_more(problem: Problem) -> None:
     assert judged(together, 50, hits, 1.0, 1.0).needed > judged(problem, 50, hits, 1.0, 1.0).needed
 
 
+def test_where_nothing_is_missed_it_does_not_creep() -> None:
+    """Recall is 1 from 40 on: from 4,096 down to there in steps that double, not by 1."""
+    tried: list[int] = []
+
+    def at(ef_search: int) -> EfResult:
+        tried.append(ef_search)
+        recall = 1.0 if ef_search >= 40 else 0.8
+        return EfResult(ef_search, np.full(NQ, round(10 * recall)), 1.0, 1.0, recall, 0.95)
+
+    found = find_min_ef(at, 10, 4_096, 4_096)
+    assert found.passes
+    assert found.ef_search <= 1.1 * 40
+    assert len(tried) < 30
+
+
 @pytest.mark.parametrize("smallest", [12, 35, 80, 110, 250, 700, 2000])
 @pytest.mark.parametrize("off", [0.7, 0.85, 1.0, 1.2, 1.5])
 def test_a_curve_like_a_graphs_takes_few_searches(smallest: int, off: float) -> None:

@@ -46,6 +46,9 @@ class PlantedBuilder:
     def keep_codecs(self, count: int) -> None:
         pass
 
+    def memory_of(self, what: Configuration) -> Memory:
+        return memory_of(what)
+
     def serve(self, what: Configuration) -> Any:
         return SimpleNamespace(index=SimpleNamespace(name=what.codec), set_ef=lambda _: None)
 
@@ -88,9 +91,11 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
             threads=1,
         )
         reference = Reference(configuration("fp32"), 50, RECALL, memory_of(configuration("fp32")))
+        monkeypatch.setattr(module, "reference_at", lambda *_: reference)
+        monkeypatch.setattr(module, "reference_configuration", lambda _: configuration("fp32"))
         builder: Any = PlantedBuilder()
         points = [finalist(name) for name in seconds if name not in ("anchor", "fp32")]
-        return finish(module.time_finalists(problem, builder, points, reference, {}))
+        return finish(module.time_finalists(problem, builder, points, 50, {}))
 
     return run
 

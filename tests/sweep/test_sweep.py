@@ -196,6 +196,18 @@ def test_a_handful_of_vectors_is_searched_exactly(n: int, k: int, tmp_path: Path
     assert np.sort(ids).tolist() == [list(range(n))] * n
 
 
+@pytest.mark.parametrize("limits", [{"max_memory_per_vector": 20.0}, {"max_latency_s": 1e-9}])
+def test_exact_search_beyond_a_limit_is_an_honest_no(limits: dict[str, Any], tmp_path: Path) -> None:
+    base, _ = planted(300, 1)
+    found = tuner.tune(base, recall=0.9, metric="l2", out=tmp_path, **limits)
+    assert found.status == "not_reached"
+    assert found.best is None
+    assert not (tmp_path / "index.faiss").exists()
+    assert "an exact index takes" in found.advice[0]
+    kept = tuner.tune(base, recall=0.9, metric="l2", max_memory_per_vector=1e6, max_latency_s=10.0)
+    assert kept.status == "exact"
+
+
 def test_an_exact_answer_says_what_is_wrong_with_the_data(tmp_path: Path) -> None:
     base = np.random.default_rng(0).normal(size=(20, 500)).astype(np.float32)
     base[3] = 0
@@ -338,7 +350,7 @@ from tuner.cli.main import main; main()
         *((f"{stage}.stage", 2) for stage in ("prepare", "graph", "ceilings", "frontier-*", "timing")),
         ("links.shuffled.partial", 2),  # in the middle of the graph
         ("curves.stage", 2_000),  # in the middle of the ceilings
-        ("reference.stage", 1_000),  # in the middle of the front
+        ("ceilings.stage", 1_000),  # in the middle of the front
     ],
 )
 def test_a_run_killed_at_any_stage_resumes_to_the_same_answer(

@@ -59,13 +59,6 @@ def check_options(options: Options) -> None:
     _check_targets(options)
     if not 0.5 < options.confidence < 1:
         raise InputError(f"confidence is {options.confidence:g}, but it lies in (0.5, 1): give 0.95, say")
-    for each in options.other_recalls:
-        if not 0 < each <= 1:
-            raise InputError(f"recall is {each:g} among others, but a target lies in (0, 1]: give 0.99, say")
-    if any(k < 1 for k in options.other_ks):
-        raise InputError(
-            f"k is {min(options.other_ks)} among others, but it is at least 1: give a larger one"
-        )
     limits = {
         "max_memory": options.max_memory_bytes,
         "max_memory a vector": options.max_memory_per_vector,

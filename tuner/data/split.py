@@ -13,7 +13,7 @@ from tuner.data.vectors import Vectors, row_hashes
 from tuner.types import FloatArray, IdArray
 
 FEWEST, MOST = 1_000, 2_000
-"""Queries that are held out by default: with 1,000 the proof costs about a tenth of the distances, and the
+"""Queries that are held out by default: with 1,000 the proof costs about an eighth of the distances, and the
 gain of more than 2,000 is small."""
 
 

@@ -14,7 +14,6 @@ from tuner.types import Ceiling, OperatingPoint
 
 LEAST_SAVED = 0.01
 """Share of the distances from which on more queries are worth a word."""
-TWICE = 2
 
 
 def advice_not_reached(
@@ -112,25 +111,23 @@ def more_queries_hint(
         predict: what its configuration is predicted to need for a mean recall.
     """
     hits = np.array(chosen.hits, dtype=np.int64)
-    now = predict(target.aim_of(hits))
-    if now is None or chosen.latency is None:
+    targets = [target.of_queries(times * target.n_queries) for times in (1, 2, 4)]
+    now, *more = [predict(each.aim_of(hits)) for each in targets]
+    if now is None or chosen.latency is None or None in more:
         return None
-    parts = []
-    for word, times in (("twice", 2), ("four times", 4)):
-        more = target.of_queries(times * target.n_queries)
-        then = predict(more.aim_of(hits))
-        if then is None:
-            return None
-        if times == TWICE and 1 - then.ndis / now.ndis < LEAST_SAVED:
+    parts: list[str] = []
+    for word, each, then in zip(("twice", "four times"), targets[1:], filter(None, more), strict=True):
+        saved = 1 - then.ndis / now.ndis
+        if not parts and saved < LEAST_SAVED:
             return (
-                f"{word} as many queries ({more.n_queries:,}) would save less than {LEAST_SAVED:.0%} of the "
+                f"{word} as many queries ({each.n_queries:,}) would save less than {LEAST_SAVED:.0%} of the "
                 "distances a query, as predicted (not measured): these are enough"
             )
         ef_search = max(target.k, round(chosen.ef_search * then.ef_search / now.ef_search))
         seconds = chosen.latency.p50_s * then.latency_s / now.latency_s
         parts.append(
-            f"with {word} as many ({more.n_queries:,}) ef_search={ef_search}, {1e6 * seconds:.0f} us a query "
-            f"and {1 - then.ndis / now.ndis:.0%} fewer distances"
+            f"with {word} as many ({each.n_queries:,}) ef_search={ef_search}, {1e6 * seconds:.0f} us a query "
+            f"and {saved:.0%} fewer distances"
         )
     return (
         f"more queries would leave less to chance: {chosen.configuration.label} is predicted (not measured) "

@@ -36,9 +36,9 @@ class Answer:
         return bool(self.named)
 
 
-def answer(problem: Problem, measured: Measured) -> Answer:
+def answer(measured: Measured) -> Answer:
     """Return the answer: points that meet every constraint, or those nearest to it."""
-    points, timed = list(measured.points), measured.timed
+    problem, points, timed = measured.problem, list(measured.points), measured.timed
     found = answer_of(points, timed.points, problem.max_memory_bytes(), timed.noise_floor)
     return found if found.found else closest(problem, points, timed.points)
 
@@ -86,18 +86,18 @@ def flattered(problem: Problem, finalists: tuple[OperatingPoint, ...]) -> float:
     return flattery(shares, [p.modelled_latency_s for p in good], problem.order, choose)
 
 
-def recommendation_of(problem: Problem, answer: Answer, flattery: float) -> Recommendation:
+def recommendation_of(problem: Problem, answer: Answer, luck: float) -> Recommendation:
     """Return the named point that the user prefers, flat.
 
     Args:
-        flattery: how much its mean owes to having been chosen by its own queries.
+        luck: how much its mean owes to having been chosen by its own queries.
     """
     prefer = problem.options.prefer
     point = answer.points[answer.named[prefer]]
     if point.latency is None:
         raise AssertionError("a recommendation without a latency")
     what, memory = point.configuration, point.memory
-    recall = point.recall.mean - flattery
+    recall = point.recall.mean - luck
     a_vector = memory.resident_bytes / problem.base.n_delivered
     return Recommendation(
         M=what.M,

@@ -49,15 +49,6 @@ def reference_configuration(problem: Problem) -> Configuration:
     )
 
 
-def tune_reference(problem: Problem, builder: IndexBuilder, guess: int) -> Steps[Reference]:
-    """Return the reference with its ef_search."""
-    configuration = reference_configuration(problem)
-    found = reference_at(problem, builder.serve(configuration), guess, builder.memory_of(configuration))
-    problem.base.release()
-    yield 1.0
-    return found
-
-
 def reference_at(problem: Problem, searchable: SearchableIndex, guess: int, memory: Memory) -> Reference:
     """Return the reference at the least ef_search that is certified."""
     found = tune_ef(problem, searchable, guess, problem.options.space.ef_search_max)

@@ -122,7 +122,8 @@ def find_min_ef(
         if (known or len(tried) == 1) and best.recall < 1 and best.ef_search - line < near:
             return best
         if low < least:
-            step = 1 if known else _step(best.ef_search, len(tried))
+            # where nothing is missed there is no line to trust
+            step = 1 if known and best.recall < 1 else _step(best.ef_search, len(tried))
             lowest = best.ef_search / FARTHEST
             ef = max(least, _between(line + width / 2, lowest, best.ef_search - step))
             continue

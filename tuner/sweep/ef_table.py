@@ -150,8 +150,8 @@ class EfTable:
             self._answers[key] = self._searched(ef_search, width)
         ids, ndis = self._answers[key]
         hits = [
-            self._truth(part, k).hits(part.base.x, self.problem.queries[part.some], mine)
-            for part, mine in zip(self.asked, ids, strict=True)
+            self._truth(number, k).hits(part.base.x, self.problem.queries[part.some], mine)
+            for number, (part, mine) in enumerate(zip(self.asked, ids, strict=True))
         ]
         return np.concatenate(hits), ndis
 
@@ -166,12 +166,11 @@ class EfTable:
         self.spent += distances
         return found, distances / n_queries
 
-    def _truth(self, part: Asked, k: int) -> Truth:
-        key = (id(part), k)
-        if key not in self._truths:
-            queries = self.problem.queries[part.some]
-            self._truths[key] = part.truth.at(k, part.base.x, queries)
-        return self._truths[key]
+    def _truth(self, number: int, k: int) -> Truth:
+        part = self.asked[number]
+        if (number, k) not in self._truths:
+            self._truths[number, k] = part.truth.at(k, part.base.x, self.problem.queries[part.some])
+        return self._truths[number, k]
 
 
 def _of(chosen: OperatingPoint, k: int, recall: float) -> CertifiedEf:

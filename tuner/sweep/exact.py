@@ -9,6 +9,7 @@ from pathlib import Path
 
 import faiss
 
+from tuner.report.words import seconds_text
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
@@ -26,15 +27,18 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         every_row = yield from whole_base(journal, prepared.posed)
         problem = replace(problem, base=every_row)
     index, size = deliver_exact(problem, out)
+    found = _recommendation(problem, index, size, _asked(prepared.posed))
+    most_s = problem.options.max_latency_s
+    fits = size <= problem.max_memory_bytes() and (most_s is None or found.latency_p95_s <= most_s)
     return Result(
-        status="exact",
+        status="exact" if fits else "not_reached",
         options=problem.options,
         profile=prepared.posed.profile,
         queries=prepared.posed.query_set,
         points=(),
         front=(),
         named={},
-        recommendation=_recommendation(problem, index, size, _asked(prepared.posed)),
+        recommendation=found if fits else None,
         baseline=None,
         ceilings=(),
         curves=(),
@@ -55,7 +59,8 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         warnings=tuple(warned.text for warned in prepared.warnings),
         advice=(
             f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, "
-            f"about what a graph would, with recall 1; index.faiss is an exact index of {size / 1e6:.2f} MB",
+            f"about what a graph would, with recall 1; an exact index takes {size / 1e6:.2f} MB "
+            f"({size / problem.base.n:,.0f} bytes per vector), p95 {seconds_text(found.latency_p95_s)}",
         ),
         created=now(),
     )

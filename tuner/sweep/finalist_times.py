@@ -11,12 +11,12 @@ from tuner.prediction.kernel_costs import small_graph
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
 from tuner.runtime.timing import BLOCK, Search, interleave, queries_a_turn, throughput
-from tuner.sweep.baseline import Reference, reference_at
+from tuner.sweep.baseline import Reference, reference_at, reference_configuration
 from tuner.sweep.ef_search import operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.shown_costs import typical_ratio, with_shown_costs
-from tuner.types import Latency, OperatingPoint, Steps
+from tuner.types import Configuration, Latency, Memory, OperatingPoint, Steps
 
 TIMED_QUERIES = 512
 ANCHOR_EF = 64
@@ -95,54 +95,50 @@ def time_finalists(
     problem: Problem,
     builder: IndexBuilder,
     finalists: list[OperatingPoint],
-    reference: Reference,
+    guess: int,
     costs: dict[CodecView, CodecCost],
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
-    Each is first searched with as much more ef_search as the bounds of all of them together ask for.
+    Each is first searched with as much more ef_search as the bounds of all of them together ask for, and the
+    float32 index that people have today is tuned by the same rule.
 
     Args:
         problem: the problem with the quantile of these bounds.
-        reference: the float32 index that people have today.
+        guess: where ef_search of the reference is looked for first.
         costs: what a search costs, by codec.
 
     Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
     compared. The first finalist has two turns: what it differs from itself by is the noise floor.
     """
-    contestants: list[OperatingPoint | Reference] = [*finalists, reference]
-    certified: list[OperatingPoint | Reference] = []
-    # codes are shared by the finalists of a codec, which stand side by side
-    sizes = [
-        float(
-            each.memory.resident_bytes
-            - (each.memory.codes_bytes if _shares_codes(contestants, number) else 0)
-        )
-        for number, each in enumerate(contestants)
-    ]
+    usual = reference_configuration(problem)
+    contestants = [(p.configuration, p.memory) for p in finalists] + [(usual, builder.memory_of(usual))]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    clock, latencies = _Clock(problem, _anchor(problem)), list[Latency]()
-    for batch in batched(sizes, limit):
+    clock, latencies, points = _Clock(problem, _anchor(problem)), list[Latency](), list[OperatingPoint]()
+    for batch in batched(_sizes(contestants), limit):
         builder.keep_codecs(len(batch))
-        searchables = [builder.serve(contestants[number].configuration) for number in batch]
+        searchables = [builder.serve(contestants[number][0]) for number in batch]
         for number, searchable in zip(batch, searchables, strict=True):
-            certified.append(_certified(problem, searchable, contestants[number], costs))
-            searchable.set_ef(certified[-1].ef_search)
+            if number < len(finalists):
+                points.append(_certified(problem, searchable, finalists[number], costs))
+                searchable.set_ef(points[-1].ef_search)
+            else:
+                reference = reference_at(problem, searchable, guess, contestants[number][1])
+                searchable.set_ef(reference.ef_search)
         latencies += clock.latencies([_search_of(each, problem.options.k) for each in searchables])
         del searchables, searchable
         builder.keep_codecs(1)
         problem.base.release()
         return_freed_memory()
         yield len(latencies) / len(contestants)
-    points = [each for each in certified if isinstance(each, OperatingPoint)]
     modelled_s = [p.modelled_latency_s for p in points]
     slower = typical_ratio([each.mean_s for each in latencies[:-1]], modelled_s) if points else 1.0
-    points = with_shown_costs(with_latencies(points, latencies[:-1], problem.options.max_latency_s))
+    shown = with_shown_costs(with_latencies(points, latencies[:-1], problem.options.max_latency_s))
     return Timed(
-        points=tuple(points),
+        points=tuple(shown),
         quantile=problem.target.width_in_errors,
         noise_floor=clock.noise,
-        reference=next(each for each in certified if isinstance(each, Reference)),
+        reference=reference,
         reference_latency=latencies[-1],
         slower=slower,
         waited=clock.waited,
@@ -174,25 +170,23 @@ def _anchor(problem: Problem) -> Search:
     return lambda queries: (index.search(queries, k), kept)
 
 
-def _shares_codes(contestants: list[OperatingPoint | Reference], number: int) -> bool:
-    """Return whether the contestant before has the same codes, so that another needs none of its own."""
-    if number == 0:
-        return False
-    before, this = (CodecView.of(each.configuration) for each in contestants[number - 1 : number + 1])
-    return before == this
+def _sizes(contestants: list[tuple[Configuration, Memory]]) -> list[float]:
+    """Return the bytes of each; codes are shared by those of one codec, which stand side by side."""
+    sizes, before = [], None
+    for configuration, memory in contestants:
+        view = CodecView.of(configuration)
+        sizes.append(float(memory.resident_bytes - (memory.codes_bytes if view == before else 0)))
+        before = view
+    return sizes
 
 
 def _certified(
-    problem: Problem,
-    searchable: SearchableIndex,
-    known: OperatingPoint | Reference,
-    costs: dict[CodecView, CodecCost],
-) -> OperatingPoint | Reference:
-    """Return a contestant at the least ef_search that the bounds of all together certify."""
-    most = problem.options.space.ef_search_max
-    if isinstance(known, Reference):
-        return reference_at(problem, searchable, known.ef_search, known.memory)
-    found = tune_ef(problem, searchable, known.ef_search, most)
+    problem: Problem, searchable: SearchableIndex, known: OperatingPoint, costs: dict[CodecView, CodecCost]
+) -> OperatingPoint:
+    """Return a finalist at the least ef_search that the bounds of all together certify."""
+    if problem.quantile is None:  # it is the only one, and certified
+        return known
+    found = tune_ef(problem, searchable, known.ef_search, problem.options.space.ef_search_max)
     cost = costs[CodecView.of(known.configuration)]
     return operating_point(problem, searchable, found, known.memory, known.predicted_recall, cost)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tuner.prediction.curves import Curve
-from tuner.sweep.baseline import Reference, tune_reference
 from tuner.sweep.doubts import Doubt, timing_doubts
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
 from tuner.sweep.finalist_times import Timed, time_finalists
@@ -47,19 +46,12 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
     """Yield events; return the measured points and the finalists' latencies."""
     journal, problem, evaluation = prepared.journal, model.problem, model.evaluation
     builder = stages.builder_for(problem.options)(problem, model.graph, evaluation.trained)
-    reference = yield from journal.stage(
-        "reference",
-        "tune the float32 reference",
-        Reference,
-        partial(tune_reference, problem, builder, _first_guess(model.curves, problem)),
-    )
-    builder.keep_codecs(1)
     points, warnings = yield from _measure_points(prepared, model, builder, stages)
     timed = yield from journal.stage(
         "timing",
         "certify the finalists together and time them in interleaved rounds",
         Timed,
-        partial(_time, model, builder, points, reference),
+        partial(_time, model, builder, points),
     )
     if timed.points:
         latencies = {p.configuration.label: p.latency for p in timed.points if p.latency is not None}
@@ -96,11 +88,10 @@ def _measure_points(
     return found.points, warnings
 
 
-def _time(
-    model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...], reference: Reference
-) -> Steps[Timed]:
+def _time(model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...]) -> Steps[Timed]:
     problem, measured = model.problem, list(points)
     finalists = choose_finalists(measured, problem.max_memory_bytes())
     if len(finalists) > 1:
         problem = replace(problem, quantile=quantile_of(problem, measured))
-    return (yield from time_finalists(problem, builder, finalists, reference, model.evaluation.costs))
+    guess = _first_guess(model.curves, problem)
+    return (yield from time_finalists(problem, builder, finalists, guess, model.evaluation.costs))

@@ -59,7 +59,7 @@ def sweep(
     else:
         modelled = yield from model(prepared, stages)
         measured = yield from measure(prepared, modelled, stages)
-        found = answer(modelled.problem, measured)
+        found = answer(measured)
         delivered = yield from deliver(prepared, modelled, measured, found, out)
         result = sweep_result(prepared, modelled, measured, delivered)
     if result.status == "not_reached":

@@ -77,7 +77,9 @@ def make_whole(
     yield 0.7
     halves = [codes.under(each) for each in graphs.halves]
     point, fell = _certified(problem, places, halves, chosen)
-    table = yield from scaled(_ef_table(problem, places, halves, point, fell), 0.7, 0.75)
+    table: tuple[CertifiedEf, ...] = ()
+    if point.reaches_target:
+        table = yield from scaled(_ef_table(problem, places, halves, point, fell), 0.7, 0.75)
     del halves
     before, every = codes.under(graphs.before), codes.under(graphs.all)
     before.set_ef(chosen.ef_search)
