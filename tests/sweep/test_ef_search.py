@@ -180,14 +180,14 @@ def test_bounds_that_hold_together_ask_for_more(problem: Problem) -> None:
     assert judged(together, 50, hits, 1.0, 1.0).needed > judged(problem, 50, hits, 1.0, 1.0).needed
 
 
-def test_where_nothing_is_missed_it_does_not_creep() -> None:
-    """Recall is 1 from 40 on: from 4,096 down to there in steps that double, not by 1."""
+def test_where_all_is_needed_and_nothing_missed_it_does_not_creep() -> None:
+    """So many queries that perfect hits just show the target: 1 is needed, and found from 40 on."""
     tried: list[int] = []
 
     def at(ef_search: int) -> EfResult:
         tried.append(ef_search)
         recall = 1.0 if ef_search >= 40 else 0.8
-        return EfResult(ef_search, np.full(NQ, round(10 * recall)), 1.0, 1.0, recall, 0.95)
+        return EfResult(ef_search, np.full(NQ, round(10 * recall)), 1.0, 1.0, recall, 1.0)
 
     found = find_min_ef(at, 10, 4_096, 4_096)
     assert found.passes
