@@ -81,7 +81,8 @@ def test_each_cell_holds_in_the_index_handed_over(
 def test_what_takes_too_long_is_left_out(
     x: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ef_table, "MOST_DISTANCES", 0.0)
+    monkeypatch.setattr(ef_table, "LEAST_DISTANCES", 0.0)
+    monkeypatch.setattr(ef_table, "DISTANCES_A_ROW", 0)
     found = tuned(x[:N], tmp_path, x[N:], PLAIN)
     # what is known without a search, and the search that was under way
     assert 1 <= len(found.ef_table) <= 2

@@ -7,8 +7,8 @@
                codecs, with codec_space, codec_context, codec_bounds and codec_costs
     measure    index_builder; frontier, with candidates and ef_search; finalists, with finalist_times
                and shown_costs; exhaustive
-    answer
-    deliver    index_file; baseline; advice
+    answer     flattery
+    deliver    index_file, ef_table; whole_index with added_rows; baseline; advice
 
 ``exact`` answers where vectors are few, ``result`` writes down what was found, ``doubts`` warns of it,
 ``stage_options`` is what benchmarks replace, and ``rehearse`` is a run without building anything.
