@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tuner.api import Result, tune
 from tuner.errors import HopelessTargetError, InputError
 from tuner.runtime.process import kept_threads, use_threads
-from tuner.sweep.plan import SMALL
+from tuner.sweep.few_rows import SMALL
 from tuner.types import PREFERENCES, Metric, Preference, Space
 
 METRICS: dict[str, Metric] = {"euclidean": "l2", "cosine": "cosine"}

@@ -37,7 +37,7 @@ from tuner.recall.target import summarize
 from tuner.recall.truth import cached
 from tuner.report.gate import headline
 from tuner.runtime.steps import result_of
-from tuner.text import one_line
+from tuner.text import counted, one_line
 from tuner.types import FloatArray, Metric, Recall
 
 Search = Callable[[FloatArray, int], Any]
@@ -126,11 +126,13 @@ class _Judge:
     def __init__(self, base: Vectors, queries: Vectors, k: int, metric: Any) -> None:
         if queries.n < FEWEST_QUERIES:
             raise InputError(
-                f"{queries.source} has {queries.n} queries, and recall needs at least {FEWEST_QUERIES}: "
-                "give more"
+                f"{queries.source} has {counted(queries.n, 'query', 'queries')}, and recall needs at least "
+                f"{FEWEST_QUERIES}: give more"
             )
         if not 1 <= k < base.n:
-            raise InputError(f"k is {k} but {base.source} has {base.n} rows: use a k from 1 to {base.n - 1}")
+            raise InputError(
+                f"k is {k} but {base.source} has {counted(base.n, 'row')}: use a k from 1 to {base.n - 1}"
+            )
         profile = result_of(scan(base, metric, seed=0))
         check_queries(base, queries, profile.metric)
         self.raw, self.k, self.metric = queries.read(0, queries.n), k, profile.metric

@@ -16,6 +16,7 @@ from tuner.cli.again import pasteable
 from tuner.cli.draw import Screen
 from tuner.cli.main import tune
 from tuner.cli.outputs import show_table, show_text
+from tuner.errors import InputError
 from tuner.report.diagnosis import SCREEN_HEAD, screen_rows
 from tuner.types import Diagnosis, Prescription, Recall
 
@@ -44,6 +45,12 @@ def read_by_a_shell(line: str) -> list[str]:
         ["/bin/sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True
     )
     return ran.stdout.removesuffix("\n").split("\n")
+
+
+def test_a_recall_of_exactly_one_is_refused(asked: list[str]) -> None:
+    ran = CliRunner().invoke(tune, [*asked, "--recall", "1"], standalone_mode=False)
+    assert isinstance(ran.exception, InputError)
+    assert "no finite number of queries can show that recall is exactly 1" in str(ran.exception)
 
 
 def test_the_line_that_applies_it_can_be_pasted(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from conftest import planted_rows
 from gated import Run
 
 from tuner.data.vectors import open_vectors
+from tuner.sweep.hopeless import smallest_bytes
 from tuner.sweep.plan import plan
-from tuner.sweep.rehearse import smallest_bytes
 from tuner.types import Options, Space
 
 N, D = 3000, 24

@@ -94,3 +94,4 @@ def test_what_could_not_be_judged_is_written_for_others_too(gate: Gate, tmp_path
     )
     assert code == 2
     assert "cannot be written" in message
+    assert "measure it on" not in message  # refused before the work, not after it

@@ -78,7 +78,7 @@ def test_rows_that_were_deleted_on_purpose_are_left_out(vectors: Vectors) -> Non
     [
         ([1, 2, 3, 4], "has 4 ids and .* has 5 rows: give one id a row, and -1 .* deleted on purpose"),
         (["id", "a", "b", "c", "d", "e"], "leave the heading id out"),
-        ([1, 2, 3, 2, 2], r"has 2 for row 1 and row 3 \(2 ids stand there before\)"),
+        ([1, 2, 3, 2, 2], r"has 2 for row 1 and row 3 \(2 of its ids are repeated\)"),
         (["a", "b", "a", "", ""], "has a for row 0 and row 2"),
         ([-1] * 5, "marks every row as deleted"),
         (np.arange(5.0), r"holds float64.*x\.astype\('int64'\)"),

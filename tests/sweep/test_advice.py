@@ -9,6 +9,7 @@ import pytest
 from tuner.prediction.surface import Candidate
 from tuner.recall.target import Target
 from tuner.report import result_from_json
+from tuner.report.words import seconds_text
 from tuner.sweep.advice import more_queries_hint
 from tuner.types import Configuration, Memory, OperatingPoint
 
@@ -58,7 +59,7 @@ def test_the_aim_falls_and_what_that_saves_is_a_prediction() -> None:
         ef_search = round(point.ef_search * then.ef_search / now.ef_search)
         seconds = point.latency.p50_s * then.latency_s / now.latency_s
         saved = 1 - then.ndis / now.ndis
-        expected = f"with {word} as many ({n}) ef_search={ef_search}, {1e6 * seconds:.0f} us a query"
+        expected = f"with {word} as many ({n}) ef_search={ef_search}, {seconds_text(seconds)} a query"
         assert f"{expected} and {saved:.0%} fewer distances" in hint
 
 

@@ -9,7 +9,8 @@ import pytest
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.recall.target import Target
-from tuner.sweep.plan import plan, refuse_hopeless
+from tuner.sweep.hopeless import refuse_hopeless_target
+from tuner.sweep.plan import plan
 from tuner.types import Options
 
 
@@ -20,18 +21,18 @@ def best_bound(n_queries: int, recall: float) -> float:
 @pytest.mark.parametrize(("recall", "n_queries"), [(0.9999, 200), (0.99, 100), (0.95, 40)])
 def test_a_hopeless_target_names_the_queries_that_would_do(recall: float, n_queries: int) -> None:
     with pytest.raises(InputError) as caught:
-        refuse_hopeless(Options(recall=recall), n_queries)
+        refuse_hopeless_target(Options(recall=recall), n_queries)
     found = re.search(r"give about ([\d,]+) queries", str(caught.value))
     assert found is not None
     enough = int(found[1].replace(",", ""))
     assert best_bound(enough, recall) >= recall
     assert best_bound(int(0.97 * enough) - 2, recall) < recall
-    refuse_hopeless(Options(recall=recall), enough)
+    refuse_hopeless_target(Options(recall=recall), enough)
 
 
 def test_a_target_of_1_is_never_shown() -> None:
     with pytest.raises(InputError, match=r"no finite number of queries .* use exact search"):
-        refuse_hopeless(Options(recall=1.0), 10**9)
+        refuse_hopeless_target(Options(recall=1.0), 10**9)
 
 
 def test_few_rows_are_searched_exactly_whatever_the_target() -> None:

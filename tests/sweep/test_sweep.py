@@ -21,6 +21,7 @@ from tuner.errors import InputError, ResourceError
 from tuner.report import result_from_json
 from tuner.sweep import plan, sweep
 from tuner.sweep.answer import answer_of
+from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.finalists import choose_finalists
 from tuner.sweep.run import finish
 from tuner.types import Event, Finished, Metric, Options, Result, Space, StageFinished
@@ -196,9 +197,25 @@ def test_a_handful_of_vectors_is_searched_exactly(n: int, k: int, tmp_path: Path
     assert np.sort(ids).tolist() == [list(range(n))] * n
 
 
-@pytest.mark.parametrize("limits", [{"max_memory_per_vector": 20.0}, {"max_latency_s": 1e-9}])
-def test_exact_search_beyond_a_limit_is_an_honest_no(limits: dict[str, Any], tmp_path: Path) -> None:
-    base, _ = planted(300, 1)
+def test_nearly_all_rows_as_neighbours_are_searched_exactly_unless_memory_is_short(tmp_path: Path) -> None:
+    """k = 1,000 of 1,200 rows took minutes of a sweep; a graph computes as many distances."""
+    base, queries = planted(1200, 100)
+    found = tuner.tune(base, recall=0.9, k=1000, metric="l2", queries=queries, out=tmp_path)
+    assert found.status == "exact"
+    assert "for k = 1,000 of 1,200 rows" in found.advice[0]
+    asked = Options(recall=0.9, k=1000)
+    assert is_exact_the_answer(asked, 10_000, 24)
+    assert not is_exact_the_answer(asked, 10_001, 24)
+    assert is_exact_the_answer(replace(asked, max_memory_per_vector=96), 10_000, 24)
+    assert not is_exact_the_answer(replace(asked, max_memory_per_vector=95), 10_000, 24)
+
+
+@pytest.mark.parametrize("limits", [{"max_memory_per_vector": 4.0 * 24}, {"max_latency_s": 1e-9}])
+def test_exact_search_beyond_a_limit_is_an_honest_no(
+    limits: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.sweep.hopeless.call_overhead_s", lambda _: 0.0)
+    base, _ = planted(300, 1)  # with its header the index is a little larger than 4 x 24 bytes per vector
     found = tuner.tune(base, recall=0.9, metric="l2", out=tmp_path, **limits)
     assert found.status == "not_reached"
     assert found.best is None
@@ -206,6 +223,23 @@ def test_exact_search_beyond_a_limit_is_an_honest_no(limits: dict[str, Any], tmp
     assert "an exact index takes" in found.advice[0]
     kept = tuner.tune(base, recall=0.9, metric="l2", max_memory_per_vector=1e6, max_latency_s=10.0)
     assert kept.status == "exact"
+
+
+@pytest.mark.parametrize("n", [300, 2000])
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({"max_memory_per_vector": 20.0}, r"max_memory is .* smallest index of this space take .* raise it"),
+        ({"max_latency_s": 1e-9}, r"max_latency is 0\.001 us, but the call of a search takes"),
+    ],
+)
+def test_a_limit_below_anything_is_refused_before_the_sweep(
+    n: int, limits: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
+    base, _ = planted(n, 1)
+    with pytest.raises(InputError, match=problem):
+        tuner.tune(base, recall=0.9, metric="l2", out=tmp_path, **limits)
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_an_exact_answer_says_what_is_wrong_with_the_data(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from tuner.recall.metric import without_rows
 from tuner.recall.truth import search_exactly, with_rows
 from tuner.runtime.steps import result_of
 from tuner.sweep import added_rows, whole_index
-from tuner.types import FloatArray, Metric, Space
+from tuner.sweep.hopeless import smallest_bytes
+from tuner.types import FloatArray, Metric, Options, Space
 
 N, FRESH, D, K = 3000, 1000, 24, 10
 SPACE = Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,), ef_search_max=1024)
@@ -136,7 +137,8 @@ def test_a_run_that_reaches_nothing_leaves_no_index_of_an_earlier_one(
 ) -> None:
     shutil.copytree(usual.folder, tmp_path, dirs_exist_ok=True)
     assert (tmp_path / "index.faiss").exists()
-    found = tuned(x[:N], tmp_path, max_memory_per_vector=20)
+    least = smallest_bytes(Options(recall=0.9, space=SPACE), N, D)
+    found = tuned(x[:N], tmp_path, max_memory_bytes=least)  # without the header of a file
     assert found.status == "not_reached"
     assert not (tmp_path / "index.faiss").exists()
 

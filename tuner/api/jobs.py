@@ -30,6 +30,7 @@ def tune(
     *,
     recall: float,
     queries: NDArray[Any] | str | Path | None = None,
+    ids: IdSource | None = None,
     out: str | Path | None = None,
     space: Space | str | Path | None = None,
     **options: Unpack[TuneOptions],
@@ -45,6 +46,8 @@ def tune(
         base: Vectors to index, (n, d) float32, float16, float64, int8 or uint8, or a .npy file.
         recall: Target recall@k in (0, 1].
         queries: Queries, (nq, d) likewise; None holds some rows of the base out.
+        ids: Ids of the rows, a list, an array or a file, which the index then answers with; -1 or empty text
+            is a row deleted on purpose.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
@@ -57,7 +60,7 @@ def tune(
         ResourceError: too little memory, disk or time.
     """
     wanted = Options(recall=recall, space=_space_of(space), **options)
-    vectors, given = opened(base, queries)
+    vectors, given = opened(base, queries, ids)
     with ExitStack() as undo:
         work = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
         folder = Path(tempfile.mkdtemp(prefix="tune-index-")) if out is None else Path(out)

@@ -12,16 +12,17 @@ import faiss
 import numpy as np
 
 from tuner import types
+from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
 from tuner.index.layers import mapped
 from tuner.report import result_from_json, write_report
 from tuner.report.words import n_indexed, verdict
-from tuner.sweep.index_file import INDEX_NAME, STORE_NAME
+from tuner.sweep.index_file import IDS_NAME, INDEX_NAME, STORE_NAME
 from tuner.types import Recommendation
 
 REPORT_NAME = "report.json"
-NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_NAME, STORE_NAME)
+NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_NAME, STORE_NAME, IDS_NAME)
 """Everything that a folder of results can hold."""
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""
@@ -64,7 +65,8 @@ class Result(types.Result):
     def index(self) -> faiss.Index:
         """Return the delivered index, read from its file anew at each call.
 
-        It takes queries as they are and answers with row numbers of the base; ef_search is set.
+        It takes queries as they are and answers with row numbers of the base, or with the user's own ids
+        where those are whole numbers; ef_search is set. ``ids`` has those that no index can hold.
 
         Raises:
             InputError: nothing reached the target, or the file is gone or another run's.
@@ -85,6 +87,24 @@ class Result(types.Result):
         if not self.queries.n_not_indexed:
             return index
         return mapped(index, np.delete(np.arange(self.profile.n), held_out))
+
+    def ids(self) -> Names | None:
+        """Return the user's own ids (n,) by what the delivered index answers with; None where it has them.
+
+        >>> distances, rows = result.index().search(queries, 10)  # doctest: +SKIP
+        >>> result.ids()[rows]  # doctest: +SKIP
+
+        Raises:
+            InputError: nothing reached the target, or the file is gone.
+        """
+        if self.own_ids is None or self.own_ids.in_index:
+            return None
+        path = self._delivered().path / IDS_NAME
+        _check_there(path)
+        names = read_ids(path).names
+        if len(names) != self.profile.n:
+            raise InputError(f"{path}: has {len(names):,} ids of {self.profile.n:,} rows: run this one again")
+        return names
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the report, the recommendation and the index, whole or not at all; return the files.
@@ -134,7 +154,7 @@ class Result(types.Result):
 
     def _copy_index(self, folder: Path) -> None:
         files = self._delivered()
-        for name in (INDEX_NAME, STORE_NAME):
+        for name in (INDEX_NAME, STORE_NAME, IDS_NAME):
             if name == INDEX_NAME or (files.path / name).exists():
                 _check_there(files.path / name)
                 shutil.copyfile(files.path / name, folder / name)

@@ -12,7 +12,7 @@ import click
 
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import IDS, JSON, MARKDOWN, QUIET, THREADS
-from tuner.cli.outputs import say, show_verdict, write_file
+from tuner.cli.outputs import refuse_unwritable_files, say, show_verdict, write_file
 from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, TunerError
@@ -93,6 +93,7 @@ def check_command(
     BASELINE is a file of `tune baseline`, FILE an (n, d) .npy. The exit code is 0 if nothing regressed, 1 if
     something did, 2 if that could not be judged.
     """
+    refuse_unwritable_files(junit, markdown)
     annotate = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
     try:
         options = CheckOptions(

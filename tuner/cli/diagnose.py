@@ -11,7 +11,7 @@ import click
 from tuner.cli.again import pasteable, words_again
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, FORCE, IDS, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
-from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
+from tuner.cli.outputs import refuse_unwritable_files, show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
 from tuner.data.ids import named
 from tuner.data.vectors import Vectors, open_vectors
@@ -116,8 +116,7 @@ def diagnose_command(
     """
     if (index is None) == (config is None):
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
-    if markdown and (markdown.is_dir() or not markdown.parent.is_dir()):
-        raise InputError(f"{markdown}: is no file in a folder that is there: name one")
+    refuse_unwritable_files(markdown)
     base = named(open_vectors(file, "base"), ids)
     given = open_vectors(queries, "queries") if queries else None
     if config is not None:

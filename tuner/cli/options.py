@@ -74,6 +74,7 @@ SWEEP_OPTIONS = (
         help="Target recall@k in (0, 1]. Of several the first is tuned for, the others are looked up.",
     ),
     QUERIES,
+    IDS,
     click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
     click.option(
         "--k",

@@ -17,6 +17,7 @@ from tuner.cli.rehearse import show_plan
 from tuner.cli.stop import Stopping
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
+from tuner.data.ids import named
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.engines import find_engine
 from tuner.errors import InputError
@@ -39,6 +40,7 @@ def run(
     *,
     file: str,
     queries: str | None,
+    ids: str | None,
     out: Path | None,
     work: Path | None,
     force: bool,
@@ -62,7 +64,7 @@ def run(
     refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     as_default = out is None
     out = out or Path("tune-out", Path(file).stem)
-    base = open_vectors(file, "base")
+    base = named(open_vectors(file, "base"), ids)
     given = open_vectors(queries, "queries") if queries else None
     check_inputs(base, given, options)
     if earlier is not None and target is None:

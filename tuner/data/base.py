@@ -18,6 +18,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from tuner.data.ids import Names
 from tuner.data.vectors import Vectors
 from tuner.recall.metric import release_pages
 from tuner.types import FloatArray, IdArray, Metric, Steps
@@ -35,7 +36,8 @@ class Base:
         metric: the user's.
         radius: largest norm (``ip`` only), else 0.
         added: number of rows, held out as queries here, that the index handed over holds as well.
-        keeps_ids: whether an index handed over keeps row numbers, because some rows are in none.
+        lacks_rows: whether the index handed over lacks some rows of the file, so that positions are no rows.
+        own_ids: the user's own ids of all rows of the file, int64 or text; None where row numbers are ids.
     """
 
     x: FloatArray
@@ -43,7 +45,8 @@ class Base:
     metric: Metric
     radius: float
     added: int = 0
-    keeps_ids: bool = False
+    lacks_rows: bool = False
+    own_ids: Names | None = None
 
     @property
     def n(self) -> int:
@@ -54,6 +57,22 @@ class Base:
     def n_delivered(self) -> int:
         """Rows of the index handed over."""
         return self.n + self.added
+
+    @property
+    def labels(self) -> IdArray | None:
+        """What the index handed over answers with, (n,) int64; None where that is the position.
+
+        Own ids that are whole numbers; row numbers where they are text, which no index holds.
+        """
+        if self.own_ids is None or self.own_ids.dtype.kind == "U":
+            return self.rows
+        ids: IdArray = self.own_ids if self.rows is None else self.own_ids[self.rows]
+        return ids
+
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether the index handed over keeps ids: they are the user's own numbers, or it lacks rows."""
+        return self.lacks_rows or (self.own_ids is not None and self.own_ids.dtype.kind != "U")
 
     @property
     def d(self) -> int:
@@ -118,16 +137,25 @@ def prepare(
             _prepare_rows(block, metric, largest_norm).tofile(out)
             yield stop / vectors.n
     partial.replace(path)
-    return open_prepared(path, n, d, metric, left_out, largest_norm)
+    return open_prepared(path, n, d, metric, left_out, largest_norm, own_ids=vectors.ids)
 
 
 def open_prepared(
-    path: Path, n: int, d: int, metric: Metric, left_out: IdArray, largest_norm: float, added: int = 0
+    path: Path,
+    n: int,
+    d: int,
+    metric: Metric,
+    left_out: IdArray,
+    largest_norm: float,
+    *,
+    added: int = 0,
+    own_ids: Names | None = None,
 ) -> Base:
     """Map a base that ``prepare`` wrote.
 
     Args:
         added: number of rows left out that the index handed over holds as well.
+        own_ids: the user's own ids of all rows of the file, None where row numbers are ids.
     """
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
     rows = np.delete(np.arange(n + len(left_out)), left_out) if len(left_out) else None
@@ -137,7 +165,8 @@ def open_prepared(
         metric=metric,
         radius=largest_norm if metric == "ip" else 0.0,
         added=added,
-        keeps_ids=len(left_out) > added,
+        lacks_rows=len(left_out) > added,
+        own_ids=own_ids,
     )
 
 

@@ -11,6 +11,7 @@ from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.machine import available_cores
+from tuner.text import counted
 from tuner.types import PREFERENCES, Metric, Options, StoreAt
 
 MOST_SEED = 2**62
@@ -18,7 +19,7 @@ MOST_SEED = 2**62
 MOST_THREADS = 16
 """Times the cores: more threads only wait for each other."""
 FEWEST_QUERIES = 20
-"""Ten to tune on and ten to validate on: fewer bound nothing."""
+"""Fewer bound nothing."""
 
 
 def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> None:
@@ -31,14 +32,16 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
     if base.n == 1:
         raise InputError(f"{base.source} has one row of {base.d:,}, a search needs many: save all of them")
     if options.k >= base.n:
-        raise InputError(f"k is {options.k} but {base.source} has only {base.n} rows: use a k below {base.n}")
+        raise InputError(
+            f"k is {options.k} but {base.source} has only {counted(base.n, 'row')}: use a k below {base.n}"
+        )
     if queries is None:
         _check_hold_out(base, options)
         kept = base.n - len(hold_out(base.n, options.n_queries, options.seed))
         if options.k >= kept:
             raise InputError(
-                f"k is {options.k} but only {kept} rows of {base.source} are left when queries are held out: "
-                "use a smaller k or give a query file"
+                f"k is {options.k} but only {counted(kept, 'row')} of {base.source} remain when queries are "
+                "held out: use a smaller k or give a query file"
             )
         return
     if options.n_queries is not None:
@@ -79,7 +82,8 @@ def check_options(options: Options) -> None:
         raise InputError(f"seed is {options.seed}, but it is at most {MOST_SEED}: give a smaller one")
     if options.threads > MOST_THREADS * available_cores():
         raise InputError(
-            f"threads is {options.threads}, but there are {available_cores()} cores: give that many, or 0"
+            f"threads is {options.threads}, but this machine has {counted(available_cores(), 'core')}: "
+            "give that many, or 0"
         )
     if options.k > options.space.ef_search_max:
         raise InputError(

@@ -14,6 +14,7 @@ from tuner.data.formats import START_BYTES, format_of
 from tuner.data.npy import open_npy
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
+from tuner.text import counted
 
 Names: TypeAlias = NDArray[Any]
 """Ids (n,): int64 where all are whole numbers, else text."""
@@ -55,7 +56,7 @@ def named(vectors: Vectors, source: IdSource | None) -> Vectors:
         return vectors
     ids = read_ids(source)
     if len(ids.names) != vectors.n:
-        raise InputError(f"{ids.source} has {len(ids.names):,} ids{_length_hint(ids, vectors)}")
+        raise InputError(f"{ids.source} has {counted(len(ids.names), 'id')}{_length_hint(ids, vectors)}")
     _refuse_repeated(ids)
     kept = np.flatnonzero(~ids.deleted)
     if not len(kept):
@@ -71,12 +72,11 @@ def named(vectors: Vectors, source: IdSource | None) -> Vectors:
 
 def describe_deleted(vectors: Vectors) -> str:
     """Return in words which rows of a file are left out on purpose; empty where none is."""
-    n_deleted = vectors.data.shape[0] - vectors.n
-    if not n_deleted:
+    if not vectors.n_deleted:
         return ""
-    rows = f"{n_deleted:,} row{'s' * (n_deleted != 1)}"
     return (
-        f"{rows} of {vectors.source} deleted on purpose by {vectors.ids_source}: in no index, and not missed"
+        f"{counted(vectors.n_deleted, 'row')} of {vectors.source} deleted on purpose by "
+        f"{vectors.ids_source}: in no index, and not missed"
     )
 
 
@@ -166,13 +166,13 @@ def _refuse_repeated(ids: RowIds) -> None:
     if len(again):
         first, second = order[again[0]], order[again[0] + 1]
         raise InputError(
-            f"{ids.source} has {ids.names[first]!s:.60} for row {first} and row {second} ({len(again):,} "
-            "ids stand there before): give each row an id of its own"
+            f"{ids.source} has {ids.names[first]!s:.60} for row {first} and row {second} ({len(again):,} of "
+            "its ids are repeated): give each row an id of its own"
         )
 
 
 def _length_hint(ids: RowIds, vectors: Vectors) -> str:
-    text = f" and {vectors.source} has {vectors.n:,} rows"
+    text = f" and {vectors.source} has {counted(vectors.n, 'row')}"
     if len(ids.names) == vectors.n + 1 and ids.names.dtype.kind == "U":
         return f"{text}: leave the heading {ids.names[0]!s:.40} out"
     return f"{text}: give one id a row, and -1 (an empty line in text) for a row that was deleted on purpose"

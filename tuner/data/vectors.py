@@ -49,6 +49,11 @@ class Vectors:
     ids: NDArray[Any] | None = None
     ids_source: str = ""
 
+    @property
+    def n_deleted(self) -> int:
+        """Number of rows of the data that were deleted on purpose."""
+        return int(self.data.shape[0]) - self.n
+
     def in_file(self, rows: IdArray | None) -> IdArray | None:
         """Return rows as numbers in the file itself; None for all of it."""
         if self.kept is None:

@@ -13,6 +13,7 @@ from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.layers import ids_of_lists, through
 from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import stored_codes
+from tuner.text import counted
 from tuner.types import Cause, FloatArray, IdArray
 
 DEEPEST = 16
@@ -99,7 +100,7 @@ def _describe_codec(opened: IndexUnderTest) -> str:
         spread = faiss.vector_to_array(storage.sq.trained)[storage.d :]
         n_dead = int((spread <= 1e-6 * np.median(spread)).sum())
         if n_dead:
-            return f"{name}, {n_dead} dimensions of it trained on vectors that did not vary there"
+            return f"{name}, {counted(n_dead, 'dimension')} of it trained on vectors that did not vary there"
     return name
 
 

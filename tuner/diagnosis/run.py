@@ -26,6 +26,8 @@ from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.process import use_threads
 from tuner.runtime.steps import as_progress
+from tuner.sweep.hopeless import refuse_certainty
+from tuner.text import counted
 from tuner.types import (
     Costs,
     Diagnosis,
@@ -78,6 +80,7 @@ def diagnose(
         InputError: index, vectors and options do not fit.
     """
     _check_out(request)
+    refuse_certainty(options.recall)
     journal = Journal(work, {}, resume=False)
     opened = by_rows(_opened(base, request), base)
     for note in opened.notes:
@@ -192,7 +195,7 @@ def _applied(
 ) -> Recall:
     if number > len(fixes.prescriptions):
         raise InputError(
-            f"there are {len(fixes.prescriptions)} prescriptions and --apply asks for number {number}: "
+            f"--apply asks for number {number} of {counted(len(fixes.prescriptions), 'prescription')}: "
             "give one of them"
         )
     prescription = fixes.prescriptions[number - 1]

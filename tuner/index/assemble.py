@@ -163,12 +163,12 @@ def _no_codes(encoder: Encoder) -> Codes:
 
 
 def delivered(
-    searchable: SearchableIndex, rows: IdArray | None
+    searchable: SearchableIndex, labels: IdArray | None
 ) -> tuple[faiss.Index, faiss.Index | None, tuple[Any, ...]]:
     """Return what is written: the index, the store on disk if any, and what both borrow.
 
     Args:
-        rows: (n,) int64 row of the user's file at each position, None where they are 0..n-1.
+        labels: (n,) int64 what it answers with at each position, None where that is the position.
     """
     index: faiss.Index = searchable.index
     store = None
@@ -177,8 +177,8 @@ def delivered(
         refine = faiss.downcast_index(index)
         index, store = refine.base_index, refine.refine_index
         kept = (searchable, refine)
-    if rows is not None and store is None:
-        return mapped(index, rows), store, (*kept, index)
+    if labels is not None and store is None:
+        return mapped(index, labels), store, (*kept, index)
     return index, store, kept
 
 
@@ -201,6 +201,9 @@ def write(index: faiss.Index, path: Path) -> int:
 
 def original_rows(ids: IdArray, base: Base) -> IdArray:
     """Return ids as rows of the user's file; -1 stays."""
-    if base.rows is None:
-        return ids
-    return np.where(ids >= 0, base.rows[np.maximum(ids, 0)], -1)
+    return labelled(ids, base.rows)
+
+
+def labelled(positions: IdArray, labels: IdArray | None) -> IdArray:
+    """Return what stands for each position, itself where there are no labels; -1 stays."""
+    return positions if labels is None else np.where(positions >= 0, labels[np.maximum(positions, 0)], -1)

@@ -8,6 +8,7 @@ from tuner.types import Metric, OperatingPoint, Result
 
 INDEX_FILE = "index.faiss"
 STORE_FILE = "rerank.faiss"
+IDS_FILE = "index.ids.npy"
 
 
 def search_lines(result: Result) -> tuple[str, ...]:
@@ -32,6 +33,8 @@ def search_lines(result: Result) -> tuple[str, ...]:
             'with open("report.json") as report: held_out = json.load(report)["queries"]["held_out_rows"]',
             f"ids = np.delete(np.arange({result.profile.n}), held_out)[ids]",
         ]
+    if result.own_ids is not None and not result.own_ids.in_index:
+        lines.append(f'ids = np.load("{IDS_FILE}")[ids]')
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from tuner.report.evidence import (
     memory_by_part,
     stage_costs,
 )
-from tuner.report.faiss_lines import search_lines
+from tuner.report.faiss_lines import IDS_FILE, search_lines
 from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
@@ -26,7 +26,7 @@ from tuner.report.words import (
     verdict,
     whole_sentence,
 )
-from tuner.text import one_lined
+from tuner.text import counted, one_lined
 from tuner.types import Result
 
 
@@ -150,6 +150,10 @@ def _data(result: Result) -> Iterator[str]:
             f"- held out: {len(queries.held_out_rows):,} rows of the base became queries while parameters "
             "were chosen; the index handed over holds them too"
         )
+    if ids := result.own_ids:
+        kept = "the index answers with them" if ids.in_index else f"`{IDS_FILE}` has them by row number"
+        gone = f"; {counted(ids.n_deleted, 'row')} deleted on purpose, in no index" if ids.n_deleted else ""
+        yield f"- ids: from `{plain(ids.source)}`, {kept}{gone}"
 
 
 def _method(result: Result) -> Iterator[str]:

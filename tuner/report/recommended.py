@@ -93,7 +93,7 @@ def _document(
         + f" from {result.profile.source}.",
         verdict(result),
         f"Asked: {asked_for(result.options)}.",
-        f"Measured on {data_sentence(result.profile, result.queries)}",
+        f"Measured on {data_sentence(result)}",
         gain_sentence(result),
     ]
     lines = [f"# {line}" for text in head if text for line in textwrap.wrap(text, COMMENT_WIDTH)]

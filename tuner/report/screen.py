@@ -35,9 +35,7 @@ def show_result(result: Result, console: Console) -> None:
         console: where to; its width and colours are respected.
     """
     result = one_lined(result)
-    console.print(
-        Text(f"{data_sentence(result.profile, result.queries)} Asked: {asked_for(result.options)}.")
-    )
+    console.print(Text(f"{data_sentence(result)} Asked: {asked_for(result.options)}."))
     console.print()
     if shown_points(result):
         console.print(_front_table(result))

@@ -1,7 +1,7 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
 from tuner.text import counted
-from tuner.types import Options, Profile, QuerySet, Recall, ReferenceComparison, Result, WholeIndex
+from tuner.types import Options, OwnIds, Recall, ReferenceComparison, Result, WholeIndex
 
 BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 SECOND_UNITS = (
@@ -80,13 +80,22 @@ def recommended_point(result: Result) -> int | None:
     return None
 
 
-def data_sentence(profile: Profile, queries: QuerySet) -> str:
+def data_sentence(result: Result) -> str:
     """What was tuned on."""
+    profile, queries = result.profile, result.queries
     left_out = f" ({counted(profile.n_left_out, 'zero row')} left out)" if profile.n_left_out else ""
     return (
         f"{profile.n:,} x {profile.d} {profile.dtype}{left_out}, {profile.metric}; "
-        f"{counted(queries.n, 'query', 'queries')}."
+        f"{counted(queries.n, 'query', 'queries')}{_ids_phrase(result.own_ids)}."
     )
+
+
+def _ids_phrase(own_ids: OwnIds | None) -> str:
+    """Whose ids an index answers with, nothing where they are row numbers."""
+    if own_ids is None:
+        return ""
+    deleted = f", {counted(own_ids.n_deleted, 'deleted row')} left out" if own_ids.n_deleted else ""
+    return f"; ids from {own_ids.source}{deleted}"
 
 
 def asked_for(options: Options) -> str:
@@ -105,8 +114,8 @@ def verdict(result: Result) -> str:
     """The answer in one sentence."""
     if result.status == "exact":
         return (
-            f"With {n_indexed(result):,} vectors exact search is the answer: recall is 1 by definition "
-            "and there is no index to tune."
+            f"With k = {result.options.k:,} of {n_indexed(result):,} vectors exact search is the answer: "
+            "recall is 1 by definition and there is no index to tune."
         )
     if result.status == "reached":
         return result.recommendation.sentence if result.recommendation else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from tuner.prediction.surface import Candidate
 from tuner.recall.target import Target
-from tuner.report.words import too_few_queries_text
+from tuner.report.words import bytes_text, seconds_text, too_few_queries_text
 from tuner.sweep.problem import Problem
 from tuner.types import Ceiling, OperatingPoint
 
@@ -37,11 +38,11 @@ def _relaxed_memory(problem: Problem, reached: list[OperatingPoint]) -> list[str
     least = min(reached, key=lambda p: p.memory.resident_bytes)
     if least.memory.resident_bytes <= limit:
         return []
+    a_vector = math.ceil(least.memory.resident_bytes / problem.base.n_delivered)
     return [
-        f"a memory limit of {least.memory.resident_bytes / 1e6:.1f} MB "
-        f"({least.memory.resident_bytes / problem.base.n_delivered:.0f} B/vector) "
-        f"instead of {limit / 1e6:.1f} MB: "
-        f"{least.configuration.label} with ef_search={least.ef_search} then meets the target"
+        f"a memory limit of {a_vector}B/vector ({bytes_text(least.memory.resident_bytes)}) instead of "
+        f"{bytes_text(limit)}: {least.configuration.label} with ef_search={least.ef_search} "
+        "then meets the target"
     ]
 
 
@@ -54,8 +55,8 @@ def _relaxed_latency(problem: Problem, reached: list[OperatingPoint]) -> list[st
     if p95_s <= most_s:
         return []
     return [
-        f"a p95 limit of {1e6 * p95_s:.0f} us instead of "
-        f"{1e6 * most_s:.0f} us: {fastest.configuration.label} then meets it"
+        f"a p95 limit of {seconds_text(p95_s)} instead of {seconds_text(most_s)}: "
+        f"{fastest.configuration.label} then meets it"
     ]
 
 
@@ -96,7 +97,7 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
         f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
         f"(not measured) to keep {best.memory.resident_bytes / n:.0f} B/vector in memory "
         f"instead of {recommended.memory.resident_bytes / n:.0f}, "
-        f"with {best.memory.disk_bytes / 1e6:.1f} MB on disk "
+        f"with {bytes_text(best.memory.disk_bytes)} on disk "
         f"and {problem.options.k * best.configuration.rerank_factor} random reads a query"
     )
 
@@ -126,8 +127,8 @@ def more_queries_hint(
         ef_search = max(target.k, round(chosen.ef_search * then.ef_search / now.ef_search))
         seconds = chosen.latency.p50_s * then.latency_s / now.latency_s
         parts.append(
-            f"with {word} as many ({each.n_queries:,}) ef_search={ef_search}, {1e6 * seconds:.0f} us a query "
-            f"and {saved:.0%} fewer distances"
+            f"with {word} as many ({each.n_queries:,}) ef_search={ef_search}, {seconds_text(seconds)} a "
+            f"query and {saved:.0%} fewer distances"
         )
     return (
         f"more queries would leave less to chance: {chosen.configuration.label} is predicted (not measured) "

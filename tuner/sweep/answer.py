@@ -123,7 +123,7 @@ def recommendation_of(problem: Problem, answer: Answer, luck: float) -> Recommen
         sentence=(
             f"{what.label} with ef_search={point.ef_search} finds {recall:.4f} of the true "
             f"{problem.options.k} nearest (at least {point.recall.lower:.4f} with "
-            f"{100 * problem.options.confidence:g} % confidence) in {a_vector:.0f} bytes a vector and "
+            f"{100 * problem.options.confidence:g} % confidence) in {a_vector:.0f} bytes per vector and "
             f"{1e6 * point.latency.p50_s:.0f} us a query (median)."
         ),
     )

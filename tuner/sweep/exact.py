@@ -9,11 +9,11 @@ from pathlib import Path
 
 import faiss
 
-from tuner.report.words import seconds_text
+from tuner.report.words import bytes_text, seconds_text
 from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import BLOCK, interleave
-from tuner.sweep.index_file import deliver_exact
+from tuner.sweep.index_file import deliver_exact, own_ids_of
 from tuner.sweep.pose import PosedProblem, whole_base
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
@@ -58,11 +58,13 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         versions=describe_versions(),
         warnings=tuple(warned.text for warned in prepared.warnings),
         advice=(
-            f"{problem.base.n:,} rows are few: exact search computes {problem.base.n:,} distances a query, "
-            f"about what a graph would, with recall 1; an exact index takes {size / 1e6:.2f} MB "
-            f"({size / problem.base.n:,.0f} bytes per vector), p95 {seconds_text(found.latency_p95_s)}",
+            f"for k = {problem.options.k:,} of {problem.base.n:,} rows exact search computes "
+            f"{problem.base.n:,} distances a query, about what a graph would, with recall 1; an exact "
+            f"index takes {bytes_text(size)} ({size / problem.base.n:,.0f} bytes per vector), p95 "
+            f"{seconds_text(found.latency_p95_s)}",
         ),
         created=now(),
+        own_ids=own_ids_of(prepared.posed.vectors, found),
     )
 
 
@@ -101,7 +103,7 @@ def _recommendation(problem: Problem, index: faiss.Index, size: int, queries: Fl
         ndis_per_query=float(n),
         label="Flat",
         sentence=(
-            f"Exact search of {n:,} vectors finds all of the true {k} nearest in {size / n:.0f} bytes a "
+            f"Exact search of {n:,} vectors finds all of the true {k} nearest in {size / n:.0f} bytes per "
             f"vector and {1e6 * latency.p50_s:.0f} us a query (median)."
         ),
     )

@@ -24,6 +24,7 @@ from tuner.sweep.codecs import CodecEvaluation
 from tuner.sweep.ef_search import operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
+from tuner.text import counted
 from tuner.types import Configuration, Event, OperatingPoint, Steps
 
 SAME_CODES_SLACK = 0.03
@@ -146,7 +147,7 @@ def measure_frontier(
             break
         points = yield from journal.stage(
             f"frontier-{group.key}",
-            f"measure {group.key.split('@')[0]} ({len(group.candidates)} candidates)",
+            f"measure {group.key.split('@')[0]} ({counted(len(group.candidates), 'candidate')})",
             tuple[OperatingPoint, ...],
             partial(
                 measure_group, problem, builder, group, curves, evaluation.costs, list(measured), most_points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -11,22 +12,28 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from tuner.data.base import Base
+from tuner.data.ids import Names
+from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
-from tuner.index.assemble import SearchableIndex, delivered, metric_transform, original_rows, write
+from tuner.index.assemble import SearchableIndex, delivered, labelled, metric_transform, original_rows, write
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
+from tuner.runtime.journal import write_atomically
 from tuner.sweep.problem import Problem
-from tuner.types import FloatArray, IdArray, OperatingPoint
+from tuner.types import FloatArray, OperatingPoint, OwnIds, Recommendation
 
 INDEX_NAME = "index.faiss"
 STORE_NAME = "rerank.faiss"
+IDS_NAME = "index.ids.npy"
+"""The user's own ids, where the index answers with row numbers of the file."""
 CHECKED_QUERIES = 1_000
 """Queries whose answers must be the same after writing and reading."""
 
 FRESH_PROCESS = """
 import sys
 import faiss, numpy as np
-index_path, store_path, factor, rows_path, queries_path, ids_path, k = sys.argv[1:]
+index_path, store_path, factor, names_path, queries_path, ids_path, k = sys.argv[1:]
 index = faiss.read_index(index_path)
 if store_path:
     store = faiss.read_index(store_path, faiss.IO_FLAG_MMAP_IFC)
@@ -34,8 +41,8 @@ if store_path:
     index.k_factor = float(factor)
 faiss.omp_set_num_threads(1)
 ids = index.search(np.load(queries_path), int(k))[1]
-if rows_path:
-    ids = np.load(rows_path)[ids]
+if names_path:
+    ids = np.load(names_path)[ids]
 np.save(ids_path, ids)
 """
 
@@ -55,24 +62,29 @@ class WrittenIndex:
 
 def remove_index(out: Path) -> None:
     """Remove the index that an earlier run left in the folder of a run that has none."""
-    for name in (INDEX_NAME, STORE_NAME):
+    for name in (INDEX_NAME, STORE_NAME, IDS_NAME):
         (out / name).unlink(missing_ok=True)
 
 
 def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> WrittenIndex:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
-    index, store, kept = delivered(searchable, base.rows)
+    index, store, kept = delivered(searchable, base.labels)
     index_bytes = write(index, out / INDEX_NAME)
     if store is None:
         (out / STORE_NAME).unlink(missing_ok=True)
     else:
         write(store, out / STORE_NAME)
     queries = problem.raw[problem.sample(CHECKED_QUERIES)]
-    expected = original_rows(searchable.index.search(queries, k)[1], base)
+    names = _write_names(base, out, answers_with_rows=store is not None)
+    found = searchable.index.search(queries, k)[1]
+    expected: Names = labelled(found, base.labels)
+    if names is not None:
+        expected = names[original_rows(found, base)]
     del kept
-    separate_rows = base.rows if store is not None else None
-    ids = _search_freshly(out, store is not None, searchable, separate_rows, queries, k)
+    ids = _search_freshly(
+        out, searchable, queries, k, has_store=store is not None, has_names=names is not None
+    )
     return WrittenIndex(index_bytes=index_bytes, same_ids=float((ids == expected).mean()))
 
 
@@ -92,20 +104,44 @@ def check_written(written: WrittenIndex, chosen: OperatingPoint, *, exact_bytes:
         raise AssertionError(f"only {written.same_ids:.4f} of the ids are the same after write and read")
 
 
+def _write_names(base: Base, out: Path, *, answers_with_rows: bool) -> Names | None:
+    """Write the user's own ids beside an index that cannot hold them; return them, or None if it holds them.
+
+    Args:
+        answers_with_rows: whether the index answers with row numbers even where ids are numbers.
+    """
+    if base.own_ids is None or not (answers_with_rows or base.own_ids.dtype.kind == "U"):
+        (out / IDS_NAME).unlink(missing_ok=True)
+        return None
+    file = io.BytesIO()
+    np.save(file, base.own_ids, allow_pickle=False)
+    write_atomically(out / IDS_NAME, file.getvalue())
+    return base.own_ids
+
+
+def own_ids_of(vectors: Vectors, answer: Recommendation | None) -> OwnIds | None:
+    """Return how the index of an answer tells the user's own ids, None where row numbers are ids."""
+    if vectors.ids is None:
+        return None
+    on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
+    return OwnIds(
+        source=vectors.ids_source,
+        n_deleted=vectors.n_deleted,
+        in_index=vectors.ids.dtype.kind != "U" and not on_disk,
+    )
+
+
 def _search_freshly(
-    out: Path, has_store: bool, searchable: SearchableIndex, rows: IdArray | None, queries: FloatArray, k: int
-) -> IdArray:
+    out: Path, searchable: SearchableIndex, queries: FloatArray, k: int, *, has_store: bool, has_names: bool
+) -> Names:
     with tempfile.TemporaryDirectory() as folder:
-        names = ("queries", "ids", "rows")
-        queries_path, ids_path, rows_path = (Path(folder, f"{name}.npy") for name in names)
+        queries_path, ids_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids"))
         np.save(queries_path, queries)
-        if rows is not None:
-            np.save(rows_path, rows)
         arguments = [
             str(out / INDEX_NAME),
             str(out / STORE_NAME) if has_store else "",
             str(searchable.configuration.rerank_factor),
-            str(rows_path) if rows is not None else "",
+            str(out / IDS_NAME) if has_names else "",
             str(queries_path),
             str(ids_path),
             str(k),
@@ -116,21 +152,22 @@ def _search_freshly(
         if done.returncode != 0:
             last = (done.stderr.strip() or "it was killed").splitlines()[-1]
             raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
-        found: IdArray = np.load(ids_path)
+        found: Names = np.load(ids_path)
         return found
 
 
 def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
     """Write the flat index that is the answer for few vectors; return it and its bytes.
 
-    Like any other it takes raw queries and answers with rows of the user's file.
+    Like any other it takes raw queries and answers with rows of the user's file, or with the user's own ids.
     """
     base = problem.base
     flat = faiss.IndexFlatL2(base.d)
     flat.add(np.asarray(base.x))
     step = metric_transform(base.metric, problem.raw.shape[1])
     whole = flat if step is None else behind([step], flat)
-    if base.rows is not None:
-        whole = mapped(whole, base.rows)
+    if base.labels is not None:
+        whole = mapped(whole, base.labels)
+    _write_names(base, out, answers_with_rows=False)
     (out / STORE_NAME).unlink(missing_ok=True)
     return whole, write(whole, out / INDEX_NAME)

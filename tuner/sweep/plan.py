@@ -11,10 +11,13 @@ import psutil
 
 from tuner.data.split import hold_out
 from tuner.data.vectors import Vectors
-from tuner.errors import HopelessTargetError, ResourceError
-from tuner.recall.target import Target, least_queries
+from tuner.errors import ResourceError
+from tuner.report.words import seconds_text
 from tuner.runtime.machine import available_cores
 from tuner.sweep.codec_space import sensible, views_in_order
+from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
+from tuner.text import counted
 from tuner.types import Options
 
 SECONDS_A_ROW = 13e-6
@@ -22,8 +25,6 @@ SECONDS_A_ROW = 13e-6
 FIXED_S = 12.0
 RUN_OVER_BUILD = 1.6
 MEGABYTE = 1e6
-SMALL = 1000
-"""Rows up to which exact search is the answer: a HNSW search at recall .95 computes as many distances."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
 
     Raises:
         HopelessTargetError: no index could be shown to meet the target with so few queries.
+        InputError: no index could meet the limits.
     """
     options = replace(options, space=sensible(options.space, base.d))
     n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
     n = base.n - (0 if queries is not None else n_queries)
-    if n > SMALL:
-        refuse_hopeless(options, n_queries)
+    if not is_exact_the_answer(options, n, base.d):
+        refuse_hopeless_target(options, n_queries)
+    refuse_hopeless_limits(options, n, base.d)
     threads = options.threads or available_cores()
     M = max(options.space.M)
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
@@ -72,40 +75,14 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     lines = (
         f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows measured on, {n_queries:,} queries "
         + (f"from {queries.source}" if queries is not None else "held out and put back at the end"),
-        f"{n_configurations:,} configurations predicted from 1 graph build (M={M}, "
+        f"{counted(n_configurations, 'configuration')} predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
-        f"time: about {estimate:.0f} s on {threads} thread(s), a rough guess",
+        f"time: about {estimate:.0f} s on {counted(threads, 'thread')}, a rough guess",
         f"memory: about {(peak + program) / MEGABYTE:,.0f} MB at its peak, of which "
         f"{program / MEGABYTE:,.0f} MB are the program itself",
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
     return Plan(n_configurations, n, n_queries, peak, disk, estimate, lines)
-
-
-def refuse_hopeless(options: Options, n_queries: int) -> None:
-    """Raise HopelessTargetError if even perfect recall on so many queries could not show the target.
-
-    Raises:
-        HopelessTargetError: with the number of queries that would do.
-    """
-    recall = options.recall
-    if recall >= 1:
-        raise HopelessTargetError(
-            "recall is 1, but no finite number of queries can show that recall is exactly 1: give a target "
-            "below 1, or use exact search (faiss.IndexFlat), which has it"
-        )
-    target = Target(recall=recall, k=options.k, confidence=options.confidence, n_queries=n_queries)
-
-    def best(n: int) -> float:
-        return target.of_queries(n).best_bound
-
-    if best(n_queries) >= recall:
-        return
-    enough = least_queries(lambda n: best(n) >= recall, n_queries)
-    raise HopelessTargetError(
-        f"recall is {recall:g}, but with {n_queries:,} queries even perfect recall has a lower bound of only "
-        f"{best(n_queries):.4f}: give about {enough:,} queries, or a lower target"
-    )
 
 
 def count_configurations(options: Options, d: int) -> int:
@@ -134,6 +111,6 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
     budget = options.time_budget_s
     if budget is not None and budget < 0.5 * needed.estimate_s:
         raise ResourceError(
-            f"the time budget of {budget:.0f} s is below the about {needed.estimate_s:.0f} s that the one "
-            "build and its measurements take: raise it, or give fewer rows"
+            f"the time budget of {seconds_text(budget)} is below the about {needed.estimate_s:.0f} s that "
+            "the one build and its measurements take: raise it, or give fewer rows"
         )

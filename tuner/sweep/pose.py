@@ -229,7 +229,9 @@ def prepared_base(
         write,
         intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
     )
-    return open_prepared(path, n, d, profile.metric, left_out, profile.norm_max, added)
+    return open_prepared(
+        path, n, d, profile.metric, left_out, profile.norm_max, added=added, own_ids=base.ids
+    )
 
 
 def work_of(problem: Problem) -> Path:

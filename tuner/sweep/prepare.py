@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tuner.data.checks import check_inputs
+from tuner.data.ids import describe_deleted
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.journal import Journal
@@ -21,6 +23,7 @@ from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
+from tuner.text import counted
 from tuner.types import Estimated, Event, Note, Options, Profile, QuerySet, StoreAt, Warned
 
 SHORTEST = 1e-12
@@ -99,6 +102,8 @@ def with_sensible_space(options: Options, d: int) -> Generator[Event, None, Opti
 def accept_data(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
     """Yield what is known of the data before anything that takes long; refuse what float32 cannot hold."""
     yield from describe_profile(profile)
+    if deleted := describe_deleted(base):
+        yield Note(deleted)
     check_norms(base, profile)
     if profile.n_left_out and store_at == "disk":
         raise InputError(
@@ -130,7 +135,9 @@ def describe_profile(profile: Profile) -> Iterator[Note]:
             f"the largest group has {profile.largest_duplicate_group:,}"
         )
     if profile.dead_dimensions:
-        yield Note(f"{len(profile.dead_dimensions)} dimensions never vary")
+        yield Note(
+            f"{counted(len(profile.dead_dimensions), 'dimension')} of {profile.d} without any variance"
+        )
 
 
 def check_norms(base: Vectors, profile: Profile) -> None:
@@ -154,6 +161,7 @@ def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[
     settings.pop("threads")
     return {
         "data": base.fingerprint,
+        "ids": "rows" if base.ids is None else hashlib.blake2b(base.ids.tobytes()).hexdigest(),
         "queries": queries.fingerprint if queries is not None else "held out",
         "options": msgspec.json.encode(settings).decode(),
         "versions": msgspec.json.encode(describe_versions()).decode(),

@@ -110,9 +110,4 @@ class Problem:
 
     def max_memory_bytes(self) -> float:
         """Return the limit on resident bytes, infinite without one."""
-        limits = [float("inf")]
-        if self.options.max_memory_bytes is not None:
-            limits.append(float(self.options.max_memory_bytes))
-        if self.options.max_memory_per_vector is not None:
-            limits.append(self.options.max_memory_per_vector * self.base.n_delivered)
-        return min(limits)
+        return self.options.memory_limit(self.base.n_delivered)

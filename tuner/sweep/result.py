@@ -9,6 +9,7 @@ from tuner.runtime.timing import call_overhead_s
 from tuner.sweep.answer import flattered, recommendation_of
 from tuner.sweep.deliver import Delivered
 from tuner.sweep.frontier import prediction_error
+from tuner.sweep.index_file import own_ids_of
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
@@ -52,6 +53,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
         created=now(),
         whole=delivered.whole if answer.found else None,
         ef_table=delivered.ef_table,
+        own_ids=own_ids_of(prepared.posed.vectors, recommendation),
     )
 
 

@@ -14,10 +14,10 @@ from tuner.data.vectors import Vectors
 from tuner.sweep.answer import answer
 from tuner.sweep.deliver import deliver
 from tuner.sweep.exact import exact_result
+from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import model
-from tuner.sweep.plan import SMALL
 from tuner.sweep.pose import ADDED_LINKS, LINKS, PREPARED, WHOLE
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
@@ -54,7 +54,8 @@ def sweep(
         ResourceError: too little memory, disk or time.
     """
     prepared = yield from prepare(base, queries, options, work, resume=resume)
-    if prepared.problem.base.n <= SMALL:
+    options, indexed = prepared.problem.options, prepared.problem.base
+    if is_exact_the_answer(options, indexed.n, base.d):
         result = yield from exact_result(prepared, out)
     else:
         modelled = yield from model(prepared, stages)

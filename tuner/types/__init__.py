@@ -4,7 +4,7 @@ Every other module meets here. Everything is a frozen dataclass; stored quantiti
 their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 """
 
-from tuner.types.data import Profile, QuerySet
+from tuner.types.data import OwnIds, Profile, QuerySet
 from tuner.types.diagnosis import (
     AtK,
     Costs,
@@ -90,6 +90,7 @@ __all__ = [
     "Note",
     "OperatingPoint",
     "Options",
+    "OwnIds",
     "Preference",
     "Prescription",
     "Profile",

@@ -52,6 +52,21 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnIds:
+    """The user's own ids of the rows.
+
+    Attributes:
+        source: file of the ids as named by the user, or a name for a list.
+        n_deleted: number of rows of the file that were deleted on purpose, and are in no index.
+        in_index: whether the index answers with them; else ``index.ids.npy`` has them by row number.
+    """
+
+    source: str
+    n_deleted: int
+    in_index: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuerySet:
     """Where the queries came from and how many there are.
 

@@ -88,3 +88,12 @@ class Options:
     exhaustive: bool = False
     native: tuple[str, ...] = ()
     space: Space = field(default_factory=Space)
+
+    def memory_limit(self, n: int) -> float:
+        """Return the limit on resident bytes of an index of ``n`` vectors, infinite without one."""
+        limits = [float("inf")]
+        if self.max_memory_bytes is not None:
+            limits.append(float(self.max_memory_bytes))
+        if self.max_memory_per_vector is not None:
+            limits.append(self.max_memory_per_vector * n)
+        return min(limits)

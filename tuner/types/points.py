@@ -49,7 +49,7 @@ class Memory:
         codes_bytes: encoded vectors.
         links_bytes: lists of neighbours on all levels.
         levels_bytes: level of each node, and offsets into the lists.
-        ids_bytes: row numbers, where they are stored.
+        ids_bytes: row numbers or own ids, where they are stored.
         rerank_bytes: re-ranking store in memory.
         overhead_bytes: headers, codebooks and transforms.
         disk_bytes: a memory-mapped re-ranking store beside the index, not in ``resident_bytes``.

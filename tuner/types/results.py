@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tuner.types.data import Profile, QuerySet
+from tuner.types.data import OwnIds, Profile, QuerySet
 from tuner.types.options import Options
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
@@ -180,6 +180,7 @@ class Result:
         created: time of the run, ISO 8601.
         whole: index handed over with the held-out rows in it; None where none were held out or none reached.
         ef_table: ef_search of the recommended index for other k and targets.
+        own_ids: the user's own ids of the rows; None where row numbers are ids.
         schema_version: version of the report's schema.
     """
 
@@ -206,4 +207,5 @@ class Result:
     created: str = ""
     whole: WholeIndex | None = None
     ef_table: tuple[CertifiedEf, ...] = ()
+    own_ids: OwnIds | None = None
     schema_version: int = SCHEMA_VERSION

@@ -186,7 +186,7 @@ class RunningChroma:
         return replace(
             found,
             n_indexed=fields[3],
-            codec="float32" if vector_bytes == 4 * self.config.d else f"{vector_bytes} bytes a vector",
+            codec="float32" if vector_bytes == 4 * self.config.d else f"{vector_bytes} bytes per vector",
             M=fields[11],
             ef_construction=fields[13],
         )
