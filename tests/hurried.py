@@ -4,13 +4,17 @@ What rounds there are, how they end and what is made of them is tested on plante
 through here: ``runtime/test_timing.py``, ``sweep/test_codec_costs.py``, ``sweep/test_finalist_times.py``.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import faiss
 import pytest
 
 from tuner.gate import measure
-from tuner.runtime.timing import Timings, interleave
+from tuner.prediction import kernel_costs
+from tuner.runtime import timing
+from tuner.runtime.timing import Clock, Timings, interleave
 from tuner.sweep import baseline, codec_costs, exact, finalist_times, whole_index
 
 ROUNDS = 2
@@ -28,6 +32,14 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     """Give every module that times searches two rounds."""
     for module in TIMED:
         patch.setattr(module, "interleave", few_rounds)
+
+
+def plant_clock(patch: pytest.MonkeyPatch) -> None:
+    """Let a distance computation take 100 ns of every clock that decides, and nothing else any time."""
+    planted = Clock(lambda: 1e-7 * faiss.cvar.hnsw_stats.ndis, 0.0)
+    for module in (timing, kernel_costs):
+        patch.setattr(module, "processor_clock", lambda: planted)
+    patch.setattr(time, "process_time", lambda: 0.0)
 
 
 @pytest.fixture(autouse=True, scope="session")

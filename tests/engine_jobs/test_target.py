@@ -34,8 +34,8 @@ def run(arguments: list[str]) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("data")
-    np.save(folder / "base.npy", np.load(BASE)[:4_000])
-    np.save(folder / "queries.npy", np.load(QUERIES)[:500])
+    np.save(folder / "base.npy", np.load(BASE)[:2_500])
+    np.save(folder / "queries.npy", np.load(QUERIES)[:400])
     return folder / "base.npy", folder / "queries.npy"
 
 

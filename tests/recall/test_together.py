@@ -9,6 +9,7 @@ from tuner.recall.together import could_be_cheapest, quantile_for_choice, quanti
 
 NQ, K, CONFIDENCE = 400, 10, 0.95
 TARGET = Target(recall=0.9, k=K, confidence=CONFIDENCE, n_queries=NQ)
+N_TRIALS = 150
 
 
 def drawn(n_indexes: int, seed: int, mean: float = 0.95) -> np.ndarray:
@@ -60,11 +61,11 @@ def test_a_beaten_index_does_not_widen_the_bounds() -> None:
 def test_the_luckiest_of_many_is_certified_no_more_often_than_is_promised() -> None:
     """Ten indexes, one true recall and cost: the bound of the luckiest holds in 95 %, its own does not."""
     rng, true, n_broken, n_alone = np.random.default_rng(6), 0.95, 0, 0
-    for seed in range(300):
+    for seed in range(N_TRIALS):
         hits = rng.binomial(K, true, (10, NQ))
         best = hits[int(np.argmax(hits.mean(axis=1)))]
         quantile = quantile_for_choice(hits, [100] * 10, [[1.0] * 10], TARGET, seed)
         n_broken += summarize(best, K, CONFIDENCE, quantile).lower > true
         n_alone += summarize(best, K, CONFIDENCE).lower > true
-    assert n_broken / 300 <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
-    assert n_alone / 300 > 0.15
+    assert n_broken / N_TRIALS <= 0.05 + 2 * (0.05 * 0.95 / N_TRIALS) ** 0.5
+    assert n_alone / N_TRIALS > 0.15
