@@ -15,23 +15,26 @@ from tuner.gate import measure
 from tuner.prediction import kernel_costs
 from tuner.runtime import timing
 from tuner.runtime.timing import Clock, Timings, interleave
-from tuner.sweep import baseline, codec_costs, exact, finalist_times, whole_index
+from tuner.sweep import baseline, codec_costs, ef_table, exact, finalist_times, whole_index
 
-ROUNDS = 2
+ROUNDS, A_ROUND = 2, 32
+TABLE_DISTANCES = 2e5
+"""What the table of ef_search may cost; ``sweep/test_ef_table.py`` has the whole of it."""
 TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure)
 PROGRAM = "import pytest, hurried; hurried.hurry(pytest.MonkeyPatch())\n"
 """What a program of a child process begins with, to be as fast; ``tests/`` is on its path then."""
 
 
 def few_rounds(*searched: Any, **asked: Any) -> Timings:
-    """Time as ``interleave`` does, for two rounds."""
-    return interleave(*searched, **(asked | {"fewest": ROUNDS, "most": ROUNDS}))
+    """Time as ``interleave`` does, for two rounds of a few queries."""
+    return interleave(*searched, **(asked | {"fewest": ROUNDS, "most": ROUNDS, "a_round": A_ROUND}))
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Give every module that times searches two rounds."""
+    """Give every module that times searches two rounds, and the table of ef_search a few cells."""
     for module in TIMED:
         patch.setattr(module, "interleave", few_rounds)
+    patch.setattr(ef_table, "LEAST_DISTANCES", TABLE_DISTANCES)
 
 
 def plant_clock(patch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,11 @@ PLAIN = Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,
 RERANKED = replace(PLAIN, codecs=("SQ4",), rerank_stores=("fp16",), rerank_factors=(4,))
 
 
+@pytest.fixture(autouse=True)
+def whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ef_table, "LEAST_DISTANCES", 5e6)
+
+
 @pytest.fixture(scope="module")
 def x() -> FloatArray:
     rows = planted_rows(N + NQ, D, 5)
