@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from tuner.errors import InputError
+from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
 from tuner.space import RERANK_STORES, is_codec, load_yaml
@@ -27,8 +28,6 @@ from tuner.types import (
 from tuner.types.gate_baseline import BASELINE_SCHEMA_VERSION
 
 HITS_A_LINE = 25
-MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
-"""Rows, columns, links a node and ef_search beyond which a figure is damage."""
 ROUNDING = 1e-5
 """Reports keep six digits."""
 HEAD = """\

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tuner.errors import InputError
+from tuner.report.soundness import refuse_unsound
 from tuner.types import SCHEMA_VERSION, Result
 
 SIGNIFICANT_DIGITS = 6
@@ -69,11 +70,13 @@ def result_from_json(data: bytes, source: str = "the report") -> Result:
             "update vector-index-tuner."
         )
     try:
-        return msgspec.json.decode(data, type=Result)
+        result = msgspec.json.decode(data, type=Result)
     except msgspec.ValidationError as error:
         raise InputError(
             f"{source}: does not fit schema {version} ({error}): give the report.json as tune wrote it"
         ) from error
+    refuse_unsound(result, source)
+    return result
 
 
 def _finite(where: str, value: Any, digits: int) -> Any:
