@@ -16,6 +16,7 @@ import pytest
 
 import tuner
 from tuner.api.keywords import QueryOptions, TuneOptions
+from tuner.sweep.hopeless import smallest_bytes
 from tuner.types import FloatArray
 
 ROOT = Path(__file__).parents[1]
@@ -235,7 +236,8 @@ def test_mistakes_with_results(few: tuner.Result, result: tuner.Result, tmp_path
 
 
 def test_the_honest_no_has_no_index(tmp_path: Path) -> None:
-    found = tuner.tune(BASE, recall=0.8, queries=QUERIES, space=SPACE, max_memory_bytes=1000, threads=1)
+    least = smallest_bytes(tuner.Options(recall=0.8, space=SPACE), *BASE.shape)  # without a file's header
+    found = tuner.tune(BASE, recall=0.8, queries=QUERIES, space=SPACE, max_memory_bytes=least, threads=1)
     assert found.status == "not_reached"
     assert found.best is None
     with pytest.raises(tuner.InputError, match="nothing reached the target, so there is no index"):

@@ -34,7 +34,7 @@ def test_each_option_is_explained_by_a_whole_phrase(name: str) -> None:
     [
         ("--seed", ["diagnose", "run"], "Random seed, >= 0."),
         ("--threads", ["check", "diagnose", "run", "verify"], "Number of threads"),
-        ("--ids", ["check", "diagnose", "verify"], "Ids of the rows"),
+        ("--ids", ["run", "check", "diagnose", "verify"], "Ids of the rows"),
         ("--k", ["diagnose", "run"], "Neighbours per query, >= 1."),
         ("--recall", ["diagnose", "run", "verify"], "Target recall@k in (0, 1]."),
         ("--json", ["check", "diagnose", "run", "verify"], "Print JSON; everything else goes to stderr."),

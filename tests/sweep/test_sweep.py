@@ -23,6 +23,7 @@ from tuner.sweep import plan, sweep
 from tuner.sweep.answer import answer_of
 from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.finalists import choose_finalists
+from tuner.sweep.hopeless import smallest_bytes
 from tuner.sweep.run import finish
 from tuner.types import Event, Finished, Metric, Options, Result, Space, StageFinished
 
@@ -151,7 +152,11 @@ def test_a_memory_limit_below_everything_names_what_it_would_take(
     data: tuple[np.ndarray, np.ndarray, Path], tmp_path: Path
 ) -> None:
     base, queries, _ = data
-    events = events_of(base, queries, Options(recall=0.9, space=SPACE, max_memory_per_vector=40), tmp_path)
+    asked = Options(recall=0.9, space=SPACE)
+    asked = replace(
+        asked, max_memory_bytes=smallest_bytes(asked, *base.shape)
+    )  # without the header of a file
+    events = events_of(base, queries, asked, tmp_path)
     last = events[-1]
     assert isinstance(last, Finished)
     assert last.result.status == "not_reached"

@@ -17,7 +17,7 @@ from tuner.sweep.pose import PosedProblem
 from tuner.types import FloatArray, IdArray, Steps
 
 ROWS, QUERIES, EF_SEARCH = 5_000, 200, 200
-SURVEYED_FROM = 25_000
+SURVEYED_FROM = 10_000
 """Smaller bases are built with every codec: that takes no longer than looking at a sample first."""
 MARGIN = 0.01
 """A sample is easier than the whole: a codec that misses the target on it by more has no chance."""
