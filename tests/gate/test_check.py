@@ -135,8 +135,10 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("held_out", [False, True], ids=["queries", "held out"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "held_out"),
+    [(shape, True) for shape in SHAPES] + [(shape, False) for shape in ("cosine", "ip", "PCA")],
+)
 def test_an_unchanged_index_of_every_shape_passes(tmp_path: Path, shape: str, held_out: bool) -> None:
     x = planted_rows(2400, D, 21)
     base, queries = (x, None) if held_out else (x[:2100], x[2100:])

@@ -10,6 +10,7 @@ from conftest import M_MAX, NQ, K, World
 
 from tuner.index.assemble import Encoded, predict_memory, serve
 from tuner.prediction.surface import CodecCost
+from tuner.sweep import ef_search
 from tuner.sweep.ef_search import (
     FINENESS,
     NEAR_ENOUGH,
@@ -118,7 +119,10 @@ def problem(world: Callable[..., World]) -> Problem:
 
 
 def test_the_smallest_ef_search_of_an_index(
-    world: Callable[..., World], encoded: Callable[..., Encoded], problem: Problem
+    world: Callable[..., World],
+    encoded: Callable[..., Encoded],
+    problem: Problem,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, codec = world("cosine"), encoded("cosine", "SQ8")
     configuration = Configuration(M=8, ef_construction=100, codec="SQ8", dims=one.base.d)
@@ -127,6 +131,17 @@ def test_the_smallest_ef_search_of_an_index(
     assert ef_result.passes
     assert ef_result.ef_search == K or not measure_at(problem, searchable, ef_result.ef_search - 1).passes
     assert tune_ef(problem, searchable, 200, 500).ef_search == ef_result.ef_search
+    # what was measured before is taken for it, and that index is not asked at that ef_search again
+    asked: list[int] = []
+    monkeypatch.setattr(ef_search, "measure_at", lambda *at: (asked.append(at[2]), measure_at(*at))[1])
+    stricter = replace(problem, quantile=2.5)
+    known = judged(stricter, ef_result.ef_search, ef_result.hits, ef_result.ndis, 0.0)
+    again = tune_ef(stricter, searchable, known.ef_search, 500, known=known)
+    assert again.ef_search >= known.ef_search
+    assert asked
+    assert known.ef_search not in asked
+    assert again.ef_search == tune_ef(stricter, searchable, known.ef_search, 500).ef_search
+    assert known.ef_search in asked
     # the hits are those of brute force
     searchable.set_ef(ef_result.ef_search)
     ids = searchable.index.search(one.raw, K)[1].tolist()

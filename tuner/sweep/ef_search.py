@@ -54,19 +54,29 @@ class EfResult:
 
 
 def tune_ef(
-    problem: Problem, searchable: SearchableIndex, guess: int, ef_max: int, ceiling: float = 1.0
+    problem: Problem,
+    searchable: SearchableIndex,
+    guess: int,
+    ef_max: int,
+    ceiling: float = 1.0,
+    known: EfResult | None = None,
 ) -> EfResult:
     """Return the smallest ef_search (within 3 %) that the queries certify, or the best found.
 
     Args:
         guess: where to look first.
         ceiling: recall that no ef_search exceeds.
+        known: what these queries said of this index before, which is not searched for again.
     """
+
+    def at(ef_search: int) -> EfResult:
+        if known is not None and ef_search == known.ef_search:
+            return known
+        return measure_at(problem, searchable, ef_search)
+
     least = problem.options.k * searchable.configuration.rerank_factor
     guess = max(least, min(guess, ef_max))
-    return find_min_ef(
-        lambda ef: measure_at(problem, searchable, ef), least, guess, max(least, ef_max), ceiling
-    )
+    return find_min_ef(at, least, guess, max(least, ef_max), ceiling)
 
 
 def measure_at(problem: Problem, searchable: SearchableIndex, ef_search: int) -> EfResult:

@@ -24,9 +24,9 @@ TABLE_QUERIES = 500
 """Queries that the table is certified by: the bound is theirs."""
 USUAL_KS, USUAL_RECALLS = (1, 5, 10, 20, 50, 100), (0.9, 0.95, 0.98, 0.99)
 """What the table is of where nothing else is asked for."""
-LEAST_DISTANCES, DISTANCES_A_ROW = 5e6, 100
+LEAST_DISTANCES, DISTANCES_A_ROW = 5e6, 50
 """Distances, and distances a row of the base, after which nothing more is tried. Measured at .6 us each: the
-first is 3 s and the others are a sixth of the time of an ordinary build."""
+first is 3 s and the others are a twelfth of the time of an ordinary build."""
 MOST_TIMES = 6
 """Times the ef_search of the target before beyond which a higher one is not looked for."""
 

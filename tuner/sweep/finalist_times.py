@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tuner.index.assemble import SearchableIndex, metric_transform
 from tuner.index.codec_view import CodecView
 from tuner.index.projections import behind
@@ -12,7 +14,7 @@ from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
 from tuner.runtime.timing import BLOCK, Search, interleave, queries_a_turn, throughput
 from tuner.sweep.baseline import Reference, reference_at, reference_configuration
-from tuner.sweep.ef_search import operating_point, tune_ef
+from tuner.sweep.ef_search import judged, operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.shown_costs import typical_ratio, with_shown_costs
@@ -186,7 +188,11 @@ def _certified(
     """Return a finalist at the least ef_search that the bounds of all together certify."""
     if problem.quantile is None:  # it is the only one, and certified
         return known
-    found = tune_ef(problem, searchable, known.ef_search, problem.options.space.ef_search_max)
+    seen = judged(problem, known.ef_search, np.array(known.hits), known.ndis_per_query, hops=0.0)
+    most = problem.options.space.ef_search_max
+    found = tune_ef(problem, searchable, seen.ef_search, most, known=seen)
+    if found is seen:
+        return replace(known, recall=problem.recall(seen.hits), reaches_target=seen.passes)
     cost = costs[CodecView.of(known.configuration)]
     return operating_point(problem, searchable, found, known.memory, known.predicted_recall, cost)
 
