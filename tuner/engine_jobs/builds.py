@@ -16,8 +16,8 @@ from tuner.recall.together import quantile_for_choice
 from tuner.report.engines import describe_point
 from tuner.types import EngineConfig, EnginePoint, Event, StageFinished, StageStarted, Warned
 
-ENOUGH_BUILDS = 3
-"""Codecs that reach the target at full size, after which no further one is built."""
+ENOUGH_BUILDS = 4
+"""Codecs that reach the target at full size, the exact one among them, after which no more are built."""
 MOST_GRAPHS = 4
 """Graphs of one codec that are built, each richer than the one before."""
 
