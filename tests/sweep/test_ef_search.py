@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import M_MAX, NQ, K, World
 
-from tuner.index.assemble import Encoded, predict_memory, serve
+from tuner.index.assemble import Encoded, SearchableIndex, predict_memory, serve
 from tuner.prediction.surface import CodecCost
 from tuner.sweep import ef_search
 from tuner.sweep.ef_search import (
@@ -133,7 +133,12 @@ def test_the_smallest_ef_search_of_an_index(
     assert tune_ef(problem, searchable, 200, 500).ef_search == ef_result.ef_search
     # what was measured before is taken for it, and that index is not asked at that ef_search again
     asked: list[int] = []
-    monkeypatch.setattr(ef_search, "measure_at", lambda *at: (asked.append(at[2]), measure_at(*at))[1])
+
+    def noted(problem: Problem, searchable: SearchableIndex, ef: int) -> EfResult:
+        asked.append(ef)
+        return measure_at(problem, searchable, ef)
+
+    monkeypatch.setattr(ef_search, "measure_at", noted)
     stricter = replace(problem, quantile=2.5)
     known = judged(stricter, ef_result.ef_search, ef_result.hits, ef_result.ndis, 0.0)
     again = tune_ef(stricter, searchable, known.ef_search, 500, known=known)
