@@ -1,4 +1,4 @@
-"""No test asserts a second that was really measured: two rounds of each timing are enough, not six to nine.
+"""No test asserts a second that was really measured: two rounds of a few queries are enough.
 
 What rounds there are, how they end and what is made of them is tested on planted clocks, which do not pass
 through here: ``runtime/test_timing.py``, ``sweep/test_codec_costs.py``, ``sweep/test_finalist_times.py``.

@@ -94,10 +94,12 @@ def test_ids_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         opened(path, vectors)
     with pytest.raises(InputError, match="none of its ids is in the list of ids: its first ones are"):
         opened(path, named(vectors, np.arange(N)))
+    texts = [f"doc-{number}" for number in range(N)]
     with pytest.raises(InputError, match=r"holds text \(doc-0\), and an index of .* holds whole numbers"):
-        opened(path, named(vectors, [f"doc-{number}" for number in range(N)]))
+        opened(path, named(vectors, texts))
     index = faiss.IndexFlatL2(D)
     index.add(X)
     faiss.write_index(index, str(path))
     with pytest.raises(InputError, match="it holds positions, 0 to 299, so leave --ids out"):
         opened(path, named(vectors, KEYS))
+    assert opened(path, named(vectors, texts)).ids.tolist() == list(range(N))  # text stands beside an index

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import faiss
-import numpy as np
 import pytest
 import yaml
 from rich.console import Console
@@ -461,32 +460,6 @@ def test_the_search_lines_are_four_where_all_is_in_one_file() -> None:
         'queries = np.ascontiguousarray(np.load("datasets/docs-minilm-384/queries.npy"), dtype="float32")',
         "distances, ids = index.search(queries, 10)",
     )
-
-
-def test_a_store_on_disk_gives_rows_of_the_file_that_queries_were_held_out_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    rows = np.eye(9, 3, dtype=np.float32) + np.arange(27, dtype=np.float32).reshape(9, 3)
-    kept = np.delete(rows, [0, 4], axis=0)
-    for name in ("index.faiss", "rerank.faiss"):
-        flat = faiss.IndexFlatL2(3)
-        flat.add(kept)
-        faiss.write_index(flat, name)
-    np.save("queries.npy", rows[[5, 1, 8]])
-    answer = REACHED.recommendation
-    assert answer is not None
-    result = replace(
-        REACHED,
-        options=Options(recall=0.95, k=1),
-        profile=replace(REACHED.profile, n=9, d=3),
-        queries=QuerySet(source="base", fingerprint="f", n=2, held_out_rows=(0, 4)),
-        recommendation=replace(answer, rerank="fp32", rerank_factor=2, rerank_at="disk"),
-    )
-    write_report(result, tmp_path)
-    found: dict[str, np.ndarray] = {}
-    exec("\n".join(search_lines(result)), found)  # noqa: S102 # likewise
-    assert found["ids"][:, 0].tolist() == [5, 1, 8]
 
 
 def test_the_gain_is_told_in_one_sentence() -> None:

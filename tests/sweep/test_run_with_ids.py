@@ -121,8 +121,8 @@ def test_a_store_on_disk_has_its_ids_beside_it(rows: FloatArray, tmp_path: Path)
     assert share_found(answers, ids[true_rows(rows[:N], fresh)]) >= 0.85
 
 
-def test_the_gate_takes_the_same_ids(rows: FloatArray, tmp_path: Path) -> None:
-    ids = numbers(N)
+@pytest.mark.parametrize("ids", [numbers(N), texts(N)], ids=["numbers", "text"])
+def test_the_gate_takes_the_same_ids(rows: FloatArray, ids: IdSource, tmp_path: Path) -> None:
     found = tuned(rows[:N], ids, tmp_path)
     baseline = save_baseline(found)
     base = named(open_vectors(rows[:N], "base"), ids)
@@ -135,6 +135,17 @@ def test_the_gate_takes_the_same_ids(rows: FloatArray, tmp_path: Path) -> None:
     job = check(baseline, open_vectors(rows[:N], "base"), None, CheckOptions(threads=1), tmp_path)
     with pytest.raises(InputError, match=r"different data|the baseline has"):
         result_of(job)
+
+
+@pytest.mark.usefixtures("few_rounds", "one_rebuilt_graph")
+@pytest.mark.parametrize("ids", [numbers(N), texts(N)], ids=["numbers", "text"])
+def test_the_index_handed_over_is_diagnosed_with_its_ids(
+    rows: FloatArray, ids: IdSource, tmp_path: Path
+) -> None:
+    index = tuned(rows[:N], ids, tmp_path).index()
+    found = tuner.diagnose(index, rows[:N], rows[N:], ids=ids, recall=0.85, metric="l2", threads=1)
+    assert found.healthy
+    assert {cause.name for cause in found.causes}.isdisjoint({"missing rows", "metric"})
 
 
 def test_a_resumed_run_has_the_same_ids(rows: FloatArray) -> None:

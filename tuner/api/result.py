@@ -9,20 +9,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import faiss
-import numpy as np
 
 from tuner import types
 from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
-from tuner.index.layers import mapped
 from tuner.report import result_from_json, write_report
-from tuner.report.words import n_indexed, verdict
-from tuner.sweep.index_file import IDS_NAME, INDEX_NAME, STORE_NAME
+from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
+from tuner.report.words import verdict
 from tuner.types import Recommendation
 
 REPORT_NAME = "report.json"
-NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_NAME, STORE_NAME, IDS_NAME)
+NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE)
 """Everything that a folder of results can hold."""
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""
@@ -72,21 +70,18 @@ class Result(types.Result):
             InputError: nothing reached the target, or the file is gone or another run's.
         """
         files = self._delivered()
-        index = _read(files, INDEX_NAME)
-        if (index.d, index.ntotal) != (self.profile.d, n_indexed(self)):
+        index = _read(files, INDEX_FILE)
+        if (index.d, index.ntotal) != (self.profile.d, self.profile.n_indexed):
             raise InputError(
-                f"{files.path / INDEX_NAME}: holds {index.ntotal:,} x {index.d}, and the run indexed "
-                f"{n_indexed(self):,} x {self.profile.d}: another run wrote there, so run this one again"
+                f"{files.path / INDEX_FILE}: holds {index.ntotal:,} x {index.d}, and the run indexed "
+                f"{self.profile.n_indexed:,} x {self.profile.d}: another run wrote there, so run this one again"
             )
         best = self.recommendation
         if best is None or best.rerank is None or best.rerank_at == "memory":
             return index
-        index = faiss.IndexRefine(index, _read(files, STORE_NAME, faiss.IO_FLAG_MMAP_IFC))
+        index = faiss.IndexRefine(index, _read(files, STORE_FILE, faiss.IO_FLAG_MMAP_IFC))
         index.k_factor = float(best.rerank_factor)
-        held_out = self.queries.held_out_rows  # of a report of earlier versions, whose index lacks them
-        if not self.queries.n_not_indexed:
-            return index
-        return mapped(index, np.delete(np.arange(self.profile.n), held_out))
+        return index
 
     def ids(self) -> Names | None:
         """Return the user's own ids (n,) by what the delivered index answers with; None where it has them.
@@ -99,7 +94,7 @@ class Result(types.Result):
         """
         if self.own_ids is None or self.own_ids.in_index:
             return None
-        path = self._delivered().path / IDS_NAME
+        path = self._delivered().path / IDS_FILE
         _check_there(path)
         names = read_ids(path).names
         if len(names) != self.profile.n:
@@ -154,8 +149,8 @@ class Result(types.Result):
 
     def _copy_index(self, folder: Path) -> None:
         files = self._delivered()
-        for name in (INDEX_NAME, STORE_NAME, IDS_NAME):
-            if name == INDEX_NAME or (files.path / name).exists():
+        for name in (INDEX_FILE, STORE_FILE, IDS_FILE):
+            if name == INDEX_FILE or (files.path / name).exists():
                 _check_there(files.path / name)
                 shutil.copyfile(files.path / name, folder / name)
 

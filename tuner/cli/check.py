@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from tuner.cli.draw import Screen, follow
+from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import IDS, JSON, MARKDOWN, QUIET, THREADS
-from tuner.cli.outputs import refuse_unwritable_files, say, show_verdict, write_file
+from tuner.cli.outputs import say, show_verdict, write_file
 from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, TunerError

@@ -10,8 +10,9 @@ import click
 
 from tuner.cli.again import pasteable, words_again
 from tuner.cli.draw import Screen, follow
+from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import ADDRESS, FORCE, IDS, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
-from tuner.cli.outputs import refuse_unwritable_files, show_paragraph, show_table, show_text, write_file
+from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
 from tuner.data.ids import named
 from tuner.data.vectors import Vectors, open_vectors

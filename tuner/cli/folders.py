@@ -15,6 +15,7 @@ from tuner.errors import InputError, TunerError
 from tuner.recall.cache import cache_dir
 
 JOURNAL, FINISHED_STAGES, UNFINISHED_FILES = "journal.json", "*.stage", "*.partial"
+ANOTHER_OUT = "choose another --out"
 
 
 class BusyFolderError(TunerError):
@@ -63,10 +64,19 @@ def claimed(*folders: Path) -> Iterator[None]:
         raise
 
 
-def refuse_unwritable(*folders: Path) -> None:
+def refuse_unwritable(*folders: Path, otherwise: str = ANOTHER_OUT) -> None:
     """Raise InputError if one of the folders could not be made or written to; make none of them."""
     for folder in folders:
-        _try_writing(next(parent for parent in (folder, *folder.absolute().parents) if parent.exists()))
+        there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        _try_writing(there, otherwise)
+
+
+def refuse_unwritable_files(*files: Path | None) -> None:
+    """Raise InputError, before long work, if a file that the user named could not be written after it."""
+    for file in filter(None, files):
+        if file.is_dir():
+            raise InputError(f"{file}: cannot be written (it is a folder): name another file")
+        refuse_unwritable(file.parent, otherwise="name another file")
 
 
 def _lock_of(folder: Path) -> FileLock | None:
@@ -92,16 +102,16 @@ def _lock_of(folder: Path) -> FileLock | None:
     return lock
 
 
-def _try_writing(folder: Path) -> None:
+def _try_writing(folder: Path, otherwise: str = ANOTHER_OUT) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (FileExistsError, NotADirectoryError):
         file = next(path for path in (folder, *folder.parents) if path.exists())
-        raise InputError(f"{file} is a file, not a directory: choose another --out") from None
+        raise InputError(f"{file} is a file, not a directory: {otherwise}") from None
     except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from None
+        raise InputError(f"{folder} cannot be written ({error.strerror}): {otherwise}") from None
 
 
 def _remove(made: list[Path], folders: tuple[Path, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
@@ -37,17 +36,6 @@ def write_file(path: Path | None, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}): name another file") from None
-
-
-def refuse_unwritable_files(*paths: Path | None) -> None:
-    """Raise InputError, before long work, if a file that the user named could not be written after it."""
-    for path in paths:
-        if path is None:
-            continue
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            reason = "it is a folder" if path.is_dir() else f"{folder} takes no files"
-            raise InputError(f"{path}: cannot be written ({reason}): name another file")
 
 
 def say(text: str, *, err: bool = False) -> None:

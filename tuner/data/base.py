@@ -18,7 +18,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.data.ids import Names
+from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.recall.metric import release_pages
 from tuner.types import FloatArray, IdArray, Metric, Steps
@@ -64,7 +64,7 @@ class Base:
 
         Own ids that are whole numbers; row numbers where they are text, which no index holds.
         """
-        if self.own_ids is None or self.own_ids.dtype.kind == "U":
+        if self.own_ids is None or not fits_in_index(self.own_ids):
             return self.rows
         ids: IdArray = self.own_ids if self.rows is None else self.own_ids[self.rows]
         return ids
@@ -72,7 +72,7 @@ class Base:
     @property
     def keeps_ids(self) -> bool:
         """Whether the index handed over keeps ids: they are the user's own numbers, or it lacks rows."""
-        return self.lacks_rows or (self.own_ids is not None and self.own_ids.dtype.kind != "U")
+        return self.lacks_rows or (self.own_ids is not None and fits_in_index(self.own_ids))
 
     @property
     def d(self) -> int:

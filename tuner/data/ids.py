@@ -46,6 +46,11 @@ class RowIds:
         return int(self.deleted.sum())
 
 
+def fits_in_index(names: Names) -> bool:
+    """Return whether an index can hold the ids: whole numbers, not text."""
+    return names.dtype.kind != "U"
+
+
 def named(vectors: Vectors, source: IdSource | None) -> Vectors:
     """Return the rows that should be in an index, with their ids; all of them where no list is given.
 

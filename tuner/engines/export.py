@@ -173,7 +173,7 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
         recall=recall.mean,
         recall_lower=recall.lower,
         n_queries=recall.n_queries,
-        n=result.profile.n - result.profile.n_left_out - queries.n_not_indexed,
+        n=result.profile.n_indexed,
         index_bytes=point.memory.resident_bytes,
         data=Path(result.profile.source).name,
         label=point.configuration.label,

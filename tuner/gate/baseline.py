@@ -10,10 +10,10 @@ import msgspec
 import yaml
 
 from tuner.errors import InputError
-from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE
+from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE, names_known_codecs
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
-from tuner.space import RERANK_STORES, is_codec, load_yaml
+from tuner.space import load_yaml
 from tuner.text import one_lined
 from tuner.types import (
     BaselineData,
@@ -67,7 +67,7 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
 
 def _before_rows_were_added(point: OperatingPoint, result: Result) -> tuple[OperatingPoint, Result]:
     """Return a point whose index was measured and not handed over, as it was measured: without queries."""
-    n = result.profile.n - result.profile.n_left_out
+    n = result.profile.n_indexed
     left = n - len(result.queries.held_out_rows)
     sizes = {name: size * left // n for name, size in msgspec.to_builtins(point.memory).items()}
     memory = Memory(**{**sizes, "ids_bytes": 8 * left})  # positions are no rows while some are missing
@@ -186,8 +186,7 @@ def _check_sound(baseline: GateBaseline, path: Path) -> None:
     wrong = [name for name, (figure, most) in _figures(baseline).items() if not 0 < figure <= most]
     if wrong:
         raise InputError(f"{path}: is damaged, {wrong[0]} is out of range: {MAKE_ANOTHER}")
-    what = baseline.configuration
-    if not is_codec(what.codec) or what.rerank not in (None, *RERANK_STORES):
+    if not names_known_codecs(baseline.configuration):
         raise InputError(f"{path}: is damaged, it names an unknown codec: {MAKE_ANOTHER}")
     restore = f"restore it from version control, or {MAKE_ANOTHER}"
     if baseline.k < 1 or not 0 < baseline.recall <= 1 or not 0.5 < baseline.confidence < 1:

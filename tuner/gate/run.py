@@ -22,9 +22,9 @@ from tuner.index.opened import IndexUnderTest, open_faiss, open_with_store
 from tuner.index.own_ids import by_rows
 from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound
 from tuner.recall.target import summarize
+from tuner.report.faiss_lines import STORE_FILE
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
-from tuner.sweep.index_file import STORE_NAME
 from tuner.sweep.pose import PosedProblem, draw_queries, pose, read_profile
 from tuner.sweep.pose_within import pose_within
 from tuner.sweep.problem import Problem
@@ -108,7 +108,7 @@ def _opened(
     if request.index is None:
         return (yield from rebuilt(journal, posed, baseline))
     if what.rerank_at == "disk":
-        store = request.index.with_name(STORE_NAME)
+        store = request.index.with_name(STORE_FILE)
         opened = open_with_store(request.index, store, problem.base.rows, posed.vectors.d, what.rerank_factor)
     else:
         opened = by_rows(open_faiss(request.index, posed.vectors.d), posed.vectors)

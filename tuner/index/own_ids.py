@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 from tuner.data.answers import row_of_id
-from tuner.data.ids import DELETED
+from tuner.data.ids import DELETED, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.index.layers import inner_ids
@@ -24,7 +24,7 @@ def by_rows(opened: IndexUnderTest, vectors: Vectors) -> IndexUnderTest:
     An id that the list does not have gets a number behind the rows. The index is changed in place.
 
     Raises:
-        InputError: the index has none of the ids, or the list has text.
+        InputError: the index has none of the ids, or the list has text and the index no row numbers.
     """
     if vectors.ids is None:
         if opened.n and not ((opened.ids >= 0) & (opened.ids < vectors.n)).any():
@@ -34,7 +34,9 @@ def by_rows(opened: IndexUnderTest, vectors: Vectors) -> IndexUnderTest:
             )
         return opened
     names, source = vectors.ids, vectors.ids_source
-    if names.dtype.kind == "U":
+    if not fits_in_index(names):
+        if ((opened.ids >= 0) & (opened.ids < vectors.n)).all():
+            return opened  # with row numbers for ids, as the index that a run hands over has
         raise InputError(
             f"{source} holds text ({names[0]!s:.40}), and an index of faiss, hnswlib or usearch holds whole "
             "numbers: give the numbers that the vectors were added with"

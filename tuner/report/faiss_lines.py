@@ -9,6 +9,7 @@ from tuner.types import Metric, OperatingPoint, Result
 INDEX_FILE = "index.faiss"
 STORE_FILE = "rerank.faiss"
 IDS_FILE = "index.ids.npy"
+"""The user's own ids by row number, where the index does not answer with them."""
 
 
 def search_lines(result: Result) -> tuple[str, ...]:
@@ -27,12 +28,6 @@ def search_lines(result: Result) -> tuple[str, ...]:
         _load_line("queries", result.queries.source),
         f"distances, ids = index.search(queries, {result.options.k})",
     ]
-    if on_disk and result.queries.n_not_indexed:
-        lines += [
-            "import json",
-            'with open("report.json") as report: held_out = json.load(report)["queries"]["held_out_rows"]',
-            f"ids = np.delete(np.arange({result.profile.n}), held_out)[ids]",
-        ]
     if result.own_ids is not None and not result.own_ids.in_index:
         lines.append(f'ids = np.load("{IDS_FILE}")[ids]')
     return tuple(lines)

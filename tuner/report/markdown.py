@@ -17,7 +17,6 @@ from tuner.report.words import (
     asked_for,
     bytes_text,
     gain_sentence,
-    n_indexed,
     names_of,
     recommended_point,
     seconds_text,
@@ -102,7 +101,7 @@ def _front_row(result: Result, position: int) -> tuple[str, ...]:
         f"{recall.lower:.4f}",
         f"{recall.p5:.2f}",
         f"{recall.share_below_half:.2%}",
-        f"{point.memory.resident_bytes / n_indexed(result):,.1f}",
+        f"{point.memory.resident_bytes / result.profile.n_indexed:,.1f}",
         bytes_text(point.memory.resident_bytes),
         bytes_text(point.memory.disk_bytes) if point.memory.disk_bytes else "-",
         f"{point.reads_per_query:,.0f}" if point.reads_per_query else "-",
@@ -143,9 +142,7 @@ def _data(result: Result) -> Iterator[str]:
             f"{queries.n_in_base:,} of them equal to a row of the base",
         ),
     )
-    if queries.n_not_indexed:
-        yield f"- held out: {queries.n_not_indexed:,} rows of the base became queries, not in the index"
-    elif queries.held_out_rows:
+    if queries.held_out_rows:
         yield (
             f"- held out: {len(queries.held_out_rows):,} rows of the base became queries while parameters "
             "were chosen; the index handed over holds them too"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tuner.errors import InputError
 from tuner.space import RERANK_STORES, is_codec
-from tuner.types import OperatingPoint, Result
+from tuner.types import Configuration, OperatingPoint, Result
 
 MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
 """Rows, columns, links a node and ef_search beyond which a figure is damage."""
@@ -18,26 +18,26 @@ def refuse_unsound(result: Result, source: str) -> None:
     Args:
         source: name of the file in messages.
     """
+    fault = next(_faults(result), None)
+    if fault is not None:
+        raise InputError(f"{source}: is damaged, {fault}: give the report.json as tune wrote it")
+
+
+def names_known_codecs(what: Configuration) -> bool:
+    """Return whether codec and re-ranking store are in the grammar of codecs."""
+    return is_codec(what.codec) and what.rerank in (None, *RERANK_STORES)
+
+
+def _faults(result: Result) -> Iterator[str]:
     for name, figure, least, most in _figures(result):
         if not least <= figure <= most:
-            raise InputError(
-                f"{source}: is damaged, {name} is {figure:,} and not from {least:,} to {most:,}: "
-                "give the report.json as tune wrote it"
-            )
+            yield f"{name} is {figure:,} and not from {least:,} to {most:,}"
     for position, point in enumerate(result.points):
-        what = point.configuration
-        if not is_codec(what.codec) or what.rerank not in (None, *RERANK_STORES):
-            raise InputError(
-                f"{source}: is damaged, points[{position}] names an unknown codec: give the report.json as "
-                "tune wrote it"
-            )
-    if result.status == "reached" and (
-        result.recommendation is None or result.options.prefer not in result.named
-    ):
-        raise InputError(
-            f"{source}: is damaged, it reached the target and names no point: give the report.json as tune "
-            "wrote it"
-        )
+        if not names_known_codecs(point.configuration):
+            yield f"points[{position}] names an unknown codec"
+    named = result.recommendation is not None and result.options.prefer in result.named
+    if result.status == "reached" and not named:
+        yield "it reached the target and names no point"
 
 
 def _figures(result: Result) -> Iterator[tuple[str, float, float, float]]:
@@ -73,7 +73,7 @@ def _figures_of(point: OperatingPoint, result: Result) -> Iterator[tuple[str, fl
     yield "rerank_factor", what.rerank_factor, 1, MOST_EF
     yield "ef_search", point.ef_search, 1, MOST_EF
     yield "recall.mean", point.recall.mean, 0, 1
-    yield "recall.lower", point.recall.lower, -1, 1
+    yield "recall.lower", point.recall.lower, -10, 1  # a bound far below a mean of few queries
     yield "ndis_per_query", point.ndis_per_query, 0, MOST
     for name, size in vars(point.memory).items():
         yield f"memory.{name}", size, 0, MOST * MOST_WIDE

@@ -53,11 +53,6 @@ def names_of(result: Result, position: int) -> tuple[str, ...]:
     return tuple(name for name in ("smallest", "fastest", "balanced") if result.named.get(name) == position)
 
 
-def n_indexed(result: Result) -> int:
-    """Rows in the index: all of the file but zero rows, and in old reports those that became queries."""
-    return result.profile.n - result.profile.n_left_out - result.queries.n_not_indexed
-
-
 def shown_points(result: Result) -> tuple[int, ...]:
     """The front by memory; without one, the points that come closest to the target."""
     if result.front:
@@ -114,7 +109,7 @@ def verdict(result: Result) -> str:
     """The answer in one sentence."""
     if result.status == "exact":
         return (
-            f"With k = {result.options.k:,} of {n_indexed(result):,} vectors exact search is the answer: "
+            f"With k = {result.options.k:,} of {result.profile.n_indexed:,} vectors exact search is the answer: "
             "recall is 1 by definition and there is no index to tune."
         )
     if result.status == "reached":

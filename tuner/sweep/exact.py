@@ -59,7 +59,7 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         warnings=tuple(warned.text for warned in prepared.warnings),
         advice=(
             f"for k = {problem.options.k:,} of {problem.base.n:,} rows exact search computes "
-            f"{problem.base.n:,} distances a query, about what a graph would, with recall 1; an exact "
+            f"{problem.base.n:,} distances a query, no slower than a graph, with recall 1; an exact "
             f"index takes {bytes_text(size)} ({size / problem.base.n:,.0f} bytes per vector), p95 "
             f"{seconds_text(found.latency_p95_s)}",
         ),

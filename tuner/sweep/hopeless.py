@@ -7,7 +7,7 @@ from tuner.recall.target import Target, least_queries
 from tuner.report.words import bytes_text, seconds_text
 from tuner.runtime.timing import call_overhead_s
 from tuner.sweep.codec_space import views_in_order
-from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.few_rows import SMALL
 from tuner.types import Options
 
 
@@ -66,7 +66,7 @@ def refuse_hopeless_limits(options: Options, n: int, d: int) -> None:
 
 def smallest_bytes(options: Options, n: int, d: int) -> int:
     """Return the least bytes of codes, links and levels that an index of the space can have."""
-    if is_exact_the_answer(options, n, d):
+    if n <= SMALL:
         return 4 * n * d
     code_bytes = min(view.quantizer.code_bytes for view in views_in_order(options, d))
     return n * (code_bytes + 8 * min(options.space.M) + 12)

@@ -12,21 +12,17 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from tuner.data.base import Base
-from tuner.data.ids import Names
+from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
 from tuner.index.assemble import SearchableIndex, delivered, labelled, metric_transform, original_rows, write
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
+from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
 from tuner.runtime.journal import write_atomically
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, OperatingPoint, OwnIds, Recommendation
 
-INDEX_NAME = "index.faiss"
-STORE_NAME = "rerank.faiss"
-IDS_NAME = "index.ids.npy"
-"""The user's own ids, where the index answers with row numbers of the file."""
 CHECKED_QUERIES = 1_000
 """Queries whose answers must be the same after writing and reading."""
 
@@ -62,23 +58,24 @@ class WrittenIndex:
 
 def remove_index(out: Path) -> None:
     """Remove the index that an earlier run left in the folder of a run that has none."""
-    for name in (INDEX_NAME, STORE_NAME, IDS_NAME):
+    for name in (INDEX_FILE, STORE_FILE, IDS_FILE):
         (out / name).unlink(missing_ok=True)
 
 
 def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) -> WrittenIndex:
     """Write the index of a finished run and return what a fresh process finds in it."""
     base, k = problem.base, problem.options.k
-    index, store, kept = delivered(searchable, base.labels)
-    index_bytes = write(index, out / INDEX_NAME)
+    labels = base.labels
+    index, store, kept = delivered(searchable, labels)
+    index_bytes = write(index, out / INDEX_FILE)
     if store is None:
-        (out / STORE_NAME).unlink(missing_ok=True)
+        (out / STORE_FILE).unlink(missing_ok=True)
     else:
-        write(store, out / STORE_NAME)
+        write(store, out / STORE_FILE)
     queries = problem.raw[problem.sample(CHECKED_QUERIES)]
-    names = _write_names(base, out, answers_with_rows=store is not None)
+    names = _write_ids(base.own_ids, out, on_disk=store is not None)
     found = searchable.index.search(queries, k)[1]
-    expected: Names = labelled(found, base.labels)
+    expected: Names = labelled(found, labels)
     if names is not None:
         expected = names[original_rows(found, base)]
     del kept
@@ -104,19 +101,24 @@ def check_written(written: WrittenIndex, chosen: OperatingPoint, *, exact_bytes:
         raise AssertionError(f"only {written.same_ids:.4f} of the ids are the same after write and read")
 
 
-def _write_names(base: Base, out: Path, *, answers_with_rows: bool) -> Names | None:
-    """Write the user's own ids beside an index that cannot hold them; return them, or None if it holds them.
+def _lie_beside(ids: Names, *, on_disk: bool) -> bool:
+    """Return whether own ids lie in a file beside the index, which then answers with row numbers.
 
     Args:
-        answers_with_rows: whether the index answers with row numbers even where ids are numbers.
+        on_disk: whether its re-ranking store lies on disk: no map of ids can stand around both.
     """
-    if base.own_ids is None or not (answers_with_rows or base.own_ids.dtype.kind == "U"):
-        (out / IDS_NAME).unlink(missing_ok=True)
+    return on_disk or not fits_in_index(ids)
+
+
+def _write_ids(ids: Names | None, out: Path, *, on_disk: bool) -> Names | None:
+    """Write the user's own ids beside the index if it does not answer with them; return what was written."""
+    if ids is None or not _lie_beside(ids, on_disk=on_disk):
+        (out / IDS_FILE).unlink(missing_ok=True)
         return None
     file = io.BytesIO()
-    np.save(file, base.own_ids, allow_pickle=False)
-    write_atomically(out / IDS_NAME, file.getvalue())
-    return base.own_ids
+    np.save(file, ids, allow_pickle=False)
+    write_atomically(out / IDS_FILE, file.getvalue())
+    return ids
 
 
 def own_ids_of(vectors: Vectors, answer: Recommendation | None) -> OwnIds | None:
@@ -124,11 +126,8 @@ def own_ids_of(vectors: Vectors, answer: Recommendation | None) -> OwnIds | None
     if vectors.ids is None:
         return None
     on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
-    return OwnIds(
-        source=vectors.ids_source,
-        n_deleted=vectors.n_deleted,
-        in_index=vectors.ids.dtype.kind != "U" and not on_disk,
-    )
+    in_index = not _lie_beside(vectors.ids, on_disk=on_disk)
+    return OwnIds(source=vectors.ids_source, n_deleted=vectors.n_deleted, in_index=in_index)
 
 
 def _search_freshly(
@@ -138,10 +137,10 @@ def _search_freshly(
         queries_path, ids_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids"))
         np.save(queries_path, queries)
         arguments = [
-            str(out / INDEX_NAME),
-            str(out / STORE_NAME) if has_store else "",
+            str(out / INDEX_FILE),
+            str(out / STORE_FILE) if has_store else "",
             str(searchable.configuration.rerank_factor),
-            str(out / IDS_NAME) if has_names else "",
+            str(out / IDS_FILE) if has_names else "",
             str(queries_path),
             str(ids_path),
             str(k),
@@ -151,7 +150,7 @@ def _search_freshly(
         )
         if done.returncode != 0:
             last = (done.stderr.strip() or "it was killed").splitlines()[-1]
-            raise ResourceError(f"{out / INDEX_NAME}: a fresh process could not load and search it ({last})")
+            raise ResourceError(f"{out / INDEX_FILE}: a fresh process could not load and search it ({last})")
         found: Names = np.load(ids_path)
         return found
 
@@ -166,8 +165,9 @@ def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
     flat.add(np.asarray(base.x))
     step = metric_transform(base.metric, problem.raw.shape[1])
     whole = flat if step is None else behind([step], flat)
-    if base.labels is not None:
-        whole = mapped(whole, base.labels)
-    _write_names(base, out, answers_with_rows=False)
-    (out / STORE_NAME).unlink(missing_ok=True)
-    return whole, write(whole, out / INDEX_NAME)
+    labels = base.labels
+    if labels is not None:
+        whole = mapped(whole, labels)
+    _write_ids(base.own_ids, out, on_disk=False)
+    (out / STORE_FILE).unlink(missing_ok=True)
+    return whole, write(whole, out / INDEX_FILE)

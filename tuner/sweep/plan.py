@@ -57,7 +57,7 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     options = replace(options, space=sensible(options.space, base.d))
     n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
     n = base.n - (0 if queries is not None else n_queries)
-    if not is_exact_the_answer(options, n, base.d):
+    if not is_exact_the_answer(options, n, base.n, base.d):
         refuse_hopeless_target(options, n_queries)
     refuse_hopeless_limits(options, n, base.d)
     threads = options.threads or available_cores()

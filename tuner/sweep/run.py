@@ -55,7 +55,7 @@ def sweep(
     """
     prepared = yield from prepare(base, queries, options, work, resume=resume)
     options, indexed = prepared.problem.options, prepared.problem.base
-    if is_exact_the_answer(options, indexed.n, base.d):
+    if is_exact_the_answer(options, indexed.n, indexed.n_delivered, base.d):
         result = yield from exact_result(prepared, out)
     else:
         modelled = yield from model(prepared, stages)

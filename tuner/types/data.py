@@ -50,6 +50,11 @@ class Profile:
         """Number of rows that no index holds: zero rows under cosine, which have no direction."""
         return self.n_zero_rows if self.metric == "cosine" else 0
 
+    @property
+    def n_indexed(self) -> int:
+        """Number of vectors of an index of all rows."""
+        return self.n - self.n_left_out
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnIds:
@@ -87,8 +92,3 @@ class QuerySet:
     n_in_base: int = 0
     drawn: str = ""
     indexed: bool = False
-
-    @property
-    def n_not_indexed(self) -> int:
-        """Rows of the base file that are queries and in no index."""
-        return 0 if self.indexed else len(self.held_out_rows)
