@@ -74,7 +74,8 @@ class Result(types.Result):
         if (index.d, index.ntotal) != (self.profile.d, self.profile.n_indexed):
             raise InputError(
                 f"{files.path / INDEX_FILE}: holds {index.ntotal:,} x {index.d}, and the run indexed "
-                f"{self.profile.n_indexed:,} x {self.profile.d}: another run wrote there, so run this one again"
+                f"{self.profile.n_indexed:,} x {self.profile.d}: another run wrote there, so run "
+                "this one again"
             )
         best = self.recommendation
         if best is None or best.rerank is None or best.rerank_at == "memory":

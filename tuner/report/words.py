@@ -109,8 +109,8 @@ def verdict(result: Result) -> str:
     """The answer in one sentence."""
     if result.status == "exact":
         return (
-            f"With k = {result.options.k:,} of {result.profile.n_indexed:,} vectors exact search is the answer: "
-            "recall is 1 by definition and there is no index to tune."
+            f"With k = {result.options.k:,} of {result.profile.n_indexed:,} vectors exact search is the "
+            "answer: recall is 1 by definition and there is no index to tune."
         )
     if result.status == "reached":
         return result.recommendation.sentence if result.recommendation else ""
