@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,8 @@ LINKS, CODECS = (8, 12, 16, 24), ("SQ8", "SQ6", "fp16")
 EF_CONSTRUCTION = 200
 STEP, BELOW, ABOVE = 1.05, 12, 26
 """Ratio of one ef_search to the next, and how many lie below and above the one that reaches the target."""
-COARSE, FEW = 1.3, 500
+COARSE, FEW, FAR = 1.3, 500, 0.1
+"""Steps and queries that look for it first, and share of the rows beyond which an index does not reach it."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,23 @@ def make_pool(x: FloatArray, queries: FloatArray, recall: float, k: int = 10) ->
         vectors, asked = open_vectors(x, "base"), open_vectors(queries, "queries")
         problem = result_of(pose(journal, vectors, asked, options, work)).problem
         indexes = NativeIndexes(problem)
-        parts = [_searched(problem, indexes, M, codec) for codec in CODECS for M in LINKS]
+        tried = [_searched(problem, indexes, M, codec) for codec in CODECS for M in LINKS]
+    parts = [each for each in tried if each is not None]
+    if not parts:
+        raise click.ClickException(f"none of {len(tried)} indexes reaches recall {recall:g}")
     names, sizes, efs, ndis, hits = zip(*parts, strict=True)
     return Pool(names, np.array(sizes, float), np.array(efs), np.array(ndis), np.array(hits), k)
 
 
 def _searched(
     problem: Problem, indexes: NativeIndexes, M: int, codec: str
-) -> tuple[str, int, NDArray[np.int64], NDArray[np.float64], NDArray[np.uint8]]:
+) -> tuple[str, int, NDArray[np.int64], NDArray[np.float64], NDArray[np.uint8]] | None:
+    """Return what an index did, None where it does not reach the target: it is no rival."""
     what = Configuration(M=M, ef_construction=EF_CONSTRUCTION, codec=codec, dims=problem.base.d)
     searchable, memory = indexes.build(what)
-    efs = _grid(_sufficient(problem, searchable), problem.options.k)
+    if (middle := _sufficient(problem, searchable)) is None:
+        return None
+    efs = _grid(middle, problem.options.k)
     everyone, ndis, hits = np.arange(len(problem.raw)), [], []
     for ef in efs.tolist():
         found, counted = _hits(problem, searchable, ef, everyone)
@@ -114,13 +122,13 @@ def _hits(
     return problem.hits(ids, some), ndis
 
 
-def _sufficient(problem: Problem, searchable: SearchableIndex) -> float:
-    """Return about the ef_search that reaches the target, from few queries."""
+def _sufficient(problem: Problem, searchable: SearchableIndex) -> float | None:
+    """Return about the ef_search that reaches the target, from few queries, or None."""
     k, some, ef = problem.options.k, np.arange(min(FEW, len(problem.raw))), float(problem.options.k)
-    while _hits(problem, searchable, round(ef), some)[0].mean() / k < problem.options.recall and ef < len(
-        problem.base.x
-    ):
+    while _hits(problem, searchable, round(ef), some)[0].mean() / k < problem.options.recall:
         ef *= COARSE
+        if ef > FAR * len(problem.base.x):
+            return None
     return float(ef / COARSE**0.5)
 
 

@@ -16,12 +16,12 @@ from tuner.index.encoders import Encoder, train
 from tuner.index.graph import (
     DerivableGraph,
     build,
-    build_natively,
     diverse_first,
     is_diverse,
     share_graph,
     transplant,
 )
+from tuner.index.native import build_natively, native_links
 from tuner.index.projections import Projection
 from tuner.prediction.curves import curves_of, search_counted
 from tuner.types import CurvePoint, FloatArray
@@ -200,6 +200,14 @@ def _unreachable(lists: Lists, start: int) -> int:
         front = front[(front >= 0) & ~seen[np.maximum(front, 0)]]
         seen[front] = True
     return int((~seen).sum())
+
+
+@pytest.mark.parametrize("M", [2, 6, 16, 48])
+def test_the_links_of_a_native_graph_are_known_before_it_is_built(
+    world: Callable[..., World], M: int
+) -> None:
+    base, encoder = fp32(np.array(world("l2").base.x))
+    assert native_links(base.n, M) == build_natively(encoder, base, M, 20).hnsw.neighbors.size()
 
 
 @pytest.mark.parametrize(("M", "at_most"), [(M_MAX, 0.002), (12, 0.005), (8, 0.01), (4, 0.05)])

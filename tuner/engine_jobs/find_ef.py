@@ -19,6 +19,8 @@ ENOUGH_FACTORS = 2
 """Re-scoring factors that pass, after which no larger one is tried."""
 FEW_QUERIES, FAR_BEYOND = 200, 6
 """So many queries at so many times the first guess of ef_search say what a re-scoring factor can reach."""
+WORTH_A_LOOK = 4
+"""With this many times as many queries, few of them say first where to look with all."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def find(
 def find_again(process: EngineProcess, config: EngineConfig, posed: PosedProblem, most: int) -> Steps[Found]:
     """Yield the share done; return the least ef_search, the config's or more, that is certified."""
     yield 0.0
-    return _find_ef(process, config, posed, config.ef_search, config.ef_search, most)
+    return _find_ef(process, config, posed, config.ef_search, config.ef_search, most, look_first=False)
 
 
 def _could_reach(
@@ -100,18 +102,35 @@ def _could_reach(
 
 
 def _find_ef(
-    process: EngineProcess, config: EngineConfig, posed: PosedProblem, least: int, guess: int, most: int
+    process: EngineProcess,
+    config: EngineConfig,
+    posed: PosedProblem,
+    least: int,
+    guess: int,
+    most: int,
+    *,
+    look_first: bool = True,
 ) -> Found:
-    problem = posed.problem
+    """Return the least ef_search that all queries certify, looked for with a few of them first."""
+    problem, some = posed.problem, posed.problem.sample(FEW_QUERIES)
     seconds: dict[int, NDArray[np.float64]] = {}
 
-    def at(ef_search: int) -> EfResult:
+    def of_few(ef_search: int) -> EfResult:
+        process.set_search(ef_search, config.oversampling)
+        hits = problem.hits(process.search(posed.raw(some), config.k).ids, some)
+        # as if all were like them: the bound is looked for that all will have
+        return judged(problem, ef_search, np.resize(hits, len(problem.raw)), 0.0, 0.0)
+
+    def of_all(ef_search: int) -> EfResult:
         process.set_search(ef_search, config.oversampling)
         answers = process.search(problem.raw, config.k)
         seconds[ef_search] = answers.seconds
         return judged(problem, ef_search, problem.hits(answers.ids), 0.0, 0.0)
 
-    tuned = find_min_ef(at, least, max(least, min(guess, most)), max(least, most))
+    most, guess = max(least, most), max(least, min(guess, most))
+    if look_first and len(problem.raw) >= WORTH_A_LOOK * len(some):
+        guess = find_min_ef(of_few, least, guess, most).ef_search
+    tuned = find_min_ef(of_all, least, guess, most)
     return Found(replace(config, ef_search=tuned.ef_search), tuned, seconds[tuned.ef_search])
 
 

@@ -64,6 +64,9 @@ def _narrowed(engine: Engine, base: Vectors, options: Options) -> Options:
         space=space,
         # where the engine runs, its codecs are measured in it: the sweep is for M alone
         native=(plain,) if runs and plain in space.codecs else space.codecs,
+        # and what else its index could do is not asked
+        other_ks=options.other_ks or ((options.k,) if runs else ()),
+        other_recalls=options.other_recalls or ((options.recall,) if runs else ()),
         # limits are on what the engine takes, not on faiss's float32
         max_memory_bytes=None if runs else options.max_memory_bytes,
         max_memory_per_vector=None if runs else options.max_memory_per_vector,

@@ -28,7 +28,8 @@ from tuner.runtime.machine import available_cores, now
 from tuner.sweep import sweep
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.pose import PosedProblem, pose
-from tuner.sweep.run import finish
+from tuner.sweep.run import STAGES, finish
+from tuner.sweep.stage_options import StageOptions
 from tuner.types import (
     Claims,
     EnginePoint,
@@ -40,6 +41,8 @@ from tuner.types import (
     TargetResult,
 )
 
+GUIDE = StageOptions(timing_rounds=(2, 3))
+"""Stages of a sweep whose native graphs only say where to begin: latency is the engine's own."""
 MOST_SWEEPS = 3
 """Sweeps for an engine that does not run here, each with twice the ef_construction of the one before."""
 
@@ -89,9 +92,9 @@ def _swept(
 
     An engine that runs is asked itself if it says no. For one that does not, that takes better graphs.
     """
-    most = engine.capabilities.ef_construction[1]
+    most, stages = engine.capabilities.ef_construction[1], STAGES if engine.open is None else GUIDE
     for number in range(1, MOST_SWEEPS + 1):
-        result = yield from sweep(base, queries, options, out, work)
+        result = yield from sweep(base, queries, options, out, work, stages=stages)
         finish(work)
         better = min(2 * options.space.ef_construction, most)
         last = number == MOST_SWEEPS or better == options.space.ef_construction

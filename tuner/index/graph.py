@@ -276,15 +276,3 @@ def share_graph(graph: faiss.IndexHNSW, index: faiss.IndexHNSW) -> None:
     index.hnsw = graph.hnsw
     index.hnsw.search_method = search_method
     index.ntotal = graph.ntotal
-
-
-def build_natively(encoder: Encoder, base: Base, M: int, ef_construction: int) -> faiss.IndexHNSW:
-    """Return an index built by faiss alone on the encoder's codes: what the transplant is compared with."""
-    index = encoder.empty(M)
-    index.hnsw.efConstruction = ef_construction
-    if encoder.codec.kind in ("pq", "opq"):
-        # distances between codes come from a table that only training the index itself makes: without it,
-        # faiss aborts
-        faiss.downcast_index(index.storage).pq.compute_sdc_table()
-    index.add(encoder.transform(base.x))
-    return index

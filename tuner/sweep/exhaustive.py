@@ -7,15 +7,18 @@ allows, misses the target on the same queries.
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import lru_cache, partial
+from functools import partial
+from pathlib import Path
 
 import faiss
 
+from tuner.data.base import view_codes
 from tuner.index.assemble import SearchableIndex, memory_with, wrap
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import quantizer
-from tuner.index.graph import build_natively
+from tuner.index.graph import DerivableGraph, share_graph
 from tuner.index.insertion import copied
+from tuner.index.native import build_natively, native_links
 from tuner.prediction.curves import Curve
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.journal import Journal
@@ -31,35 +34,32 @@ MOST_FACTORS = 2
 
 
 class NativeBuilder(IndexBuilder):
-    """Makes indexes as faiss builds them: one graph for each codec and M, on the codec's own distances."""
+    """Makes indexes as faiss builds them: one graph for each codec and M, on the codec's own distances.
 
-    def keep_codecs(self, count: int) -> None:
-        """Keep the codes and the graphs of that many codecs from now on; 0 frees codes alone."""
-        super().keep_codecs(count)
-        if count:
-            self._built = lru_cache(maxsize=count)(self._build)
+    Each graph is built once: its links lie in the scratch folder, its codes are those of all its indexes.
+    """
+
+    def __init__(self, problem: Problem, graph: DerivableGraph, trained: dict[CodecView, bytes]) -> None:
+        super().__init__(problem, graph, trained)
+        self._kept: dict[tuple[CodecView, int], Path] = {}
 
     def serve(self, configuration: Configuration) -> SearchableIndex:
         """Return the configuration's index, natively built."""
-        what = configuration
-        graph = self._built(CodecView.of(what), what.M)
-        return wrap(what, graph, self.encoded(what), self.stored(what), self.problem.base)
+        what, encoded = configuration, self.encoded(configuration)
+        index = encoded.encoder.empty(what.M)
+        view_codes(faiss.downcast_index(index.storage), encoded.codes)
+        share_graph(self._built(what), index)
+        return wrap(what, index, encoded, self.stored(what), self.problem.base)
 
     def memory_of(self, configuration: Configuration) -> Memory:
-        """Return the configuration's bytes by part; the graph is built for its number of links."""
-        what = configuration
-        graph = self._built(CodecView.of(what), what.M)
-        return memory_with(
-            configuration,
-            self.encoder(CodecView.of(what)),
-            self.store_encoder(what),
-            graph.hnsw.neighbors.size(),
-            self.problem.base,
-        )
+        """Return the configuration's bytes by part, from arithmetic."""
+        what, base = configuration, self.problem.base
+        links = native_links(base.n, what.M)
+        return memory_with(what, self.encoder_of(what), self.store_encoder(what), links, base)
 
     def graph_of(self, configuration: Configuration) -> faiss.HNSW:
         """Return the configuration's own graph."""
-        index = self._built(CodecView.of(configuration), configuration.M)
+        index = self._built(configuration)  # kept: the graph alone does not keep it
         return copied(index.hnsw)
 
     def large_graph(self, configuration: Configuration) -> faiss.HNSW:
@@ -69,6 +69,16 @@ class NativeBuilder(IndexBuilder):
     def cut(self, index: faiss.IndexHNSW, configuration: Configuration) -> faiss.HNSW:
         """Return the graph as it is, rows added."""
         return copied(index.hnsw)
+
+    def _built(self, configuration: Configuration) -> faiss.IndexHNSW:
+        """Return the configuration's graph without vectors, built the first time that it is asked for."""
+        view, M = CodecView.of(configuration), configuration.M
+        if (view, M) not in self._kept:
+            path = self.problem.links_path.with_name(f"native-{view}-M{M}.partial")
+            faiss.write_index(self._build(view, M), str(path), faiss.IO_FLAG_SKIP_STORAGE)
+            self._kept[view, M] = path
+        # a table of PQ's storage would be computed, and there is none
+        return faiss.read_index(str(self._kept[view, M]), faiss.IO_FLAG_PQ_SKIP_SDC_TABLE)
 
     def _build(self, view: CodecView, M: int) -> faiss.IndexHNSW:
         encoder = self.encoder(view)

@@ -12,7 +12,15 @@ from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
-from tuner.runtime.timing import BLOCK, Search, interleave, queries_a_turn, throughput
+from tuner.runtime.timing import (
+    BLOCK,
+    FEWEST_ROUNDS,
+    MOST_ROUNDS,
+    Search,
+    interleave,
+    queries_a_turn,
+    throughput,
+)
 from tuner.sweep.baseline import Reference, reference_at, reference_configuration
 from tuner.sweep.ef_search import judged, operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
@@ -59,12 +67,14 @@ class _Clock:
 
     Attributes:
         anchor: search of that index.
+        rounds: fewest and most rounds of a batch.
         noise: relative difference in time of the first search from itself.
         waited: share of the time that others had the processor.
     """
 
     problem: Problem
     anchor: Search
+    rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS)
     noise: float = 0.0
     waited: float = 0.0
     first_s: float = 0.0
@@ -77,7 +87,13 @@ class _Clock:
             twins = (1, len(searches))
             searches.append(searches[1])
         timings = interleave(
-            searches, queries, problem.options.seed, a_round=queries_a_turn(problem.base.d), twins=twins
+            searches,
+            queries,
+            problem.options.seed,
+            a_round=queries_a_turn(problem.base.d),
+            twins=twins,
+            fewest=self.rounds[0],
+            most=self.rounds[1],
         )
         if twins is not None:  # one draw can be small by luck: it is never less than its own error
             self.noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
@@ -99,6 +115,7 @@ def time_finalists(
     finalists: list[OperatingPoint],
     guess: int,
     costs: dict[CodecView, CodecCost],
+    rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS),
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
@@ -109,6 +126,7 @@ def time_finalists(
         problem: the problem with the quantile of these bounds.
         guess: where ef_search of the reference is looked for first.
         costs: what a search costs, by codec.
+        rounds: fewest and most rounds of a batch.
 
     Batches are as large as memory allows. A small graph has its turn in all of them, so that they can be
     compared. The first finalist has two turns: what it differs from itself by is the noise floor.
@@ -116,7 +134,11 @@ def time_finalists(
     usual = reference_configuration(problem)
     contestants = [(p.configuration, p.memory) for p in finalists] + [(usual, builder.memory_of(usual))]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    clock, latencies, points = _Clock(problem, _anchor(problem)), list[Latency](), list[OperatingPoint]()
+    clock, latencies, points = (
+        _Clock(problem, _anchor(problem), rounds),
+        list[Latency](),
+        list[OperatingPoint](),
+    )
     for batch in batched(_sizes(contestants), limit):
         builder.keep_codecs(len(batch))
         searchables = [builder.serve(contestants[number][0]) for number in batch]

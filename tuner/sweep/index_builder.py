@@ -27,9 +27,6 @@ class IndexBuilder:
         trained: serialized encoders.
     """
 
-    exact_bytes = True
-    """Whether ``memory_of`` is what a file takes, to the byte."""
-
     def __init__(self, problem: Problem, graph: DerivableGraph, trained: dict[CodecView, bytes]) -> None:
         self.problem = problem
         self.graph = graph

@@ -85,15 +85,14 @@ def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) ->
     return WrittenIndex(index_bytes=index_bytes, same_ids=float((ids == expected).mean()))
 
 
-def check_written(written: WrittenIndex, chosen: OperatingPoint, *, exact_bytes: bool) -> None:
+def check_written(written: WrittenIndex, chosen: OperatingPoint) -> None:
     """Raise AssertionError unless what was delivered is what was measured.
 
     Args:
         written: what a fresh process found.
         chosen: the point that was measured.
-        exact_bytes: whether the point's bytes are exact, and not a prediction.
     """
-    if exact_bytes and written.index_bytes != chosen.memory.resident_bytes:
+    if written.index_bytes != chosen.memory.resident_bytes:
         raise AssertionError(
             f"index of {written.index_bytes} bytes, {chosen.memory.resident_bytes} by arithmetic"
         )

@@ -51,7 +51,7 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
         "timing",
         "certify the finalists together and time them in interleaved rounds",
         Timed,
-        partial(_time, model, builder, points),
+        partial(_time, model, builder, points, stages.timing_rounds),
     )
     if timed.points:
         latencies = {p.configuration.label: p.latency for p in timed.points if p.latency is not None}
@@ -88,10 +88,12 @@ def _measure_points(
     return found.points, warnings
 
 
-def _time(model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...]) -> Steps[Timed]:
+def _time(
+    model: Model, builder: IndexBuilder, points: tuple[OperatingPoint, ...], rounds: tuple[int, int]
+) -> Steps[Timed]:
     problem, measured = model.problem, list(points)
     finalists = choose_finalists(measured, problem.max_memory_bytes())
     if len(finalists) > 1:
         problem = replace(problem, quantile=quantile_of(problem, measured))
     guess = _first_guess(model.curves, problem)
-    return (yield from time_finalists(problem, builder, finalists, guess, model.evaluation.costs))
+    return (yield from time_finalists(problem, builder, finalists, guess, model.evaluation.costs, rounds))

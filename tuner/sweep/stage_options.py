@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tuner.index.codec_view import CodecView
 from tuner.index.graph import DerivableGraph
 from tuner.prediction.ceilings import measure_ceiling
+from tuner.runtime.timing import FEWEST_ROUNDS, MOST_ROUNDS
 from tuner.sweep.codec_context import MeasureCeiling
 from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.frontier import MOST_POINTS
@@ -30,6 +31,7 @@ class StageOptions:
         measure_ceiling: measurement of one codec's ceiling.
         make_builder: maker of indexes; None derives graphs, or builds natively where the options ask for it.
         most_points: points of the front measured at full size at most.
+        timing_rounds: fewest and most rounds that finalists are timed in.
     """
 
     proxy_codecs: tuple[str, ...] = PROXY_CODECS
@@ -37,6 +39,7 @@ class StageOptions:
     measure_ceiling: MeasureCeiling = measure_ceiling
     make_builder: MakeBuilder | None = None
     most_points: int = MOST_POINTS
+    timing_rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS)
 
     def builder_for(self, options: Options) -> MakeBuilder:
         """Return the maker of indexes under the user's options."""

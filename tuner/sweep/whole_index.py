@@ -94,7 +94,7 @@ def make_whole(
     written = None
     if point.reaches_target:
         written = write_and_check(whole, every, out)
-        check_written(written, point, exact_bytes=builder.exact_bytes)
+        check_written(written, point)
     places.whole.release()
     return HandedOver(point, found, written, table)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import faiss
 
-from tuner.index.assemble import predict_memory
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
@@ -29,7 +28,7 @@ from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodes
 from tuner.sweep.stage_options import StageOptions
-from tuner.types import Ceiling, Configuration, FloatArray, Memory, Steps
+from tuner.types import Ceiling, FloatArray, Steps
 
 Builds = list[str]
 """One entry for each graph that was built, where an idea changes their number."""
@@ -56,14 +55,11 @@ def _fp32_builder(builds: Builds) -> StageOptions:
 
 def _native_codecs(builds: Builds) -> StageOptions:
     builds.append("the one graph, for curves and costs")
-    return StageOptions(make_builder=partial(NativeOnDemand, builds))
+    return StageOptions(make_builder=partial(CountedNative, builds))
 
 
-class NativeOnDemand(NativeBuilder):
-    """Builds natively what is measured, each graph once: it is kept on disk. Bytes are predicted."""
-
-    # bytes of links are known only when a graph is built: predictions are those of the derived graph
-    exact_bytes = False
+class CountedNative(NativeBuilder):
+    """Builds natively what is measured, and counts."""
 
     def __init__(
         self, builds: Builds, problem: Problem, graph: DerivableGraph, trained: dict[CodecView, bytes]
@@ -71,18 +67,9 @@ class NativeOnDemand(NativeBuilder):
         self.made = builds
         super().__init__(problem, graph, trained)
 
-    def memory_of(self, configuration: Configuration) -> Memory:
-        """Return the bytes that the derived graph would have."""
-        encoder, store = self.encoder(CodecView.of(configuration)), self.store_encoder(configuration)
-        return predict_memory(configuration, encoder, store, self.graph, self.problem.base)
-
     def _build(self, view: CodecView, M: int) -> faiss.IndexHNSW:
-        name = f"{view}-M{M}"
-        path = self.problem.links_path.with_name(f"{name}.partial")
-        if name not in self.made:
-            faiss.write_index(super()._build(view, M), str(path))
-            self.made.append(name)
-        return faiss.read_index(str(path))
+        self.made.append(f"{view}-M{M}")
+        return super()._build(view, M)
 
 
 # ---------------------------------------------------------------- smaller M derived from larger

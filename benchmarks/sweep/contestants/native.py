@@ -13,7 +13,7 @@ from tuner.data.vectors import open_vectors
 from tuner.index.assemble import Encoded, SearchableIndex, delivered, memory_with, wrap, write
 from tuner.index.codecs import Cut, quantizer
 from tuner.index.encoders import Encoder, train
-from tuner.index.graph import build_natively
+from tuner.index.native import build_natively
 from tuner.index.projections import Projection, Rotation, fit_rotation
 from tuner.prediction.ceilings import encode_rows
 from tuner.runtime.journal import Journal
