@@ -148,11 +148,13 @@ def settled(
     asked: Options,
     fails: tuple[str, ...] = (),
     richer: EnginePoint | None = None,
+    unbuilt: tuple[EnginePoint, ...] = (),
 ) -> Settled:
     """What is chosen; ``seconds`` are those in turns, ``fails`` codecs whose second build misses.
 
     Args:
         richer: what a codec of a failed second build does with a richer graph.
+        unbuilt: what codecs do that were not built at first.
     """
     opened: list[str] = []
 
@@ -196,6 +198,15 @@ def settled(
         measure_again=measure_again,
     )
     builds = Builds(measurement, points=list(points))
+
+    def build_next() -> Generator[Any, None, int]:
+        yield from ()
+        builds.points += [each for each in unbuilt if each.settings.codec == builds.unbuilt[0].codec]
+        opened.append(f"{builds.unbuilt.pop(0).codec} besides")
+        return 0
+
+    builds.unbuilt = [surveyed(each.settings.codec, 1.0, 1.0) for each in unbuilt]
+    monkeypatch.setattr(builds, "_build_next", build_next)
     monkeypatch.setattr(builds, "build", build)
     monkeypatch.setattr(builds, "hold_together", lambda: None)
     found, comparison = result_of(settle_job.settle(builds))
@@ -237,6 +248,26 @@ def test_where_all_are_slower_it_is_the_default_itself_built_again(monkeypatch: 
     assert found.chosen == held(BF16)
     assert (found.comparison.memory_ratio, found.comparison.latency_ratio) == (1.0, 1.0)
     assert found.opened == ["bf16", "i8", "bf16"]
+
+
+def test_where_all_are_slower_others_are_built_before_it_is_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the three that were left two are built; the one that is not slower is the answer."""
+    left = (point("i4", 8, 1.4), point("i6", 9, 1.0), point("i2", 5, 0.5))
+    seconds = {"i8": 1.3, "bf16": 1.0, "i6": 1.0}
+    found = settled(monkeypatch, [F32, I8], BF16, seconds, options(), unbuilt=left)
+    assert found.chosen == held(left[1])
+    assert found.comparison.memory_ratio == 21 / 9
+    assert found.opened == ["bf16", "i8", "i4 besides", "i6 besides", "i6"]
+    again = settled(monkeypatch, [F32, I8], BF16, seconds, options(), unbuilt=left[:1])
+    assert again.chosen == held(BF16)
+    assert again.opened == ["bf16", "i8", "i4 besides", "bf16"]
+
+
+def test_where_one_holds_no_other_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"i8": 1.0, "bf16": 1.0}
+    assert settled(monkeypatch, [F32, I8], BF16, seconds, options(), unbuilt=(F16,)).opened == ["bf16", "i8"]
 
 
 def test_one_that_proves_slower_in_turns_gives_way_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,10 @@ def _settled(builds: Builds, default: Default | None) -> Generator[Event, None, 
     waiting, slower = list(builds.points), None
     usual = None if default is None else default.point
     while (chosen := _next(waiting, usual, options, n)) is not None:
+        if slower is not None and usual is not None and chosen is usual and builds.unbuilt:
+            # those that looked best on a sample are slower than it at full size: others need not be
+            waiting += no_slower((yield from builds.build_more()), usual)
+            continue
         confirmed, ratio = yield from _built_again(builds, chosen, default)
         waiting = [point for point in waiting if point is not chosen]
         if confirmed is None:
