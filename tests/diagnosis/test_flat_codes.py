@@ -10,7 +10,7 @@ from diagnosed import at_unit_length, recall_of
 
 import tuner
 from tuner.index.opened import open_object
-from tuner.index.stored import compare, stored_codes
+from tuner.index.stored import StoredVectors, compare, stored_codes
 from tuner.types import Metric
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
@@ -50,6 +50,20 @@ def over(kind: str, x: np.ndarray) -> faiss.Index:
 @pytest.fixture(scope="module")
 def unit(small: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return at_unit_length(small[0]), at_unit_length(small[1])
+
+
+@pytest.mark.parametrize("kind", ["LSH16", "LSH16t"])
+def test_columns_that_codes_do_not_keep_are_not_read_from_memory(
+    kind: str, unit: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x = unit[0][:200]
+    stored = StoredVectors([], built(kind, x), 0.0, np.zeros(1, dtype=np.int64))
+    junk = [np.full_like(x, np.inf) for _ in range(50)]
+    del junk  # faiss gets memory that holds infinities
+    for decoded in (stored.decoded(x), stored.at(np.arange(len(x)))):
+        assert np.isfinite(decoded).all()
+        assert not decoded[:, 16:].any()
+        assert np.abs(decoded[:, :16]).min() > 0.5
 
 
 @pytest.mark.parametrize("kind", FLAT)

@@ -48,8 +48,7 @@ class StoredVectors:
             for number, (each, offset) in enumerate(zip(lists.tolist(), offsets.tolist(), strict=True)):
                 self.storage.reconstruct_from_offset(each, offset, faiss.swig_ptr(out[number]))
             return out
-        decoded: FloatArray = self.storage.reconstruct_batch(positions)
-        return decoded
+        return self._kept(self.storage.reconstruct_batch(positions))
 
     def seen(self, x: FloatArray) -> FloatArray:
         """Return rows (m, d) as the storage sees them before it encodes them."""
@@ -63,7 +62,16 @@ class StoredVectors:
 
     def decoded(self, seen: FloatArray) -> FloatArray:
         """Return what is left of rows, as the storage sees them, in their codes."""
-        decoded: FloatArray = self.storage.sa_decode(self.storage.sa_encode(seen))
+        return self._kept(self.storage.sa_decode(self.storage.sa_encode(seen)))
+
+    def _kept(self, decoded: FloatArray) -> FloatArray:
+        """Return decoded vectors, 0 in the columns of which codes keep nothing.
+
+        LSH that does not rotate keeps the first ``nbits`` columns; in the others faiss 1.15.1 leaves what was
+        in memory.
+        """
+        if isinstance(self.storage, faiss.IndexLSH) and not self.storage.rotate_data:
+            decoded[:, self.storage.nbits :] = 0
         return decoded
 
     @property
