@@ -201,11 +201,12 @@ def settled(
 
     def build_next() -> Generator[Any, None, int]:
         yield from ()
-        builds.points += [each for each in unbuilt if each.settings.codec == builds.unbuilt[0].codec]
-        opened.append(f"{builds.unbuilt.pop(0).codec} besides")
+        config, _ = builds.unbuilt.pop(0)
+        builds.points += [each for each in unbuilt if each.settings == config]
+        opened.append(f"{config.codec} besides")
         return 0
 
-    builds.unbuilt = [surveyed(each.settings.codec, 1.0, 1.0) for each in unbuilt]
+    builds.unbuilt = [(each.settings, 1) for each in unbuilt]
     monkeypatch.setattr(builds, "_build_next", build_next)
     monkeypatch.setattr(builds, "build", build)
     monkeypatch.setattr(builds, "hold_together", lambda: None)

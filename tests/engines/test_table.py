@@ -29,7 +29,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_tuned_in_an_engine_is_verified_in_it(name: str, out: Path) -> None:
     needs(name)
     some = out / "queries.npy"
-    np.save(some, np.load(DATA / "queries.npy")[:400])
+    np.save(some, np.load(DATA / "queries.npy")[:200])
     space = out / "space.yaml"  # a few codecs of each engine: all of them take ten minutes
     space.write_text("codecs: [fp32, SQ8, RaBitQ1]\n", encoding="utf-8")
     files = ["--space", str(space), str(DATA / "base.npy"), str(some)]

@@ -1,6 +1,7 @@
 """What no query set of this size could show is refused before anything is measured."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,14 @@ def test_few_rows_are_searched_exactly_whatever_the_target() -> None:
     plan(open_vectors(x[:900], "base"), None, Options(recall=1.0), Path())
     with pytest.raises(InputError, match=r"recall is 0\.999, but with 400 queries"):
         plan(open_vectors(x, "base"), None, Options(recall=0.999), Path())
+
+
+def test_native_graphs_take_disk_space() -> None:
+    """Each is kept until the finalists are timed: 8 M + 12 bytes a row, of fp32 on every M of the space."""
+    x = np.random.default_rng(0).normal(size=(2000, 32)).astype(np.float32)
+    base, queries = open_vectors(x, "base"), open_vectors(x[:400], "queries")
+    asked = Options(recall=0.9)
+    asked = replace(asked, space=replace(asked.space, M=(6, 8), cuts=(1.0,)))
+    usual = plan(base, queries, asked, Path())
+    native = plan(base, queries, replace(asked, native=("fp32",)), Path())
+    assert native.disk_bytes - usual.disk_bytes == 2000 * (8 * 6 + 12 + 8 * 8 + 12)

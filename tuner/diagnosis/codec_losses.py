@@ -12,7 +12,7 @@ from tuner.diagnosis.data_losses import describe_metric, ranks_alike
 from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.layers import ids_of_lists, through
 from tuner.index.opened import IndexUnderTest
-from tuner.index.stored import stored_codes
+from tuner.index.stored import reconstructed, stored_codes
 from tuner.text import counted
 from tuner.types import Cause, FloatArray, IdArray
 
@@ -121,7 +121,7 @@ def _scanned(opened: IndexUnderTest, queries: FloatArray, depth: int) -> IdArray
             queries,
             depth,
             storage.metric_type,
-            lambda at: storage.reconstruct_batch(np.ascontiguousarray(at[:, 0])),
+            lambda at: reconstructed(storage, np.ascontiguousarray(at[:, 0])),
         )[1]
     found: IdArray = storage.search(queries, depth)[1]
     return found
@@ -154,7 +154,7 @@ def _reranked(opened: IndexUnderTest, raw: FloatArray, positions: IdArray, depth
     smaller_first = store.metric_type == faiss.METRIC_L2
     for number, candidates in enumerate(positions):
         there = candidates[candidates >= 0]
-        held = store.reconstruct_batch(there)
+        held = reconstructed(store, there)
         score = ((held - queries[number]) ** 2).sum(axis=1) if smaller_first else -(held @ queries[number])
         best = there[np.argsort(score, kind="stable")[:depth]]
         out[number, : len(best)] = best

@@ -9,7 +9,7 @@ from tuner.engine_jobs.candidates import build_order
 from tuner.engine_jobs.choice import within
 from tuner.engine_jobs.graphs import first_config, graph_is_proved, is_strained, richer
 from tuner.engine_jobs.measure import EngineMeasurement
-from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed
+from tuner.engine_jobs.survey import SURVEYED_FROM
 from tuner.engines import EngineCodec, EngineDiedError, EngineProcess
 from tuner.errors import InputError
 from tuner.recall.together import quantile_for_choice
@@ -33,7 +33,8 @@ class Builds:
         excluded: codecs that were not built at full size, or could not be, and why.
         warnings: doubts that the user should act on.
         n_steps: times that the first codec's graph had to be made richer.
-        unbuilt: codecs that were not built because enough others reach the target, in order.
+        unbuilt: configs of codecs that were not built because enough others reach the target, in order, and
+            the re-scoring factor that each begins with.
     """
 
     measurement: EngineMeasurement
@@ -41,14 +42,15 @@ class Builds:
     excluded: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     n_steps: int = 0
-    unbuilt: list[Surveyed] = field(default_factory=list)
+    unbuilt: list[tuple[EngineConfig, int]] = field(default_factory=list)
 
     def build_codecs(self, codecs: tuple[EngineCodec, ...]) -> Generator[Event, None, None]:
         """Yield events; build the codecs in order, the exact one first, which shows what a graph can do."""
         posed, options = self.measurement.posed, self.measurement.posed.problem.options
-        order = yield from build_order(self.measurement, codecs, first_config(self.measurement, codecs[0]))
+        configs = {codec.name: first_config(self.measurement, codec) for codec in codecs}
+        order = yield from build_order(self.measurement, codecs, configs[codecs[0].name])
         self.excluded = {each.codec: each.excluded for each in order if each.excluded}
-        self.unbuilt = [each for each in order if not each.excluded]
+        self.unbuilt = [(configs[each.codec], each.factor) for each in order if not each.excluded]
         enough = ENOUGH_BUILDS if posed.n >= SURVEYED_FROM else len(order)
         while self.unbuilt:
             is_first = not self.points
@@ -60,8 +62,8 @@ class Builds:
 
     def build_more(self) -> Generator[Event, None, list[EnginePoint]]:
         """Yield events; build the next few codecs of those that were left; return their points."""
-        n_before, last = len(self.points), max(0, len(self.unbuilt) - MOST_MORE)
-        while len(self.unbuilt) > last:
+        n_before = len(self.points)
+        for _ in self.unbuilt[:MOST_MORE]:
             yield from self._build_next()
         self.unbuilt = []
         self.hold_together()
@@ -69,14 +71,10 @@ class Builds:
 
     def _build_next(self) -> Generator[Event, None, int]:
         """Yield events; build the next codec; return the steps that its graph took."""
-        surveyed = self.unbuilt.pop(0)
-        codec = self.measurement.can.codec(surveyed.codec)
-        if codec is None:
-            raise AssertionError(f"{surveyed.codec} was looked at, and {self.measurement.can.title} has none")
-        config = first_config(self.measurement, codec)
+        config, first_factor = self.unbuilt.pop(0)
         for _ in range(self.n_steps):
             config = self.richer(config) or config
-        return (yield from self._climb(config, surveyed.factor))
+        return (yield from self._climb(config, first_factor))
 
     def _climb(self, config: EngineConfig, first_factor: int) -> Generator[Event, None, int]:
         """Yield events; build a codec, with richer graphs while its graph is to blame; return the steps."""

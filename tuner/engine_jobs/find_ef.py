@@ -94,11 +94,16 @@ def _could_reach(
     most: int,
 ) -> bool:
     """Return whether some queries reach the target at an ef_search beyond which little is left to gain."""
-    problem = posed.problem
-    some = problem.sample(FEW_QUERIES)
-    process.set_search(min(most, max(least_ef(can, config), FAR_BEYOND * guess)), config.oversampling)
-    hits = problem.hits(process.search(posed.raw(some), config.k).ids, some)
-    return float(hits.mean()) / config.k >= problem.options.recall
+    far = min(most, max(least_ef(can, config), FAR_BEYOND * guess))
+    return float(_hits_of_few(process, config, posed, far).mean()) / config.k >= posed.problem.options.recall
+
+
+def _hits_of_few(
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, ef_search: int
+) -> NDArray[np.int64]:
+    some = posed.problem.sample(FEW_QUERIES)
+    process.set_search(ef_search, config.oversampling)
+    return posed.problem.hits(process.search(posed.raw(some), config.k).ids, some)
 
 
 def _find_ef(
@@ -112,12 +117,11 @@ def _find_ef(
     look_first: bool = True,
 ) -> Found:
     """Return the least ef_search that all queries certify, looked for with a few of them first."""
-    problem, some = posed.problem, posed.problem.sample(FEW_QUERIES)
+    problem = posed.problem
     seconds: dict[int, NDArray[np.float64]] = {}
 
     def of_few(ef_search: int) -> EfResult:
-        process.set_search(ef_search, config.oversampling)
-        hits = problem.hits(process.search(posed.raw(some), config.k).ids, some)
+        hits = _hits_of_few(process, config, posed, ef_search)
         # as if all were like them: the bound is looked for that all will have
         return judged(problem, ef_search, np.resize(hits, len(problem.raw)), 0.0, 0.0)
 
@@ -128,7 +132,7 @@ def _find_ef(
         return judged(problem, ef_search, problem.hits(answers.ids), 0.0, 0.0)
 
     most, guess = max(least, most), max(least, min(guess, most))
-    if look_first and len(problem.raw) >= WORTH_A_LOOK * len(some):
+    if look_first and len(problem.raw) >= WORTH_A_LOOK * FEW_QUERIES:
         guess = find_min_ef(of_few, least, guess, most).ef_search
     tuned = find_min_ef(of_all, least, guess, most)
     return Found(replace(config, ef_search=tuned.ef_search), tuned, seconds[tuned.ef_search])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import faiss
 
 from tuner.data.base import Base
 from tuner.index.encoders import Encoder
 
 
+@lru_cache(maxsize=64)
 def native_links(n: int, M: int) -> int:
     """Return the number of links that faiss reserves for ``n`` vectors, exactly and without building.
 

@@ -48,7 +48,7 @@ class StoredVectors:
             for number, (each, offset) in enumerate(zip(lists.tolist(), offsets.tolist(), strict=True)):
                 self.storage.reconstruct_from_offset(each, offset, faiss.swig_ptr(out[number]))
             return out
-        return self._kept(self.storage.reconstruct_batch(positions))
+        return reconstructed(self.storage, positions)
 
     def seen(self, x: FloatArray) -> FloatArray:
         """Return rows (m, d) as the storage sees them before it encodes them."""
@@ -62,17 +62,7 @@ class StoredVectors:
 
     def decoded(self, seen: FloatArray) -> FloatArray:
         """Return what is left of rows, as the storage sees them, in their codes."""
-        return self._kept(self.storage.sa_decode(self.storage.sa_encode(seen)))
-
-    def _kept(self, decoded: FloatArray) -> FloatArray:
-        """Return decoded vectors, 0 in the columns of which codes keep nothing.
-
-        LSH that does not rotate keeps the first ``nbits`` columns; in the others faiss 1.15.1 leaves what was
-        in memory.
-        """
-        if isinstance(self.storage, faiss.IndexLSH) and not self.storage.rotate_data:
-            decoded[:, self.storage.nbits :] = 0
-        return decoded
+        return _what_codes_keep(self.storage, self.storage.sa_decode(self.storage.sa_encode(seen)))
 
     @property
     def n_bits(self) -> int:
@@ -83,6 +73,22 @@ class StoredVectors:
     def is_slow(self) -> bool:
         """Whether encoding searches for each row's scale."""
         return hasattr(self.storage, "rabitq") and self.storage.rabitq.nb_bits > 1
+
+
+def reconstructed(storage: faiss.Index, positions: IdArray) -> FloatArray:
+    """Return what a storage holds at positions (m,), decoded, (m, d) float32."""
+    return _what_codes_keep(storage, storage.reconstruct_batch(positions))
+
+
+def _what_codes_keep(storage: faiss.Index, decoded: FloatArray) -> FloatArray:
+    """Return decoded vectors, 0 in the columns of which codes keep nothing.
+
+    LSH that does not rotate keeps the first ``nbits`` columns; in the others faiss 1.15.1 leaves what was in
+    memory.
+    """
+    if isinstance(storage, faiss.IndexLSH) and not storage.rotate_data:
+        decoded[:, storage.nbits :] = 0
+    return decoded
 
 
 def widened(x: FloatArray, radius: float) -> FloatArray:

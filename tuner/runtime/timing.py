@@ -34,6 +34,7 @@ Search = Callable[[FloatArray], object]
 
 FEWEST_ROUNDS = 6
 MOST_ROUNDS = 9
+ROUNDS = (FEWEST_ROUNDS, MOST_ROUNDS)
 ALIKE = 0.03
 """The same index entered twice may differ by this share when rounds end."""
 BLOCK, FEWEST_A_TURN, WARM_UP = 128, 32, 16

@@ -12,15 +12,7 @@ from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
-from tuner.runtime.timing import (
-    BLOCK,
-    FEWEST_ROUNDS,
-    MOST_ROUNDS,
-    Search,
-    interleave,
-    queries_a_turn,
-    throughput,
-)
+from tuner.runtime.timing import BLOCK, ROUNDS, Search, interleave, queries_a_turn, throughput
 from tuner.sweep.baseline import Reference, reference_at, reference_configuration
 from tuner.sweep.ef_search import judged, operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
@@ -74,7 +66,7 @@ class _Clock:
 
     problem: Problem
     anchor: Search
-    rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS)
+    rounds: tuple[int, int]
     noise: float = 0.0
     waited: float = 0.0
     first_s: float = 0.0
@@ -115,7 +107,7 @@ def time_finalists(
     finalists: list[OperatingPoint],
     guess: int,
     costs: dict[CodecView, CodecCost],
-    rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS),
+    rounds: tuple[int, int] = ROUNDS,
 ) -> Steps[Timed]:
     """Yield the share done; return the finalists with latencies from interleaved rounds.
 
@@ -134,11 +126,8 @@ def time_finalists(
     usual = reference_configuration(problem)
     contestants = [(p.configuration, p.memory) for p in finalists] + [(usual, builder.memory_of(usual))]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    clock, latencies, points = (
-        _Clock(problem, _anchor(problem), rounds),
-        list[Latency](),
-        list[OperatingPoint](),
-    )
+    clock = _Clock(problem, _anchor(problem), rounds)
+    latencies, points = list[Latency](), list[OperatingPoint]()
     for batch in batched(_sizes(contestants), limit):
         builder.keep_codecs(len(batch))
         searchables = [builder.serve(contestants[number][0]) for number in batch]

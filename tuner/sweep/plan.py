@@ -17,6 +17,7 @@ from tuner.runtime.machine import available_cores
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
+from tuner.sweep.stage_options import is_native
 from tuner.text import counted
 from tuner.types import Options
 
@@ -69,6 +70,10 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
     if queries is None:  # every row once more, to put those that were held out back
         disk += 4 * base.n * base.d + n * 8 * M
+    if is_native(options):
+        views = [view.codec for view in views_in_order(options, base.d)]
+        n_views = sum(not options.native or codec in options.native for codec in views)
+        disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
     build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
     estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
     n_configurations = count_configurations(options, base.d)

@@ -1,4 +1,4 @@
-"""What a benchmark replaces in the stages to switch one idea off; users have no say in it."""
+"""What the stages are made of: a benchmark switches one idea off, a sweep for an engine hurries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tuner.index.codec_view import CodecView
 from tuner.index.graph import DerivableGraph
 from tuner.prediction.ceilings import measure_ceiling
-from tuner.runtime.timing import FEWEST_ROUNDS, MOST_ROUNDS
+from tuner.runtime.timing import ROUNDS
 from tuner.sweep.codec_context import MeasureCeiling
 from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.frontier import MOST_POINTS
@@ -39,7 +39,7 @@ class StageOptions:
     measure_ceiling: MeasureCeiling = measure_ceiling
     make_builder: MakeBuilder | None = None
     most_points: int = MOST_POINTS
-    timing_rounds: tuple[int, int] = (FEWEST_ROUNDS, MOST_ROUNDS)
+    timing_rounds: tuple[int, int] = ROUNDS
 
     def builder_for(self, options: Options) -> MakeBuilder:
         """Return the maker of indexes under the user's options."""
