@@ -22,8 +22,11 @@ from tuner.types import Configuration, FloatArray, Options
 
 LINKS, CODECS = (8, 12, 16, 24), ("SQ8", "SQ6", "fp16")
 EF_CONSTRUCTION = 200
-STEP, BELOW, ABOVE = 1.05, 12, 26
-"""Ratio of one ef_search to the next, and how many lie below and above the one that reaches the target."""
+STEP, NEAR = 1.02, (0.75, 1.6)
+"""Ratio of one ef_search to the next, as fine as a price of a few percent, and how far from the one that
+reaches the target."""
+FAR_STEP, ALL = 1.06, (0.55, 3.5)
+"""The same beyond, where few decisions fall."""
 COARSE, FEW, FAR = 1.3, 500, 0.1
 """Steps and queries that look for it first, and share of the rows beyond which an index does not reach it."""
 
@@ -134,8 +137,14 @@ def _sufficient(problem: Problem, searchable: SearchableIndex) -> float | None:
 
 def _grid(middle: float, k: int) -> NDArray[np.int64]:
     """Return ascending ef_search around ``middle``, none below k; small ones go up by 1."""
-    steps = np.round(middle * STEP ** np.arange(-BELOW, ABOVE + 1)).astype(np.int64)
-    grid = np.maximum(steps, k)
+    below, above = np.log(NEAR)
+    least, most = np.log(ALL)
+    parts = (
+        np.arange(least, below, np.log(FAR_STEP)),
+        np.arange(below, above, np.log(STEP)),
+        np.arange(above, most, np.log(FAR_STEP)),
+    )
+    grid = np.maximum(np.round(middle * np.exp(np.concatenate(parts))).astype(np.int64), k)
     for place in range(1, len(grid)):
         grid[place] = max(grid[place], grid[place - 1] + 1)
     return grid
