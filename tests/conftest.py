@@ -134,6 +134,14 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def little_compiled() -> Iterator[None]:
+    """Java's second compiler takes longer than all the searches of a test that it makes faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small searches on two threads wait for each other, on a busy machine for long."""
     use_threads(1)

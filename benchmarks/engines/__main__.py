@@ -51,7 +51,7 @@ def main(
             click.echo(
                 f"{name}: {found['status']}, {found['verify'].get('headline', found.get('error', ''))}"
             )
-    plain = _plain(base, queries, recall, out / "work" / "plain")
+    plain = _plain(base, queries, recall, out / "work" / "plain", space)
     found = {name: json.loads(path.read_text()) for name in chosen if (path := out / f"{name}.json").exists()}
     write_atomically(out / "table.md", table(found, base, plain).encode())
     click.echo(f"{out / 'table.md'}")
@@ -91,13 +91,13 @@ def _run(
     return found | {"verify": verdict, "wall_s": time.perf_counter() - started}
 
 
-def _plain(base: Path, queries: Path, recall: float, folder: Path) -> Result:
-    """Return the report of a sweep of everything, whose ceilings and curves predict any engine's settings."""
+def _plain(base: Path, queries: Path, recall: float, folder: Path, space: str | None) -> Result:
+    """Return the report of a sweep of the space, whose ceilings and curves predict any engine's settings."""
     report = folder / "report.json"
     if not report.exists():
-        done = run_tune(
-            ["--recall", str(recall), "--queries", str(queries), "--out", str(folder), "--quiet", str(base)]
-        )
+        arguments = ["--recall", str(recall), "--queries", str(queries), "--out", str(folder), "--quiet"]
+        arguments += [] if space is None else ["--space", space]
+        done = run_tune([*arguments, str(base)])
         if done.returncode != 0:
             raise SystemExit(done.stderr.strip() or done.stdout)
     return result_from_json(report.read_bytes())

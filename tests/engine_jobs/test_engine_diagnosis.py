@@ -91,7 +91,7 @@ def test_too_small_an_ef_is_turned_up(
 def test_one_bit_without_re_scoring_gets_it(
     engine: str, codec: str, x: np.ndarray, q: np.ndarray, tmp_path: Path
 ) -> None:
-    diagnosed = found(config(engine, codec), x, q, tmp_path)
+    diagnosed = found(config(engine, codec), x, q[:300], tmp_path)  # far from the target either way
     assert diagnosed.first is not None
     assert diagnosed.first.name == "re-ranking"
     assert diagnosed.prescriptions[0].settings.oversampling > 1

@@ -28,7 +28,7 @@ from tuner.types import Claims, EngineConfig, Exported, FloatArray, VerifyResult
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parent
 RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
-N, NQ, D, K = 2_500, 300, 48, 10
+N, NQ, D, K = 2_500, 150, 48, 10
 CAUGHT_BY = {
     "ef ignored": "index used",
     "exact search": "index used",
