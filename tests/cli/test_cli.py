@@ -185,10 +185,12 @@ def test_resume_needs_and_finds_the_journal(sweep: Sweep) -> None:
     assert sweep.called[-1] is True
 
 
-def test_a_run_that_ended_leaves_nothing_to_resume(sweep: Sweep) -> None:
+def test_a_run_that_ended_leaves_nothing_to_resume(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     assert _code("--recall .9 base.npy") == 0
     assert not Path("tune-out", "base", "work").exists()
+    capsys.readouterr()
     assert _code("--recall .9 --resume base.npy") == 2
+    assert "report.json is there: its run ended, and left nothing to resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,23 @@ def run(
     dedicate_process()
     if engine is not None:
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
-    if resume and not has_journal(work):
-        raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
+    if resume:
+        refuse_to_resume_nothing(out / REPORT_NAME, work)
     with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):
         result = _sweep_into(out, work, base, given, options, resume=resume, quiet=quiet)
     _show(result, as_json=as_json, quiet=quiet)
     return HONEST_NO if result.status == "not_reached" else 0
+
+
+def refuse_to_resume_nothing(report: Path, work: Path) -> None:
+    """Raise InputError unless a run was stopped that kept its finished stages in ``work``."""
+    if has_journal(work):
+        return
+    if report.exists():
+        raise InputError(
+            f"{report} is there: its run ended, and left nothing to resume; run without --resume"
+        )
+    raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
 
 
 def _stopped(work: Path) -> str:
