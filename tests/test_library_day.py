@@ -223,6 +223,12 @@ def test_nothing_is_written_where_the_whole_cannot_be(few: tuner.Result, tmp_pat
         few.save(tmp_path / "file")
 
 
+def test_the_folder_of_a_run_stands_for_its_report(result: tuner.Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    of_folder, of_file = (tuner.export(path, "faiss") for path in (tmp_path, tmp_path / "report.json"))
+    assert of_folder == of_file
+
+
 def test_mistakes_with_results(few: tuner.Result, result: tuner.Result, tmp_path: Path) -> None:
     with pytest.raises(tuner.InputError, match=r"report.json: cannot be read .*: name a run's report.json"):
         tuner.Result.load(tmp_path)

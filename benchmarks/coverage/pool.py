@@ -144,7 +144,8 @@ def _grid(middle: float, k: int) -> NDArray[np.int64]:
         np.arange(below, above, np.log(STEP)),
         np.arange(above, most, np.log(FAR_STEP)),
     )
-    grid = np.maximum(np.round(middle * np.exp(np.concatenate(parts))).astype(np.int64), k)
+    grid: NDArray[np.int64] = np.round(middle * np.exp(np.concatenate(parts))).astype(np.int64)
+    np.maximum(grid, k, out=grid)
     for place in range(1, len(grid)):
         grid[place] = max(grid[place], grid[place - 1] + 1)
     return grid

@@ -43,7 +43,7 @@ def export(
     >>> text = tuner.export(result, "pgvector", out="index.sql")  # doctest: +SKIP
 
     Args:
-        report: A result, or a run's report.json.
+        report: A result, or a run's report.json, or its folder.
         engine: Name of the engine, as ``tune engines`` lists it.
         point: Name or number of the point; None takes the recommended one.
         nearest: Whether the nearest measured point is taken instead of one that the engine cannot express.

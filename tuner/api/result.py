@@ -164,11 +164,12 @@ def with_files(found: types.Result, files: IndexFolder) -> Result:
 
 
 def read_report(path: Path) -> types.Result:
-    """Return a run's report.
+    """Return a run's report, of its folder or of the file itself.
 
     Raises:
         InputError: it cannot be read, or is none.
     """
+    path = path / REPORT_NAME if path.is_dir() else path
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -34,7 +34,7 @@ from tuner.types import Preference
 def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) -> int:
     """Freeze what a run decided in a small file for `tune check`.
 
-    REPORT is the report.json of the run.
+    REPORT is the report.json of the run, or its folder.
     """
     result = read_report(report)
     refuse_to_replace(out, force=force, instead="tune check --update")

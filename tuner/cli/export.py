@@ -52,7 +52,7 @@ def export(
 ) -> int:
     """Write a point of a run as the configuration of an engine.
 
-    REPORT is the report.json of the run.
+    REPORT is the report.json of the run, or its folder.
     """
     engine = find_engine(name)
     result = read_report(report)

@@ -50,6 +50,7 @@ def test_promises_are_kept_by_every_rule_but_the_planted_fault(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.coverage.__main__.COSTS", {"fastest": "distances"})
+    monkeypatch.setattr("tuner.recall.together.DRAWS", 10_000)  # the decisions are many
     made = decided(pool, TARGET, 500)
     costs = costs_of(pool, "distances")
     found = {name: outcome(pool, costs, TARGET, made["distances", name]) for name in RULES}
