@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,12 +27,11 @@ class PlantedProcess:
     """
 
     def __init__(self, hard: FloatArray) -> None:
-        self.hard, self.ef_search = hard, 0
+        self.hard, self.ef_search, self.factor = hard, 0, 1
         self.searched: list[tuple[int, int]] = []
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
-        del oversampling
-        self.ef_search = ef_search
+        self.ef_search, self.factor = ef_search, oversampling
 
     def search(self, queries: FloatArray, k: int) -> Answers:
         self.searched.append((len(queries), self.ef_search))
@@ -84,6 +84,48 @@ def test_few_queries_say_where_to_look_and_all_of_them_certify(guess: int) -> No
     planted.set_search(found.config.ef_search * (FINENESS - 2) // FINENESS - 1, 1)
     below = (planted.search(posed(nq).problem.raw, K).ids >= 0).sum(axis=1)
     assert below.mean() / K < target.needed(below), "a smaller ef_search would do"
+
+
+class CodedProcess(PlantedProcess):
+    """Coarse codes: the less is re-scored, the fewer answers there are, and a re-scored one takes 10 us."""
+
+    def __init__(self, hard: FloatArray, lucky: int = 0) -> None:
+        super().__init__(hard)
+        self.lucky = lucky
+        self.factors: list[tuple[int, int]] = []
+
+    def search(self, queries: FloatArray, k: int) -> Answers:
+        self.factors.append((len(queries), self.factor))
+        found = super().search(queries, k)
+        lost = 1 if self.factor < 4 else 0
+        if self.factor == self.lucky and len(queries) == FEW_QUERIES:
+            lost = 0
+        found.ids[:, k - lost :] = -1
+        return Answers(ids=found.ids, seconds=found.seconds + 1e-5 * self.factor * k + 1e-6 * self.ef_search)
+
+
+CODED = find_engine("pgvector").capabilities
+
+
+def coded() -> EngineConfig:
+    return replace(config(100), engine="pgvector", codec="bit")
+
+
+def test_few_queries_compare_the_re_scoring_factors_and_all_certify_one() -> None:
+    process: Any = CodedProcess(hard(2_000))
+    found = result_of(find(process, CODED, coded(), posed(2_000), 100, 1_000, 1))
+    assert found.tuned.passes
+    assert found.config.oversampling == 4
+    assert {factor for count, factor in process.factors if count == 2_000} == {4}
+    assert {factor for count, factor in process.factors if count == FEW_QUERIES} == {1, 2, 3, 4, 6}
+
+
+def test_a_factor_that_only_lucky_queries_reach_the_target_with_gives_way_to_the_next() -> None:
+    process: Any = CodedProcess(hard(2_000), lucky=2)
+    found = result_of(find(process, CODED, coded(), posed(2_000), 100, 1_000, 1))
+    assert found.tuned.passes
+    assert found.config.oversampling == 4
+    assert list(dict.fromkeys(factor for count, factor in process.factors if count == 2_000)) == [2, 4]
 
 
 def test_where_few_are_a_large_part_all_are_asked_at_once() -> None:

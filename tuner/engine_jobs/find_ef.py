@@ -62,21 +62,55 @@ def find(
     if codec is None or not codec.oversampling:
         factors = [1]
     factors = [f for f in factors if least_ef(can, replace(config, oversampling=f)) <= most] or factors[:1]
+    enough, guesses = ENOUGH_FACTORS, dict[int, int]()
+    if len(factors) > 1 and _is_worth_a_look(posed):
+        guesses = _by_few(process, can, config, posed, factors, guess, most)
+    if guesses:  # few have compared them: all certify the fastest, and the next where it fails
+        enough, factors = 1, [*guesses, *(factor for factor in factors if factor > max(guesses))]
     passed: list[Found] = []
     failed: list[Found] = []
     for number, factor in enumerate(factors):
         yield number / len(factors)
         tried = replace(config, oversampling=factor)
-        if factor != factors[-1] and not _could_reach(process, can, tried, posed, guess, most):
+        looked, least = factor in guesses, least_ef(can, tried)
+        could = looked or factor == factors[-1] or _could_reach(process, can, tried, posed, guess, most)
+        if not could:
             continue
-        found = _find_ef(process, tried, posed, least_ef(can, tried), guess, most)
+        found = _find_ef(
+            process, tried, posed, least, guesses.get(factor, guess), most, look_first=not looked
+        )
         (passed if found.tuned.passes else failed).append(found)
         guess = found.tuned.ef_search if found.tuned.passes else guess
-        if len(passed) == ENOUGH_FACTORS or (passed and passed[-1].tuned.ef_search == least_ef(can, tried)):
+        if len(passed) == enough or (passed and passed[-1].tuned.ef_search == least):
             break
     if passed:
         return min(passed, key=lambda each: each.median_s)
     return max(failed, key=lambda each: each.tuned.recall)
+
+
+def _by_few(
+    process: EngineProcess,
+    can: Capabilities,
+    config: EngineConfig,
+    posed: PosedProblem,
+    factors: list[int],
+    guess: int,
+    most: int,
+) -> dict[int, int]:
+    """Return ef_search by re-scoring factor, those with which few queries reach the target, fastest first."""
+    found: list[tuple[float, int, int]] = []
+    for factor in factors:
+        tried = replace(config, oversampling=factor)
+        if not _could_reach(process, can, tried, posed, guess, most):
+            continue
+        least = least_ef(can, tried)
+        looked, median_s = _look(process, tried, posed, least, guess, most)
+        if looked.passes:
+            guess = looked.ef_search
+            found.append((median_s, factor, guess))
+        if len(found) == ENOUGH_FACTORS or (looked.passes and guess == least):
+            break
+    return {factor: ef_search for _, factor, ef_search in sorted(found)}
 
 
 def find_again(process: EngineProcess, config: EngineConfig, posed: PosedProblem, most: int) -> Steps[Found]:
@@ -101,9 +135,39 @@ def _could_reach(
 def _hits_of_few(
     process: EngineProcess, config: EngineConfig, posed: PosedProblem, ef_search: int
 ) -> NDArray[np.int64]:
+    return _ask_few(process, config, posed, ef_search)[0]
+
+
+def _ask_few(
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, ef_search: int
+) -> tuple[NDArray[np.int64], float]:
+    """Return the hits of few queries, and their median seconds."""
     some = posed.problem.sample(FEW_QUERIES)
     process.set_search(ef_search, config.oversampling)
-    return posed.problem.hits(process.search(posed.raw(some), config.k).ids, some)
+    answers = process.search(posed.raw(some), config.k)
+    return posed.problem.hits(answers.ids, some), float(np.median(answers.seconds))
+
+
+def _is_worth_a_look(posed: PosedProblem) -> bool:
+    """Return whether there are so many queries that few of them are asked first."""
+    return len(posed.problem.raw) >= WORTH_A_LOOK * FEW_QUERIES
+
+
+def _look(
+    process: EngineProcess, config: EngineConfig, posed: PosedProblem, least: int, guess: int, most: int
+) -> tuple[EfResult, float]:
+    """Return what few queries take for the least ef_search, and their median seconds there."""
+    problem = posed.problem
+    seconds: dict[int, float] = {}
+
+    def of_few(ef_search: int) -> EfResult:
+        hits, seconds[ef_search] = _ask_few(process, config, posed, ef_search)
+        # as if all were like them: the bound is looked for that all will have
+        return judged(problem, ef_search, np.resize(hits, len(problem.raw)), 0.0, 0.0)
+
+    most, guess = max(least, most), max(least, min(guess, most))
+    found = find_min_ef(of_few, least, guess, most)
+    return found, seconds[found.ef_search]
 
 
 def _find_ef(
@@ -120,11 +184,6 @@ def _find_ef(
     problem = posed.problem
     seconds: dict[int, NDArray[np.float64]] = {}
 
-    def of_few(ef_search: int) -> EfResult:
-        hits = _hits_of_few(process, config, posed, ef_search)
-        # as if all were like them: the bound is looked for that all will have
-        return judged(problem, ef_search, np.resize(hits, len(problem.raw)), 0.0, 0.0)
-
     def of_all(ef_search: int) -> EfResult:
         process.set_search(ef_search, config.oversampling)
         answers = process.search(problem.raw, config.k)
@@ -132,8 +191,8 @@ def _find_ef(
         return judged(problem, ef_search, problem.hits(answers.ids), 0.0, 0.0)
 
     most, guess = max(least, most), max(least, min(guess, most))
-    if look_first and len(problem.raw) >= WORTH_A_LOOK * FEW_QUERIES:
-        guess = find_min_ef(of_few, least, guess, most).ef_search
+    if look_first and _is_worth_a_look(posed):
+        guess = _look(process, config, posed, least, guess, most)[0].ef_search
     tuned = find_min_ef(of_all, least, guess, most)
     return Found(replace(config, ef_search=tuned.ef_search), tuned, seconds[tuned.ef_search])
 
