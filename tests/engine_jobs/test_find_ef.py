@@ -11,6 +11,7 @@ import pytest
 
 from tuner.engine_jobs.find_ef import FEW_QUERIES, find, find_again
 from tuner.engines import Answers, EngineConfig, find_engine
+from tuner.engines.translate import factors_of
 from tuner.recall.target import Target
 from tuner.runtime.steps import result_of
 from tuner.sweep.ef_search import FINENESS
@@ -89,9 +90,9 @@ def test_few_queries_say_where_to_look_and_all_of_them_certify(guess: int) -> No
 class CodedProcess(PlantedProcess):
     """Coarse codes: the less is re-scored, the fewer answers there are, and a re-scored one takes 10 us."""
 
-    def __init__(self, hard: FloatArray, lucky: int = 0) -> None:
+    def __init__(self, hard: FloatArray, lucky: int = 0, unlucky: bool = False) -> None:
         super().__init__(hard)
-        self.lucky = lucky
+        self.lucky, self.unlucky = lucky, unlucky
         self.factors: list[tuple[int, int]] = []
 
     def search(self, queries: FloatArray, k: int) -> Answers:
@@ -100,6 +101,8 @@ class CodedProcess(PlantedProcess):
         lost = 1 if self.factor < 4 else 0
         if self.factor == self.lucky and len(queries) == FEW_QUERIES:
             lost = 0
+        if self.unlucky and len(queries) == FEW_QUERIES:
+            lost = 1
         found.ids[:, k - lost :] = -1
         return Answers(ids=found.ids, seconds=found.seconds + 1e-5 * self.factor * k + 1e-6 * self.ef_search)
 
@@ -126,6 +129,16 @@ def test_a_factor_that_only_lucky_queries_reach_the_target_with_gives_way_to_the
     assert found.tuned.passes
     assert found.config.oversampling == 4
     assert list(dict.fromkeys(factor for count, factor in process.factors if count == 2_000)) == [2, 4]
+
+
+def test_where_few_queries_reach_the_target_with_no_factor_all_are_asked_with_the_largest() -> None:
+    process: Any = CodedProcess(hard(2_000), unlucky=True)
+    found = result_of(find(process, CODED, coded(), posed(2_000), 100, 1_000, 1))
+    assert found.tuned.passes
+    largest = max(factors_of(CODED, K))
+    assert {factor for count, factor in process.factors if count == 2_000} == {largest}
+    far = [factor for count, factor in process.factors if count == FEW_QUERIES]
+    assert far.count(1) == 1, "what few have said is asked again"
 
 
 def test_where_few_are_a_large_part_all_are_asked_at_once() -> None:

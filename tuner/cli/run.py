@@ -97,7 +97,7 @@ def refuse_to_resume_nothing(report: Path, work: Path) -> None:
         return
     if report.exists():
         raise InputError(
-            f"{report} is there: its run ended, and left nothing to resume; run without --resume"
+            f"{report} is there: its run ended, and left nothing to resume; run again with --force"
         )
     raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
 

@@ -62,19 +62,21 @@ def find(
     if codec is None or not codec.oversampling:
         factors = [1]
     factors = [f for f in factors if least_ef(can, replace(config, oversampling=f)) <= most] or factors[:1]
-    enough, guesses = ENOUGH_FACTORS, dict[int, int]()
+    guesses: dict[int, int] = {}
     if len(factors) > 1 and _is_worth_a_look(posed):
+        # all certify the fastest, the next where that fails, and the largest where few reach nothing
         guesses = _by_few(process, can, config, posed, factors, guess, most)
-    if guesses:  # few have compared them: all certify the fastest, and the next where it fails
-        enough, factors = 1, [*guesses, *(factor for factor in factors if factor > max(guesses))]
+        larger = [factor for factor in factors if guesses and factor > max(guesses)]
+        factors = [*guesses, *larger] or factors[-1:]
+    enough = 1 if guesses else ENOUGH_FACTORS
     passed: list[Found] = []
     failed: list[Found] = []
     for number, factor in enumerate(factors):
         yield number / len(factors)
         tried = replace(config, oversampling=factor)
         looked, least = factor in guesses, least_ef(can, tried)
-        could = looked or factor == factors[-1] or _could_reach(process, can, tried, posed, guess, most)
-        if not could:
+        unasked = not looked and factor != factors[-1]
+        if unasked and not _could_reach(process, can, tried, posed, guess, most):
             continue
         found = _find_ef(
             process, tried, posed, least, guesses.get(factor, guess), most, look_first=not looked
@@ -129,13 +131,8 @@ def _could_reach(
 ) -> bool:
     """Return whether some queries reach the target at an ef_search beyond which little is left to gain."""
     far = min(most, max(least_ef(can, config), FAR_BEYOND * guess))
-    return float(_hits_of_few(process, config, posed, far).mean()) / config.k >= posed.problem.options.recall
-
-
-def _hits_of_few(
-    process: EngineProcess, config: EngineConfig, posed: PosedProblem, ef_search: int
-) -> NDArray[np.int64]:
-    return _ask_few(process, config, posed, ef_search)[0]
+    hits, _ = _ask_few(process, config, posed, far)
+    return float(hits.mean()) / config.k >= posed.problem.options.recall
 
 
 def _ask_few(

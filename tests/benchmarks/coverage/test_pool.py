@@ -43,3 +43,13 @@ def test_where_none_reaches_it_that_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     plant_blindness(CODECS, monkeypatch)
     with pytest.raises(click.ClickException, match=r"none of 3 indexes reaches recall 0\.8"):
         make_pool(*drawn(), recall=0.8)
+
+
+@pytest.mark.parametrize("middle", [12.0, 100.0, 700.0])
+def test_steps_are_as_fine_as_the_price_near_the_middle_and_none_repeats(middle: float) -> None:
+    grid = pool._grid(middle, k=10)
+    assert grid[0] >= 10
+    assert (np.diff(grid) > 0).all()
+    assert grid[-1] > 3 * middle
+    near = grid[(grid > 0.8 * middle) & (grid < 1.5 * middle)]
+    assert (np.diff(near) <= np.maximum(1, 0.03 * near[:-1])).all()
