@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUERIES = ROOT / "datasets" / "docs-minilm-384" / "queries.npy"
 BASE = ROOT / "datasets" / "docs-minilm-384" / "base.npy"
-ROWS, K = 4_000, 10
+ROWS, K = 3_000, 10
 """Rows of the base in the clone; ``.ci/run`` gives the first command all of them."""
 TUNE = "import sys; from tuner.cli.main import main; sys.argv[0] = 'tune'; sys.exit(main())"
 AFTER_SEARCH = """

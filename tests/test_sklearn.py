@@ -119,8 +119,8 @@ def test_lost_neighbours_are_searched_exactly(fitted: TunedNeighbors) -> None:
 
 def test_it_stands_before_dbscan_and_tsne() -> None:
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(3), 500)
-    x = (np.eye(3, 16)[groups] * 20 + rng.normal(0, 0.5, size=(1500, 16))).astype(np.float32)
+    groups = np.repeat(np.arange(3), 200)
+    x = (np.eye(3, 16)[groups] * 20 + rng.normal(0, 0.5, size=(600, 16))).astype(np.float32)
     clusters = DBSCAN(metric="precomputed", eps=6.5, min_samples=5)
     neighbours = TunedNeighbors(40, recall=0.9, space=SPACE, random_state=0)
     labels = make_pipeline(neighbours, clusters).fit_predict(x)

@@ -194,10 +194,10 @@ def settled(
         posed=posed,
         deployment=lambda name: Deployment(folder=Path("unused")),
         other_order=np.arange(N)[::-1],
-        measure=measure,
-        measure_again=measure_again,
     )
-    builds = Builds(measurement, points=list(points))
+    # few queries compare, all of them confirm: neither can do what the other is for
+    builds = Builds(SimpleNamespace(**vars(measurement), measure_again=measure_again), points=list(points))
+    builds.measurement = SimpleNamespace(**vars(measurement), measure=measure)
 
     def build_next() -> Generator[Any, None, int]:
         yield from ()

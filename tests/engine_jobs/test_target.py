@@ -139,9 +139,12 @@ def test_other_queries_are_asked_all(tuned: Path, data: tuple[Path, Path], tmp_p
 
 def test_an_earlier_sweep_gives_its_links(tuned: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
     base, queries = map(str, data)
-    sweep = str(tuned / "sweep" / "report.json")
+    sweep, space = str(tuned / "sweep" / "report.json"), tmp_path / "space.yaml"
+    space.write_text("codecs: [fp32, SQ8]\n", encoding="utf-8")
     common = [
         "run",
+        "--space",
+        str(space),
         "--target",
         "faiss",
         "--queries",

@@ -129,8 +129,7 @@ SHAPES = {
     "PQ": {"metric": "l2", "space": replace(SPACE, codecs=("PQ16x8",), rerank_factors=(1, 4))},
     "RaBitQ": {"metric": "cosine", "space": replace(SPACE, codecs=("RaBitQ4",))},
     "PCA": {"metric": "cosine", "space": PCA},
-    # with few links inner products are found at an ef_search of half the rows: slow, and nothing else
-    "re-ranked": {"metric": "ip", "space": replace(COARSE, M=(16, 32))},
+    "re-ranked": {"metric": "cosine", "space": COARSE},
     "re-ranked from disk": {"metric": "l2", "space": COARSE, "rerank_store": "disk"},
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tuner.engine_jobs.candidates import build_order
 from tuner.engine_jobs.choice import within
 from tuner.engine_jobs.graphs import first_config, graph_is_proved, is_strained, richer
@@ -29,6 +31,8 @@ class Builds:
     """Everything that was built in the engine so far.
 
     Attributes:
+        whole: measurement with all queries, which certify the answer.
+        measurement: measurement that compares: of fewer queries where a search is slow.
         points: the first build of each config, measured.
         excluded: codecs that were not built at full size, or could not be, and why.
         warnings: doubts that the user should act on.
@@ -37,12 +41,16 @@ class Builds:
             the re-scoring factor that each begins with.
     """
 
-    measurement: EngineMeasurement
+    whole: EngineMeasurement
+    measurement: EngineMeasurement = field(init=False)
     points: list[EnginePoint] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     n_steps: int = 0
     unbuilt: list[tuple[EngineConfig, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.measurement = self.whole
 
     def build_codecs(self, codecs: tuple[EngineCodec, ...]) -> Generator[Event, None, None]:
         """Yield events; build the codecs in order, the exact one first, which shows what a graph can do."""
@@ -50,6 +58,9 @@ class Builds:
         configs = {codec.name: first_config(self.measurement, codec) for codec in codecs}
         order = yield from build_order(self.measurement, codecs, configs[codecs[0].name])
         self.excluded = {each.codec: each.excluded for each in order if each.excluded}
+        looked_at = [each.seconds for each in order if each.seconds and not each.excluded]
+        if looked_at:
+            self.measurement = self.whole.with_fewer_queries(float(np.median(looked_at)))
         self.unbuilt = [(configs[each.codec], each.factor) for each in order if not each.excluded]
         enough = ENOUGH_BUILDS if posed.n >= SURVEYED_FROM else len(order)
         while self.unbuilt:
@@ -100,8 +111,8 @@ class Builds:
             posed.problem.target,
             posed.problem.options.seed,
         )
-        posed = replace(posed, problem=replace(posed.problem, quantile=quantile))
-        self.measurement = replace(self.measurement, posed=posed)
+        self.whole = self.whole.with_quantile(quantile)
+        self.measurement = self.measurement.with_quantile(quantile)
 
     def richer(self, config: EngineConfig) -> EngineConfig | None:
         """Return the config with a richer graph, None if there is none."""

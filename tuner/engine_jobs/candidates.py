@@ -23,7 +23,7 @@ def build_order(
     can, exact = measurement.can, codecs[0]
     if measurement.posed.n < SURVEYED_FROM or len(codecs) == 1:
         return [
-            Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=1.0)
+            Surveyed(codec=codec.name, factor=1, recall=1.0, bytes_per_vector=codec.bits, seconds=0.0)
             for codec in [exact, *sorted(codecs[1:], key=lambda each: each.bits)]
         ]
     name, started = "survey", time.perf_counter()

@@ -30,6 +30,8 @@ from tuner.types import (
     Steps,
 )
 
+SEARCH_S, FEWEST_QUERIES = 4.0, 500
+"""Seconds that all queries of a comparison may take at most; but so many are asked, however long they take."""
 LOADING = 0.7
 """Share of an index's time that loading and building are taken to be, on the progress line."""
 
@@ -64,6 +66,23 @@ class EngineMeasurement:
     def other_order(self) -> IdArray:
         """Positions of the indexed rows in an order that is not the file's, by the seed."""
         return np.random.default_rng(self.posed.problem.options.seed).permutation(self.posed.n)
+
+    def with_fewer_queries(self, search_s: float) -> EngineMeasurement:
+        """Return the measurement with no more queries than are searched in a few seconds.
+
+        Args:
+            search_s: seconds of one search, above 0.
+        """
+        problem = self.posed.problem
+        n = max(FEWEST_QUERIES, int(SEARCH_S / search_s))
+        if n >= problem.n_queries:
+            return self
+        return replace(self, posed=replace(self.posed, problem=problem.part(problem.sample(n))))
+
+    def with_quantile(self, quantile: float | None) -> EngineMeasurement:
+        """Return the measurement whose bounds hold at that many standard errors."""
+        problem = replace(self.posed.problem, quantile=quantile)
+        return replace(self, posed=replace(self.posed, problem=problem))
 
     def deployment(self, name: str) -> Deployment:
         """Return a folder of its own for an index."""

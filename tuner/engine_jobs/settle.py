@@ -141,7 +141,7 @@ def _built_again(
 
     With it comes the time of the default over its own, timed in turns.
     """
-    measurement, label = builds.measurement, chosen.settings.label
+    measurement, label = builds.whole, chosen.settings.label
     options, n = measurement.posed.problem.options, measurement.posed.n
     yield StageStarted(AGAIN, f"build {chosen.settings.codec} again, its rows in another order")
     ratio, is_default = 1.0, default is not None and chosen is default.point
@@ -150,7 +150,7 @@ def _built_again(
         with EngineProcess(chosen.settings, measurement.deployment(AGAIN)) as process:
             point = yield from measurement.measure_again(process, chosen, AGAIN, order)
             if default is not None and not is_default:
-                ratio = latency_ratio(measurement, process, point, default.process)
+                ratio = latency_ratio(builds.measurement, process, point, default.process)
     except EngineDiedError as error:
         yield from builds.warn(str(error))
         return None, ratio

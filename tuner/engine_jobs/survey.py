@@ -31,7 +31,7 @@ class Surveyed:
         factor: least re-scoring factor that reached the target there, or the largest.
         recall: recall with that factor.
         bytes_per_vector: bytes of the sample's index, per vector.
-        seconds: median time of a search with that factor.
+        seconds: median time of a search with that factor; 0 where the codec was not looked at.
         excluded: why it is not built at full size, empty if it is.
     """
 

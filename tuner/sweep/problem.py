@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,17 @@ class Problem:
     def sample(self, n: int) -> IdArray:
         """Return positions of at most ``n`` queries, drawn at random."""
         return self.order[:n]
+
+    def part(self, some: IdArray) -> Problem:
+        """Return the problem with some of the queries, by position, in the order in which they are given."""
+        return replace(
+            self,
+            raw=self.raw[some],
+            queries=self.queries[some],
+            truth=self.truth.part(some),
+            order=np.arange(len(some)),
+            own=None if self.own is None else self.own[some],
+        )
 
     @property
     def halves(self) -> tuple[IdArray, IdArray]:

@@ -7,6 +7,7 @@ import faiss
 import hnswlib
 import numpy as np
 import pytest
+from conftest import trained_by_faiss
 
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index, read_probed
@@ -33,8 +34,7 @@ KINDS = (
 
 
 def built(kind: str) -> faiss.Index:
-    index = faiss.index_factory(D, kind)
-    index.train(X)
+    index = trained_by_faiss(kind, X)
     index.add(X)
     return index
 
