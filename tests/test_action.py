@@ -82,7 +82,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FEW_FILES = {"PIP_NO_COMPILE": "1", "PIP_NO_DEPS": "1"}
-"""pip installs the product alone: ``.ci/run`` installs what it depends on, by the README's command, each time."""
+"""pip installs the product alone: what it depends on ``.ci/run`` installs by the README's command."""
 INPUTS = {
     "python": sys.executable,
     "baseline": "baseline.yaml",

@@ -188,7 +188,7 @@ def settled(
         problem=problem, n=N, vectors=SimpleNamespace(d=128), profile=profile,
     )  # fmt: skip
     engine = find_engine("clickhouse")
-    measurement: Any = SimpleNamespace(
+    common = SimpleNamespace(
         engine=engine,
         can=engine.capabilities,
         posed=posed,
@@ -196,8 +196,10 @@ def settled(
         other_order=np.arange(N)[::-1],
     )
     # few queries compare, all of them confirm: neither can do what the other is for
-    builds = Builds(SimpleNamespace(**vars(measurement), measure_again=measure_again), points=list(points))
-    builds.measurement = SimpleNamespace(**vars(measurement), measure=measure)
+    few: Any = SimpleNamespace(**vars(common), measure=measure)
+    whole: Any = SimpleNamespace(**vars(common), measure_again=measure_again)
+    builds = Builds(whole, points=list(points))
+    builds.measurement = few
 
     def build_next() -> Generator[Any, None, int]:
         yield from ()

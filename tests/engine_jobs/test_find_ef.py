@@ -142,7 +142,7 @@ def test_where_few_queries_reach_the_target_with_no_factor_all_are_asked_with_th
 
 
 def test_where_few_are_a_large_part_all_are_asked_at_once() -> None:
-    nq = 3 * FEW_QUERIES
+    nq = 2 * FEW_QUERIES - 1
     process: Any = PlantedProcess(hard(nq))
     assert result_of(find(process, DUCKDB, config(64), posed(nq), 64, 4_096, 1)).tuned.passes
     assert {count for count, _ in process.searched} == {nq}

@@ -19,7 +19,7 @@ ENOUGH_FACTORS = 2
 """Re-scoring factors that pass, after which no larger one is tried."""
 FEW_QUERIES, FAR_BEYOND = 200, 6
 """So many queries at so many times the first guess of ef_search say what a re-scoring factor can reach."""
-WORTH_A_LOOK = 4
+WORTH_A_LOOK = 2
 """With this many times as many queries, few of them say first where to look with all."""
 
 

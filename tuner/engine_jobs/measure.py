@@ -31,7 +31,7 @@ from tuner.types import (
 )
 
 SEARCH_S, FEWEST_QUERIES = 4.0, 500
-"""Seconds that all queries of a comparison may take at most; but so many are asked, however long they take."""
+"""Seconds that the queries of a comparison may take; but so many are asked, however long they take."""
 LOADING = 0.7
 """Share of an index's time that loading and building are taken to be, on the progress line."""
 
