@@ -13,7 +13,7 @@ import pytest
 
 from tuner.engine_jobs import settle as settle_job
 from tuner.engine_jobs.builds import Builds
-from tuner.engine_jobs.candidates import by_preference
+from tuner.engine_jobs.candidates import by_preference, without_slow
 from tuner.engine_jobs.choice import SAME, best_of
 from tuner.engine_jobs.graphs import richer
 from tuner.engine_jobs.survey import Surveyed
@@ -106,6 +106,34 @@ def test_codecs_far_slower_than_the_fastest_are_built_last() -> None:
     order = [each.codec for each in by_preference(found, "balanced")]
     assert order == ["small", "fast", "tiny", "dead"]
     assert [each.codec for each in by_preference(found, "smallest")] == ["tiny", "small", "fast", "dead"]
+
+
+def test_codecs_slower_than_the_default_on_a_sample_are_not_built() -> None:
+    """But the exact one, which shows what a graph can do; and those that miss the target keep that reason."""
+    can = find_engine("clickhouse").capabilities
+    found = [
+        surveyed("f32", 40, 2.0),
+        surveyed("bf16", 20, 1.0),
+        surveyed("f16", 20, 1.25),
+        surveyed("i8", 10, 1.26),
+        surveyed("b1", 1, 3.0, excluded="misses"),
+    ]
+
+    def left_out(asked: Options, codecs: list[Surveyed] = found) -> dict[str, str]:
+        return {
+            each.codec: each.excluded for each in without_slow(codecs, "f32", can, asked) if each.excluded
+        }
+
+    assert left_out(options()).keys() == left_out(options("fastest")).keys() == {"i8", "b1"}
+    assert "takes 1.3 x as long as with bf16, the default, on a sample" in left_out(options())["i8"]
+    misses = {"b1": "misses"}
+    assert left_out(options())["b1"] == "misses"
+    assert left_out(options("smallest")) == misses
+    assert (
+        left_out(options(max_memory_bytes=10**9)) == left_out(options(max_memory_per_vector=99.0)) == misses
+    )
+    default_misses = [replace(each, excluded="no") if each.codec == "bf16" else each for each in found]
+    assert left_out(options(), default_misses) == misses | {"bf16": "no"}
 
 
 # ---------------------------------------------------------------- beside the engine's default, built again

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from tuner.engine_jobs.choice import preferred
 from tuner.engine_jobs.measure import EngineMeasurement
 from tuner.engine_jobs.survey import SURVEYED_FROM, Surveyed, survey
-from tuner.engines import EngineCodec
+from tuner.engines import Capabilities, EngineCodec
 from tuner.runtime.steps import as_progress
-from tuner.types import EngineConfig, Event, Note, Preference, StageFinished, StageStarted
+from tuner.types import EngineConfig, Event, Note, Options, Preference, StageFinished, StageStarted
+
+SLOWER = 1.25
+"""A codec that takes so many times the default's time on a sample will not be faster than it at full size."""
 
 
 def build_order(
@@ -30,12 +34,40 @@ def build_order(
     yield StageStarted(name, f"look at {len(codecs)} codecs of {can.title} on a sample")
     found = yield from as_progress(name, survey(can, codecs, start, measurement.posed, measurement.threads))
     took = time.perf_counter() - started
+    kept = without_slow(found, exact.name, can, measurement.posed.problem.options)
     yield StageFinished(name, f"look at {len(codecs)} codecs of {can.title} on a sample", took, 0.0)
-    for each in found:
+    for each in kept:
         if each.excluded:
             yield Note(f"{each.codec}: {each.excluded}")
-    order = by_preference(found, measurement.posed.problem.options.prefer)
+    order = by_preference(kept, measurement.posed.problem.options.prefer)
     return sorted(order, key=lambda each: each.codec != exact.name)
+
+
+def without_slow(
+    found: Sequence[Surveyed], exact: str, can: Capabilities, options: Options
+) -> Sequence[Surveyed]:
+    """Return codecs, those left out that are slower than the engine's default: such are never the answer.
+
+    Who asks for the smallest, or sets a limit on memory that the default may not meet, gets them all. The
+    exact codec stays: it shows what a graph can do.
+    """
+    limited = options.max_memory_bytes is not None or options.max_memory_per_vector is not None
+    usual = next((each for each in found if each.codec == can.defaults.codec and not each.excluded), None)
+    if usual is None or limited or options.prefer == "smallest":
+        return found
+    return [
+        each
+        if each.excluded or each.codec == exact or each.seconds <= SLOWER * usual.seconds
+        else replace(each, excluded=_slower_than(usual, each))
+        for each in found
+    ]
+
+
+def _slower_than(usual: Surveyed, other: Surveyed) -> str:
+    return (
+        f"a search takes {other.seconds / usual.seconds:.1f} x as long as with {usual.codec}, the default, on "
+        "a sample, and nothing slower is recommended: --prefer smallest builds it"
+    )
 
 
 def by_preference(found: Sequence[Surveyed], prefer: Preference) -> list[Surveyed]:
