@@ -69,7 +69,7 @@ ORDINARY = {
 FOREIGN = {
     "benchmarks/sweep Study": "optuna's class",
     "benchmarks/sweep study": "optuna's module, and what it calls a search",
-    "tuner/engine_jobs/survey.py bisect": "Python's own module",
+    "tuner/engine_jobs bisect": "Python's own module",
     "tests/test_library_day.py bisect": "a name that the package must not have",
     "tuner/engines Settings": "chromadb's class",
 }

@@ -65,8 +65,8 @@ def without_slow(
 
 def _slower_than(usual: Surveyed, other: Surveyed) -> str:
     return (
-        f"a search takes {other.seconds / usual.seconds:.1f} x as long as with {usual.codec}, the default, on "
-        "a sample, and nothing slower is recommended: --prefer smallest builds it"
+        f"a search takes {other.seconds / usual.seconds:.1f} x as long as with {usual.codec}, the default, "
+        "on a sample, and nothing slower is recommended: --prefer smallest builds it"
     )
 
 
