@@ -40,7 +40,7 @@ def _cut(by: int) -> Callable[[], None]:
 
 
 def _npz() -> None:
-    np.savez("x.npz", a=GOOD)
+    np.savez("x.npz", left=np.ones((9, 4)), right=np.ones((9, 4)))
 
 
 def _appended() -> None:
@@ -88,12 +88,13 @@ CASES = [
     Case("path through a file", IN + "base.npy/x.npy", ("base.npy/x.npy",)),
     Case("empty file", X, ("x.npy is empty", "np.save"), _write("x.npy", b"")),
     Case("text file", X, ("x.npy is not a .npy file", "np.save"), _write("x.npy", b"1 2 3\n")),
-    Case("npz by extension", IN + "x.npz", ("x.npz is a zip file and not", "np.load(f)['a']"), _npz),
-    Case("npz called npy", X, ("not a .npy file", "np.load(f)"), _write("x.npy", b"PK\x03\x04abcd")),
+    Case("npz of two", IN + "x.npz", ("x.npz holds 2 matrices", "--column", "left 9 x 4, right 9 x 4"), _npz),
+    Case("npz without that one", IN + "--column lef x.npz", ("has no array 'lef'", "left 9 x 4"), _npz),
+    Case("npz called npy", X, ("damaged or truncated zip file",), _write("x.npy", b"PK\x03\x04abcd")),
     Case("csv", IN + "x.csv", ("not a .npy file", "np.loadtxt"), _write("x.csv", b"1,2\n3,4\n")),
-    Case("parquet", IN + "x.parquet", ("not a .npy file", "read_parquet"), _write("x.parquet", b"PAR1 abc")),
-    Case("hdf5", IN + "x.h5", ("not a .npy file", "h5py.File"), _write("x.h5", b"\x89HDF\r\n\x1a\n")),
-    Case("fvecs", IN + "x.fvecs", ("not a .npy file", "np.fromfile"), _write("x.fvecs", b"\x08\0\0\0abcd")),
+    Case("parquet", IN + "x.parquet", ("damaged or truncated Parquet",), _write("x.parquet", b"PAR1 abc")),
+    Case("hdf5", IN + "x.h5", ("damaged or truncated HDF5 file",), _write("x.h5", b"\x89HDF\r\n\x1a\n")),
+    Case("fvecs", IN + "x.fvecs", ("truncated or damaged",), _write("x.fvecs", b"\x08\0\0\0abcd")),
     Case("raw pickle", X, ("not a .npy file", "pickle.load"), _write("x.npy", b"\x80\x04\x95abcd")),
     Case("object array", X, ("x.npy holds pickled Python objects", "stack rows"),
          _save("x.npy", np.array([[1, "a"], [None, 2]], dtype=object))),

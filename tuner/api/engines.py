@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tuner import types
-from tuner.api.jobs import opened
 from tuner.api.keywords import checked_call
 from tuner.api.result import read_report
 from tuner.data.ids import IdSource
+from tuner.data.inputs import open_inputs
 from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
@@ -74,6 +74,7 @@ def verify(
     queries: NDArray[Any] | str | Path | None = None,
     *,
     ids: IdSource | None = None,
+    column: str | None = None,
     address: str | None = None,
     name: str = "tune_items",
     replace: bool = False,
@@ -88,9 +89,10 @@ def verify(
 
     Args:
         config: A file of ``tuner.export`` or ``tune export``.
-        base: Vectors, (n, d), or a .npy file.
+        base: Vectors, (n, d), or a file.
         queries: Queries, (nq, d) likewise; None holds the rows out that the run held out.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
+        column: Name of the matrix in a file that holds several.
         address: Address of your own server; None starts one and stops it.
         name: Name of the table, collection or index.
         replace: Whether a table or collection of that name is dropped.
@@ -104,7 +106,7 @@ def verify(
     asked = VerifyOptions(
         address=address, name=checked_name(name), replace=replace, recall=recall, threads=threads
     )
-    vectors, given = opened(base, queries, ids)
+    vectors, given = open_inputs(base, queries, ids, column)
     with kept_threads(), tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
         return result_of(run_verify(able, exported, vectors, given, asked, Path(work)))
 

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tuner import types
-from tuner.api.jobs import opened
 from tuner.api.keywords import checked_call
 from tuner.data.ids import IdSource
+from tuner.data.inputs import open_inputs
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
 from tuner.gate import check as run_check
@@ -26,6 +26,7 @@ def check(
     queries: NDArray[Any] | str | Path | None = None,
     *,
     ids: IdSource | None = None,
+    column: str | None = None,
     index: str | Path | None = None,
     ef_search: int | None = None,
     limits: Limits | None = None,
@@ -40,9 +41,10 @@ def check(
 
     Args:
         baseline: A file of ``tune baseline``, or the result of ``tuner.tune`` itself.
-        base: Vectors, (n, d), or a .npy file.
+        base: Vectors, (n, d), or a file.
         queries: Queries of the baseline, None if it held rows of the base out.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
+        column: Name of the matrix in a file that holds several.
         index: A faiss index file to check; None builds the frozen configuration again.
         ef_search: ef_search, instead of what the index file or the baseline says.
         limits: What may change; None means the defaults of ``tuner.Limits``.
@@ -61,7 +63,7 @@ def check(
         threads=threads,
     )
     frozen = _frozen(baseline)
-    vectors, given = opened(base, queries, ids)
+    vectors, given = open_inputs(base, queries, ids, column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-check-") as work:
         return result_of(run_check(frozen, vectors, given, asked, Path(work)))
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
 from tuner.api.result import IndexFolder, Result, with_files
-from tuner.data.ids import IdSource, named
-from tuner.data.vectors import Vectors, open_vectors
+from tuner.data.ids import IdSource
+from tuner.data.inputs import open_inputs
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
 from tuner.errors import InputError
@@ -31,6 +31,7 @@ def tune(
     recall: float,
     queries: NDArray[Any] | str | Path | None = None,
     ids: IdSource | None = None,
+    column: str | None = None,
     out: str | Path | None = None,
     space: Space | str | Path | None = None,
     **options: Unpack[TuneOptions],
@@ -43,11 +44,12 @@ def tune(
     >>> result.best.sentence  # doctest: +SKIP
 
     Args:
-        base: Vectors to index, (n, d) float32, float16, float64, int8 or uint8, or a .npy file.
+        base: Vectors to index, (n, d) float32, float16, float64, int8 or uint8, or a file.
         recall: Target recall@k in (0, 1].
         queries: Queries, (nq, d) likewise; None holds some rows of the base out.
         ids: Ids of the rows, a list, an array or a file, which the index then answers with; -1 or empty text
             is a row deleted on purpose.
+        column: Name of the matrix in a file that holds several.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
@@ -60,7 +62,7 @@ def tune(
         ResourceError: too little memory, disk or time.
     """
     wanted = Options(recall=recall, space=_space_of(space), **options)
-    vectors, given = opened(base, queries, ids)
+    vectors, given = open_inputs(base, queries, ids, column)
     with ExitStack() as undo:
         work = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
         folder = Path(tempfile.mkdtemp(prefix="tune-index-")) if out is None else Path(out)
@@ -82,6 +84,7 @@ def diagnose(
     queries: NDArray[Any] | str | Path | None = None,
     *,
     ids: IdSource | None = None,
+    column: str | None = None,
     recall: float = 0.95,
     ef_search: int | None = None,
     hnswlib_space: Metric | None = None,
@@ -99,9 +102,10 @@ def diagnose(
 
     Args:
         index: A faiss index, or a file of faiss, hnswlib or usearch.
-        base: Vectors that it was made of, (n, d), or a .npy file.
+        base: Vectors that it was made of, (n, d), or a file.
         queries: Queries, (nq, d) likewise; None asks for rows of the base.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
+        column: Name of the matrix in a file that holds several.
         recall: Target recall@k in (0, 1].
         ef_search: ef_search or nprobe, instead of what the index says.
         hnswlib_space: Metric of an hnswlib file, which does not say it.
@@ -123,19 +127,9 @@ def diagnose(
         force=force,
     )
     wanted = Options(recall=recall, **options)
-    vectors, given = opened(base, queries, ids)
+    vectors, given = open_inputs(base, queries, ids, column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
         return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
-
-
-def opened(base: Any, queries: Any, ids: IdSource | None = None) -> tuple[Vectors, Vectors | None]:
-    """Return the user's vectors and queries, files or whatever numpy makes an array of.
-
-    Raises:
-        InputError: they are no such files or arrays.
-    """
-    given = None if queries is None else open_vectors(queries, "queries")
-    return named(open_vectors(base, "base"), ids), given
 
 
 def _space_of(space: Space | str | Path | None) -> Space:

@@ -12,10 +12,9 @@ import click
 
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
-from tuner.cli.options import IDS, JSON, MARKDOWN, QUIET, THREADS
+from tuner.cli.options import COLUMN, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
-from tuner.data.ids import named
-from tuner.data.vectors import open_vectors
+from tuner.data.inputs import open_inputs
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
     CheckOptions,
@@ -46,6 +45,7 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 @click.argument("file", metavar="FILE")
 @click.option("--queries", metavar="FILE", help="Queries of the baseline as .npy.")
 @IDS
+@COLUMN
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -77,6 +77,7 @@ def check_command(
     file: str,
     queries: str | None,
     ids: str | None,
+    column: str | None,
     index: Path | None,
     ef_search: int | None,
     fail_on: tuple[str, ...],
@@ -100,7 +101,7 @@ def check_command(
         options = CheckOptions(
             limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
         )
-        result = _checked(baseline_file, file, queries, ids, options, quiet=quiet)
+        result = _checked(baseline_file, file, queries, ids, column, options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -129,13 +130,13 @@ def _checked(
     file: str,
     queries: str | None,
     ids: str | None,
+    column: str | None,
     options: CheckOptions,
     *,
     quiet: bool,
 ) -> CheckResult:
     baseline = read_baseline(baseline_file)
-    base = named(open_vectors(file, "base"), ids)
-    given = open_vectors(queries, "queries") if queries else None
+    base, given = open_inputs(file, queries or None, ids, column)
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
         return follow(check(baseline, base, given, options, Path(work)), Screen(stderr=True), quiet=quiet)

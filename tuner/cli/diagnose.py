@@ -11,11 +11,23 @@ import click
 from tuner.cli.again import pasteable, words_again
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
-from tuner.cli.options import ADDRESS, FORCE, IDS, JSON, MARKDOWN, METRIC, QUERIES, QUIET, SEED, THREADS
+from tuner.cli.options import (
+    ADDRESS,
+    COLUMN,
+    FORCE,
+    IDS,
+    JSON,
+    MARKDOWN,
+    METRIC,
+    QUERIES,
+    QUIET,
+    SEED,
+    THREADS,
+)
 from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
-from tuner.data.ids import named
-from tuner.data.vectors import Vectors, open_vectors
+from tuner.data.inputs import open_inputs
+from tuner.data.vectors import Vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines.export import read_exported
@@ -55,6 +67,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 @click.option("--space", type=click.Choice(get_args(Metric)), help="Space of an hnswlib index.")
 @QUERIES
 @IDS
+@COLUMN
 @click.option(
     "--recall",
     type=float,
@@ -97,6 +110,7 @@ def diagnose_command(
     space: Metric | None,
     queries: str | None,
     ids: str | None,
+    column: str | None,
     recall: float | None,
     k: int | None,
     ef_search: int | None,
@@ -112,14 +126,13 @@ def diagnose_command(
 ) -> int:
     """Say where an index over the vectors in FILE loses recall, and what mends it, measured.
 
-    FILE is an (n, d) .npy. The exit code is 0 if the index reaches the target, 1 if it does not, 2 if that
-    could not be judged.
+    FILE is a file of vectors as for `tune run`. The exit code is 0 if the index reaches the target, 1 if it
+    does not, 2 if that could not be judged.
     """
     if (index is None) == (config is None):
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
     refuse_unwritable_files(markdown)
-    base = named(open_vectors(file, "base"), ids)
-    given = open_vectors(queries, "queries") if queries else None
+    base, given = open_inputs(file, queries or None, ids, column)
     if config is not None:
         if number or out or ef_search or space or k is not None or metric != "auto":
             raise InputError(

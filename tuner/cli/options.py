@@ -21,12 +21,17 @@ RECALL = click.option("--recall", type=float, required=True, help="Target recall
 QUERIES = click.option(
     "--queries",
     metavar="FILE",
-    help="Queries as .npy, 1,000 to 4,000 or more.  [default: some rows of the base]",
+    help="Queries in a file like FILE, 1,000 to 4,000 or more.  [default: some rows of the base]",
 )
 IDS = click.option(
     "--ids",
     metavar="FILE",
     help="Ids of the rows: .npy, or text with one a line; -1 or an empty line is a row deleted on purpose.",
+)
+COLUMN = click.option(
+    "--column",
+    metavar="NAME",
+    help="Name of the matrix, where a file holds several.  [default: the only one]",
 )
 K = click.option("--k", type=int, default=10, show_default=True, help="Neighbours per query, >= 1.")
 METRIC = click.option(
@@ -75,6 +80,7 @@ SWEEP_OPTIONS = (
     ),
     QUERIES,
     IDS,
+    COLUMN,
     click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
     click.option(
         "--k",

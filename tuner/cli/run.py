@@ -17,8 +17,8 @@ from tuner.cli.rehearse import show_plan
 from tuner.cli.stop import Stopping
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
-from tuner.data.ids import named
-from tuner.data.vectors import Vectors, open_vectors
+from tuner.data.inputs import open_inputs
+from tuner.data.vectors import Vectors
 from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
@@ -41,6 +41,7 @@ def run(
     file: str,
     queries: str | None,
     ids: str | None,
+    column: str | None,
     out: Path | None,
     work: Path | None,
     force: bool,
@@ -54,8 +55,8 @@ def run(
 ) -> int:
     """Find M, efConstruction, efSearch, quantizer, dimension cut and re-ranking for the vectors in FILE.
 
-    FILE is an (n, d) .npy of float32, float16, float64, int8 or uint8. The exit code is 0 if the target is
-    reached, 1 if nothing reaches it, 2 for bad input.
+    FILE is an (n, d) .npy, .npz, .fvecs, .bvecs, .fbin, .u8bin or .i8bin, of float32, float16, float64,
+    int8 or uint8. The exit code is 0 if the target is reached, 1 if nothing reaches it, 2 for bad input.
 
     Bring 1,000 to 4,000 queries: the fewer there are, the farther above the target the answer must lie. A
     target of 0.95 needs 60 at least, 0.99 needs 300, 0.999 needs 3,000.
@@ -64,8 +65,7 @@ def run(
     refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     as_default = out is None
     out = out or Path("tune-out", Path(file).stem)
-    base = named(open_vectors(file, "base"), ids)
-    given = open_vectors(queries, "queries") if queries else None
+    base, given = open_inputs(file, queries or None, ids, column)
     check_inputs(base, given, options)
     if earlier is not None and target is None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")

@@ -9,11 +9,10 @@ import click
 
 from tuner.api.engines import checked_name
 from tuner.cli.draw import Screen, follow
-from tuner.cli.options import ADDRESS, IDS, JSON, QUERIES, QUIET, THREADS
+from tuner.cli.options import ADDRESS, COLUMN, IDS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
 from tuner.cli.stop import Stopping
-from tuner.data.ids import named
-from tuner.data.vectors import open_vectors
+from tuner.data.inputs import open_inputs
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
 from tuner.errors import InputError
@@ -28,6 +27,7 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
 @click.option("--on", "name", metavar="ENGINE", help="Engine that CONFIG must be for.")
 @QUERIES
 @IDS
+@COLUMN
 @ADDRESS
 @click.option(
     "--name",
@@ -53,6 +53,7 @@ def verify_command(
     name: str | None,
     queries: str | None,
     ids: str | None,
+    column: str | None,
     address: str | None,
     table: str,
     drop: bool,
@@ -63,7 +64,7 @@ def verify_command(
 ) -> int:
     """Build what CONFIG says in the engine itself, with the vectors in FILE, and search it.
 
-    CONFIG is a file of `tune export`, FILE an (n, d) .npy. The exit code is 0 if the index was used as
+    CONFIG is a file of `tune export`, FILE one of vectors. The exit code is 0 if the index was used as
     configured and reached the target, 1 if not, 2 if that could not be judged.
     """
     engine, exported = read_exported(config)
@@ -74,8 +75,7 @@ def verify_command(
     options = VerifyOptions(
         address=address, name=checked_name(table), replace=drop, recall=recall, threads=threads
     )
-    base = named(open_vectors(file, "base"), ids)
-    given = open_vectors(queries, "queries") if queries else None
+    base, given = open_inputs(file, queries or None, ids, column)
     stopping = click.get_current_context().ensure_object(Stopping)
     with (
         tempfile.TemporaryDirectory(prefix="tune-verify-") as work,

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats import START_BYTES, format_of
-from tuner.data.npy import open_npy
+from tuner.data.formats.npy import open_npy
+from tuner.data.formats.signatures import START_BYTES, format_of
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.text import counted

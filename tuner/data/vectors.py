@@ -1,4 +1,4 @@
-"""Rows of a .npy file or an array, read in bounded blocks and never held as a whole second copy."""
+"""Rows of a file or an array, read in bounded blocks and never held as a whole second copy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tuner.data.npy import NpyFile, open_npy
+from tuner.data.formats import open_file
+from tuner.data.formats.flat import FlatFile
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray
 
@@ -44,10 +45,15 @@ class Vectors:
     n: int
     d: int
     dtype: np.dtype[Any]
-    data: NpyFile | NDArray[Any]
+    data: FlatFile | NDArray[Any]
     kept: IdArray | None = None
     ids: NDArray[Any] | None = None
     ids_source: str = ""
+
+    @property
+    def npy_file(self) -> Path | None:
+        """The .npy file that another process can open for the same rows, None where there is none."""
+        return self.data.path if isinstance(self.data, FlatFile) and self.data.is_npy else None
 
     @property
     def n_deleted(self) -> int:
@@ -108,27 +114,29 @@ class Vectors:
         """Return ascending ``rows`` of one block as stored."""
         if self.kept is not None:
             rows = self.kept[rows]
-        if isinstance(self.data, NpyFile):
+        if isinstance(self.data, FlatFile):
             return self.data.rows(rows)
         block: NDArray[Any] = self.data[rows]
         _drop_mapped_pages(self.data)
         return block
 
 
-def open_vectors(source: str | Path | ArrayLike, role: Role) -> Vectors:
-    """Return the vectors of a .npy file or of an array, checked but not read.
+def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None = None) -> Vectors:
+    """Return the vectors of a file or of an array, checked but not read.
 
     Args:
         source: file or array, or what numpy makes one of, (n, d), float16, float32, float64, int8 or uint8.
         role: name of an array in messages.
+        column: name of the matrix in a file that holds several.
 
     Raises:
         InputError: it is not such a file or array.
     """
-    data: NpyFile | NDArray[Any]
+    data: FlatFile | NDArray[Any]
     if isinstance(source, (str, Path)):
         name = os.fsencode(source).decode("utf-8", "replace")  # reports are UTF-8, which names need not be
-        data = open_npy(Path(source), name)
+        data = open_file(Path(source), name, role, column)
+        name = data.source
     else:
         name = f"{role} array"
         data = source if isinstance(source, np.ndarray) else _as_array(source, name)

@@ -15,7 +15,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import cast
 from urllib.parse import unquote
@@ -111,9 +110,9 @@ class EngineProcess:
         if order is not None:
             rows = order if rows is None else rows[order]
         started = time.perf_counter()
-        source = vectors.source if Path(vectors.source).exists() else None
+        source = vectors.npy_file
         if source is not None:
-            self._ask("source", source, vectors.in_file(rows))
+            self._ask("source", str(source), vectors.in_file(rows))
         for first in range(0, n, BLOCK_ROWS):
             last = min(n, first + BLOCK_ROWS)
             if source is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuner.data.formats import POINTER, START_BYTES, format_of
+from tuner.data.formats.signatures import POINTER, START_BYTES, format_of
 from tuner.errors import InputError
 
 BINARY = {

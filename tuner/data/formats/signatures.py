@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called; and how vectors in it become a .npy file."""
+"""What a file is by its first bytes, whatever it is called; and how another becomes a .npy file."""
 
 from __future__ import annotations
 
@@ -37,34 +37,18 @@ FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
 POINTER = "is a git-lfs pointer ({size} B), not the file that it stands for: fetch that with git lfs pull"
 
 CONVERSIONS = {
-    ".npz": "np.load(f)[{name!r}]",
     ".csv": "np.loadtxt(f, delimiter=',', dtype='float32')",
     ".tsv": "np.loadtxt(f, delimiter='\\t', dtype='float32')",
     ".txt": "np.loadtxt(f, dtype='float32')",
     ".json": "np.array(json.load(open(f)), 'float32')",
     ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
-    ".parquet": "np.stack(pandas.read_parquet(f)['embedding'])",
-    ".arrow": "np.stack(pandas.read_feather(f)['embedding'])",
-    ".feather": "np.stack(pandas.read_feather(f)['embedding'])",
-    ".h5": "h5py.File(f)['embeddings'][:]",
-    ".hdf5": "h5py.File(f)['embeddings'][:]",
-    ".fvecs": "np.fromfile(f, 'int32').reshape(-1, {d} + 1)[:, 1:].view('float32')",
-    ".bvecs": "np.fromfile(f, 'uint8').reshape(-1, {d} + 4)[:, 4:]",
-    ".fbin": "np.fromfile(f, 'float32', offset=8).reshape(-1, {second})",
-    ".u8bin": "np.fromfile(f, 'uint8', offset=8).reshape(-1, {second})",
-    ".i8bin": "np.fromfile(f, 'int8', offset=8).reshape(-1, {second})",
     ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
     ".pt": "torch.load(f).numpy()",
-    ".safetensors": "safetensors.numpy.load_file(f)['embeddings']",
     ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
     ".words": "np.array([line.split()[-{d}:] for line in {lines}], 'float32')",
 }
 SUFFIXES: dict[Format, str] = {
     "a torch file": ".pt",
-    "a zip file": ".npz",
-    "an HDF5 file": ".h5",
-    "a parquet file": ".parquet",
-    "an arrow file": ".arrow",
     "a pickle": ".pkl",
 }
 MOST_COLUMNS = 1 << 20
@@ -107,26 +91,11 @@ def other_than_npy(path: Path, start: bytes, size: int) -> str:
     expression = CONVERSIONS.get(suffix)
     if expression is None:
         return f"{what}: save the vectors as one (n, d) array with np.save"
-    first, second = _figures(start)
-    return f"{what}: {_conversion(path, expression.format(d=first, second=second, name=_entry(start)))}"
+    return f"{what}: {_conversion(path, expression)}"
 
 
 def _conversion(path: Path, expression: str) -> str:
     return f"convert it with np.save('vectors.npy', {expression}), f being {path.name!r}"
-
-
-def _figures(start: bytes) -> tuple[int | str, int | str]:
-    """Return the first two 32-bit figures, ``d`` for one that can be no number of columns."""
-    found = np.frombuffer(start[:8].ljust(8, b"\0"), dtype="<i4").tolist()
-    first, second = (figure if 0 < figure <= MOST_COLUMNS else "d" for figure in found)
-    return first, second
-
-
-def _entry(start: bytes) -> str:
-    """Return the name of the first array of a .npz file, that of ``np.savez`` if it cannot be read."""
-    length = int.from_bytes(start[26:28], "little") if len(start) >= 30 else 0
-    name = start[30 : 30 + length].decode("ascii", "replace")
-    return name.removesuffix(".npy") if name.endswith(".npy") and name.isprintable() else "arr_0"
 
 
 def _words_and_numbers(start: bytes) -> dict[str, object] | None:

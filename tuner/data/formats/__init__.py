@@ -1,0 +1,51 @@
+"""Files of vectors, a module a format: a matrix whose rows are read on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tuner.data.formats.arrow import open_arrow, open_parquet
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.hdf5 import open_hdf5
+from tuner.data.formats.npy import open_npy
+from tuner.data.formats.npz import open_npz
+from tuner.data.formats.regular import look_at
+from tuner.data.formats.safetensors import SUFFIX, open_safetensors
+from tuner.data.formats.signatures import format_of, other_than_npy
+from tuner.data.formats.vecs import is_vecs, open_vecs
+from tuner.errors import InputError
+
+OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
+    "a zip file": open_npz,
+    "an HDF5 file": open_hdf5,
+    "a parquet file": open_parquet,
+    "an arrow file": open_arrow,
+    SUFFIX: open_safetensors,
+}
+"""Readers of files that may hold several matrices, by content, or by name where the content has no mark."""
+
+
+def open_file(path: Path, source: str, role: str, column: str | None = None) -> FlatFile:
+    """Return the matrix in a file. The content says what it is, the name where the content has no mark.
+
+    Args:
+        source: name of the file in messages.
+        role: base or queries, which tells matrices of usual names apart.
+        column: name of the matrix in a file of several.
+
+    Raises:
+        InputError: it is no such file, damaged, or it cannot be told which matrix is meant.
+    """
+    size, start = look_at(path, source)
+    if start.startswith(np.lib.format.MAGIC_PREFIX):
+        return open_npy(path, source)
+    found = format_of(start)
+    reader = OF_SEVERAL.get(found or path.suffix.lower())
+    if reader is not None:
+        return reader(path, source, role, column)
+    if found is None and is_vecs(path):
+        return open_vecs(path, source, start, size)
+    raise InputError(f"{source} {other_than_npy(path, start, size)}")

@@ -1,0 +1,93 @@
+"""A copy of values that do not lie row after row in the user's file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.npy import open_npy
+from tuner.errors import InputError, ResourceError
+
+BLOCK_BYTES = 4 << 20
+KEPT_FREE = 64 << 20
+"""Bytes of the disk that a copy leaves free."""
+
+
+class ScratchFolder:
+    """A folder that goes with the last reference to it, or when the process ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="tune-copy-"))
+        finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def copied(array: FlatFile, file: IO[bytes], promised: int) -> FlatFile:
+    """Return an array of a .npy stream in a copy, which goes when nothing refers to it.
+
+    Args:
+        array: array whose offset is that within the stream.
+        file: stream of exactly ``promised`` bytes.
+
+    Raises:
+        InputError: the stream is shorter or longer.
+        ResourceError: the disk has no room for it.
+    """
+    folder, left = _room_for(array.source, promised), promised
+    path = folder.path / "vectors.npy"
+    with path.open("wb") as out:
+        while left and (block := file.read(min(BLOCK_BYTES, left))):
+            out.write(block)
+            left -= len(block)
+    if left or file.read(1):
+        raise InputError(f"{array.source} is damaged: copy it again or write it again with np.savez")
+    return replace(array, path=path, is_npy=True, copied_to=folder)
+
+
+def written(
+    source: str, shape: tuple[int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
+) -> FlatFile:
+    """Return blocks of rows as one matrix in a copy, which goes when nothing refers to it.
+
+    Args:
+        source: name of the user's file in messages.
+        shape: rows and columns of all blocks together.
+        dtype: type of the values, which blocks are cast to.
+        blocks: rows in order.
+
+    Raises:
+        InputError: there are more or fewer rows.
+        ResourceError: the disk has no room for it.
+    """
+    folder = _room_for(source, shape[0] * shape[1] * dtype.itemsize)
+    path, n = folder.path / "vectors.npy", 0
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        for block in blocks:
+            n += len(block)
+            if n <= shape[0]:
+                out.write(np.ascontiguousarray(block, dtype=dtype).data)
+    if n != shape[0]:
+        raise InputError(f"{source} has {n:,} rows where it says {shape[0]:,}: write it again")
+    return replace(open_npy(path, source), copied_to=folder)
+
+
+def _room_for(source: str, size: int) -> ScratchFolder:
+    """Return a folder on a disk with that many bytes free."""
+    folder = ScratchFolder()
+    free = shutil.disk_usage(folder.path).free
+    if size + KEPT_FREE > free:
+        raise ResourceError(
+            f"{source} takes {size:,} bytes unpacked, where {folder.path.parent} has {free:,} free: set "
+            "TMPDIR to a larger disk, or save it with np.save"
+        )
+    return folder
