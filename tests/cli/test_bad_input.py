@@ -160,6 +160,8 @@ CASES = [
          _save("x.npy", _with(4, 0))),
     Case("zero queries, cosine chosen", Q, ("x.npy has zero vectors", "row 4"),
          _save("x.npy", _with(4, 0))),
+    Case("queries are the base of an npz", IN + "--queries x.npz --column left x.npz",
+         ("--queries names the base itself",), _npz),
     Case("queries are the base", IN + "--queries ./base.npy base.npy", ("--queries names the base itself",)),
     Case("queries given and held out", IN + "--queries q.npy --n-queries 50 base.npy",
          ("--queries", "--n-queries")),

@@ -11,6 +11,7 @@ import click
 
 from tuner.cli.units import MemoryLimit, parse_duration, parse_numbers, parse_size, parse_whole_numbers
 from tuner.data.checks import check_options
+from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.space import default_space, load_space
 from tuner.types import PREFERENCES, Options
@@ -178,14 +179,20 @@ def to_options(
     return options
 
 
+def refuse_base_as_queries(file: str, queries: str | None, base: Vectors, given: Vectors | None) -> None:
+    """Raise InputError if the queries are the base: the same matrix of the same file."""
+    if queries is None or given is None or not Path(queries).samefile(file):
+        return
+    if given.source.removeprefix(queries) == base.source.removeprefix(file):
+        raise InputError(f"--queries names the base itself, {file}: leave it out to hold queries out")
+
+
 def refuse_contradictions(
-    file: str, queries: str | None, options: Options, *, resume: bool, dry_run: bool, as_json: bool
+    queries: str | None, options: Options, *, resume: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Raise InputError if two options exclude each other."""
     if queries and options.n_queries is not None:
         raise InputError("--queries gives queries and --n-queries holds them out: use one of them")
-    if queries and Path(queries).exists() and Path(file).exists() and Path(queries).samefile(file):
-        raise InputError(f"--queries names the base itself, {file}: leave it out to hold queries out")
     if dry_run and resume:
         raise InputError("--dry-run starts nothing and --resume goes on with a run: use one of them")
     if dry_run and as_json:

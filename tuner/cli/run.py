@@ -11,7 +11,12 @@ import click
 from tuner.api.result import REPORT_NAME, read_report
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import claimed, has_journal, remove_partial_files
-from tuner.cli.options import refuse_contradictions, sweep_options, to_options
+from tuner.cli.options import (
+    refuse_base_as_queries,
+    refuse_contradictions,
+    sweep_options,
+    to_options,
+)
 from tuner.cli.outputs import refuse_to_replace, show_text
 from tuner.cli.rehearse import show_plan
 from tuner.cli.stop import Stopping
@@ -62,10 +67,11 @@ def run(
     target of 0.95 needs 60 at least, 0.99 needs 300, 0.999 needs 3,000.
     """
     options = to_options(**chosen)
-    refuse_contradictions(file, queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
+    refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     as_default = out is None
     out = out or Path("tune-out", Path(file).stem)
     base, given = open_inputs(file, queries or None, ids, column)
+    refuse_base_as_queries(file, queries, base, given)
     check_inputs(base, given, options)
     if earlier is not None and target is None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ pq = pytest.importorskip("pyarrow.parquet", reason=reason)
 feather = pytest.importorskip("pyarrow.feather", reason=reason)
 safetensors = pytest.importorskip("safetensors.numpy", reason=reason)
 
+ROOT = Path(__file__).parents[3]
 Array = np.ndarray[Any, Any]
 X = np.random.default_rng(0).standard_normal((6_000, 24)).astype(np.float32)
 Q = X[:70] + 1
@@ -134,6 +137,21 @@ def test_bytes_that_are_flipped_are_told_or_harmless(name: str, tmp_path: Path) 
     assert all(message.startswith(str(tmp_path / file)) for message in messages)
 
 
+@ALL
+def test_a_process_of_its_own_reads_it(name: str, tmp_path: Path) -> None:
+    """Packages import no more than they must: what a test imported may not be there."""
+    opened(name, tmp_path, {"emb": X})
+    program = (
+        "import sys; from tuner.data.vectors import open_vectors; "
+        "print(open_vectors(sys.argv[1], 'base').fingerprint)"
+    )
+    file = tmp_path / WRITERS[name][0]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(file)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == open_vectors(file, "base").fingerprint, done.stderr
+
+
 def test_an_ann_benchmarks_file_has_base_and_queries(tmp_path: Path) -> None:
     arrays = {"train": X, "test": Q, "neighbors": np.zeros((70, 100), np.int32), "distances": Q}
     hdf5(tmp_path / "glove.hdf5", arrays)
@@ -218,6 +236,6 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
 
 def test_requirements_are_those_of_the_extra() -> None:
     tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extra = project["project"]["optional-dependencies"]["formats"]
     assert sorted(extra) == sorted(packages.REQUIREMENTS.values())

@@ -76,7 +76,8 @@ def _of_column(
         raise InputError(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
-    return written(named, (n, d), np.dtype(kind.to_pandas_dtype()), _blocks(arrow, batches(name), d, named))
+    blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches(name), d, named)
+    return written(named, (n, d), np.dtype(kind.to_pandas_dtype()), blocks)
 
 
 def _is_fixed(arrow: Any, kind: Any) -> bool:
@@ -94,11 +95,11 @@ def _first_length(batches: Iterator[Any]) -> int:
     return 0 if first is None or first[0].as_py() is None else len(first[0])
 
 
-def _blocks(arrow: Any, batches: Iterator[Any], d: int, named: str) -> Iterator[NDArray[Any]]:
+def _blocks(compute: Any, batches: Iterator[Any], d: int, named: str) -> Iterator[NDArray[Any]]:
     """Yield the rows of batches of lists, each of ``d`` numbers."""
     done = 0
     for batch in batches:
-        lengths = np.asarray(arrow.compute.fill_null(arrow.compute.list_value_length(batch), -1))
+        lengths = np.asarray(compute.fill_null(compute.list_value_length(batch), -1))
         wrong = np.flatnonzero(lengths != d)
         if len(wrong):
             row, length = done + int(wrong[0]), int(lengths[wrong[0]])
