@@ -43,7 +43,7 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 @click.command("check", short_help="Measure again what a baseline froze: the recall gate of CI.")
 @click.argument("baseline_file", metavar="BASELINE", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE")
-@click.option("--queries", metavar="FILE", help="Queries of the baseline as .npy.")
+@click.option("--queries", metavar="FILE", help="Queries of the baseline, a file like FILE.")
 @IDS
 @COLUMN
 @click.option(
@@ -92,7 +92,7 @@ def check_command(
 ) -> int:
     """Measure again what BASELINE froze, on the vectors in FILE.
 
-    BASELINE is a file of `tune baseline`, FILE an (n, d) .npy. The exit code is 0 if nothing regressed, 1 if
+    BASELINE is a file of `tune baseline`, FILE one of vectors. The exit code is 0 if nothing regressed, 1 if
     something did, 2 if that could not be judged.
     """
     refuse_unwritable_files(junit, markdown)

@@ -7,11 +7,13 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tuner.data.formats import spool
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError, ResourceError
 
@@ -124,6 +126,32 @@ def test_a_bomb_is_told_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytes
         ResourceError, match=r"takes 64,000,128 bytes unpacked, where .* has 104,857,600 free"
     ):
         open_vectors(tmp_path / "x.npz", "base")
+
+
+@pytest.mark.parametrize("save", [np.savez_compressed, np.savez])
+def test_a_full_disk_is_told(save: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full takes nothing. What is not compressed needs no copy."""
+    save(tmp_path / "x.npz", X)
+    (tmp_path / "vectors.npy").symlink_to("/dev/full")
+    monkeypatch.setattr(spool, "ScratchFolder", lambda: SimpleNamespace(path=tmp_path))
+    if save is np.savez:
+        assert open_vectors(tmp_path / "x.npz", "base").n == len(X)
+        return
+    with pytest.raises(ResourceError, match=r"and .* cannot take it \(No space left on device\): set TMPDIR"):
+        open_vectors(tmp_path / "x.npz", "base")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_kind_of_compression_that_is_damaged_is_told(kind: int, tmp_path: Path) -> None:
+    content, rng = archive(("emb.npy", npy(X[:500])), kind=kind), np.random.default_rng(2)
+    told = 0
+    for place in rng.integers(0, len(content), 60):
+        (tmp_path / "x.npz").write_bytes(flipped(content, int(place)))
+        try:
+            open_vectors(tmp_path / "x.npz", "base")
+        except InputError:
+            told += 1
+    assert told > 40
 
 
 def test_an_encrypted_file_is_told(tmp_path: Path) -> None:

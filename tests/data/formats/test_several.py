@@ -122,7 +122,12 @@ def test_bytes_that_are_flipped_are_told_or_harmless(name: str, tmp_path: Path) 
     write(tmp_path / file, {"emb": X[:500]})
     content, rng = (tmp_path / file).read_bytes(), np.random.default_rng(3)
     messages = []
-    places = [*rng.integers(0, min(400, len(content)), 30), *rng.integers(0, len(content), 20)]
+    head, tail = min(400, len(content)), max(0, len(content) - 1_500)
+    places = [
+        *rng.integers(0, head, 60),
+        *rng.integers(0, len(content), 20),
+        *rng.integers(tail, len(content), 60),
+    ]
     for place in places:
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(0, 8))

@@ -53,6 +53,7 @@ def open_arrow(path: Path, source: str, role: str, column: str | None) -> FlatFi
             def batches(name: str) -> Iterator[Any]:
                 for number in every:
                     batch = file.get_batch(number).column(name)
+                    batch.validate(full=True)  # offsets of a damaged file would be followed out of its memory
                     for start in range(0, len(batch), BATCH_ROWS):
                         yield batch.slice(start, BATCH_ROWS)
 

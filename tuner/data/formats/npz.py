@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -17,6 +19,16 @@ from tuner.errors import InputError
 LOCAL_BYTES, LENGTHS = 30, slice(26, 30)
 """Bytes of the header before an entry's name, and where the lengths of name and extra field stand in it."""
 SUFFIX = ".npy"
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+)
 DAMAGED = "is a damaged or truncated zip file: copy it again or write it again with np.savez"
 
 
@@ -33,7 +45,7 @@ def open_npz(path: Path, source: str, role: str, column: str | None) -> FlatFile
     try:
         with zipfile.ZipFile(path) as archive:
             return _opened(archive, path, source, role, column)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, OverflowError):
+    except UNREADABLE:
         raise InputError(f"{source} {DAMAGED}") from None
 
 

@@ -45,7 +45,7 @@ def copied(array: FlatFile, file: IO[bytes], promised: int) -> FlatFile:
     path = folder.path / "vectors.npy"
     with path.open("wb") as out:
         while left and (block := file.read(min(BLOCK_BYTES, left))):
-            out.write(block)
+            _write(out, block, array.source)
             left -= len(block)
     if left or file.read(1):
         raise InputError(f"{array.source} is damaged: copy it again or write it again with np.savez")
@@ -75,15 +75,32 @@ def written(
         for block in blocks:
             n += len(block)
             if n <= shape[0]:
-                out.write(np.ascontiguousarray(block, dtype=dtype).data)
+                _write(out, np.ascontiguousarray(block, dtype=dtype).data, source)
     if n != shape[0]:
         raise InputError(f"{source} has {n:,} rows where it says {shape[0]:,}: write it again")
     return replace(open_npy(path, source), copied_to=folder)
 
 
+def _write(out: IO[bytes], block: bytes | memoryview, source: str) -> None:
+    try:
+        out.write(block)
+    except OSError as error:
+        raise _no_copy(source, error) from None
+
+
+def _no_copy(source: str, error: OSError) -> ResourceError:
+    return ResourceError(
+        f"{source} is read from a copy, and {tempfile.gettempdir()} cannot take it ({error.strerror}): "
+        "set TMPDIR to another disk, or save it with np.save"
+    )
+
+
 def _room_for(source: str, size: int) -> ScratchFolder:
     """Return a folder on a disk with that many bytes free."""
-    folder = ScratchFolder()
+    try:
+        folder = ScratchFolder()
+    except OSError as error:
+        raise _no_copy(source, error) from None
     free = shutil.disk_usage(folder.path).free
     if size + KEPT_FREE > free:
         raise ResourceError(
