@@ -144,14 +144,14 @@ def test_a_full_disk_is_told(save: Any, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_every_kind_of_compression_that_is_damaged_is_told(kind: int, tmp_path: Path) -> None:
     content, rng = archive(("emb.npy", npy(X[:500])), kind=kind), np.random.default_rng(2)
-    told = 0
+    n_told = 0
     for place in rng.integers(0, len(content), 60):
         (tmp_path / "x.npz").write_bytes(flipped(content, int(place)))
         try:
             open_vectors(tmp_path / "x.npz", "base")
         except InputError:
-            told += 1
-    assert told > 40
+            n_told += 1
+    assert n_told > 40
 
 
 def test_an_encrypted_file_is_told(tmp_path: Path) -> None:
