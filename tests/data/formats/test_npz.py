@@ -52,7 +52,7 @@ def test_matrices_of_usual_names_are_told_apart_by_what_they_are_for(tmp_path: P
 def test_where_it_cannot_be_told_which_the_names_are_told(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, left=X, right=Q)
-    with pytest.raises(InputError, match=r"2 matrices: .*--column: there is left 3000 x 40, right 70 x 40"):
+    with pytest.raises(InputError, match=r"2 matrices: .*--column: there is left 3,000 x 40, right 70 x 40"):
         open_vectors(path, "base")
     with pytest.raises(InputError, match="has no array 'rigth': there is right 70 x 40"):
         open_vectors(path, "base", "rigth")

@@ -57,6 +57,9 @@ def _named(names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Return names with their shapes."""
     if not names:
         return "it is empty"
-    return "there is " + ", ".join(
-        f"{name} {' x '.join(map(str, shapes[name])) or 'number'}" for name in names
-    )
+    return "there is " + ", ".join(f"{name} {_sides(shapes[name])}" for name in names)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    """Return a shape in words; a side below 0 is not known yet."""
+    return " x ".join("?" if side < 0 else f"{side:,}" for side in shape) or "number"

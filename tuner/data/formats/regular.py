@@ -19,7 +19,7 @@ def look_at(path: Path, source: str) -> tuple[int, bytes]:
     """
     try:
         if path.is_dir():
-            raise InputError(f"{source} is a directory: name a .npy file in it")
+            raise InputError(f"{source} is a directory: name a file of vectors in it")
         if not path.exists():
             raise InputError(f"{source} does not exist: check the path")
         if not path.is_file():
