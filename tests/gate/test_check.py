@@ -21,6 +21,7 @@ from tuner.gate import (
     write_baseline,
 )
 from tuner.gate.verdict import growth_line
+from tuner.report import result_to_json
 from tuner.runtime.steps import result_of
 from tuner.types import FloatArray
 
@@ -94,7 +95,12 @@ def test_held_out_rows_are_held_out_again(tmp_path: Path, run: Run) -> None:
     x = planted_rows(3000, D, 4)
     np.save(tmp_path / "base.npy", x)
     result = tuner.tune(x, recall=0.8, out=tmp_path, space=SPACE, threads=1)
-    write_baseline(save_baseline(result), tmp_path / "b.yaml")
+    (tmp_path / "report.json").write_bytes(result_to_json(result))
+    code, out, message = run("baseline", str(tmp_path), "-o", str(tmp_path / "b.yaml"))
+    assert code == 0, message
+    assert result.recommendation is not None
+    said = " ".join((out + message).split())
+    assert f"more easily than new ones: for those the report says {result.recommendation.recall:.4f}" in said
     arguments = ("check", str(tmp_path / "b.yaml"), str(tmp_path / "base.npy"), "--threads", "1")
     code, out, message = run(*arguments, "--index", str(tmp_path / "index.faiss"))
     assert code == 0, out + message

@@ -44,4 +44,10 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
         f"{out}: {saved.label} with ef_search={saved.ef_search}, recall {saved.measured_recall:.4f} on "
         f"{len(saved.hits):,} queries"
     )
+    promised = result.recommendation
+    if saved.queries.indexed and promised is not None:
+        say(
+            "these queries are rows of the index, which finds them more easily than new ones: for those the "
+            f"report says {promised.recall:.4f}; tune check compares like with like"
+        )
     return 0
