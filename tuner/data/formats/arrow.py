@@ -30,8 +30,7 @@ def open_parquet(path: Path, source: str, role: str, column: str | None) -> Flat
             n, schema = file.metadata.num_rows, file.schema_arrow
 
             def batches(name: str) -> Iterator[Any]:
-                wanted = [each for each in file.schema.names if each == name] or [name]
-                return (batch.column(0) for batch in file.iter_batches(BATCH_ROWS, columns=wanted))
+                return (batch.column(0) for batch in file.iter_batches(BATCH_ROWS, columns=[name]))
 
             return _of_column(arrow, schema, n, batches, source, role, column)
     except (arrow.ArrowException, OSError, UnicodeDecodeError):
