@@ -82,7 +82,7 @@ Q = IN + "--queries x.npy base.npy"
 CASES = [
     # the base file
     Case("missing file", IN + "no.npy", ("no.npy does not exist", "check the path")),
-    Case("directory", IN + "folder", ("folder is a directory", "name a file of vectors"),
+    Case("directory", IN + "folder", ("folder is a directory without files of vectors", "name one"),
          lambda: Path("folder").mkdir()),
     Case("device", IN + "/dev/null", ("/dev/null is not a regular file",)),
     Case("path through a file", IN + "base.npy/x.npy", ("base.npy/x.npy",)),

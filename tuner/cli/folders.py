@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import has_magic
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,6 +21,19 @@ ANOTHER_OUT = "choose another --out"
 
 class BusyFolderError(TunerError):
     """Another run writes to the folder: nothing in it is touched."""
+
+
+def name_of(source: str) -> str:
+    """Return what the results of a file, a folder or a pattern are kept under.
+
+    >>> name_of("data/embeddings.npy"), name_of("data/shards/*.npy"), name_of("data/shards/")
+    ('embeddings', 'shards', 'shards')
+    """
+    path = Path(source)
+    if path.is_dir() or (has_magic(source) and not path.exists()):
+        named = path if path.is_dir() else path.parent
+        return named.resolve().name or "vectors"
+    return path.stem
 
 
 def has_journal(work: Path) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from tuner.api.result import REPORT_NAME, read_report
 from tuner.cli.draw import Screen, follow
-from tuner.cli.folders import claimed, has_journal, remove_partial_files
+from tuner.cli.folders import claimed, has_journal, name_of, remove_partial_files
 from tuner.cli.options import (
     refuse_base_as_queries,
     refuse_contradictions,
@@ -69,7 +69,7 @@ def run(
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     as_default = out is None
-    out = out or Path("tune-out", Path(file).stem)
+    out = out or Path("tune-out", name_of(file))
     base, given = open_inputs(file, queries or None, ids, column)
     refuse_base_as_queries(file, queries, base, given)
     check_inputs(base, given, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tuner.data.formats import open_file
+from tuner.data.formats import open_matrix
 from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.shards import Shards
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray
 
@@ -45,7 +45,7 @@ class Vectors:
     n: int
     d: int
     dtype: np.dtype[Any]
-    data: FlatFile | NDArray[Any]
+    data: FlatFile | Shards | NDArray[Any]
     kept: IdArray | None = None
     ids: NDArray[Any] | None = None
     ids_source: str = ""
@@ -114,7 +114,7 @@ class Vectors:
         """Return ascending ``rows`` of one block as stored."""
         if self.kept is not None:
             rows = self.kept[rows]
-        if isinstance(self.data, FlatFile):
+        if isinstance(self.data, FlatFile | Shards):
             return self.data.rows(rows)
         block: NDArray[Any] = self.data[rows]
         _drop_mapped_pages(self.data)
@@ -125,17 +125,17 @@ def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None 
     """Return the vectors of a file or of an array, checked but not read.
 
     Args:
-        source: file or array, or what numpy makes one of, (n, d), float16, float32, float64, int8 or uint8.
+        source: file, folder or pattern of files, or array, or what numpy makes one of, (n, d), float16,
+            float32, float64, int8 or uint8.
         role: name of an array in messages.
         column: name of the matrix in a file that holds several.
 
     Raises:
         InputError: it is not such a file or array.
     """
-    data: FlatFile | NDArray[Any]
+    data: FlatFile | Shards | NDArray[Any]
     if isinstance(source, (str, Path)):
-        name = os.fsencode(source).decode("utf-8", "replace")  # reports are UTF-8, which names need not be
-        data = open_file(Path(source), name, role, column)
+        data = open_matrix(source, role, column)
         name = data.source
     else:
         name = f"{role} array"

@@ -76,7 +76,7 @@ DAMAGED = {
     "cut by a byte": ("x.fbin", FBIN[:-1], "is truncated: its header says"),
     "cut in its header": ("x.fbin", FBIN[:7], "truncated inside its header"),
     "more than its header says": ("x.fbin", FBIN + b"x", "no such file or damaged"),
-    "rows beyond all bounds": ("x.fbin", changed(FBIN, 0, -1), "4,294,967,295 x 128"),
+    "rows beyond all bounds": ("x.fbin", changed(FBIN, 0, -2), "4,294,967,294 x 128"),
     "floats called bytes, headed": ("x.u8bin", FBIN, "no such file or damaged"),
     "neighbours": ("x.ivecs", counted(np.zeros((3, 4), "<i4")), "exact neighbours of queries"),
     "neighbours, headed": ("x.ibin", headed(np.zeros((3, 4), "<i4")), "exact neighbours of queries"),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tuner.data.formats.arrow import open_arrow, open_parquet
+from tuner.data.formats.arrow import open_arrow, open_arrow_stream, open_parquet
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.hdf5 import open_hdf5
 from tuner.data.formats.npy import open_npy
 from tuner.data.formats.npz import open_npz
 from tuner.data.formats.regular import look_at
 from tuner.data.formats.safetensors import SUFFIX, open_safetensors
+from tuner.data.formats.shards import Shards, files_of, joined
 from tuner.data.formats.signatures import format_of, other_than_npy
-from tuner.data.formats.vecs import is_vecs, open_vecs
+from tuner.data.formats.vecs import NEIGHBOURS, VECS, open_vecs
 from tuner.errors import InputError
 
 OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
@@ -23,9 +25,37 @@ OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
     "an HDF5 file": open_hdf5,
     "a parquet file": open_parquet,
     "an arrow file": open_arrow,
+    "an arrow stream": open_arrow_stream,
     SUFFIX: open_safetensors,
 }
 """Readers of files that may hold several matrices, by content, or by name where the content has no mark."""
+
+
+SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS
+"""Suffixes of what is looked for in a folder."""
+
+
+def open_matrix(source: str | Path, role: str, column: str | None = None) -> FlatFile | Shards:
+    """Return the matrix of a file, or that which the files of a folder or of a pattern hold between them.
+
+    Args:
+        source: file, folder, or pattern such as ``shards/*.npy``.
+        role: base or queries, which tells matrices and files of usual names apart.
+        column: name of the matrix in files of several.
+
+    Raises:
+        InputError: it is no such file, damaged, or it cannot be told which matrix is meant.
+    """
+    files = files_of(os.fspath(source), role, SUFFIXES)
+    if not files:
+        return open_file(Path(source), in_utf8(source), role, column)
+    parts = [open_file(path, in_utf8(path), role, column) for path in files]
+    return parts[0] if len(parts) == 1 else joined(in_utf8(source), parts)
+
+
+def in_utf8(source: str | Path) -> str:
+    """Return a path as reports can hold it: they are UTF-8, which names of files need not be."""
+    return os.fsencode(source).decode("utf-8", "replace")
 
 
 def open_file(path: Path, source: str, role: str, column: str | None = None) -> FlatFile:
@@ -46,6 +76,6 @@ def open_file(path: Path, source: str, role: str, column: str | None = None) -> 
     reader = OF_SEVERAL.get(found or path.suffix.lower())
     if reader is not None:
         return reader(path, source, role, column)
-    if found is None and is_vecs(path):
+    if found is None and path.suffix.lower() in VECS | NEIGHBOURS:
         return open_vecs(path, source, start, size)
     raise InputError(f"{source} {other_than_npy(path, start, size)}")

@@ -50,15 +50,39 @@ def open_arrow(path: Path, source: str, role: str, column: str | None) -> FlatFi
             n = sum(file.get_batch(number).num_rows for number in every)
 
             def batches(name: str) -> Iterator[Any]:
-                for number in every:
-                    batch = file.get_batch(number).column(name)
-                    batch.validate(full=True)  # offsets of a damaged file would be followed out of its memory
-                    for start in range(0, len(batch), BATCH_ROWS):
-                        yield batch.slice(start, BATCH_ROWS)
+                return _sliced(file.get_batch(number).column(name) for number in every)
 
             return _of_column(arrow, file.schema, n, batches, source, role, column)
     except (arrow.ArrowException, OSError, UnicodeDecodeError):
         raise InputError(f"{source} is a damaged or truncated Arrow file: write it again") from None
+
+
+def open_arrow_stream(path: Path, source: str, role: str, column: str | None) -> FlatFile:
+    """Return the same of a stream, as Hugging Face's datasets are saved.
+
+    Raises:
+        InputError: it is damaged, has no such column, or rows of different lengths.
+    """
+    arrow, ipc = (package(name, source, "a stream of Arrow") for name in ("pyarrow", "pyarrow.ipc"))
+    try:
+        with arrow.memory_map(str(path)) as mapped:
+
+            def read(name: str = "") -> Iterator[Any]:
+                mapped.seek(0)
+                return (batch.column(name) if name else batch for batch in ipc.open_stream(mapped))
+
+            schema, n = ipc.open_stream(mapped).schema, sum(batch.num_rows for batch in read())
+            return _of_column(arrow, schema, n, lambda name: _sliced(read(name)), source, role, column)
+    except (arrow.ArrowException, OSError, UnicodeDecodeError):
+        raise InputError(f"{source} is a damaged or truncated stream of Arrow: write it again") from None
+
+
+def _sliced(columns: Iterator[Any]) -> Iterator[Any]:
+    """Yield columns of whole batches in small ones."""
+    for column in columns:
+        column.validate(full=True)  # offsets of a damaged file would be followed out of its memory
+        for start in range(0, len(column), BATCH_ROWS):
+            yield column.slice(start, BATCH_ROWS)
 
 
 def _of_column(

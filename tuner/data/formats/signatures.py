@@ -16,6 +16,7 @@ Format: TypeAlias = Literal[
     "an HDF5 file",
     "a parquet file",
     "an arrow file",
+    "an arrow stream",
     "a pickle",
     "a faiss index",
     "a binary faiss index",
@@ -29,6 +30,7 @@ SIGNATURES: dict[bytes, Format] = {
     b"\x89HDF": "an HDF5 file",
     b"PAR1": "a parquet file",
     b"ARROW1": "an arrow file",
+    b"\xff\xff\xff\xff": "an arrow stream",
 }
 PICKLES = re.compile(rb"\x80[\x02-\x05][^\x00]", re.DOTALL)
 """Protocols 2 to 5 and an instruction; an .fvecs file of 128, 640, ... columns has zeros there."""

@@ -14,14 +14,10 @@ COUNTED = {".fvecs": "<f4", ".bvecs": "u1"}
 """Each row begins with its number of columns (http://corpus-texmex.irisa.fr)."""
 HEADED = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1"}
 """The number of rows and that of columns come first (https://big-ann-benchmarks.com)."""
-NEIGHBOURS = {".ivecs", ".ibin"}
+VECS = frozenset(COUNTED) | frozenset(HEADED)
+NEIGHBOURS = frozenset({".ivecs", ".ibin"})
 """Numbers of rows, not vectors."""
 HEAD_BYTES = 8
-
-
-def is_vecs(path: Path) -> bool:
-    """Return whether a file is one of these by its name: its content has no mark."""
-    return path.suffix.lower() in COUNTED.keys() | HEADED.keys() | NEIGHBOURS
 
 
 def open_vecs(path: Path, source: str, start: bytes, size: int) -> FlatFile:
