@@ -91,7 +91,7 @@ CASES = [
     Case("npz of two", IN + "x.npz", ("x.npz holds 2 matrices", "--column", "left 9 x 4, right 9 x 4"), _npz),
     Case("npz without that one", IN + "--column lef x.npz", ("has no array 'lef'", "left 9 x 4"), _npz),
     Case("npz called npy", X, ("damaged or truncated zip file",), _write("x.npy", b"PK\x03\x04abcd")),
-    Case("csv", IN + "x.csv", ("not a .npy file", "np.loadtxt"), _write("x.csv", b"1,2\n3,4\n")),
+    Case("csv", IN + "x.csv", ("row 1, cell 2 is 'x'",), _write("x.csv", b"1,2\n3,x\n")),
     Case("parquet", IN + "x.parquet", ("damaged or truncated Parquet",), _write("x.parquet", b"PAR1 abc")),
     Case("hdf5", IN + "x.h5", ("damaged or truncated HDF5 file",), _write("x.h5", b"\x89HDF\r\n\x1a\n")),
     Case("fvecs", IN + "x.fvecs", ("truncated or damaged",), _write("x.fvecs", b"\x08\0\0\0abcd")),

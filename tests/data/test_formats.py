@@ -24,16 +24,8 @@ def fvecs(x: np.ndarray[Any, Any]) -> bytes:
     return np.hstack([np.full((len(x), 1), x.shape[1], dtype="<i4"), x.view("<i4")]).tobytes()
 
 
-def words(x: np.ndarray[Any, Any], head: str) -> bytes:
-    rows = "\n".join(f"word{i} " + " ".join(map(repr, row.tolist())) for i, row in enumerate(x))
-    return f"{head}{rows}\n".encode()
-
-
 WRITTEN: dict[str, tuple[str, Callable[[Path], Any]]] = {
-    "word2vec": ("x.txt", lambda path: path.write_bytes(words(X, "30 128\n"))),
-    "glove": ("x.vec", lambda path: path.write_bytes(words(X, ""))),
     "pickle": ("x.pkl", lambda path: path.write_bytes(pickle.dumps(X.tolist()))),
-    "text": ("x.txt", lambda path: np.savetxt(path, X)),
 }
 
 

@@ -17,6 +17,7 @@ from tuner.data.formats.regular import look_at
 from tuner.data.formats.safetensors import SUFFIX, open_safetensors
 from tuner.data.formats.shards import Shards, files_of, joined
 from tuner.data.formats.signatures import format_of, other_than_npy
+from tuner.data.formats.text import SEPARATORS, open_text
 from tuner.data.formats.vecs import NEIGHBOURS, VECS, open_vecs
 from tuner.errors import InputError
 
@@ -32,7 +33,7 @@ OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
 
 
 SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS
-"""Suffixes of what is looked for in a folder."""
+"""Suffixes of what is looked for in a folder, where text may be anything."""
 
 
 def open_matrix(source: str | Path, role: str, column: str | None = None) -> FlatFile | Shards:
@@ -76,6 +77,8 @@ def open_file(path: Path, source: str, role: str, column: str | None = None) -> 
     reader = OF_SEVERAL.get(found or path.suffix.lower())
     if reader is not None:
         return reader(path, source, role, column)
+    if found is None and path.suffix.lower() in SEPARATORS:
+        return open_text(path, source)
     if found is None and path.suffix.lower() in VECS | NEIGHBOURS:
         return open_vecs(path, source, start, size)
     raise InputError(f"{source} {other_than_npy(path, start, size)}")

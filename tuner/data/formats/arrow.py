@@ -101,7 +101,7 @@ def _of_column(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
     blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches(name), d, named)
-    return written(named, (n, d), np.dtype(kind.to_pandas_dtype()), blocks)
+    return written(named, d, np.dtype(kind.to_pandas_dtype()), blocks, n)
 
 
 def _is_fixed(arrow: Any, kind: Any) -> bool:

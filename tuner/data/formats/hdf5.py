@@ -46,7 +46,8 @@ def _opened(h5py: Any, file: Any, path: Path, source: str, role: str, column: st
         raise InputError(f"{named} lies in other files: copy it into one with h5py")
     offset, shape = dataset.id.get_offset(), shapes[name]
     if offset is None or len(shape) != 2:
-        return written(named, _two(shape, named), dataset.dtype, _blocks(dataset))
+        n, d = _two(shape, named)
+        return written(named, d, dataset.dtype, _blocks(dataset), n)
     if offset + dataset.size * dataset.dtype.itemsize > path.stat().st_size:
         raise InputError(f"{source} {DAMAGED}")
     return FlatFile(path=path, source=named, shape=shape, dtype=dataset.dtype, offset=offset)

@@ -55,7 +55,7 @@ def open_safetensors(path: Path, source: str, role: str, column: str | None) -> 
     if tensor["dtype"] != BFLOAT16 or len(flat.shape) != 2:
         return flat
     n, d = flat.shape
-    return written(named, (n, d), np.dtype("<f4"), _as_float32(flat))
+    return written(named, d, np.dtype("<f4"), _as_float32(flat), n)
 
 
 def _as_float32(flat: FlatFile) -> Iterator[NDArray[Any]]:

@@ -39,15 +39,11 @@ FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
 POINTER = "is a git-lfs pointer ({size} B), not the file that it stands for: fetch that with git lfs pull"
 
 CONVERSIONS = {
-    ".csv": "np.loadtxt(f, delimiter=',', dtype='float32')",
-    ".tsv": "np.loadtxt(f, delimiter='\\t', dtype='float32')",
-    ".txt": "np.loadtxt(f, dtype='float32')",
     ".json": "np.array(json.load(open(f)), 'float32')",
     ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
     ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
     ".pt": "torch.load(f).numpy()",
     ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
-    ".words": "np.array([line.split()[-{d}:] for line in {lines}], 'float32')",
 }
 SUFFIXES: dict[Format, str] = {
     "a torch file": ".pt",
@@ -87,9 +83,6 @@ def other_than_npy(path: Path, start: bytes, size: int) -> str:
     what, suffix = "is not a .npy file", path.suffix.lower()
     if found is not None:
         what, suffix = f"is {found} and not a .npy file", SUFFIXES.get(found, suffix)
-    elif words := _words_and_numbers(start):
-        what, suffix = "is a text file of words with their vectors and not a .npy file", ".words"
-        return f"{what}: {_conversion(path, CONVERSIONS[suffix].format(**words))}"
     expression = CONVERSIONS.get(suffix)
     if expression is None:
         return f"{what}: save the vectors as one (n, d) array with np.save"
@@ -98,23 +91,3 @@ def other_than_npy(path: Path, start: bytes, size: int) -> str:
 
 def _conversion(path: Path, expression: str) -> str:
     return f"convert it with np.save('vectors.npy', {expression}), f being {path.name!r}"
-
-
-def _words_and_numbers(start: bytes) -> dict[str, object] | None:
-    """Return the columns of a text file of word2vec or GloVe and where its rows begin; None for any other."""
-    lines = start.split(b"\n")
-    head = lines[0].split()
-    if len(head) == 2 and all(part.isdigit() for part in head) and len(lines) > 1:
-        d = int(head[1])
-        return {"d": d, "lines": "[*open(f)][1:]"} if _is_row(lines[1], min(d, 1)) else None
-    return {"d": len(head) - 1, "lines": "open(f)"} if len(head) > 2 and _is_row(lines[0], 2) else None
-
-
-def _is_row(line: bytes, least: int) -> bool:
-    """Return whether a word and numbers stand on a line."""
-    word, *rest = line.split() or [b""]
-    return len(rest) >= least and not _is_number(word) and all(_is_number(part) for part in rest[:-1][:8])
-
-
-def _is_number(part: bytes) -> bool:
-    return re.fullmatch(rb"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", part) is not None

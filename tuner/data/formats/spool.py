@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.flat import FlatFile
-from tuner.data.formats.npy import open_npy
 from tuner.errors import InputError, ResourceError
 
 BLOCK_BYTES = 4 << 20
@@ -53,32 +52,31 @@ def copied(array: FlatFile, file: IO[bytes], promised: int) -> FlatFile:
 
 
 def written(
-    source: str, shape: tuple[int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
+    source: str, d: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]], n: int | None = None
 ) -> FlatFile:
     """Return blocks of rows as one matrix in a copy, which goes when nothing refers to it.
 
     Args:
         source: name of the user's file in messages.
-        shape: rows and columns of all blocks together.
+        d: columns.
         dtype: type of the values, which blocks are cast to.
         blocks: rows in order.
+        n: rows that the file says it has, None where it does not.
 
     Raises:
         InputError: there are more or fewer rows.
         ResourceError: the disk has no room for it.
     """
-    folder = _room_for(source, shape[0] * shape[1] * dtype.itemsize)
-    path, n = folder.path / "vectors.npy", 0
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    folder = _room_for(source, (n or 0) * d * dtype.itemsize)
+    path, found = folder.path / "rows", 0
     with path.open("wb") as out:
-        np.lib.format.write_array_header_1_0(out, header)
         for block in blocks:
-            n += len(block)
-            if n <= shape[0]:
+            found += len(block)
+            if n is None or found <= n:
                 _write(out, np.ascontiguousarray(block, dtype=dtype).data, source)
-    if n != shape[0]:
-        raise InputError(f"{source} has {n:,} rows where it says {shape[0]:,}: write it again")
-    return replace(open_npy(path, source), copied_to=folder)
+    if n is not None and found != n:
+        raise InputError(f"{source} has {found:,} rows where it says {n:,}: write it again")
+    return FlatFile(path=path, source=source, shape=(found, d), dtype=dtype, offset=0, copied_to=folder)
 
 
 def _write(out: IO[bytes], block: bytes | memoryview, source: str) -> None:
