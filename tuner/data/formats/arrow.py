@@ -16,6 +16,8 @@ from tuner.data.formats.spool import written
 from tuner.errors import InputError
 
 BATCH_ROWS = 4_096
+NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
+"""Arrow's names of floats, in numpy's; integers have the same."""
 
 
 def open_parquet(path: Path, source: str, role: str, column: str | None) -> FlatFile:
@@ -101,7 +103,7 @@ def _of_column(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
     blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches(name), d, named)
-    return written(named, d, np.dtype(kind.to_pandas_dtype()), blocks, n)
+    return written(named, d, np.dtype(NAMES.get(str(kind), str(kind))), blocks, n)
 
 
 def _is_fixed(arrow: Any, kind: Any) -> bool:
