@@ -82,6 +82,9 @@ Q = IN + "--queries x.npy base.npy"
 CASES = [
     # the base file
     Case("missing file", IN + "no.npy", ("no.npy does not exist", "check the path")),
+    Case("name too long", IN + "n" * 300, ("cannot be read (File name too long)",)),
+    Case("queries of a name too long", IN + f"--queries {'n' * 300} base.npy", ("(File name too long)",)),
+    Case("pattern of a name too long", IN + f"{'n' * 300}/*.npy", ("(File name too long)",)),
     Case("directory", IN + "folder", ("folder is a directory without files of vectors", "name one"),
          lambda: Path("folder").mkdir()),
     Case("device", IN + "/dev/null", ("/dev/null is not a regular file",)),

@@ -69,10 +69,10 @@ def run(
     """
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
-    as_default = out is None
-    out = out or Path("tune-out", name_of(file))
     base, given = open_inputs(file, queries or None, ids, column)
     refuse_base_as_queries(file, queries, base, given)
+    as_default = out is None
+    out = out or Path("tune-out", name_of(file))
     check_inputs(base, given, options)
     if earlier is not None and target is None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")

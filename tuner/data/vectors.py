@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tuner.data.formats import open_matrix
+from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.shards import Shards
 from tuner.errors import InputError
@@ -23,7 +24,6 @@ BLOCK_BYTES = 4 << 20
 MOST_COLUMNS = 1 << 16
 """Numbers of one row above which it is a matrix that was raveled: no embedding is as wide."""
 KINDS = ("float16", "float32", "float64", "int8", "uint8")
-Role: TypeAlias = Literal["base", "queries"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None 
     Args:
         source: file, folder or pattern of files, or array, or what numpy makes one of, (n, d), float16,
             float32, float64, int8 or uint8.
-        role: name of an array in messages.
+        role: name of an array in messages; it also tells matrices of usual names in a file apart.
         column: name of the matrix in a file that holds several.
 
     Raises:

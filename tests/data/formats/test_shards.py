@@ -105,5 +105,5 @@ def test_a_dataset_of_hugging_face_is_a_folder_of_streams(tmp_path: Path) -> Non
     content = path.read_bytes()
     for damaged in (content[:30], content[: len(content) // 2], content[:8] + b"\xff" * 90 + content[98:]):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match="damaged or truncated stream of Arrow"):
+        with pytest.raises(InputError, match="damaged or truncated Arrow stream"):
             open_vectors(tmp_path, "base")

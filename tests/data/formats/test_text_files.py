@@ -15,9 +15,10 @@ X = np.random.default_rng(0).standard_normal((9_000, 7)).astype(np.float32)
 
 
 def lines(x: np.ndarray[Any, Any], separator: str, words: bool = False) -> str:
-    rows = (separator.join(map(repr, row)) for row in x.tolist())
-    named = (f"{'two words' if number % 9 == 1 else 'w'} {row}" for number, row in enumerate(rows))
-    return "\n".join(named if words else (separator.join(map(repr, row)) for row in x.tolist())) + "\n"
+    rows = [separator.join(map(repr, row)) for row in x.tolist()]
+    if words:
+        rows = [f"{'two words' if number % 9 == 1 else 'w'} {row}" for number, row in enumerate(rows)]
+    return "\n".join(rows) + "\n"
 
 
 WRITTEN = {

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tuner.data.formats.arrow import open_arrow, open_arrow_stream, open_parquet
+from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.hdf5 import open_hdf5
 from tuner.data.formats.npy import open_npy
 from tuner.data.formats.npz import open_npz
-from tuner.data.formats.regular import look_at
+from tuner.data.formats.regular import look_at, unreadable
 from tuner.data.formats.safetensors import SUFFIX, open_safetensors
 from tuner.data.formats.shards import Shards, files_of, joined
 from tuner.data.formats.signatures import format_of, other_than_npy
@@ -21,7 +22,7 @@ from tuner.data.formats.text import SEPARATORS, open_text
 from tuner.data.formats.vecs import NEIGHBOURS, VECS, open_vecs
 from tuner.errors import InputError
 
-OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
+OF_SEVERAL: dict[str, Callable[[Path, str, Role, str | None], FlatFile]] = {
     "a zip file": open_npz,
     "an HDF5 file": open_hdf5,
     "a parquet file": open_parquet,
@@ -30,13 +31,11 @@ OF_SEVERAL: dict[str, Callable[[Path, str, str, str | None], FlatFile]] = {
     SUFFIX: open_safetensors,
 }
 """Readers of files that may hold several matrices, by content, or by name where the content has no mark."""
-
-
 SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS
 """Suffixes of what is looked for in a folder, where text may be anything."""
 
 
-def open_matrix(source: str | Path, role: str, column: str | None = None) -> FlatFile | Shards:
+def open_matrix(source: str | Path, role: Role, column: str | None = None) -> FlatFile | Shards:
     """Return the matrix of a file, or that which the files of a folder or of a pattern hold between them.
 
     Args:
@@ -47,7 +46,10 @@ def open_matrix(source: str | Path, role: str, column: str | None = None) -> Fla
     Raises:
         InputError: it is no such file, damaged, or it cannot be told which matrix is meant.
     """
-    files = files_of(os.fspath(source), role, SUFFIXES)
+    try:
+        files = files_of(os.fspath(source), role, SUFFIXES)
+    except OSError as error:
+        raise unreadable(in_utf8(source), error) from None
     if not files:
         return open_file(Path(source), in_utf8(source), role, column)
     parts = [open_file(path, in_utf8(path), role, column) for path in files]
@@ -59,7 +61,7 @@ def in_utf8(source: str | Path) -> str:
     return os.fsencode(source).decode("utf-8", "replace")
 
 
-def open_file(path: Path, source: str, role: str, column: str | None = None) -> FlatFile:
+def open_file(path: Path, source: str, role: Role, column: str | None = None) -> FlatFile:
     """Return the matrix in a file. The content says what it is, the name where the content has no mark.
 
     Args:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats.choice import chosen
+from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
@@ -20,89 +22,107 @@ NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """Arrow's names of floats, in numpy's; integers have the same."""
 
 
-def open_parquet(path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def open_parquet(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     """Return the vectors of the one column of lists, or of that of the name.
 
     Raises:
         InputError: it is damaged, has no such column, or rows of different lengths.
     """
-    arrow, parquet = (package(name, source, "a Parquet file") for name in ("pyarrow", "pyarrow.parquet"))
-    try:
-        with parquet.ParquetFile(path) as file:
-            n, schema = file.metadata.num_rows, file.schema_arrow
+    parquet = package("pyarrow.parquet", source, "a Parquet file")
+    with _damage_told(source, "Parquet file"), parquet.ParquetFile(path) as file:
 
-            def batches(name: str) -> Iterator[Any]:
-                return (batch.column(0) for batch in file.iter_batches(BATCH_ROWS, columns=[name]))
+        def columns(name: str) -> Iterator[Any]:
+            return (batch.column(0) for batch in file.iter_batches(BATCH_ROWS, columns=[name]))
 
-            return _of_column(arrow, schema, n, batches, source, role, column)
-    except (arrow.ArrowException, OSError, UnicodeDecodeError):
-        raise InputError(f"{source} is a damaged or truncated Parquet file: write it again") from None
+        return _of_columns(file.schema_arrow, file.metadata.num_rows, columns, source, role, column)
 
 
-def open_arrow(path: Path, source: str, role: str, column: str | None) -> FlatFile:
-    """Return the vectors of the one column of lists, or of that of the name.
+def open_arrow(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
+    """Return the same of an Arrow file."""
 
-    Raises:
-        InputError: it is damaged, has no such column, or rows of different lengths.
+    def batches(ipc: Any, mapped: Any) -> Iterator[Any]:
+        file = ipc.open_file(mapped)
+        return (file.get_batch(number) for number in range(file.num_record_batches))
+
+    return _of_batches(batches, "Arrow file", path, source, role, column)
+
+
+def open_arrow_stream(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
+    """Return the same of a stream, as Hugging Face's datasets are saved."""
+    return _of_batches(
+        lambda ipc, mapped: ipc.open_stream(mapped), "Arrow stream", path, source, role, column
+    )
+
+
+def _of_batches(
+    batches: Callable[[Any, Any], Iterable[Any]],
+    what: str,
+    path: Path,
+    source: str,
+    role: Role,
+    column: str | None,
+) -> FlatFile:
+    """Return the vectors in batches, which are read twice: how many rows there are is known at their end.
+
+    Args:
+        batches: returns the batches of a mapped file.
+        what: what the file is.
     """
-    arrow, ipc = (package(name, source, "an Arrow file") for name in ("pyarrow", "pyarrow.ipc"))
+    arrow, ipc = (package(name, source, f"an {what}") for name in ("pyarrow", "pyarrow.ipc"))
+    with _damage_told(source, what), arrow.memory_map(str(path)) as mapped:
+
+        def again() -> Iterable[Any]:
+            mapped.seek(0)
+            return batches(ipc, mapped)
+
+        n, schema = 0, arrow.schema([])
+        for batch in again():
+            n, schema = n + batch.num_rows, batch.schema
+        columns = partial(_small_columns, again)
+        return _of_columns(schema, n, columns, source, role, column)
+
+
+@contextmanager
+def _damage_told(source: str, what: str) -> Iterator[None]:
+    """Turn what pyarrow raises over a damaged file into a sentence."""
+    arrow = package("pyarrow", source, f"a file of Arrow, {what}")
     try:
-        with arrow.memory_map(str(path)) as mapped, ipc.open_file(mapped) as file:
-            every = range(file.num_record_batches)
-            n = sum(file.get_batch(number).num_rows for number in every)
-
-            def batches(name: str) -> Iterator[Any]:
-                return _sliced(file.get_batch(number).column(name) for number in every)
-
-            return _of_column(arrow, file.schema, n, batches, source, role, column)
+        yield
     except (arrow.ArrowException, OSError, UnicodeDecodeError):
-        raise InputError(f"{source} is a damaged or truncated Arrow file: write it again") from None
+        raise InputError(f"{source} is a damaged or truncated {what}: write it again") from None
 
 
-def open_arrow_stream(path: Path, source: str, role: str, column: str | None) -> FlatFile:
-    """Return the same of a stream, as Hugging Face's datasets are saved.
-
-    Raises:
-        InputError: it is damaged, has no such column, or rows of different lengths.
-    """
-    arrow, ipc = (package(name, source, "a stream of Arrow") for name in ("pyarrow", "pyarrow.ipc"))
-    try:
-        with arrow.memory_map(str(path)) as mapped:
-
-            def read(name: str = "") -> Iterator[Any]:
-                mapped.seek(0)
-                return (batch.column(name) if name else batch for batch in ipc.open_stream(mapped))
-
-            schema, n = ipc.open_stream(mapped).schema, sum(batch.num_rows for batch in read())
-            return _of_column(arrow, schema, n, lambda name: _sliced(read(name)), source, role, column)
-    except (arrow.ArrowException, OSError, UnicodeDecodeError):
-        raise InputError(f"{source} is a damaged or truncated stream of Arrow: write it again") from None
-
-
-def _sliced(columns: Iterator[Any]) -> Iterator[Any]:
-    """Yield columns of whole batches in small ones."""
-    for column in columns:
+def _small_columns(again: Callable[[], Iterable[Any]], name: str) -> Iterator[Any]:
+    """Yield a column of every batch, some thousand rows at a time."""
+    for batch in again():
+        column = batch.column(name)
         column.validate(full=True)  # offsets of a damaged file would be followed out of its memory
         for start in range(0, len(column), BATCH_ROWS):
             yield column.slice(start, BATCH_ROWS)
 
 
-def _of_column(
-    arrow: Any, schema: Any, n: int, batches: Any, source: str, role: str, column: str | None
+def _of_columns(
+    schema: Any,
+    n: int,
+    columns: Callable[[str], Iterator[Any]],
+    source: str,
+    role: Role,
+    column: str | None,
 ) -> FlatFile:
+    arrow = package("pyarrow", source, "a file of Arrow")
     lists = {field.name: field.type for field in schema if _is_list(arrow, field.type)}
     shapes = {
         name: (n, kind.list_size) if _is_fixed(arrow, kind) else (n, -1) for name, kind in lists.items()
     }
     name = chosen(shapes, source, role, column, "column of lists")
     named = f"{source}[{name}]" if len(schema) > 1 else source
-    d = shapes[name][1] if shapes[name][1] >= 0 else _first_length(batches(name))
+    d = shapes[name][1] if shapes[name][1] >= 0 else _first_length(columns(name))
     kind = lists[name].value_type
     if not (arrow.types.is_floating(kind) or arrow.types.is_integer(kind)):
         raise InputError(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
-    blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches(name), d, named)
+    blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), columns(name), d, named)
     return written(named, d, np.dtype(NAMES.get(str(kind), str(kind))), blocks, n)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Literal, TypeAlias
 
 from tuner.errors import InputError
 
-NAMES = {
+Role: TypeAlias = Literal["base", "queries"]
+NAMES: dict[Role, tuple[str, ...]] = {
     "base": ("base", "train", "embeddings", "embedding", "vectors", "vector"),
     "queries": ("queries", "test"),
 }
@@ -16,7 +18,7 @@ MOST_NAMED = 8
 
 
 def chosen(
-    shapes: Mapping[str, tuple[int, ...]], source: str, role: str, column: str | None, kind: str
+    shapes: Mapping[str, tuple[int, ...]], source: str, role: Role, column: str | None, kind: str
 ) -> str:
     """Return the name of the matrix that is meant: the one asked for, the only one, or one of a usual name.
 

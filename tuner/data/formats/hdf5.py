@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats.choice import chosen
+from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import BLOCK_BYTES, written
@@ -18,7 +18,7 @@ from tuner.errors import InputError
 DAMAGED = "is a damaged or truncated HDF5 file: copy it again or write it again"
 
 
-def open_hdf5(path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def open_hdf5(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     """Return the one matrix of an HDF5 file, or that of the name; links are not followed.
 
     Args:
@@ -36,7 +36,7 @@ def open_hdf5(path: Path, source: str, role: str, column: str | None) -> FlatFil
         raise InputError(f"{source} {DAMAGED}") from None
 
 
-def _opened(h5py: Any, file: Any, path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def _opened(h5py: Any, file: Any, path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     found: dict[str, Any] = {}
     file.visititems(lambda name, each: found.update({name: each} if isinstance(each, h5py.Dataset) else {}))
     shapes = {name: tuple(each.shape or ()) for name, each in found.items()}

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import IO
 
-from tuner.data.formats.choice import chosen
+from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.npy import parse_header
 from tuner.data.formats.spool import copied
@@ -32,7 +32,7 @@ UNREADABLE = (
 DAMAGED = "is a damaged or truncated zip file: copy it again or write it again with np.savez"
 
 
-def open_npz(path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def open_npz(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     """Return the one matrix of a .npz file, or that of the name.
 
     Args:
@@ -49,7 +49,7 @@ def open_npz(path: Path, source: str, role: str, column: str | None) -> FlatFile
         raise InputError(f"{source} {DAMAGED}") from None
 
 
-def _opened(archive: zipfile.ZipFile, path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def _opened(archive: zipfile.ZipFile, path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     entries = {
         entry.filename.removesuffix(SUFFIX): entry
         for entry in archive.infolist()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats.choice import chosen
+from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import BLOCK_BYTES, written
@@ -21,7 +21,7 @@ DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "U8": "u1", BFLO
 LENGTH_BYTES = 8
 
 
-def open_safetensors(path: Path, source: str, role: str, column: str | None) -> FlatFile:
+def open_safetensors(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     """Return the one matrix of a .safetensors file, or that of the name; bfloat16 as float32.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats.choice import NAMES
+from tuner.data.formats.choice import NAMES, Role
 from tuner.data.formats.flat import FlatFile
 from tuner.errors import InputError
 from tuner.types import IdArray
@@ -64,7 +64,7 @@ class Shards:
         return out
 
 
-def files_of(source: str, role: str, suffixes: frozenset[str]) -> list[Path]:
+def files_of(source: str, role: Role, suffixes: frozenset[str]) -> list[Path]:
     """Return the files of a folder or a pattern in the order of their names; none where it is neither.
 
     Args:
@@ -83,7 +83,7 @@ def files_of(source: str, role: str, suffixes: frozenset[str]) -> list[Path]:
     return []
 
 
-def _in_folder(folder: Path, source: str, role: str, suffixes: frozenset[str]) -> list[Path]:
+def _in_folder(folder: Path, source: str, role: Role, suffixes: frozenset[str]) -> list[Path]:
     found = sorted(
         path
         for path in folder.iterdir()

@@ -49,8 +49,6 @@ SUFFIXES: dict[Format, str] = {
     "a torch file": ".pt",
     "a pickle": ".pkl",
 }
-MOST_COLUMNS = 1 << 20
-"""Larger figures at the start of a file are no number of columns."""
 
 
 def format_of(start: bytes) -> Format | None:

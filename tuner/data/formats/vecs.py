@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from tuner.data.formats.flat import COUNT_BYTES, FlatFile
-from tuner.data.formats.signatures import MOST_COLUMNS
 from tuner.errors import InputError
 
 COUNTED = {".fvecs": "<f4", ".bvecs": "u1"}
@@ -18,6 +17,8 @@ VECS = frozenset(COUNTED) | frozenset(HEADED)
 NEIGHBOURS = frozenset({".ivecs", ".ibin"})
 """Numbers of rows, not vectors."""
 HEAD_BYTES = 8
+MOST_COLUMNS = 1 << 20
+"""Larger figures at the start of a row are no number of columns."""
 
 
 def open_vecs(path: Path, source: str, start: bytes, size: int) -> FlatFile:
