@@ -14,7 +14,8 @@ BLOCKS = [np.arange(6).reshape(3, 2), np.arange(6, 10).reshape(2, 2)]
 @pytest.mark.parametrize("n", [None, 5])
 def test_blocks_are_one_matrix_that_goes_with_the_last_reference(n: int | None) -> None:
     found = written("x", 2, np.dtype("f4"), iter(BLOCKS), n)
-    assert (found.shape, found.dtype) == ((5, 2), np.float32)
+    assert found.shape == (5, 2)
+    assert found.dtype == np.dtype("f4")
     np.testing.assert_array_equal(found.rows(np.array([0, 2, 4])), [[0, 1], [4, 5], [8, 9]])
     folder = found.path.parent
     del found
