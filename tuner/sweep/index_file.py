@@ -20,6 +20,7 @@ from tuner.index.layers import mapped
 from tuner.index.projections import behind
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
 from tuner.runtime.journal import write_atomically
+from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, OperatingPoint, OwnIds, Recommendation
 
@@ -74,7 +75,10 @@ def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) ->
         write(store, out / STORE_FILE)
     queries = problem.raw[problem.sample(CHECKED_QUERIES)]
     names = _write_ids(base.own_ids, out, on_disk=store is not None)
-    found = searchable.index.search(queries, k)[1]
+    with kept_threads():
+        # as in the fresh process: how a rotation rounds depends on them, and so which of near ties is first
+        use_threads(1)
+        found = searchable.index.search(queries, k)[1]
     expected: Names = labelled(found, labels)
     if names is not None:
         expected = names[original_rows(found, base)]
