@@ -44,6 +44,7 @@ ARROWS = {
     ("tuner.engine_jobs", "tuner.diagnosis"),  # causes are told in the same words
     ("tuner.types", "tuner.version"),  # a claim says which version made it
     ("tuner.data", "tuner.recall"),  # both read the mapped base block by block and give its pages back
+    ("tuner.recall", "tuner.runtime"),  # exact neighbours are kept in the cache
     ("tuner.data", "tuner.runtime"),  # threads are checked against the cores there are
 }
 LOUD_ROOM = "tuner.cli"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.version import __version__
 
 if TYPE_CHECKING:
-    from tuner.api import Result, check, diagnose, export, tune, verify
+    from tuner.api import Result, build, check, diagnose, export, tune, verify
     from tuner.diagnosis import Diagnosis
     from tuner.errors import InputError, ResourceError
     from tuner.types import CheckResult, Limits, OperatingPoint, Options, Space, VerifyResult
@@ -28,6 +28,7 @@ __all__ = [
     "Space",
     "VerifyResult",
     "__version__",
+    "build",
     "check",
     "diagnose",
     "export",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Result", "check", "diagnose", "export", "tune", "verify"), "tuner.api"),
+    **dict.fromkeys(("Result", "build", "check", "diagnose", "export", "tune", "verify"), "tuner.api"),
     **dict.fromkeys(
         ("CheckResult", "Limits", "OperatingPoint", "Options", "Space", "VerifyResult"), "tuner.types"
     ),

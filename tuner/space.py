@@ -214,4 +214,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "rerank_stores": lambda value: _several(value, lambda item: _one_of(item, RERANK_STORES)),
     "rerank_factors": lambda value: tuple(sorted(_several(value, lambda item: _integer(item, 1, 1_000)))),
     "ef_search_max": lambda value: _integer(value, 8, 1_000_000),
+    "graph_M": lambda value: None if value is None else _integer(value, 2, 128),
 }

@@ -234,7 +234,7 @@ def test_a_full_disk_is_no_traceback(
     def full(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("tuner.cli.run.write_report", full)
+    monkeypatch.setattr("tuner.cli.perform.write_report", full)
     assert _code("--recall .9 --quiet base.npy") == code
     assert capsys.readouterr().err.startswith("tune: ")
 
@@ -256,7 +256,7 @@ def test_memory_that_ran_out_is_a_sentence(
     def full(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("tuner.cli.run.write_report", full)
+    monkeypatch.setattr("tuner.cli.perform.write_report", full)
     assert _code("--recall .9 --quiet base.npy") == 2
     printed = capsys.readouterr().err
     assert printed.startswith("tune: memory ran out")
@@ -280,7 +280,7 @@ def test_a_defect_keeps_its_traceback_and_is_no_honest_no(
     def broken(*_: Any) -> None:
         raise FileNotFoundError(2, "No such file")
 
-    monkeypatch.setattr("tuner.cli.run.write_report", broken)
+    monkeypatch.setattr("tuner.cli.perform.write_report", broken)
     with pytest.raises(SystemExit) as ended:
         cli.main(["--recall", ".9", "base.npy"])
     assert ended.value.code == 2

@@ -33,11 +33,15 @@ def test_each_option_is_explained_by_a_whole_phrase(name: str) -> None:
     ("option", "pages", "text"),
     [
         ("--seed", ["diagnose", "run"], "Random seed, >= 0."),
-        ("--threads", ["check", "diagnose", "run", "verify"], "Number of threads"),
-        ("--ids", ["run", "check", "diagnose", "verify"], "Ids of the rows"),
+        ("--threads", ["build", "check", "diagnose", "run", "verify"], "Number of threads"),
+        ("--ids", ["build", "run", "check", "diagnose", "verify"], "Ids of the rows"),
         ("--k", ["diagnose", "run"], "Neighbours per query, >= 1."),
         ("--recall", ["diagnose", "run", "verify"], "Target recall@k in (0, 1]."),
-        ("--json", ["check", "diagnose", "run", "verify"], "Print JSON; everything else goes to stderr."),
+        (
+            "--json",
+            ["build", "check", "diagnose", "run", "verify"],
+            "Print JSON; everything else goes to stderr.",
+        ),
     ],
 )
 def test_an_option_is_explained_alike_wherever_it_is(option: str, pages: list[str], text: str) -> None:

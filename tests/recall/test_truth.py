@@ -10,8 +10,8 @@ import pytest
 from conftest import K, N, World, finish, scores
 
 from tuner.recall import truth as module
-from tuner.recall.cache import cache_dir, trim_cache
 from tuner.recall.truth import MARGIN, Truth, cached, search_exactly
+from tuner.runtime.cache import cache_dir, trim_cache
 from tuner.types import Metric
 
 METRICS: tuple[Metric, ...] = ("l2", "cosine", "ip")
@@ -202,6 +202,6 @@ def test_a_truth_that_is_found_counts_as_used_and_a_new_one_makes_room(
     os.utime(path, (1000, 1000))
     assert _ask(one, "first")[1]
     assert path.stat().st_mtime > 1000
-    monkeypatch.setattr("tuner.recall.truth.trim_cache", partial(trim_cache, path.stat().st_size * 3 // 2))
+    monkeypatch.setattr("tuner.runtime.cache.trim_cache", partial(trim_cache, path.stat().st_size * 3 // 2))
     _ask(one, "second")
     assert len(list(cache_folder.rglob("*.npz"))) == 1

@@ -2,8 +2,8 @@
 
 from tuner.api.engines import export, verify
 from tuner.api.gate import check
-from tuner.api.jobs import diagnose, tune
+from tuner.api.jobs import build, diagnose, tune
 from tuner.api.keywords import QueryOptions, TuneOptions
 from tuner.api.result import Result
 
-__all__ = ["QueryOptions", "Result", "TuneOptions", "check", "diagnose", "export", "tune", "verify"]
+__all__ = ["QueryOptions", "Result", "TuneOptions", "build", "check", "diagnose", "export", "tune", "verify"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from tuner import types
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
-from tuner.api.result import IndexFolder, Result, with_files
+from tuner.api.result import IndexFolder, Result, read_report, with_files
 from tuner.data.ids import IdSource
 from tuner.data.inputs import open_inputs
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
@@ -20,8 +23,9 @@ from tuner.errors import InputError
 from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space
+from tuner.sweep.again import Earlier, build_again, since
 from tuner.sweep.run import finish, sweep
-from tuner.types import Metric, Options, Space
+from tuner.types import Event, Metric, Options, Space
 
 
 @checked_call
@@ -63,6 +67,51 @@ def tune(
     """
     wanted = Options(recall=recall, space=_space_of(space), **options)
     vectors, given = open_inputs(base, queries, ids, column)
+    return _into_folder(partial(sweep, vectors, given, wanted), out)
+
+
+@checked_call
+def build(
+    report: Path | str | types.Result,
+    base: NDArray[Any] | str | Path,
+    *,
+    queries: NDArray[Any] | str | Path | None = None,
+    ids: IdSource | None = None,
+    column: str | None = None,
+    out: str | Path | None = None,
+    threads: int = 0,
+    sweep_if_broken: bool = False,
+) -> Result:
+    """Build what an earlier run recommended on newer or more vectors, with the ef_search that they need.
+
+    >>> tuner.build("tune-out/embeddings/report.json", "next_week.npy")  # doctest: +SKIP
+
+    Args:
+        report: Result of the earlier run, or its report.json or folder.
+        base: Vectors to index, (n, d), or a file.
+        queries: Queries, (nq, d), if the earlier run was given some; None holds rows of the base out.
+        ids: Ids of the rows, as for ``tune``.
+        column: Name of the matrix in a file that holds several.
+        out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
+        threads: Number of threads, 0 for all cores.
+        sweep_if_broken: Whether everything is swept again if the answer no longer holds; else nothing else
+            than the answer is tried.
+
+    Raises:
+        InputError: the report recommends nothing, or does not fit the vectors or queries.
+        ResourceError: too little memory, disk or time.
+    """
+    known = report if isinstance(report, types.Result) else read_report(Path(report))
+    source = "the earlier result" if isinstance(report, types.Result) else str(report)
+    vectors, given = open_inputs(base, queries, ids, column)
+    job = since if sweep_if_broken else build_again
+    return _into_folder(partial(job, Earlier(known, source), vectors, given, threads), out)
+
+
+def _into_folder(
+    job: Callable[[Path, Path], Generator[Event, None, types.Result]], out: str | Path | None
+) -> Result:
+    """Return the result of a job that is given a folder for the index and one for scratch."""
     with ExitStack() as undo:
         work = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
         folder = Path(tempfile.mkdtemp(prefix="tune-index-")) if out is None else Path(out)
@@ -71,7 +120,7 @@ def tune(
             if out is None:
                 failed.callback(shutil.rmtree, folder, ignore_errors=True)
             with borrowed_process():
-                found = result_of(sweep(vectors, given, wanted, folder, work))
+                found = result_of(job(folder, work))
             finish(work)
             failed.pop_all()
     return with_files(found, IndexFolder(folder, temporary=out is None))

@@ -1,22 +1,22 @@
-"""``tune cache``: where exact neighbours are kept, how much there is, and how it is emptied."""
+"""``tune cache``: where exact neighbours and graphs are kept, how much there is, and how it is emptied."""
 
 from __future__ import annotations
 
 import click
 
 from tuner.cli.outputs import say
-from tuner.recall.cache import MOST_BYTES, cache_dir, cache_size, clear_cache
 from tuner.report.words import bytes_text
+from tuner.runtime.cache import MOST_BYTES, cache_dir, cache_size, clear_cache
 from tuner.text import counted
 
 
-@click.command("cache", short_help="Show the cache of exact neighbours, or clear it.")
+@click.command("cache", short_help="Show the cache of exact neighbours and graphs, or clear it.")
 @click.option("--clear", is_flag=True, help="Remove what is in the cache.")
 def cache(*, clear: bool) -> int:
-    """Show where exact neighbours are cached, how much there is and how much may be.
+    """Show where exact neighbours and graphs are cached, how much there is and how much may be.
 
-    A run, a check or a test on the same vectors and queries finds them there instead of searching again.
-    TUNER_CACHE_DIR moves the cache.
+    A run, a check or a test on the same vectors and queries finds exact neighbours there instead of searching
+    again; a run on the same vectors, or on more of them, finds the graph. TUNER_CACHE_DIR moves the cache.
     """
     if clear:
         removed = clear_cache()

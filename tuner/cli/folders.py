@@ -13,9 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tuner.errors import InputError, TunerError
-from tuner.recall.cache import cache_dir
+from tuner.runtime.cache import cache_dir
+from tuner.runtime.journal import JOURNAL
 
-JOURNAL, FINISHED_STAGES, UNFINISHED_FILES = "journal.json", "*.stage", "*.partial"
+FINISHED_STAGES, UNFINISHED_FILES = "*.stage", "*.partial"
 ANOTHER_OUT = "choose another --out"
 
 

@@ -18,6 +18,7 @@ import hnswlib  # noqa: F401
 import scipy  # noqa: F401
 
 from tuner.cli.baseline import baseline
+from tuner.cli.build import build
 from tuner.cli.cache import cache
 from tuner.cli.check import check_command
 from tuner.cli.diagnose import diagnose_command
@@ -90,7 +91,7 @@ def tune(ctx: click.Context) -> int:
     return 0
 
 
-for _job in (run, baseline, cache, check_command, diagnose_command, engines, export, verify_command):
+for _job in (run, baseline, build, cache, check_command, diagnose_command, engines, export, verify_command):
     tune.add_command(_job)
 
 

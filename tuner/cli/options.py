@@ -59,6 +59,17 @@ ADDRESS = click.option(
 MARKDOWN = click.option(
     "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Markdown page to write."
 )
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder.  [default: tune-out/NAME]"
+)
+WORK = click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    hidden=True,
+    help="Folder that --resume needs.  [default: OUT/work]",
+)
+RESUME = click.option("--resume", is_flag=True, help="Go on from the journal of a stopped run.")
 FORCE = click.option("--force", is_flag=True, help="Replace what exists.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr.")
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but the answer.")
@@ -75,7 +86,6 @@ SWEEP_OPTIONS = (
     click.option(
         "--recall",
         type=parse_numbers,
-        required=True,
         metavar="NUMBER[,...]",
         help="Target recall@k in (0, 1]. Of several the first is tuned for, the others are looked up.",
     ),
@@ -120,6 +130,7 @@ SWEEP_OPTIONS = (
     ),
     click.option("--target", metavar="ENGINE", help="Engine to tune for, and in, where it runs."),
     _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to begin from."),
+    _path("--since", metavar="REPORT", help="Earlier answer: built again if it holds, else swept again."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),
     SEED,
     # no IntRange: check_options has a sentence for what is out of range
@@ -130,10 +141,10 @@ SWEEP_OPTIONS = (
         help="Number of threads for building, >= 0; 0 means all cores. Latency is measured on one.",
     ),
     _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
-    _path("--out", metavar="DIR", help="Results folder.  [default: tune-out/NAME]"),
-    _path("--work", metavar="DIR", hidden=True, help="Folder that --resume needs.  [default: OUT/work]"),
+    OUT,
+    WORK,
     FORCE,
-    _flag("--resume", help="Go on from the journal of a stopped run."),
+    RESUME,
     _flag("--dry-run", help="Check all that takes seconds, show the plan, its time and memory, and stop."),
     JSON,
     QUIET,
@@ -149,7 +160,7 @@ def sweep_options(command: F) -> F:
 
 def to_options(
     *,
-    recall: tuple[float, ...],
+    recall: tuple[float, ...] | None,
     k: tuple[int, ...],
     max_memory: MemoryLimit | None,
     max_latency: float | None,
@@ -162,6 +173,8 @@ def to_options(
     Raises:
         InputError: an option is out of range, or the space cannot be used.
     """
+    if recall is None:
+        raise click.MissingParameter(param_hint="'--recall'", param_type="option")
     limit = max_memory or MemoryLimit()
     options = Options(
         recall=recall[0],

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tuner.api.result import REPORT_NAME, read_report
-from tuner.cli.draw import Screen, follow
-from tuner.cli.folders import claimed, has_journal, name_of, remove_partial_files
+from tuner.cli.build import run_since
+from tuner.cli.folders import name_of
 from tuner.cli.options import (
     refuse_base_as_queries,
     refuse_contradictions,
     sweep_options,
     to_options,
 )
-from tuner.cli.outputs import refuse_to_replace, show_text
+from tuner.cli.outputs import refuse_to_replace
+from tuner.cli.perform import perform, refuse_to_resume_nothing
 from tuner.cli.rehearse import show_plan
-from tuner.cli.stop import Stopping
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.inputs import open_inputs
-from tuner.data.vectors import Vectors
 from tuner.engines import find_engine
 from tuner.errors import InputError
-from tuner.report import result_to_json, show_result, write_report
 from tuner.runtime.process import dedicate_process
 from tuner.sweep import sweep
-from tuner.sweep.run import finish
-from tuner.types import Options, Result
-
-HONEST_NO = 1
 
 
 @click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
@@ -56,6 +49,7 @@ def run(
     quiet: bool,
     target: str | None,
     earlier: Path | None,
+    since: Path | None,
     **chosen: Any,
 ) -> int:
     """Find M, efConstruction, efSearch, quantizer, dimension cut and re-ranking for the vectors in FILE.
@@ -67,6 +61,8 @@ def run(
     Bring 1,000 to 4,000 queries: the fewer there are, the farther above the target the answer must lie. A
     target of 0.95 needs 60 at least, 0.99 needs 300, 0.999 needs 3,000.
     """
+    if since is not None:
+        return run_since(ctx)
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
     base, given = open_inputs(file, queries or None, ids, column)
@@ -92,52 +88,5 @@ def run(
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
     if resume:
         refuse_to_resume_nothing(out / REPORT_NAME, work)
-    with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):
-        result = _sweep_into(out, work, base, given, options, resume=resume, quiet=quiet)
-    _show(result, as_json=as_json, quiet=quiet)
-    return HONEST_NO if result.status == "not_reached" else 0
-
-
-def refuse_to_resume_nothing(report: Path, work: Path) -> None:
-    """Raise InputError unless a run was stopped that kept its finished stages in ``work``."""
-    if has_journal(work):
-        return
-    if report.exists():
-        raise InputError(
-            f"{report} is there: its run ended, and left nothing to resume; run again with --force"
-        )
-    raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
-
-
-def _stopped(work: Path) -> str:
-    """Return what a stopped run tells the user."""
-    kept = f"finished stages are in {work}: the same command with --resume goes on from there"
-    return f"stopped; {kept if has_journal(work) else 'no stage was finished'}"
-
-
-def _sweep_into(
-    out: Path,
-    work: Path,
-    base: Vectors,
-    queries: Vectors | None,
-    options: Options,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> Result:
-    screen = Screen(stderr=True)
-    with claimed(out, work):
-        result = follow(sweep(base, queries, options, out, work, resume=resume), screen, quiet=quiet)
-        written = write_report(result, out)
-        finish(work)
-    if not quiet:
-        names = ", ".join(path.name for path in written)
-        show_text(screen, f"{names} in {out}")
-    return result
-
-
-def _show(result: Result, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        click.echo(result_to_json(result), nl=False)
-    if not (as_json and quiet):
-        show_result(result, Screen(stderr=as_json))
+    events = sweep(base, given, options, out, work, resume=resume)
+    return perform(ctx, events, out, work, as_json=as_json, quiet=quiet)

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 
 from tuner.data.profile import check_queries
-from tuner.data.split import hold_out
+from tuner.data.split import n_held_out
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.machine import available_cores
@@ -37,7 +37,7 @@ def check_inputs(base: Vectors, queries: Vectors | None, options: Options) -> No
         )
     if queries is None:
         _check_hold_out(base, options)
-        kept = base.n - len(hold_out(base.n, options.n_queries, options.seed))
+        kept = base.n - n_held_out(base.n, options.n_queries, options.earlier)
         if options.k >= kept:
             raise InputError(
                 f"k is {options.k} but only {counted(kept, 'row')} of {base.source} remain when queries are "

@@ -7,10 +7,13 @@ only if the same seed still draws the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 from tuner.data.vectors import Vectors, row_hashes
-from tuner.types import FloatArray, IdArray
+from tuner.types import FloatArray, Generation, IdArray, Profile, QuerySet
 
 FEWEST, MOST = 1_000, 2_000
 """Queries that are held out by default: with 1,000 the proof costs about an eighth of the distances, and the
@@ -30,7 +33,22 @@ def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
     return np.sort(np.random.default_rng(seed).choice(n, n_queries, replace=False)).astype(np.int64)
 
 
-def held_out_rows(n: int, nowhere: IdArray, n_queries: int | None, seed: int) -> IdArray:
+def n_held_out(n: int, n_queries: int | None, earlier: Sequence[Generation] = ()) -> int:
+    """Return how many of ``n`` rows become queries.
+
+    >>> n_held_out(11_000, None, [Generation(n=10_000, n_queries=1_000)])
+    1100
+    """
+    earlier = _no_later(earlier, n)
+    if earlier:
+        last = earlier[-1]
+        return last.n_queries + round(last.n_queries / last.n * (n - last.n))
+    return len(hold_out(n, n_queries, 0))
+
+
+def held_out_rows(
+    n: int, nowhere: IdArray, n_queries: int | None, seed: int, earlier: Sequence[Generation] = ()
+) -> IdArray:
     """Return rows that become queries, ascending int64, none of them a row that no index holds.
 
     Args:
@@ -38,9 +56,34 @@ def held_out_rows(n: int, nowhere: IdArray, n_queries: int | None, seed: int) ->
         nowhere: rows that no index holds, ascending.
         n_queries: number of queries; None chooses.
         seed: random seed.
+        earlier: the file each time that it was tuned before: the same share of its new rows is drawn.
     """
+    earlier = _no_later(earlier, n)
+    if earlier:
+        first = earlier[0]
+        drawn = [held_out_rows(first.n, nowhere[nowhere < first.n], first.n_queries, seed)]
+        now = Generation(n=n, n_queries=n_held_out(n, None, earlier))
+        for number, (before, after) in enumerate(pairwise([*earlier, now]), 1):
+            fresh = np.setdiff1d(np.arange(before.n, after.n), nowhere, assume_unique=True)
+            wanted = min(len(fresh), after.n_queries - before.n_queries)
+            generator = np.random.default_rng([seed, 2, number])
+            drawn.append(np.sort(generator.choice(fresh, wanted, replace=False)))
+        return np.concatenate(drawn).astype(np.int64)
     rows = hold_out(n - len(nowhere), n_queries, seed)
     return np.delete(np.arange(n), nowhere)[rows] if len(nowhere) else rows
+
+
+def with_generation(
+    earlier: tuple[Generation, ...], profile: Profile, queries: QuerySet
+) -> tuple[Generation, ...]:
+    """Return the generations of a file and what it is now, once."""
+    now = Generation(n=profile.n, n_queries=len(queries.held_out_rows), fingerprint=profile.fingerprint)
+    return earlier if earlier and earlier[-1] == now else (*earlier, now)
+
+
+def _no_later(earlier: Sequence[Generation], n: int) -> Sequence[Generation]:
+    """Return the generations of a file that it can have grown from."""
+    return [each for each in earlier if each.n <= n and each.n_queries]
 
 
 def random_order(nq: int, seed: int) -> IdArray:

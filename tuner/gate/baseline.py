@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from tuner.data.split import with_generation
 from tuner.errors import InputError
 from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE, names_known_codecs
 from tuner.runtime.journal import write_atomically
@@ -88,7 +89,8 @@ def _baseline_of(
         seed=options.seed,
         configuration=point.configuration,
         ef_search=point.ef_search,
-        graph_M=max(options.space.M),
+        graph_M=options.space.most_links,
+        generations=options.earlier and with_generation(options.earlier, result.profile, result.queries),
         data=BaselineData.of(result.profile),
         queries=BaselineQueries.of(result.queries),
         measured_recall=recall.mean,

@@ -37,6 +37,7 @@ def options_of(baseline: GateBaseline, threads: int) -> Options:
         seed=baseline.seed,
         threads=threads,
         n_queries=baseline.queries.n if baseline.queries.held_out else None,
+        earlier=baseline.generations,
         space=Space(
             M=(baseline.graph_M,),
             ef_construction=baseline.configuration.ef_construction,

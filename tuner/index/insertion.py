@@ -16,6 +16,8 @@ from tuner.index.encoders import Encoder
 from tuner.types import FloatArray, IdArray
 
 LinkArray = NDArray[np.int32]
+MOST_LEVELS = 30
+"""More than any index has: faiss keeps probabilities down to 1e-9."""
 NODES = 2048
 """Nodes handled at once when links are copied: about 2 MB of positions at M=48."""
 
@@ -61,11 +63,27 @@ def over_codes(encoder: Encoder, M: int, n: int, blocks: Iterable[FloatArray]) -
     return index
 
 
-def insert(index: faiss.IndexHNSW, encoder: Encoder, rows: FloatArray) -> None:
-    """Add prepared rows (m, d) as HNSW does, on level 0 only: so few need no way down of their own."""
-    levels = faiss.vector_to_array(index.hnsw.levels)
-    faiss.copy_array_to_vector(np.append(levels, np.ones(len(rows), dtype=np.int32)), index.hnsw.levels)
+def insert(
+    index: faiss.IndexHNSW, encoder: Encoder, rows: FloatArray, levels: LinkArray | None = None
+) -> None:
+    """Add prepared rows (m, d) as HNSW does.
+
+    Args:
+        levels: (m,) int32, number of levels of each; None is level 0 only: few need no way down of their own.
+    """
+    levels = np.ones(len(rows), dtype=np.int32) if levels is None else levels
+    known = faiss.vector_to_array(index.hnsw.levels)
+    faiss.copy_array_to_vector(np.append(known, levels), index.hnsw.levels)
     index.add(encoder.transform(rows))
+
+
+def drawn_levels(n: int, M: int, generator: np.random.Generator) -> LinkArray:
+    """Return the number of levels of ``n`` new nodes, int32, drawn as HNSW does.
+
+    A node is on level l with probability M^-l (Malkov and Yashunin 2016, algorithm 1).
+    """
+    above = generator.exponential(1 / np.log(M), n)
+    return 1 + np.minimum(above, MOST_LEVELS).astype(np.int32)
 
 
 def renumber(hnsw: faiss.HNSW, numbers: IdArray, n: int, fresh: faiss.HNSW) -> None:

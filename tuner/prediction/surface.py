@@ -125,7 +125,7 @@ def candidates(
 def _rerankings(
     ceiling: Ceiling, stores: dict[str, int], factors: tuple[int, ...]
 ) -> list[tuple[str | None, int, float]]:
-    out: list[tuple[str | None, int, float]] = [(None, 1, ceiling.recall_at[1])]
+    out: list[tuple[str | None, int, float]] = [(None, 1, ceiling.recall_at[1])] if 1 in factors else []
     for store, store_bytes in stores.items():
         if store_bytes <= ceiling.code_bytes:
             continue

@@ -7,17 +7,15 @@ user's metric does.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.recall.cache import SUFFIX, UNFINISHED, mark_used, trim_cache, truth_dir
 from tuner.recall.metric import exact_distances, first_occurrences, is_right
+from tuner.runtime.cache import TRUTH_SUFFIX, mark_used, store, truth_dir
 from tuner.types import FloatArray, IdArray, Steps
 
 BLOCK_BYTES = 8 << 20
@@ -134,7 +132,7 @@ def cached(
     digest = hashlib.blake2b(np.ascontiguousarray(queries).data, digest_size=16)
     digest.update(repr((key, depth, k)).encode())
     name = digest.hexdigest()
-    path = truth_dir() / f"{name}{SUFFIX}"
+    path = truth_dir() / f"{name}{TRUTH_SUFFIX}"
     try:
         # opened here, because np.load leaves a broken archive open
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
@@ -150,16 +148,6 @@ def cached(
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # no cache, or one that an interrupted run left broken: it is made again
     truth = yield from search_exactly(base, queries, depth, k)
-    _store(path, truth)
+    ids = truth.ids.astype(np.int32)
+    store(path, lambda out: np.savez(out, ids=ids, right=truth.right, kth_distance=truth.kth_distance))
     return truth, False
-
-
-def _store(path: Path, truth: Truth) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False) as out:
-            np.savez(out, ids=truth.ids.astype(np.int32), right=truth.right, kth_distance=truth.kth_distance)
-        Path(out.name).replace(path)
-        trim_cache()
-    except OSError:
-        pass  # a cache that cannot be written costs time, not the answer

@@ -16,6 +16,7 @@ from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
     bytes_text,
+    earlier_sentence,
     gain_sentence,
     names_of,
     recommended_point,
@@ -56,7 +57,8 @@ def result_to_markdown(result: Result) -> str:
 
 def _answer(result: Result) -> Iterator[str]:
     yield f"**{prose(verdict(result))}**"
-    for sentence in (f"Asked: {asked_for(result.options)}.", gain_sentence(result)):
+    asked = f"Asked: {asked_for(result.options)}."
+    for sentence in (asked, earlier_sentence(result), gain_sentence(result)):
         if sentence:
             yield f"\n{prose(sentence)}"
     if result.warnings or result.advice:

@@ -11,6 +11,7 @@ from tuner.report.words import (
     asked_for,
     cost_sentence,
     data_sentence,
+    earlier_sentence,
     gain_sentence,
     names_of,
     recommended_point,
@@ -47,9 +48,9 @@ def show_result(result: Result, console: Console) -> None:
 
 
 def _after(result: Result) -> Iterator[Text]:
-    gain = gain_sentence(result)
-    if gain:
-        yield Text(gain)
+    for line in (earlier_sentence(result), gain_sentence(result)):
+        if line:
+            yield Text(line)
     for warning in result.warnings:
         yield Text(f"Warning: {warning}", style="yellow")
     helps = "What would help" if result.status == "not_reached" else "Advice"

@@ -136,6 +136,21 @@ def gain_sentence(result: Result) -> str:
     return f"Against {_baseline_name(base)}: {memory} and {time} a query."
 
 
+def earlier_sentence(result: Result) -> str:
+    """What the answer was that the run began from; empty where it began from nothing."""
+    before = result.earlier
+    if before is None:
+        return ""
+    text = (
+        f"{before.source} recommended {before.label} with ef_search={before.ef_search} for "
+        f"{counted(before.n, 'vector')}: recall {before.recall:.4f}, "
+        f"{before.memory_per_vector_bytes:.0f} bytes per vector, {before.ndis_per_query:,.0f} distances"
+    )
+    if before.broken:
+        return f"{text}. It no longer holds: {before.broken}."
+    return f"{text}. It was built again, and nothing else was tried."
+
+
 def cost_sentence(result: Result) -> str:
     """What the run took."""
     cost = result.cost
@@ -144,9 +159,11 @@ def cost_sentence(result: Result) -> str:
         f"{bytes_text(cost.peak_rss_bytes)} at its peak"
     )
     if cost.n_indexes_measured:
-        builds = counted(cost.n_graph_builds, "graph build")
+        builds = counted(cost.n_graph_builds, "graph build") if cost.n_graph_builds else "no graph build"
         measured = counted(cost.n_indexes_measured, "index", "indexes")
-        text = f"{text}: {builds} for {result.n_configurations:,} configurations, {measured} measured"
+        text = (
+            f"{text}: {builds} for {counted(result.n_configurations, 'configuration')}, {measured} measured"
+        )
     if cost.ordinary_builds is None or cost.ordinary_build_cpu_s is None:
         return f"{text}."
     return (

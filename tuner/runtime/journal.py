@@ -22,6 +22,8 @@ from tuner.runtime.steps import as_progress
 from tuner.types import Event, StageCost, StageFinished, StageStarted, Steps
 
 T = TypeVar("T")
+JOURNAL = "journal.json"
+"""File of a journal that says what the run depends on."""
 
 
 class Saved(msgspec.Struct):
@@ -44,7 +46,7 @@ class Journal:
         self.folder = folder
         self.costs: list[StageCost] = []
         folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / "journal.json"
+        mark = folder / JOURNAL
         if resume:
             check_identity(mark, identity)
         else:
@@ -77,7 +79,7 @@ class Journal:
         value = yield from as_progress(name, work())
         return_freed_memory()
         cost = StageCost(name=name, wall_s=time.perf_counter() - wall, cpu_s=cpu_seconds() - cpu)
-        raw = msgspec.Raw(msgspec.msgpack.encode(value, enc_hook=_encode))
+        raw = msgspec.Raw(encoded(value))
         write_atomically(path, msgspec.msgpack.encode(Saved(cost=cost, value=raw)))
         self.costs.append(cost)
         yield StageFinished(name, title, cost.wall_s, cost.cpu_s)
@@ -88,7 +90,7 @@ def _read_stage(path: Path, kind: Any) -> tuple[StageCost, Any] | None:
     """Return what an earlier run kept, or None if it kept nothing or the file is damaged."""
     try:
         saved = msgspec.msgpack.decode(path.read_bytes(), type=Saved)
-        return saved.cost, msgspec.msgpack.decode(saved.value, type=kind, dec_hook=_decode)
+        return saved.cost, decoded(saved.value, kind)
     except (FileNotFoundError, msgspec.DecodeError, ValueError):
         return None
 
@@ -131,6 +133,21 @@ def peak_rss_bytes() -> int:
     """Return the largest resident memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if os.uname().sysname == "Darwin" else peak * 1024
+
+
+def encoded(value: Any) -> bytes:
+    """Return frozen dataclasses, numbers, strings and arrays as MessagePack."""
+    return msgspec.msgpack.encode(value, enc_hook=_encode)
+
+
+def decoded(data: bytes | msgspec.Raw, kind: Any) -> Any:
+    """Return a value of a type from what ``encoded`` made of it.
+
+    Raises:
+        msgspec.DecodeError: it is damaged, or of another type.
+        ValueError: it is an array and too short.
+    """
+    return msgspec.msgpack.decode(data, type=kind, dec_hook=_decode)
 
 
 def _encode(value: Any) -> Any:

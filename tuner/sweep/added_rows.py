@@ -117,10 +117,11 @@ def _inserted(index: faiss.IndexHNSW, proxy: Encoder, whole: Base, rows: IdArray
         yield start / len(rows)
 
 
-def blocks_of(base: Base) -> Iterator[FloatArray]:
-    """Yield prepared rows in their order, a block at a time."""
-    for start in range(0, base.n, INSERTED):
-        yield np.array(base.x[start : start + INSERTED])
+def blocks_of(base: Base, n: int | None = None) -> Iterator[FloatArray]:
+    """Yield prepared rows in their order, the first ``n`` or all, a block at a time."""
+    n = base.n if n is None else n
+    for start in range(0, n, INSERTED):
+        yield np.array(base.x[start : min(n, start + INSERTED)])
         base.release()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,12 +10,13 @@ from tuner.index.graph import DerivableGraph
 from tuner.prediction.ceilings import Pool
 from tuner.prediction.curves import Curve, curves_of
 from tuner.sweep.codecs import CodecEvaluation, evaluate_codecs
+from tuner.sweep.grown_graph import OneGraph
 from tuner.sweep.pose import is_whole, truth_pool
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import Curves, ProxyCodec, ProxyCodes, choose_proxy, trace_curves
 from tuner.sweep.stage_options import StageOptions
-from tuner.types import CurvePoint, Event
+from tuner.types import CurvePoint, Event, Note
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Model:
         problem: the problem, its aim measured.
         proxy: codec that stood for exact distances.
         graph: the one graph.
+        n_kept: number of its nodes that came from the cache.
         curve_points: measured points of the curves.
         curves: recall and cost of each derived graph, by M.
         evaluation: ceilings and costs of the codecs.
@@ -34,6 +36,7 @@ class Model:
     problem: Problem
     proxy: ProxyCodec
     graph: DerivableGraph
+    n_kept: int
     curve_points: tuple[CurvePoint, ...]
     curves: dict[int, Curve]
     evaluation: CodecEvaluation
@@ -55,13 +58,15 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
         partial(choose_proxy, problem, pool, stages.proxy_codecs),
     )
     proxy = ProxyCodes(problem.base, chosen)
-    graph = yield from journal.stage(
+    made = yield from journal.stage(
         "graph",
-        f"build the one graph (M={max(problem.options.space.M)}, on {proxy.builder.codec.name})",
-        DerivableGraph,
-        partial(stages.build_graph, problem, proxy),
-        lambda graph: is_whole(problem.links_path, 4 * graph.n * graph.width),
+        f"build the one graph (M={problem.options.space.most_links}, on {proxy.builder.codec.name})",
+        OneGraph,
+        partial(stages.make_graph, prepared.posed, problem, proxy),
+        lambda made: is_whole(problem.links_path, 4 * made.graph.n * made.graph.width),
     )
+    yield from _where_from(made)
+    graph = made.graph
     traced = yield from journal.stage(
         "curves",
         "recall and cost of every derived M",
@@ -70,11 +75,23 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
     )
     problem = replace(problem, measured_aim=traced.aim)
     curves = curves_of(traced.points)
-    build_s = next(cost.cpu_s for cost in journal.costs if cost.name == "graph")
     evaluation = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         CodecEvaluation,
-        partial(evaluate_codecs, problem, pool, graph, curves, proxy, build_s, stages.measure_ceiling),
+        partial(
+            evaluate_codecs, problem, pool, graph, curves, proxy, made.build_cpu_s, stages.measure_ceiling
+        ),
     )
-    return Model(problem, chosen, graph, traced.points, curves, evaluation)
+    return Model(problem, chosen, graph, made.n_kept, traced.points, curves, evaluation)
+
+
+def _where_from(made: OneGraph) -> Iterator[Note]:
+    """Yield what the user should know of a graph that was not built from nothing."""
+    if made.n_kept == made.graph.n:
+        yield Note("the graph came from the cache of an earlier run")
+    elif made.n_kept:
+        yield Note(
+            f"{made.graph.n - made.n_kept:,} rows were inserted into the graph of {made.n_kept:,} that an "
+            "earlier run left in the cache"
+        )

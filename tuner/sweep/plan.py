@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from tuner.data.split import hold_out
+from tuner.data.split import n_held_out
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
 from tuner.report.words import seconds_text
-from tuner.runtime.machine import available_cores
+from tuner.runtime.machine import available_cores, free_bytes
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
@@ -56,13 +55,14 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
         InputError: no index could meet the limits.
     """
     options = replace(options, space=sensible(options.space, base.d))
-    n_queries = queries.n if queries is not None else len(hold_out(base.n, options.n_queries, options.seed))
+    held_out = n_held_out(base.n, options.n_queries, options.earlier)
+    n_queries = queries.n if queries is not None else held_out
     n = base.n - (0 if queries is not None else n_queries)
     if not is_exact_the_answer(options, n, base.n, base.d):
         refuse_hopeless_target(options, n_queries)
     refuse_hopeless_limits(options, n, base.d)
     threads = options.threads or available_cores()
-    M = max(options.space.M)
+    M = options.space.most_links
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
     largest = max(fp32, graph + n * base.d)
     peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20))
@@ -93,7 +93,8 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
 def count_configurations(options: Options, d: int) -> int:
     """Return how many configurations the space holds at ``d`` dimensions, ef_search not counted."""
     space = options.space
-    rerankings = 1 + len(space.rerank_stores) * sum(factor > 1 for factor in space.rerank_factors)
+    factors = space.rerank_factors
+    rerankings = (1 in factors) + len(space.rerank_stores) * sum(factor > 1 for factor in factors)
     codecs = len(views_in_order(options, d))
     return len(space.M) * codecs * rerankings
 
@@ -106,8 +107,7 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
             f"the run needs about {needed.peak_bytes / MEGABYTE:,.0f} MB of memory and "
             f"{available / MEGABYTE:,.0f} MB are free: give fewer rows or free some memory"
         )
-    folder = next(parent for parent in (work, *work.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(work)
     if needed.disk_bytes > free:
         raise ResourceError(
             f"{work}: the run needs about {needed.disk_bytes / MEGABYTE:,.0f} MB of disk and "

@@ -181,7 +181,7 @@ def draw_queries(
         nowhere: rows that no index holds, which are no queries either, ascending.
     """
     if queries is None:
-        rows = held_out_rows(base.n, nowhere, options.n_queries, options.seed)
+        rows = held_out_rows(base.n, nowhere, options.n_queries, options.seed, options.earlier)
         raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
     else:
         rows = np.zeros(0, dtype=np.int64)

@@ -106,7 +106,7 @@ def build_graph(problem: Problem, proxy: ProxyCodes) -> Steps[DerivableGraph]:
     space, seed = problem.options.space, problem.options.seed
     return (
         yield from build(
-            problem.base, proxy.builder, max(space.M), space.ef_construction, seed, problem.links_path
+            problem.base, proxy.builder, space.most_links, space.ef_construction, seed, problem.links_path
         )
     )
 

@@ -45,6 +45,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
             delivered.ordinary_build_cpu_s,
             delivered.peak_rss_bytes,
             problem.options,
+            n_built=int(model.n_kept == 0),
         ),
         machine=describe_machine(),
         versions=describe_versions(),
@@ -63,15 +64,21 @@ def cost_of(
     ordinary_cpu_s: float | None,
     peak_bytes: int,
     options: Options,
+    *,
+    n_built: int,
 ) -> Cost:
-    """Return what the run took; the baseline's own stage is listed but not counted."""
+    """Return what the run took; the baseline's own stage is listed but not counted.
+
+    Args:
+        n_built: number of graphs built from nothing to derive others from.
+    """
     counted = [cost for cost in journal.costs if cost.name != "baseline"]
     cpu = sum(cost.cpu_s for cost in counted)
     return Cost(
         wall_s=sum(cost.wall_s for cost in counted),
         cpu_s=cpu,
         peak_rss_bytes=peak_bytes,
-        n_graph_builds=1 + (_native_builds(measured) if is_native(options) else 0),
+        n_graph_builds=n_built + (_native_builds(measured) if is_native(options) else 0),
         n_indexes_measured=len(measured),
         stages=tuple(journal.costs),
         ordinary_build_cpu_s=ordinary_cpu_s,

@@ -6,18 +6,19 @@ one. Events tell what happens; nothing is printed here.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from tuner.data.vectors import Vectors
-from tuner.sweep.answer import answer
+from tuner.runtime.journal import JOURNAL
+from tuner.sweep.answer import Answer, answer
 from tuner.sweep.deliver import deliver
 from tuner.sweep.exact import exact_result
 from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
-from tuner.sweep.model import model
+from tuner.sweep.model import Model, model
 from tuner.sweep.pose import ADDED_LINKS, LINKS, PREPARED, WHOLE
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
@@ -26,6 +27,11 @@ from tuner.types import Event, Finished, Options, Result
 
 STAGES = StageOptions()
 """The stages as users have them."""
+
+
+def accept_any(modelled: Model, found: Answer) -> Iterable[Event]:
+    """Return no event: any answer is handed over."""
+    return ()
 
 
 def sweep(
@@ -37,6 +43,7 @@ def sweep(
     *,
     resume: bool = False,
     stages: StageOptions = STAGES,
+    accept: Callable[[Model, Answer], Iterable[Event]] = accept_any,
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result. Writes ``index.faiss`` to ``out`` and scratch to ``work``.
 
@@ -48,6 +55,7 @@ def sweep(
         work: scratch folder; emptied at the start unless resuming, removed at the end.
         resume: go on from what an earlier run left in ``work``.
         stages: what the stages are made of; benchmarks switch ideas off with it.
+        accept: events to yield of an answer before its index is written; what it raises ends the run.
 
     Raises:
         InputError: base, queries and options do not fit.
@@ -61,8 +69,14 @@ def sweep(
         modelled = yield from model(prepared, stages)
         measured = yield from measure(prepared, modelled, stages)
         found = answer(measured)
+        yield from accept(modelled, found)
         delivered = yield from deliver(prepared, modelled, measured, found, out)
         result = sweep_result(prepared, modelled, measured, delivered)
+    return (yield from _ended(result, out))
+
+
+def _ended(result: Result, out: Path) -> Generator[Event, None, Result]:
+    """Yield that the run has ended; return its result, no index left of an earlier one that it has not."""
     if result.status == "not_reached":
         remove_index(out)
     yield Finished(result)
@@ -71,7 +85,7 @@ def sweep(
 
 def finish(work: Path) -> None:
     """Remove the scratch files of a finished run, and their folder if nothing else is in it."""
-    for pattern in ("*.stage", "*.partial", "journal.json", PREPARED, WHOLE, LINKS, ADDED_LINKS):
+    for pattern in ("*.stage", "*.partial", JOURNAL, PREPARED, WHOLE, LINKS, ADDED_LINKS):
         for path in work.glob(pattern):
             path.unlink()
     with suppress(OSError):  # someone else's files are in it

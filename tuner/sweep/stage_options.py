@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tuner.index.codec_view import CodecView
 from tuner.index.graph import DerivableGraph
 from tuner.prediction.ceilings import measure_ceiling
+from tuner.runtime.journal import cpu_seconds
 from tuner.runtime.timing import ROUNDS
 from tuner.sweep.codec_context import MeasureCeiling
 from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.frontier import MOST_POINTS
+from tuner.sweep.grown_graph import OneGraph, one_graph
 from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.pose import PosedProblem
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import PROXY_CODECS, ProxyCodes, build_graph
 from tuner.types import Options, Steps
@@ -40,6 +44,15 @@ class StageOptions:
     make_builder: MakeBuilder | None = None
     most_points: int = MOST_POINTS
     timing_rounds: tuple[int, int] = ROUNDS
+
+    def make_graph(self, posed: PosedProblem, problem: Problem, proxy: ProxyCodes) -> Steps[OneGraph]:
+        """Yield the share done; return the one graph, from the cache where it is an ordinary one."""
+        build = partial(self.build_graph, problem, proxy)
+        if self.build_graph is build_graph and self.proxy_codecs == PROXY_CODECS:
+            return (yield from one_graph(posed, problem, proxy.builder, build))
+        started_s = cpu_seconds()
+        graph = yield from build()
+        return OneGraph(graph, cpu_seconds() - started_s)
 
     def builder_for(self, options: Options) -> MakeBuilder:
         """Return the maker of indexes under the user's options."""

@@ -23,7 +23,7 @@ from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
 from tuner.types.events import Estimated, Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
 from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
-from tuner.types.options import DEFAULT_CODECS, Options, Space
+from tuner.types.options import DEFAULT_CODECS, Generation, Options, Space
 from tuner.types.points import (
     Ceiling,
     CertifiedEf,
@@ -37,6 +37,7 @@ from tuner.types.points import (
 from tuner.types.results import (
     SCHEMA_VERSION,
     Cost,
+    EarlierAnswer,
     Recommendation,
     ReferenceComparison,
     Result,
@@ -67,6 +68,7 @@ __all__ = [
     "DefaultComparison",
     "Diagnosis",
     "Drop",
+    "EarlierAnswer",
     "EngineConfig",
     "EngineDiagnosis",
     "EnginePoint",
@@ -80,6 +82,7 @@ __all__ = [
     "FixKind",
     "FloatArray",
     "GateBaseline",
+    "Generation",
     "IdArray",
     "Lasts",
     "Latency",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.types.data import Profile, QuerySet
+from tuner.types.options import Generation
 from tuner.types.points import Configuration
 from tuner.types.words import Metric
 
@@ -90,6 +91,7 @@ class GateBaseline:
 
     Attributes:
         recall: target recall@k.
+        generations: the file each time that it was tuned, whose queries stayed; empty if it was tuned once.
         graph_M: links per node of the graph that the index's were derived from.
         seed: random seed of the split of the queries, and of the build.
         bytes: bytes of the index by part; ``total`` is what must stay in memory.
@@ -116,6 +118,7 @@ class GateBaseline:
     latency_s: float | None = None
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    generations: tuple[Generation, ...] = ()
     hits: tuple[int, ...]
 
     @property

@@ -28,6 +28,7 @@ class Space:
         rerank_stores: codecs that the exact (or nearly exact) vectors are kept in for re-ranking.
         rerank_factors: candidates re-ranked, as multiples of k; 1 is no re-ranking.
         ef_search_max: largest ef_search that is tried.
+        graph_M: links per node of the one graph that all are derived from; None for the largest M.
     """
 
     name: str = "default"
@@ -39,6 +40,27 @@ class Space:
     rerank_stores: tuple[str, ...] = ("fp32", "fp16", "SQ8")
     rerank_factors: tuple[int, ...] = (1, 2, 4, 8, 16)
     ef_search_max: int = 4096
+    graph_M: int | None = None
+
+    @property
+    def most_links(self) -> int:
+        """Links per node of the one graph."""
+        return max(*self.M, self.graph_M or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """A file as it was when it was tuned; rows were added at its end since.
+
+    Attributes:
+        n: number of rows.
+        n_queries: number of them that are held out as queries; 0 where queries came from elsewhere.
+        fingerprint: digest of shape, type and values.
+    """
+
+    n: int
+    n_queries: int
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +89,7 @@ class Options:
         native: codecs to measure alone, with graphs that faiss builds, as other engines do; empty derives
             graphs and measures whatever could win.
         space: space to sweep.
+        earlier: the file each time that it was tuned before, whose queries stay what they are.
     """
 
     recall: float
@@ -88,6 +111,7 @@ class Options:
     exhaustive: bool = False
     native: tuple[str, ...] = ()
     space: Space = field(default_factory=Space)
+    earlier: tuple[Generation, ...] = ()
 
     def memory_limit(self, n: int) -> float:
         """Return the limit on resident bytes of an index of ``n`` vectors, infinite without one."""

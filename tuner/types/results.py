@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuner.types.data import OwnIds, Profile, QuerySet
-from tuner.types.options import Options
+from tuner.types.options import Options, Space
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
 
@@ -117,6 +117,33 @@ class WholeIndex:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlierAnswer:
+    """The answer of an earlier report, which this run began from.
+
+    Attributes:
+        source: report as named by the user.
+        n: number of vectors that were indexed then.
+        label: configuration that was recommended.
+        ef_search: its ef_search then.
+        recall: its mean recall then.
+        memory_per_vector_bytes: its bytes per vector then.
+        ndis_per_query: its distance computations per query then.
+        space: space that was swept then.
+        broken: reason why it no longer holds and everything was swept again; empty where it holds.
+    """
+
+    source: str
+    n: int
+    label: str
+    ef_search: int
+    recall: float
+    memory_per_vector_bytes: float
+    ndis_per_query: float
+    space: Space
+    broken: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageCost:
     """What one stage took; ``cpu_s`` counts all threads."""
 
@@ -181,6 +208,7 @@ class Result:
         whole: index handed over with the held-out rows in it; None where none were held out or none reached.
         ef_table: ef_search of the recommended index for other k and targets.
         own_ids: the user's own ids of the rows; None where row numbers are ids.
+        earlier: answer of the report that this run began from; None where it began from nothing.
         schema_version: version of the report's schema.
     """
 
@@ -208,4 +236,5 @@ class Result:
     whole: WholeIndex | None = None
     ef_table: tuple[CertifiedEf, ...] = ()
     own_ids: OwnIds | None = None
+    earlier: EarlierAnswer | None = None
     schema_version: int = SCHEMA_VERSION

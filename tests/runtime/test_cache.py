@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from gated import Run
 
-from tuner.recall.cache import CacheSize, cache_size, clear_cache, mark_used, trim_cache, truth_dir
+from tuner.runtime.cache import CacheSize, cache_size, clear_cache, mark_used, trim_cache, truth_dir
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_command_shows_the_folder_its_size_and_its_limit(
 ) -> None:
     code, out, _ = run("cache")
     assert code == 0
-    assert out.startswith(f"{cache_folder}: 4 files, 400 B of at most 1 GB")
+    assert out.startswith(f"{cache_folder}: 4 files, 400 B of at most 2 GB")
     assert run("cache", "--clear")[:2] == (0, f"{cache_folder}: removed 4 files, 400 B\n")
     assert there(files) == []
     assert run("cache", "--clear")[1] == f"{cache_folder}: removed 0 files, 0 B\n"

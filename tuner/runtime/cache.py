@@ -1,17 +1,22 @@
-"""The cache of exact neighbours: where it lies, how large it may grow, how it is emptied."""
+"""The cache of exact neighbours and of graphs: where it lies, how large it may grow, how it is emptied."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 
-MOST_BYTES = 1_000_000_000
+MOST_BYTES = 2_000_000_000
 """Size that the cache is kept below: what was not used for longest goes first."""
-SUFFIX, UNFINISHED = ".npz", ".tmp"
+TRUTH_SUFFIX, GRAPH_SUFFIX, LINKS_SUFFIX, UNFINISHED = ".npz", ".graph", ".i32", ".tmp"
+SUFFIXES = (TRUTH_SUFFIX, GRAPH_SUFFIX, LINKS_SUFFIX, UNFINISHED)
+"""Suffixes of what is ours: nothing else is counted or removed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,23 @@ def cache_dir() -> Path:
 def truth_dir() -> Path:
     """Return the folder of cached truths."""
     return cache_dir() / "truth"
+
+
+def graph_dir() -> Path:
+    """Return the folder of cached graphs."""
+    return cache_dir() / "graphs"
+
+
+def store(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file of the cache under a name of its own and rename it; what cannot be written is not kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False) as out:
+            write(out)
+        Path(out.name).replace(path)
+        trim_cache()
+    except OSError:
+        pass  # a cache that cannot be written costs time, not the answer
 
 
 def cache_size() -> CacheSize:
@@ -67,9 +89,9 @@ def mark_used(path: Path) -> None:
 def _files() -> list[tuple[float, int, Path]]:
     """Return when each file was used last, its bytes and its path."""
     found = []
-    for path in truth_dir().glob("*"):
+    for path in (*truth_dir().glob("*"), *graph_dir().glob("*")):
         with suppress(OSError):
-            if path.suffix in (SUFFIX, UNFINISHED) and path.is_file():
+            if path.suffix in SUFFIXES and path.is_file():
                 state = path.stat()
                 found.append((state.st_mtime, state.st_size, path))
     return found

@@ -1,0 +1,63 @@
+"""A sweep as a command does it: its folders claimed, stopped in a sentence, its report written and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+
+import click
+
+from tuner.cli.draw import Screen, follow
+from tuner.cli.folders import claimed, has_journal, remove_partial_files
+from tuner.cli.outputs import show_text
+from tuner.cli.stop import Stopping
+from tuner.errors import InputError
+from tuner.report import result_to_json, show_result, write_report
+from tuner.sweep.run import finish
+from tuner.types import Event, Result
+
+HONEST_NO = 1
+
+
+def perform(
+    ctx: click.Context,
+    sweep: Generator[Event, None, Result],
+    out: Path,
+    work: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run a sweep, write its report to ``out``, show it, and return the exit code."""
+    screen = Screen(stderr=True)
+    with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):
+        with claimed(out, work):
+            result = follow(sweep, screen, quiet=quiet)
+            written = write_report(result, out)
+            finish(work)
+        if not quiet:
+            names = ", ".join(path.name for path in written)
+            show_text(screen, f"{names} in {out}")
+    if as_json:
+        click.echo(result_to_json(result), nl=False)
+    if not (as_json and quiet):
+        show_result(result, Screen(stderr=as_json))
+    return HONEST_NO if result.status == "not_reached" else 0
+
+
+def refuse_to_resume_nothing(report: Path, work: Path) -> None:
+    """Raise InputError unless a run was stopped that kept its finished stages in ``work``."""
+    if has_journal(work):
+        return
+    if report.exists():
+        raise InputError(
+            f"{report} is there: its run ended, and left nothing to resume; run again with --force"
+        )
+    raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
+
+
+def _stopped(work: Path) -> str:
+    """Return what a stopped run tells the user."""
+    kept = f"finished stages are in {work}: the same command with --resume goes on from there"
+    return f"stopped; {kept if has_journal(work) else 'no stage was finished'}"
