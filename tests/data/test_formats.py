@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import zipfile
@@ -26,11 +25,6 @@ def fvecs(x: np.ndarray[Any, Any]) -> bytes:
 
 
 WRITTEN: dict[str, tuple[str, Callable[[Path], Any]]] = {
-    "json": ("x.json", lambda path: path.write_text(json.dumps(X.tolist()))),
-    "json lines": (
-        "x.jsonl",
-        lambda path: path.write_text("\n".join(json.dumps({"embedding": row}) for row in X.tolist())),
-    ),
     "pickle": ("x.pkl", lambda path: path.write_bytes(pickle.dumps(X.tolist()))),
 }
 
@@ -45,7 +39,7 @@ def test_the_conversion_that_is_offered_gives_the_vectors(name: str, tmp_path: P
         open_vectors(tmp_path / file, "base")
     found = re.search(r"np\.save\('vectors\.npy', (.*)\), f being", str(caught.value))
     assert found is not None
-    converted = eval(found[1], {"np": np, "json": json, "pickle": pickle, "f": str(tmp_path / file)})  # noqa: S307 - ours
+    converted = eval(found[1], {"np": np, "pickle": pickle, "f": str(tmp_path / file)})  # noqa: S307 - ours
     np.testing.assert_allclose(converted, X, rtol=1e-6)
 
 

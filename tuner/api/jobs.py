@@ -51,8 +51,8 @@ def tune(
         base: Vectors to index, (n, d) float32, float16, float64, int8 or uint8, or a file.
         recall: Target recall@k in (0, 1].
         queries: Queries, (nq, d) likewise; None holds some rows of the base out.
-        ids: Ids of the rows, a list, an array or a file, which the index then answers with; -1 or empty text
-            is a row deleted on purpose.
+        ids: Ids of the rows, a list, an array, a file or the name of a column of the base, which the index
+            then answers with; -1 or empty text is a row deleted on purpose.
         column: Name of the matrix in a file that holds several.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.

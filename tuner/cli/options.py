@@ -26,8 +26,8 @@ QUERIES = click.option(
 )
 IDS = click.option(
     "--ids",
-    metavar="FILE",
-    help="Ids of the rows: .npy, or text with one a line; -1 or an empty line is a row deleted on purpose.",
+    metavar="FILE|NAME",
+    help="Ids of the rows: .npy, text with one a line, or a column of FILE; -1 or empty is a deleted row.",
 )
 COLUMN = click.option(
     "--column",

@@ -51,15 +51,20 @@ def fits_in_index(names: Names) -> bool:
     return names.dtype.kind != "U"
 
 
-def named(vectors: Vectors, source: IdSource | None) -> Vectors:
+def named(vectors: Vectors, source: IdSource | None, name: str = "the list of ids") -> Vectors:
     """Return the rows that should be in an index, with their ids; all of them where no list is given.
+
+    Args:
+        vectors: rows of a file or an array.
+        source: ids of all of them.
+        name: name of a list in messages.
 
     Raises:
         InputError: the list is no such file or array, has another length, or names a row twice.
     """
     if source is None:
         return vectors
-    ids = read_ids(source)
+    ids = read_ids(source, name)
     if len(ids.names) != vectors.n:
         raise InputError(f"{ids.source} has {counted(len(ids.names), 'id')}{_length_hint(ids, vectors)}")
     _refuse_repeated(ids)
@@ -85,7 +90,7 @@ def describe_deleted(vectors: Vectors) -> str:
     )
 
 
-def read_ids(source: IdSource) -> RowIds:
+def read_ids(source: IdSource, name: str = "the list of ids") -> RowIds:
     """Return the ids of a .npy file, of a text file with one id a line, or of a list.
 
     Numbers written as text are numbers. A row that was deleted on purpose has -1 or an empty line.
@@ -98,7 +103,6 @@ def read_ids(source: IdSource) -> RowIds:
         is_npy = _starts(path, name).startswith(np.lib.format.MAGIC_PREFIX)
         found = _of_npy(path, name) if is_npy else _of_text(path, name)
     else:
-        name = "the list of ids"
         found = np.asarray(source)
     found = _plain(found, name)
     return RowIds(name, found, found == (NO_NAME if found.dtype.kind == "U" else DELETED))

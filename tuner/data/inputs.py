@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from tuner.data.formats import SUFFIXES
+from tuner.data.formats.columns import column_of, refuse_unknown
 from tuner.data.ids import IdSource, named
 from tuner.data.vectors import Vectors, open_vectors
 
@@ -21,11 +24,30 @@ def open_inputs(
     Args:
         base: vectors to index, (n, d), a file or an array.
         queries: queries, (nq, d) likewise, None without any.
-        ids: ids of the rows of ``base``.
+        ids: ids of the rows of ``base``, or the name of a column of it.
         column: name of the matrix in a file that holds several.
 
     Raises:
         InputError: they are no such files or arrays.
     """
     given = None if queries is None else open_vectors(queries, "queries", column)
-    return named(open_vectors(base, "base", column), ids), given
+    vectors = open_vectors(base, "base", column)
+    if isinstance(ids, str) and not Path(ids).exists():
+        file = base if isinstance(base, (str, Path)) else "the base"
+        return named(vectors, id_column(base, ids), f"{file}[{ids}]"), given
+    return named(vectors, ids), given
+
+
+def id_column(base: Source, name: str) -> IdSource:
+    """Return the column of that name beside the vectors, the name itself where nothing can have columns.
+
+    Raises:
+        InputError: the base has no such column.
+    """
+    if isinstance(base, (str, Path)):
+        return column_of(base, name, SUFFIXES)
+    if hasattr(base, "columns") or hasattr(base, "column_names"):
+        known = getattr(base, "column_names", None) or [str(each) for each in base.columns]
+        refuse_unknown("the base", name, list(known))
+        return np.asarray(base[name])  # type: ignore[index]
+    return name

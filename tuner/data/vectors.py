@@ -17,6 +17,7 @@ from tuner.data.formats import open_matrix
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.shards import Shards
+from tuner.data.objects import from_object
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray
 
@@ -125,8 +126,8 @@ def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None 
     """Return the vectors of a file or of an array, checked but not read.
 
     Args:
-        source: file, folder or pattern of files, or array, or what numpy makes one of, (n, d), float16,
-            float32, float64, int8 or uint8.
+        source: file, folder or pattern of files, or array, tensor, data frame, column of Arrow or dataset,
+            (n, d), float16, float32, float64, int8 or uint8.
         role: name of an array in messages; it also tells matrices of usual names in a file apart.
         column: name of the matrix in a file that holds several.
 
@@ -139,19 +140,10 @@ def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None 
         name = data.source
     else:
         name = f"{role} array"
-        data = source if isinstance(source, np.ndarray) else _as_array(source, name)
+        data = from_object(source, name, role, column)
     _check_matrix(name, data.shape, data.dtype)
     n, d = data.shape
     return Vectors(source=name, n=n, d=d, dtype=data.dtype.newbyteorder("="), data=data)
-
-
-def _as_array(source: ArrayLike, name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(source)
-    except ValueError as error:
-        if "inhomogeneous" not in str(error):
-            raise
-        raise InputError(f"{name} has rows of different lengths: give each the same columns") from None
 
 
 def row_hashes(block: FloatArray) -> NDArray[np.int64]:

@@ -12,6 +12,8 @@ from tuner.data.formats.arrow import open_arrow, open_arrow_stream, open_parquet
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.hdf5 import open_hdf5
+from tuner.data.formats.json_text import LINES, open_json
+from tuner.data.formats.json_text import SUFFIXES as JSON
 from tuner.data.formats.npy import open_npy
 from tuner.data.formats.npz import open_npz
 from tuner.data.formats.regular import look_at, unreadable
@@ -20,6 +22,7 @@ from tuner.data.formats.shards import Shards, files_of, joined
 from tuner.data.formats.signatures import format_of, other_than_npy
 from tuner.data.formats.text import SEPARATORS, open_text
 from tuner.data.formats.vecs import NEIGHBOURS, VECS, open_vecs
+from tuner.data.formats.word2vec import is_word2vec, open_word2vec
 from tuner.errors import InputError
 
 OF_SEVERAL: dict[str, Callable[[Path, str, Role, str | None], FlatFile]] = {
@@ -31,7 +34,9 @@ OF_SEVERAL: dict[str, Callable[[Path, str, Role, str | None], FlatFile]] = {
     SUFFIX: open_safetensors,
 }
 """Readers of files that may hold several matrices, by content, or by name where the content has no mark."""
-SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS
+SUFFIXES = (
+    frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS | LINES
+)
 """Suffixes of what is looked for in a folder, where text may be anything."""
 
 
@@ -79,6 +84,10 @@ def open_file(path: Path, source: str, role: Role, column: str | None = None) ->
     reader = OF_SEVERAL.get(found or path.suffix.lower())
     if reader is not None:
         return reader(path, source, role, column)
+    if found is None and path.suffix.lower() in JSON:
+        return open_json(path, source, role, column)
+    if found is None and path.suffix.lower() not in SEPARATORS and is_word2vec(start, size):
+        return open_word2vec(path, source, start)
     if found is None and path.suffix.lower() in SEPARATORS:
         return open_text(path, source)
     if found is None and path.suffix.lower() in VECS | NEIGHBOURS:

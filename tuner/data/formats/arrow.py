@@ -29,12 +29,12 @@ def open_parquet(path: Path, source: str, role: Role, column: str | None) -> Fla
         InputError: it is damaged, has no such column, or rows of different lengths.
     """
     parquet = package("pyarrow.parquet", source, "a Parquet file")
-    with _damage_told(source, "Parquet file"), parquet.ParquetFile(path) as file:
+    with damage_in_words(source, "Parquet file"), parquet.ParquetFile(path) as file:
 
         def columns(name: str) -> Iterator[Any]:
             return (batch.column(0) for batch in file.iter_batches(BATCH_ROWS, columns=[name]))
 
-        return _of_columns(file.schema_arrow, file.metadata.num_rows, columns, source, role, column)
+        return of_columns(file.schema_arrow, file.metadata.num_rows, columns, source, role, column)
 
 
 def open_arrow(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
@@ -69,7 +69,7 @@ def _of_batches(
         what: what the file is.
     """
     arrow, ipc = (package(name, source, f"an {what}") for name in ("pyarrow", "pyarrow.ipc"))
-    with _damage_told(source, what), arrow.memory_map(str(path)) as mapped:
+    with damage_in_words(source, what), arrow.memory_map(str(path)) as mapped:
 
         def again() -> Iterable[Any]:
             mapped.seek(0)
@@ -79,11 +79,11 @@ def _of_batches(
         for batch in again():
             n, schema = n + batch.num_rows, batch.schema
         columns = partial(_small_columns, again)
-        return _of_columns(schema, n, columns, source, role, column)
+        return of_columns(schema, n, columns, source, role, column)
 
 
 @contextmanager
-def _damage_told(source: str, what: str) -> Iterator[None]:
+def damage_in_words(source: str, what: str) -> Iterator[None]:
     """Turn what pyarrow raises over a damaged file into a sentence."""
     arrow = package("pyarrow", source, f"a file of Arrow, {what}")
     try:
@@ -101,7 +101,7 @@ def _small_columns(again: Callable[[], Iterable[Any]], name: str) -> Iterator[An
             yield column.slice(start, BATCH_ROWS)
 
 
-def _of_columns(
+def of_columns(
     schema: Any,
     n: int,
     columns: Callable[[str], Iterator[Any]],
@@ -109,6 +109,19 @@ def _of_columns(
     role: Role,
     column: str | None,
 ) -> FlatFile:
+    """Return the one column of lists of a table, or that of the name, in a copy.
+
+    Args:
+        schema: Arrow's schema of the table.
+        n: number of rows.
+        columns: returns a column by its name, some thousand rows at a time.
+        source: name of the table in messages.
+        role: what the vectors are, which tells columns of usual names apart.
+        column: name that the user gave, None without one.
+
+    Raises:
+        InputError: there is no such column, or its rows are no vectors.
+    """
     arrow = package("pyarrow", source, "a file of Arrow")
     lists = {field.name: field.type for field in schema if _is_list(arrow, field.type)}
     shapes = {

@@ -39,8 +39,6 @@ FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
 POINTER = "is a git-lfs pointer ({size} B), not the file that it stands for: fetch that with git lfs pull"
 
 CONVERSIONS = {
-    ".json": "np.array(json.load(open(f)), 'float32')",
-    ".jsonl": "np.array([json.loads(line)['embedding'] for line in open(f)], 'float32')",
     ".bin": "np.fromfile(f, 'float32').reshape(-1, d)",
     ".pt": "torch.load(f).numpy()",
     ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
