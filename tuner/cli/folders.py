@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,11 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tuner.data.sources import is_address
+from tuner.data.sources.address import Address
 from tuner.errors import InputError, TunerError
 from tuner.runtime.cache import cache_dir
 from tuner.runtime.journal import JOURNAL
 
 FINISHED_STAGES, UNFINISHED_FILES = "*.stage", "*.partial"
+NO_NAME = re.compile(r"[^\w.-]")
+"""What of an address stands in no name of a folder."""
 ANOTHER_OUT = "choose another --out"
 
 
@@ -27,9 +32,11 @@ class BusyFolderError(TunerError):
 def name_of(source: str) -> str:
     """Return what the results of a file, a folder or a pattern are kept under.
 
-    >>> name_of("data/embeddings.npy"), name_of("data/shards/*.npy"), name_of("data/shards/")
-    ('embeddings', 'shards', 'shards')
+    >>> name_of("data/embeddings.npy"), name_of("data/shards/*.npy"), name_of("s3://bucket/x.npy?key=k")
+    ('embeddings', 'shards', 'x')
     """
+    if is_address(source):
+        return NO_NAME.sub("_", Address.of(source).name) or "vectors"
     path = Path(source)
     if path.is_dir() or (has_magic(source) and not path.exists()):
         named = path if path.is_dir() else path.parent

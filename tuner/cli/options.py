@@ -11,6 +11,7 @@ import click
 
 from tuner.cli.units import MemoryLimit, parse_duration, parse_numbers, parse_size, parse_whole_numbers
 from tuner.data.checks import check_options
+from tuner.data.sources import shown
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.space import default_space, load_space
@@ -198,7 +199,7 @@ def refuse_base_as_queries(file: str, queries: str | None, base: Vectors, given:
         return
     same = Path(queries).samefile(file) if Path(queries).exists() and Path(file).exists() else queries == file
     if same and given.source.removeprefix(queries) == base.source.removeprefix(file):
-        raise InputError(f"--queries names the base itself, {file}: leave it out to hold queries out")
+        raise InputError(f"--queries names the base itself, {shown(file)}: leave it out to hold queries out")
 
 
 def refuse_contradictions(

@@ -8,10 +8,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tuner.data.formats import SUFFIXES
 from tuner.data.formats.columns import column_of, refuse_unknown
 from tuner.data.ids import IdSource, named
+from tuner.data.matrix import SUFFIXES
+from tuner.data.sources import is_address, shown
 from tuner.data.vectors import Vectors, open_vectors
+from tuner.errors import InputError
 
 Source: TypeAlias = str | Path | ArrayLike
 
@@ -33,7 +35,7 @@ def open_inputs(
     given = None if queries is None else open_vectors(queries, "queries", column)
     vectors = open_vectors(base, "base", column)
     if isinstance(ids, str) and not Path(ids).exists():
-        file = base if isinstance(base, (str, Path)) else "the base"
+        file = shown(str(base)) if isinstance(base, (str, Path)) else "the base"
         return named(vectors, id_column(base, ids), f"{file}[{ids}]"), given
     return named(vectors, ids), given
 
@@ -44,6 +46,10 @@ def id_column(base: Source, name: str) -> IdSource:
     Raises:
         InputError: the base has no such column.
     """
+    if isinstance(base, str) and is_address(base):
+        raise InputError(
+            f"--ids {name!r} is no file: those of {shown(base)} are read from a file of their own"
+        )
     if isinstance(base, (str, Path)):
         return column_of(base, name, SUFFIXES)
     if hasattr(base, "columns") or hasattr(base, "column_names"):

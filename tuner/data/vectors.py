@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tuner.data.formats import open_matrix
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.shards import Shards
+from tuner.data.matrix import open_matrix
 from tuner.data.objects import from_object
 from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray

@@ -243,4 +243,7 @@ def test_requirements_are_those_of_the_extra() -> None:
     tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extra = project["project"]["optional-dependencies"]["formats"]
-    assert sorted(extra) == sorted(packages.REQUIREMENTS.values())
+    assert sorted(extra) == sorted(packages.FORMATS.values())
+    extras = project["project"]["optional-dependencies"]
+    known = {each for extra in extras.values() for each in extra}
+    assert set(packages.REQUIREMENTS.values()) <= known

@@ -7,8 +7,21 @@ from typing import Any
 
 from tuner.errors import InputError
 
-REQUIREMENTS = {"h5py": "h5py>=3.10", "pyarrow": "pyarrow>=16", "safetensors": "safetensors>=0.4.3"}
+FORMATS = {
+    "h5py": "h5py>=3.10",
+    "pyarrow": "pyarrow>=16",
+    "safetensors": "safetensors>=0.4.3",
+    "fsspec": "fsspec>=2024.2",
+}
 """As in the extra ``formats``, which a test compares."""
+REQUIREMENTS = FORMATS | {
+    "chromadb": "chromadb>=1.5.9",
+    "duckdb": "duckdb==1.5.5",
+    "lancedb": "lancedb>=0.40.0",
+    "psycopg": "psycopg[binary]>=3.2",
+    "qdrant_client": "qdrant-client>=1.20",
+}
+"""The others are those of the engines' extras."""
 
 
 def package(module: str, source: str, what: str) -> Any:

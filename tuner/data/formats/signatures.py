@@ -17,6 +17,8 @@ Format: TypeAlias = Literal[
     "a parquet file",
     "an arrow file",
     "an arrow stream",
+    "a SQLite file",
+    "a DuckDB file",
     "a pickle",
     "a faiss index",
     "a binary faiss index",
@@ -30,8 +32,11 @@ SIGNATURES: dict[bytes, Format] = {
     b"\x89HDF": "an HDF5 file",
     b"PAR1": "a parquet file",
     b"ARROW1": "an arrow file",
+    b"SQLite format 3\x00": "a SQLite file",
     b"\xff\xff\xff\xff": "an arrow stream",
 }
+DUCKDB_AT = 8
+"""Bytes before a DuckDB file's mark."""
 PICKLES = re.compile(rb"\x80[\x02-\x05][^\x00]", re.DOTALL)
 """Protocols 2 to 5 and an instruction; an .fvecs file of 128, 640, ... columns has zeros there."""
 FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
@@ -59,6 +64,8 @@ def format_of(start: bytes) -> Format | None:
         return "a torch file"
     if PICKLES.match(start):
         return "a pickle"
+    if start[DUCKDB_AT:].startswith(b"DUCK"):
+        return "a DuckDB file"
     if FAISS.match(start):
         return "a binary faiss index" if start.startswith(b"IB") else "a faiss index"
     return next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), None)

@@ -1,0 +1,63 @@
+"""A collection of Chroma in its folder, read page by page in the order that it was filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.formats.choice import Role
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.packages import package
+from tuner.data.formats.spool import written
+from tuner.data.sources.address import Address
+from tuner.errors import InputError
+
+DTYPE = np.dtype(np.float32)
+PAGE = 1_000
+DATABASE = "chroma.sqlite3"
+
+
+def open_chroma(address: Address, role: Role, column: str | None) -> FlatFile:
+    """Return the embeddings of a collection.
+
+    Args:
+        address: ``chroma:///folder?collection=items``; the collection may be left out if there is only one.
+        column: not used: an entry has one embedding.
+
+    Raises:
+        InputError: the folder holds no database of Chroma, or it cannot be told which collection is meant.
+    """
+    folder = Path(address.path)
+    if not (folder / DATABASE).is_file():  # its client would make one
+        raise InputError(
+            f"{address.shown}: {folder} holds no {DATABASE}: name the folder of Chroma's database"
+        )
+    chroma = package("chromadb", address.shown, "a collection of Chroma")
+    try:
+        client = chroma.PersistentClient(path=str(folder))
+        names = sorted(each.name for each in client.list_collections())
+        name = address.asked.get("collection", names[0] if len(names) == 1 else "")
+        if name not in names:
+            there = ", ".join(names[:8]) or "none"
+            raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
+        collection = client.get_collection(name, embedding_function=None)
+        first = collection.get(limit=1, include=["embeddings"])["embeddings"]
+        d = 0 if first is None or not len(first) else len(first[0])
+        named = f"{address.shown}[{name}]"
+        return written(named, d, DTYPE, _blocks(collection), collection.count())
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client raises those of its database
+        raise InputError(
+            f"{address.shown}: cannot be read by Chroma ({type(error).__name__}): check it"
+        ) from None
+
+
+def _blocks(collection: Any) -> Iterator[NDArray[Any]]:
+    for start in range(0, collection.count(), PAGE):
+        page = collection.get(limit=PAGE, offset=start, include=["embeddings"])
+        yield np.asarray(page["embeddings"], dtype=DTYPE)

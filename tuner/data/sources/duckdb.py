@@ -1,0 +1,74 @@
+"""A DuckDB file: a column of FLOAT or DOUBLE arrays or lists, read as Arrow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tuner.data.formats.arrow import BATCH_ROWS, of_columns
+from tuner.data.formats.choice import Role
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.packages import package
+from tuner.data.sources.tables import chosen_column
+from tuner.errors import InputError
+
+VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
+COLUMNS = """
+SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
+ORDER BY table_schema, table_name, ordinal_position
+"""
+
+
+def open_duckdb(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
+    """Return a column of vectors, its rows in the order that they were inserted in.
+
+    The file is opened for reading only, and statements reach no other file.
+
+    Args:
+        column: ``table.column``, or a column that only one table has; None for the only one.
+
+    Raises:
+        InputError: it cannot be opened, has no such column, or rows of different lengths.
+    """
+    duckdb = package("duckdb", source, "a DuckDB file")
+    package("pyarrow", source, "a DuckDB file, which is read as Arrow")
+    try:
+        with closing(
+            duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"})
+        ) as file:
+            return _opened(file, source, role, column)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{source} cannot be read by DuckDB ({reason}): check it, or copy it again"
+        ) from None
+
+
+def _opened(file: Any, source: str, role: Role, column: str | None) -> FlatFile:
+    found = {}
+    for schema, table, field, kind in file.execute(COLUMNS).fetchall():
+        if match := VECTORS.fullmatch(kind):
+            name = f"{table}.{field}" if schema == "main" else f"{schema}.{table}.{field}"
+            found[name] = (schema, table, field, int(match[2] or -1))
+    name = chosen_column({name: (-1, key[3]) for name, key in found.items()}, source, role, column)
+    if name not in found:
+        raise InputError(f"{source}: {name} holds no vectors: name another column")
+    schema, table, field, _ = found[name]
+    place = f"{_q(schema)}.{_q(table)}"
+    n = file.execute(f"SELECT count(*) FROM {place}").fetchone()[0]  # noqa: S608 - quoted
+    asked = f"SELECT {_q(field)} AS {_q(name)} FROM {place} ORDER BY rowid"  # noqa: S608 - quoted
+
+    def columns(_: str) -> Iterator[Any]:
+        reader = file.execute(asked).to_arrow_reader(BATCH_ROWS)
+        return (batch.column(0) for batch in reader)
+
+    whole = file.execute(f"{asked} LIMIT 1").to_arrow_table().schema
+    return of_columns(whole, n, columns, f"{source}[{name}]", role, None)
+
+
+def _q(name: str) -> str:
+    """Return an identifier in quotes."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,95 @@
+"""A collection of Qdrant, read page by page in the order of its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.formats.choice import Role
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.packages import package
+from tuner.data.formats.spool import written
+from tuner.data.sources.address import Address
+from tuner.errors import InputError
+
+DTYPE = np.dtype(np.float32)
+PAGE = 1_000
+
+
+def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
+    """Return the vectors of a collection, in the order of their ids.
+
+    Args:
+        address: ``qdrant://host:6333?collection=items``, with ``api_key=`` and ``vector=`` where they are
+            needed, or ``qdrant:///folder?collection=items`` for a folder of the client's local mode.
+        column: name of the vector, where points have several and the address names none.
+
+    Raises:
+        InputError: it cannot be reached, or it cannot be told which vectors are meant.
+    """
+    qdrant = package("qdrant_client", address.shown, "a collection of Qdrant")
+    try:
+        client = _client(qdrant, address)
+        names = [each.name for each in client.get_collections().collections]
+        name = address.asked.get("collection", names[0] if len(names) == 1 else "")
+        if name not in names:
+            there = ", ".join(sorted(names)[:8]) or "none"
+            raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
+        kinds = client.get_collection(name).config.params.vectors
+        vector = _vector(kinds, address, column)
+        d = kinds[vector].size if isinstance(kinds, dict) else kinds.size
+        named = f"{address.shown}[{name}]"
+        return written(named, d, DTYPE, _blocks(client, name, vector, d, named))
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client raises those of its transports
+        raise InputError(
+            f"{address.shown}: cannot be read ({type(error).__name__}): check the address and the collection"
+        ) from None
+
+
+def _client(qdrant: Any, address: Address) -> Any:
+    if not address.host:
+        if not Path(address.path).is_dir():
+            raise InputError(f"{address.shown}: {address.path} is no folder: check the path")
+        return qdrant.QdrantClient(path=address.path)
+    host, _, port = address.host.partition(":")
+    key = address.asked.get("api_key")
+    return qdrant.QdrantClient(
+        host=host, port=int(port or 6333), api_key=key, https=bool(key) or None, timeout=30
+    )
+
+
+def _vector(kinds: Any, address: Address, column: str | None) -> str | None:
+    """Return the name of the vector that is meant, None where points have one without a name."""
+    if not isinstance(kinds, dict):
+        return None
+    name = address.asked.get("vector", column)
+    if name is None and len(kinds) == 1:
+        return str(next(iter(kinds)))
+    if name not in kinds:
+        there = ", ".join(sorted(kinds)[:8]) or "none"
+        raise InputError(f"{address.shown}: say which vectors with --column: there is {there}")
+    return name
+
+
+def _blocks(client: Any, name: str, vector: str | None, d: int, named: str) -> Iterator[NDArray[Any]]:
+    done, offset = 0, None
+    while True:
+        wanted = True if vector is None else [vector]
+        points, offset = client.scroll(
+            name, limit=PAGE, offset=offset, with_vectors=wanted, with_payload=False
+        )
+        rows = [point.vector if vector is None else (point.vector or {}).get(vector) for point in points]
+        for row, value in enumerate(rows, done):
+            if value is None or len(value) != d:
+                raise InputError(f"{named}: row {row} has no such vector: leave such points out")
+        if rows:
+            yield np.array(rows, dtype=DTYPE)
+        done += len(rows)
+        if offset is None:
+            return

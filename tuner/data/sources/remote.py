@@ -1,0 +1,104 @@
+"""Files behind an address of an object store or of the web, through fsspec: copied once, in blocks."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from tuner.data.formats.packages import package
+from tuner.data.formats.spool import BLOCK_BYTES, KEPT_FREE, ScratchFolder
+from tuner.data.sources.address import Address
+from tuner.errors import InputError, ResourceError
+
+BACKENDS = {
+    **{"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"},
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+}
+"""Packages that fsspec needs for a scheme, of which one is told by its name."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A copy of remote files.
+
+    Attributes:
+        path: the file, or the folder of them.
+        folder: what the copy goes with.
+    """
+
+    path: Path
+    folder: ScratchFolder
+
+
+def fetched(address: Address) -> Fetched:
+    """Return a copy of a file, or of the files of a pattern or a folder under their own names.
+
+    Raises:
+        InputError: there is no such file, it cannot be reached, or a package is missing.
+        ResourceError: the disk has no room for it.
+    """
+    fsspec = package("fsspec", address.shown, "a remote file")
+    try:
+        system, path = fsspec.core.url_to_fs(address.source)
+        files = _files(system, path, address)
+        return _copied(system, files, address)
+    except (InputError, ResourceError):
+        raise
+    except (ImportError, ValueError) as error:
+        need = BACKENDS.get(address.scheme)
+        if need is None or not isinstance(error, ImportError):
+            raise InputError(
+                f"{address.shown}: fsspec knows no {address.scheme}:// addresses: check it"
+            ) from None
+        raise InputError(
+            f"{address.shown} needs {need}, which is not installed: pip install '{need}'"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - fsspec's back-ends raise those of their clients
+        reason = type(error).__name__
+        raise InputError(
+            f"{address.shown}: cannot be read ({reason}): check the address and your access"
+        ) from None
+
+
+def _files(system: Any, path: str, address: Address) -> list[tuple[str, int]]:
+    """Return names and sizes of the files, in the order of their names."""
+    if any(mark in urlsplit(path).path for mark in "*[") and not address.scheme.startswith("http"):
+        found = sorted(system.glob(path))
+    elif address.scheme.startswith("http") or system.isfile(path):
+        found = [path]
+    elif system.isdir(path):
+        found = sorted(each for each in system.ls(path, detail=False) if system.isfile(each))
+    else:
+        found = []
+    if not found:
+        raise InputError(f"{address.shown} does not exist: check the address")
+    return [(each, int(system.info(each).get("size") or 0)) for each in found]
+
+
+def _copied(system: Any, files: list[tuple[str, int]], address: Address) -> Fetched:
+    folder = ScratchFolder()
+    size, free = sum(size for _, size in files), shutil.disk_usage(folder.path).free
+    if size + KEPT_FREE > free:
+        raise ResourceError(
+            f"{address.shown} takes {size:,} bytes, where {folder.path.parent} has {free:,} free: set TMPDIR "
+            "to a larger disk"
+        )
+    for name, _ in files:
+        local = folder.path / safe_name(name)
+        with system.open(name, "rb") as there, local.open("wb") as here:
+            shutil.copyfileobj(there, here, BLOCK_BYTES)
+    one = len(files) == 1
+    return Fetched(folder.path / safe_name(files[0][0]) if one else folder.path, folder)
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a remote name, of which no folder is made.
+
+    >>> safe_name("https://host/a/../x.npy?signature=secret")
+    'x.npy'
+    """
+    last = PurePosixPath(urlsplit(name).path).name
+    return last if last not in ("", ".", "..") else "vectors"

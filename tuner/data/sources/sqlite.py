@@ -1,0 +1,110 @@
+"""A SQLite file: a column of float32 bytes, as sqlite-vec and others write them, or of JSON lists."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.formats.choice import Role
+from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.spool import written
+from tuner.data.sources.tables import batches, chosen_column, of_bytes, of_texts
+from tuner.errors import InputError
+
+DTYPE = np.dtype("<f4")
+PARTS_OF_VEC0 = ("_chunks", "_rowids", "_info", "_auxiliary")
+"""Ends of the names of tables that sqlite-vec keeps its own in, whole chunks of rows in one value."""
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+FEWEST_BYTES = 8
+"""Bytes below which a value is no vector."""
+
+
+def open_sqlite(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
+    """Return a column of vectors, its rows in the order of rowid, or of the primary key where there is none.
+
+    The file is opened for reading only.
+
+    Args:
+        column: ``table.column``, or a column that only one table has; None for the only one.
+
+    Raises:
+        InputError: it is damaged, has no such column, or rows of different lengths.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as file:
+            return _opened(file, source, role, column)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{source} is a damaged SQLite file, or locked ({error}): copy it again") from None
+
+
+def _opened(file: sqlite3.Connection, source: str, role: Role, column: str | None) -> FlatFile:
+    firsts = dict(_firsts(file))
+    shapes = {
+        ".".join(key): (file.execute(f"SELECT count(*) FROM {_q(key[0])}").fetchone()[0], d)  # noqa: S608 - quoted
+        for key, (d, _) in firsts.items()
+    }
+    name = chosen_column(shapes, source, role, column)
+    key = next((key for key in firsts if ".".join(key) == name), None)
+    if key is None:
+        raise InputError(f"{source}: {name} holds no vectors: name another column")
+    (table, field), (n, d) = key, shapes[name]
+    _, is_text = firsts[key]
+    named = f"{source}[{name}]"
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        done = 0
+        asked = f"SELECT {_q(field)} FROM {_q(table)} ORDER BY {_order(file, table)}"  # noqa: S608 - quoted
+        for values in batches(file.execute(asked)):
+            yield (of_texts if is_text else of_bytes)(values, d, DTYPE, named, done)
+            done += len(values)
+
+    return written(named, d, DTYPE, blocks(), n)
+
+
+def _firsts(file: sqlite3.Connection) -> Iterator[tuple[tuple[str, str], tuple[int, bool]]]:
+    """Yield table and column of what may be vectors, with their numbers and whether they are text."""
+    for (table,) in file.execute(TABLES).fetchall():
+        if table.startswith("sqlite_") or table.endswith(PARTS_OF_VEC0) or "_vector_chunks" in table:
+            continue
+        for row in file.execute(f"PRAGMA table_info({_q(table)})").fetchall():
+            field = row[1]
+            asked = f"SELECT {_q(field)} FROM {_q(table)} WHERE {_q(field)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
+            first = file.execute(asked).fetchone()
+            found = None if first is None else _numbers(first[0])
+            if found is not None:
+                yield (table, field), found
+
+
+def _numbers(value: Any) -> tuple[int, bool] | None:
+    """Return how many numbers a value holds and whether it is text, None where it is no vector."""
+    if isinstance(value, bytes) and len(value) >= FEWEST_BYTES and not len(value) % DTYPE.itemsize:
+        return len(value) // DTYPE.itemsize, False
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return len(msgspec.json.decode(value, type=list[float])), True
+        except msgspec.DecodeError:
+            return None
+    return None
+
+
+def _order(file: sqlite3.Connection, table: str) -> str:
+    """Return what rows are ordered by."""
+    keys = [(row[5], row[1]) for row in file.execute(f"PRAGMA table_info({_q(table)})") if row[5]]
+    try:
+        file.execute(f"SELECT rowid FROM {_q(table)} LIMIT 1")  # noqa: S608 - quoted
+    except sqlite3.OperationalError:  # WITHOUT ROWID
+        return ", ".join(_q(name) for _, name in sorted(keys))
+    return "rowid"
+
+
+def _q(name: str) -> str:
+    """Return an identifier in quotes."""
+    return '"' + name.replace('"', '""') + '"'
