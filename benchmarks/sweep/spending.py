@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from tuner.runtime.journal import cpu_seconds, peak_rss_bytes, write_atomically
+from tuner.runtime.journal import cpu_seconds, write_atomically
+from tuner.runtime.peak import peak_rss_bytes
 
 SPENT = "spent.json"
 

@@ -14,7 +14,8 @@ from tuner.errors import InputError
 from tuner.index.graph import DerivableGraph
 from tuner.recall.truth import Truth
 from tuner.runtime import journal as module
-from tuner.runtime.journal import Journal, check_identity, cpu_seconds, peak_rss_bytes, write_atomically
+from tuner.runtime.journal import Journal, check_identity, cpu_seconds, write_atomically
+from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.steps import Driver
 from tuner.types import Ceiling, CurvePoint, Event, Progress, StageFinished, StageStarted, Steps
 

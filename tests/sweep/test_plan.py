@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tuner.data.vectors import open_vectors
-from tuner.errors import InputError
+from tuner.errors import InputError, ResourceError
 from tuner.recall.target import Target
+from tuner.sweep.doubts import memory_doubts
 from tuner.sweep.hopeless import refuse_hopeless_target
-from tuner.sweep.plan import plan
+from tuner.sweep.plan import check_resources, plan
 from tuner.types import Options
 
 
@@ -52,3 +53,20 @@ def test_native_graphs_take_disk_space() -> None:
     usual = plan(base, queries, asked, Path())
     native = plan(base, queries, replace(asked, native=("fp32",)), Path())
     assert native.disk_bytes - usual.disk_bytes == 2000 * (8 * 6 + 12 + 8 * 8 + 12)
+
+
+def test_a_limit_on_the_runs_memory_is_held_against_the_plan(tmp_path: Path) -> None:
+    base = open_vectors(np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32), "base")
+    options = Options(recall=0.9, run_memory_bytes=50_000_000)
+    with pytest.raises(
+        ResourceError, match=r"needs about \d+ MB of memory and the limit on it is 50 MB: raise it"
+    ):
+        check_resources(plan(base, None, options, tmp_path), options, tmp_path)
+    enough = replace(options, run_memory_bytes=4_000_000_000)
+    check_resources(plan(base, None, enough, tmp_path), enough, tmp_path)
+
+
+def test_a_limit_that_was_passed_is_told() -> None:
+    assert memory_doubts(2_000, None) == memory_doubts(2_000, 2_000) == ()
+    (doubt,) = memory_doubts(3_000_000_000, 2_000_000_000)
+    assert "took 3 GB of memory at its peak, more than its limit of 2 GB" in doubt.text

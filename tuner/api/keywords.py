@@ -57,6 +57,7 @@ class TuneOptions(QueryOptions, total=False):
     max_latency_s: float | None
     prefer: Preference
     time_budget_s: float | None
+    run_memory_bytes: int | None
     rerank_store: StoreAt
     baseline: Literal["graph", "hnswlib"]
     exhaustive: bool

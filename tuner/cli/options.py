@@ -142,6 +142,7 @@ SWEEP_OPTIONS = (
         help="Number of threads for building, >= 0; 0 means all cores. Latency is measured on one.",
     ),
     _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
+    _size("--memory-limit", help="Memory for the run itself: 3GB.  [default: what is free]"),
     OUT,
     WORK,
     FORCE,
@@ -166,6 +167,7 @@ def to_options(
     max_memory: MemoryLimit | None,
     max_latency: float | None,
     time_budget: float | None,
+    memory_limit: MemoryLimit | None,
     space: Path | None,
     **named: Any,
 ) -> Options:
@@ -186,11 +188,18 @@ def to_options(
         max_memory_per_vector=limit.per_vector_bytes,
         max_latency_s=max_latency,
         time_budget_s=time_budget,
+        run_memory_bytes=_total_bytes(memory_limit),
         space=load_space(space) if space else default_space(),
         **named,
     )
     check_options(options)
     return options
+
+
+def _total_bytes(limit: MemoryLimit | None) -> int | None:
+    if limit is not None and limit.total_bytes is None:
+        raise InputError("--memory-limit is for the run, not for a vector: give a size such as 3GB")
+    return None if limit is None else limit.total_bytes
 
 
 def refuse_base_as_queries(file: str, queries: str | None, base: Vectors, given: Vectors | None) -> None:

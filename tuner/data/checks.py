@@ -67,6 +67,7 @@ def check_options(options: Options) -> None:
         "max_memory a vector": options.max_memory_per_vector,
         "max_latency": options.max_latency_s,
         "time_budget": options.time_budget_s,
+        "memory_limit": options.run_memory_bytes,
     }
     for name, limit in limits.items():
         if limit is not None and not limit > 0:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from tuner.report.tables import code_span, facts, optional, plain, table
 from tuner.report.words import bytes_text, cost_sentence, predicted_points, shown_points
 from tuner.text import counted
-from tuner.types import Memory, OperatingPoint, Result
+from tuner.types import Memory, OperatingPoint, Result, StageCost
 
 
 def memory_by_part(result: Result) -> Iterator[str]:
@@ -49,8 +49,15 @@ def ef_table(result: Result) -> Iterator[str]:
 def stage_costs(result: Result) -> Iterator[str]:
     """The cost of the run in one sentence, then by stage."""
     yield f"{cost_sentence(result)}\n"
-    rows = ((stage.name, f"{stage.wall_s:.2f}", f"{stage.cpu_s:.2f}") for stage in result.cost.stages)
-    yield from table(("stage", "wall s", "CPU s"), rows)
+    rows = (
+        (stage.name, f"{stage.wall_s:.2f}", f"{stage.cpu_s:.2f}", _peak_cell(stage))
+        for stage in result.cost.stages
+    )
+    yield from table(("stage", "wall s", "CPU s", "peak memory"), rows)
+
+
+def _peak_cell(stage: StageCost) -> str:
+    return bytes_text(stage.peak_rss_bytes) if stage.peak_rss_bytes else "-"
 
 
 def measured_points(result: Result) -> Iterator[str]:

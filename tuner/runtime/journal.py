@@ -7,7 +7,6 @@ there. Stages hold frozen dataclasses, numbers, strings and arrays, as MessagePa
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 
 from tuner.errors import InputError
+from tuner.runtime.peak import begin_peak, peak_since_begin
 from tuner.runtime.process import return_freed_memory
 from tuner.runtime.steps import as_progress
 from tuner.types import Event, StageCost, StageFinished, StageStarted, Steps
@@ -76,9 +76,15 @@ class Journal:
             return cast("T", found[1])
         yield StageStarted(name, title)
         wall, cpu = time.perf_counter(), cpu_seconds()
+        begin_peak()
         value = yield from as_progress(name, work())
         return_freed_memory()
-        cost = StageCost(name=name, wall_s=time.perf_counter() - wall, cpu_s=cpu_seconds() - cpu)
+        cost = StageCost(
+            name=name,
+            wall_s=time.perf_counter() - wall,
+            cpu_s=cpu_seconds() - cpu,
+            peak_rss_bytes=peak_since_begin(),
+        )
         raw = msgspec.Raw(encoded(value))
         write_atomically(path, msgspec.msgpack.encode(Saved(cost=cost, value=raw)))
         self.costs.append(cost)
@@ -127,12 +133,6 @@ def cpu_seconds() -> float:
     """Return CPU seconds of this process and its ended children, all threads."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
-
-
-def peak_rss_bytes() -> int:
-    """Return the largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if os.uname().sysname == "Darwin" else peak * 1024
 
 
 def encoded(value: Any) -> bytes:

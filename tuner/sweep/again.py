@@ -215,6 +215,7 @@ def narrowed(earlier: Earlier, base: Vectors, threads: int) -> Options:
         rerank_store="memory" if earlier.result.recommendation is None else earlier.best.rerank_at,
         baseline="graph",
         time_budget_s=None,
+        run_memory_bytes=None,
         earlier=before,
         n_queries=None if before else options.n_queries,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tuner.index.codec_view import CodecView
 from tuner.prediction.surface import Candidate
-from tuner.runtime.journal import peak_rss_bytes
+from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.steps import scaled
 from tuner.sweep.added_rows import Places
 from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from tuner.report.words import seconds_text
+from tuner.report.words import bytes_text, seconds_text
 from tuner.types import Latency, Warned
 
 MOST_NOISE = 0.05
@@ -39,6 +39,10 @@ class Doubt(Enum):
         "which makes recall look better than new queries will see"
     )
     OUT_OF_TIME = "the time budget ended the measurements early: the front may lack a point"
+    MEMORY_PASSED = (
+        "the run took {peak} of memory at its peak, more than its limit of {limit}: its plan said less, "
+        "so raise the limit or give fewer rows"
+    )
     BUSY_MACHINE = (
         "the machine was busy: the same index entered twice differed by {noise:.0%} in "
         "time, so latencies are that uncertain; recall, memory and ndis are not: run again when it is "
@@ -59,6 +63,13 @@ class Doubt(Enum):
     def about(self, **facts: object) -> Warned:
         """Return the event with the facts in its sentence."""
         return Warned(self.value.format(**facts))
+
+
+def memory_doubts(peak_bytes: int, limit: int | None) -> tuple[Warned, ...]:
+    """Return what speaks against the limit on the memory of a run: that it was not kept."""
+    if limit is None or peak_bytes <= limit:
+        return ()
+    return (Doubt.MEMORY_PASSED.about(peak=bytes_text(peak_bytes), limit=bytes_text(limit)),)
 
 
 def timing_doubts(latencies: Mapping[str, Latency], noise: float, waited: float) -> tuple[Warned, ...]:

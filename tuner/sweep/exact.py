@@ -10,8 +10,8 @@ from pathlib import Path
 import faiss
 
 from tuner.report.words import bytes_text, seconds_text
-from tuner.runtime.journal import peak_rss_bytes
 from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.timing import BLOCK, interleave
 from tuner.sweep.index_file import deliver_exact, own_ids_of
 from tuner.sweep.pose import PosedProblem, whole_base

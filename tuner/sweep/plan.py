@@ -102,6 +102,12 @@ def count_configurations(options: Options, d: int) -> int:
 def check_resources(needed: Plan, options: Options, work: Path) -> None:
     """Raise ResourceError if memory, disk or the time budget cannot hold the plan."""
     available = psutil.virtual_memory().available
+    limit, resident = options.run_memory_bytes, needed.peak_bytes + psutil.Process().memory_info().rss
+    if limit is not None and resident > limit:
+        raise ResourceError(
+            f"the run needs about {resident / MEGABYTE:,.0f} MB of memory and the limit on it is "
+            f"{limit / MEGABYTE:,.0f} MB: raise it, or give fewer rows"
+        )
     if needed.peak_bytes > available:
         raise ResourceError(
             f"the run needs about {needed.peak_bytes / MEGABYTE:,.0f} MB of memory and "

@@ -8,6 +8,7 @@ from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.timing import call_overhead_s
 from tuner.sweep.answer import flattered, recommendation_of
 from tuner.sweep.deliver import Delivered
+from tuner.sweep.doubts import memory_doubts
 from tuner.sweep.frontier import prediction_error
 from tuner.sweep.index_file import own_ids_of
 from tuner.sweep.measure import Measured
@@ -23,6 +24,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
     recommendation = None
     if answer.found:
         recommendation = recommendation_of(problem, answer, flattered(problem, measured.timed.points))
+    passed = memory_doubts(delivered.peak_rss_bytes, problem.options.run_memory_bytes)
     return Result(
         status="reached" if answer.found else "not_reached",
         options=problem.options,
@@ -49,7 +51,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
         ),
         machine=describe_machine(),
         versions=describe_versions(),
-        warnings=tuple(warned.text for warned in (*prepared.warnings, *measured.warnings)),
+        warnings=tuple(warned.text for warned in (*prepared.warnings, *measured.warnings, *passed)),
         advice=delivered.advice,
         created=now(),
         whole=delivered.whole if answer.found else None,

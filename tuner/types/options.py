@@ -81,6 +81,7 @@ class Options:
         seed: random seed.
         threads: number of threads for building and for exact truth; 0 means all cores.
         time_budget_s: wall seconds for the whole run, or None.
+        run_memory_bytes: limit on the resident memory of the run itself, or None for what is free.
         n_queries: number of rows held out as queries when no query file is given; None chooses by size.
         rerank_store: place of the re-ranking vectors.
         baseline: reference that the gain is measured against: a float32 index derived from the same graph,
@@ -105,6 +106,7 @@ class Options:
     seed: int = 0
     threads: int = 0
     time_budget_s: float | None = None
+    run_memory_bytes: int | None = None
     n_queries: int | None = None
     rerank_store: StoreAt = "memory"
     baseline: Literal["graph", "hnswlib"] = "graph"

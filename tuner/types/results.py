@@ -145,11 +145,19 @@ class EarlierAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
-    """What one stage took; ``cpu_s`` counts all threads."""
+    """What one stage took.
+
+    Attributes:
+        name: name of the stage in the journal.
+        wall_s: wall seconds.
+        cpu_s: CPU seconds of all threads.
+        peak_rss_bytes: largest resident memory of the process in this stage; 0 in reports without it.
+    """
 
     name: str
     wall_s: float
     cpu_s: float
+    peak_rss_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

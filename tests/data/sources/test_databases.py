@@ -65,6 +65,14 @@ def test_rows_of_sqlite_stand_in_the_order_of_their_keys(tmp_path: Path) -> None
     np.testing.assert_array_equal(open_vectors(tmp_path / "x.db", "base").read(0, 100), X[:100])
 
 
+def test_a_column_that_is_called_rowid_orders_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as file:
+        file.execute("CREATE TABLE items (rowid INTEGER, emb BLOB)")
+        file.executemany("INSERT INTO items VALUES (?, ?)", [(-n, X[n].tobytes()) for n in range(50)])
+        file.commit()
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.db", "base").read(0, 50), X[:50])
+
+
 def test_a_column_of_sqlite_is_asked_for_by_its_name(tmp_path: Path) -> None:
     path = sqlite(tmp_path / "x.db", {"docs.emb": blobs(X[:50]), "users.face": blobs(X[:30, :6])})
     with pytest.raises(
@@ -199,10 +207,11 @@ def test_chroma(fingerprint: str, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_qdrant_in_the_clients_folder(tmp_path: Path) -> None:
+def test_qdrant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server can be installed here: the client's own one in memory answers."""
     qdrant = pytest.importorskip("qdrant_client", reason="the extra 'qdrant' is not installed")
     models, x = qdrant.models, X[:2_300]
-    with closing(qdrant.QdrantClient(path=str(tmp_path / "q"))) as client:
+    with closing(qdrant.QdrantClient(":memory:")) as client:
         client.create_collection(
             "items", vectors_config=models.VectorParams(size=12, distance=models.Distance.EUCLID)
         )
@@ -213,18 +222,25 @@ def test_qdrant_in_the_clients_folder(tmp_path: Path) -> None:
         }
         client.create_collection("named", vectors_config=sizes)
         client.upsert("named", [models.PointStruct(id=1, vector={"a": [1, 2, 3], "b": [1, 2, 3, 4]})])
-    address = f"qdrant://{tmp_path}/q"
-    found = open_vectors(f"{address}?collection=items", "base")
-    np.testing.assert_array_equal(found.read(0, found.n), x)
-    with pytest.raises(
-        InputError, match=r"say which collection with \?collection=NAME: there is items, named"
-    ):
-        open_vectors(address, "base")
-    assert open_vectors(f"{address}?collection=named&vector=b", "base").d == 4
-    with pytest.raises(InputError, match="say which vectors with --column: there is a, b"):
-        open_vectors(f"{address}?collection=named", "base")
-    with pytest.raises(InputError, match="is no folder"):
-        open_vectors(f"qdrant://{tmp_path}/nowhere?collection=items", "base")
+        client.upsert("named", [models.PointStruct(id=2, vector={"a": [1, 2, 3]})])
+        monkeypatch.setattr("tuner.data.sources.qdrant._client", lambda *_: client)
+        address = "qdrant://host:6333"
+        found = open_vectors(f"{address}?collection=items", "base")
+        np.testing.assert_array_equal(found.read(0, found.n), x)
+        for more, message in (
+            ("", r"say which collection with \?collection=NAME: there is items, named"),
+            ("?collection=named", "say which vectors with --column: there is a, b"),
+            ("?collection=named&vector=b", "row 1 has no such vector: leave such points out"),
+        ):
+            with pytest.raises(InputError, match=message):
+                open_vectors(address + more, "base")
+        assert open_vectors(f"{address}?collection=named&vector=a", "base").n == 2
+
+
+def test_a_folder_of_qdrants_client_is_not_unpickled(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client", reason="the extra 'qdrant' is not installed")
+    with pytest.raises(InputError, match="names no server: give qdrant://host:6333"):
+        open_vectors(f"qdrant://{tmp_path}?collection=items", "base")
 
 
 def test_a_server_that_is_not_there_is_told_without_its_key() -> None:
@@ -297,6 +313,9 @@ def test_a_password_is_in_no_message() -> None:
         "postgresql://me:s3cret@127.0.0.1:9/db?table=items",
         "postgresql://me@127.0.0.1:9/db?table=items&password=s3cret",
         "postgresql://me:s3cret@127.0.0.1:port/db",
+        "postgresql://me:s3cret/w@127.0.0.1:9/db",
+        "postgresql://me:pw?s3cret@127.0.0.1:9/db",
+        "postgresql://me:p@s3cret/w@127.0.0.1:9/db",
     ):
         with pytest.raises(InputError, match="cannot be read") as caught:
             open_vectors(address, "base")

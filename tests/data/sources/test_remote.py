@@ -121,6 +121,12 @@ def test_only_what_is_read_is_shown() -> None:
     source = "postgresql://me:pw@h:1/db?table=t&column=c&sslpassword=p&password=q#f"
     assert shown(source) == "postgresql://h:1/db?table=t&column=c"
     assert "pw" not in repr(Address.of(source))
+    for password in ("p/w", "sec?ret", "p@ss/w", "a#b", "x:y"):
+        assert shown(f"postgresql://u:{password}@host/db?table=t") == "postgresql://host/db?table=t"
+    assert shown("s3://bucket/a@b.npy") == "s3://bucket/a@b.npy"
+    assert Address.of("postgresql://me:p/w@h/db?table=t&sslmode=off").without("table") == (
+        "postgresql://me:p/w@h/db?sslmode=off"
+    )
     assert shown("data/x.npy") == "data/x.npy"
 
 

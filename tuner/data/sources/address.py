@@ -43,9 +43,9 @@ class Address:
             InputError: it is none.
         """
         try:
-            parts = urlsplit(source)
-            host = parts.netloc.rpartition("@")[2]
-            return cls(source, parts.scheme.lower(), host, unquote(parts.path), dict(parse_qsl(parts.query)))
+            parts = urlsplit(without_login(source))
+            asked = dict(parse_qsl(parts.query))
+            return cls(source, parts.scheme.lower(), parts.netloc, unquote(parts.path), asked)
         except ValueError:
             raise InputError(
                 "the address is none that can be read: check its brackets and its port"
@@ -66,6 +66,20 @@ class Address:
 
     def without(self, *names: str) -> str:
         """Return the address as given, without some of its parameters."""
-        parts = urlsplit(self.source)
-        left = [(name, value) for name, value in parse_qsl(parts.query) if name not in names]
-        return parts._replace(query=urlencode(left)).geturl()
+        plain = without_login(self.source)
+        body, _, query = plain.partition("://")[2].partition("?")
+        left = urlencode([(name, value) for name, value in parse_qsl(query) if name not in names])
+        return f"{self.source.removesuffix(plain.partition('://')[2])}{body}" + (f"?{left}" if left else "")
+
+
+def without_login(source: str) -> str:
+    """Return an address without user and password, whatever characters a password has that it should not.
+
+    >>> without_login("postgresql://me:a/b?c@d@host/db"), without_login("s3://bucket/x@y.npy")
+    ('postgresql://host/db', 's3://bucket/x@y.npy')
+    """
+    scheme, mark, rest = source.partition("://")
+    first = rest.partition("/")[0]
+    # what follows the last @ is shown where a login could stand before it
+    shown = rest.rpartition("@")[2] if "@" in first or ":" in first else rest
+    return f"{scheme}{mark}{shown}"

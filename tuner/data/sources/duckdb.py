@@ -16,6 +16,14 @@ from tuner.data.sources.tables import chosen_column
 from tuner.errors import InputError
 
 VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
+CLOSED = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "preserve_insertion_order": "true",
+}
+"""Settings under which a file can reach nothing but itself."""
 COLUMNS = """
 SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
 ORDER BY table_schema, table_name, ordinal_position
@@ -36,9 +44,7 @@ def open_duckdb(path: Path, source: str, role: Role, column: str | None) -> Flat
     duckdb = package("duckdb", source, "a DuckDB file")
     package("pyarrow", source, "a DuckDB file, which is read as Arrow")
     try:
-        with closing(
-            duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"})
-        ) as file:
+        with closing(duckdb.connect(str(path), read_only=True, config=CLOSED)) as file:
             return _opened(file, source, role, column)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]

@@ -14,7 +14,7 @@ from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
-from tuner.data.sources.address import Address
+from tuner.data.sources.address import Address, without_login
 from tuner.data.sources.tables import BATCH_ROWS, batches, chosen_column, of_texts
 from tuner.errors import InputError
 
@@ -53,7 +53,7 @@ def open_postgres(address: Address, role: Role, column: str | None) -> FlatFile:
             return _opened(psycopg, connection, address, role, column)
     except psycopg.Error as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
-        secrets = [each for each in (connection_secrets(address)) if each]
+        secrets = [each for each in connection_secrets(address) if len(each) > 1]
         for secret in secrets:
             reason = reason.replace(secret, "***")
         raise InputError(f"{address.shown}: cannot be read ({reason}): check the address") from None
@@ -61,8 +61,10 @@ def open_postgres(address: Address, role: Role, column: str | None) -> FlatFile:
 
 def connection_secrets(address: Address) -> tuple[str, ...]:
     """Return what of an address must not be shown."""
-    login = address.source.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return (address.source, login, login.partition(":")[2], address.asked.get("password", ""))
+    login = address.source.removesuffix(without_login(address.source).partition("://")[2])
+    password = login.partition("://")[2].partition(":")[2].rpartition("@")[0]
+    pieces = sorted(re.split(r"[:/?#@]", password), key=len, reverse=True)
+    return (address.source, login, password, *pieces, address.asked.get("password", ""))
 
 
 def _opened(psycopg: Any, connection: Any, address: Address, role: Role, column: str | None) -> FlatFile:

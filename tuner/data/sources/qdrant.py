@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
 
     Args:
         address: ``qdrant://host:6333?collection=items``, with ``api_key=`` and ``vector=`` where they are
-            needed, or ``qdrant:///folder?collection=items`` for a folder of the client's local mode.
+            needed. A folder is not read: the client's local mode unpickles what lies in it.
         column: name of the vector, where points have several and the address names none.
 
     Raises:
@@ -54,9 +53,7 @@ def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
 
 def _client(qdrant: Any, address: Address) -> Any:
     if not address.host:
-        if not Path(address.path).is_dir():
-            raise InputError(f"{address.shown}: {address.path} is no folder: check the path")
-        return qdrant.QdrantClient(path=address.path)
+        raise InputError(f"{address.shown} names no server: give qdrant://host:6333?collection=NAME")
     host, _, port = address.host.partition(":")
     key = address.asked.get("api_key")
     return qdrant.QdrantClient(

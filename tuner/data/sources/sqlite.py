@@ -22,6 +22,8 @@ from tuner.errors import InputError
 DTYPE = np.dtype("<f4")
 PARTS_OF_VEC0 = ("_chunks", "_rowids", "_info", "_auxiliary")
 """Ends of the names of tables that sqlite-vec keeps its own in, whole chunks of rows in one value."""
+ROW_NUMBERS = ("rowid", "_rowid_", "oid")
+"""Names of the number of a row, of which a table may have columns of its own."""
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
 FEWEST_BYTES = 8
 """Bytes below which a value is no vector."""
@@ -40,6 +42,7 @@ def open_sqlite(path: Path, source: str, role: Role, column: str | None) -> Flat
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as file:
+            file.execute("PRAGMA trusted_schema = OFF")
             return _opened(file, source, role, column)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(f"{source} is a damaged SQLite file, or locked ({error}): copy it again") from None
@@ -98,11 +101,13 @@ def _numbers(value: Any) -> tuple[int, bool] | None:
 def _order(file: sqlite3.Connection, table: str) -> str:
     """Return what rows are ordered by."""
     keys = [(row[5], row[1]) for row in file.execute(f"PRAGMA table_info({_q(table)})") if row[5]]
+    own = {row[1].lower() for row in file.execute(f"PRAGMA table_info({_q(table)})")}
+    number = next((name for name in ROW_NUMBERS if name not in own), "")
     try:
-        file.execute(f"SELECT rowid FROM {_q(table)} LIMIT 1")  # noqa: S608 - quoted
+        file.execute(f"SELECT {number or 1} FROM {_q(table)} LIMIT 1")  # noqa: S608 - a constant, and quoted
     except sqlite3.OperationalError:  # WITHOUT ROWID
-        return ", ".join(_q(name) for _, name in sorted(keys))
-    return "rowid"
+        number = ""
+    return number or ", ".join(_q(name) for _, name in sorted(keys)) or "1"
 
 
 def _q(name: str) -> str:
