@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gated import Run
 
 from tuner.cli import main as cli
 from tuner.cli.folders import BusyFolderError, claimed
@@ -90,3 +91,22 @@ def test_a_cache_that_cannot_be_written_locks_nothing(
     monkeypatch.setenv("TUNER_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with claimed(tmp_path / "out"):
         pass
+
+
+def test_stages_of_a_stopped_run_are_not_thrown_away_unasked(tmp_path: Path, run: Run) -> None:
+    np.save(tmp_path / "base.npy", np.random.default_rng(0).standard_normal((900, 8)).astype(np.float32))
+    out = tmp_path / "out"
+    (out / "work").mkdir(parents=True)
+    (out / "work" / "journal.json").write_text("{}")
+    (out / "work" / "graph.stage").write_bytes(b"kept")
+    asked = [str(tmp_path / "base.npy"), "--recall", "0.9", "--out", str(out)]
+    code, _, err = run("run", *asked)
+    assert code == 2
+    assert err.strip() == (
+        f"tune: {out / 'work'} has 1 finished stage of a run that was stopped: go on with --resume, or begin "
+        "anew with --force"
+    )
+    assert (out / "work" / "graph.stage").read_bytes() == b"kept"
+    assert run("run", *asked, "--dry-run")[0] == 2
+    assert run("run", *asked, "--force")[0] == 0
+    assert not (out / "work").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tuner.sweep import again
 from tuner.sweep.again import Earlier, NoLongerHoldsError, narrowed, still_holds
 from tuner.sweep.codec_space import views_in_order
 from tuner.sweep.plan import count_configurations
-from tuner.types import Generation, Note, Space
+from tuner.types import Generation, Note, Space, StageFinished, Warned
 
 N, MORE, D = 3_000, 300, 24
 SPACE = Space(
@@ -207,6 +208,45 @@ def test_an_answer_that_needs_far_more_distances_is_swept_again(first: tuner.Res
     assert found.options.space == SPACE
     assert found.n_configurations > 1
     assert found.status == "reached"
+
+
+def test_a_sweep_that_was_stopped_goes_on_without_asking_again(first: tuner.Result, tmp_path: Path) -> None:
+    assert first.best is not None
+    easy = replace(first, recommendation=replace(first.best, ndis_per_query=1.0))
+    vectors, given = open_vectors(X, "base"), open_vectors(QUERIES, "queries")
+    job = partial(again.since, Earlier(easy, "r.json"), vectors, given, 1, tmp_path, tmp_path / "work")
+    events = job()
+    assert any(isinstance(event, Warned) and "r.json no longer holds" in event.text for event in events)
+    for event in events:
+        if isinstance(event, StageFinished) and event.name == "graph":
+            break
+    events.close()
+    assert (tmp_path / "work" / again.BROKEN).exists()
+    names = []
+    resumed = job(resume=True)
+    try:
+        while True:
+            event = next(resumed)
+            names += [event.name] if isinstance(event, StageFinished) and not event.resumed else []
+    except StopIteration as ended:
+        found = ended.value
+    assert "graph" not in names
+    assert found.earlier.broken
+    assert found.options.space == SPACE
+    assert not (tmp_path / "work" / again.BROKEN).exists()
+
+
+def test_an_answer_that_was_stopped_on_its_way_goes_on(first: tuner.Result, tmp_path: Path) -> None:
+    vectors, given = open_vectors(X, "base"), open_vectors(QUERIES, "queries")
+    job = partial(again.since, Earlier(first, "r.json"), vectors, given, 1, tmp_path, tmp_path / "work")
+    events = job()
+    for event in events:
+        if isinstance(event, StageFinished) and event.name == "graph":
+            break
+    events.close()
+    finished = [event for event in job(resume=True) if isinstance(event, StageFinished)]
+    assert {event.name: event.resumed for event in finished}["graph"]
+    assert not (tmp_path / "work").exists() or not any((tmp_path / "work").iterdir())
 
 
 def test_codes_that_lose_more_than_then_are_swept_again(first: tuner.Result) -> None:

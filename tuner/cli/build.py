@@ -22,7 +22,7 @@ from tuner.cli.options import (
     refuse_base_as_queries,
 )
 from tuner.cli.outputs import refuse_to_replace
-from tuner.cli.perform import perform, refuse_to_resume_nothing
+from tuner.cli.perform import perform, refuse_to_lose_stages, refuse_to_resume_nothing
 from tuner.data.inputs import open_inputs
 from tuner.errors import InputError
 from tuner.runtime.process import dedicate_process
@@ -108,6 +108,7 @@ def build_from(
         refuse_to_resume_nothing(out / REPORT_NAME, work)
     else:
         refuse_to_replace(out / REPORT_NAME, force=force, instead="give another --out")
+        refuse_to_lose_stages(work, force=force)
     dedicate_process()
     job = since if only_if_it_holds else build_again
     sweep = job(earlier, base, given, threads, out, work, resume=resume)

@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from tuner.cli.draw import Screen, follow
-from tuner.cli.folders import claimed, has_journal, remove_partial_files
+from tuner.cli.folders import FINISHED_STAGES, claimed, has_journal, remove_partial_files
 from tuner.cli.outputs import show_text
 from tuner.cli.stop import Stopping
 from tuner.errors import InputError
 from tuner.report import result_to_json, show_result, write_report
 from tuner.sweep.run import finish
+from tuner.text import counted
 from tuner.types import Event, Result
 
 HONEST_NO = 1
@@ -55,6 +56,16 @@ def refuse_to_resume_nothing(report: Path, work: Path) -> None:
             f"{report} is there: its run ended, and left nothing to resume; run again with --force"
         )
     raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
+
+
+def refuse_to_lose_stages(work: Path, *, force: bool) -> None:
+    """Raise InputError if a stopped run left finished stages in ``work``, which a new one would remove."""
+    n_stages = sum(1 for _ in work.rglob(FINISHED_STAGES))
+    if n_stages and not force:
+        raise InputError(
+            f"{work} has {counted(n_stages, 'finished stage')} of a run that was stopped: go on with "
+            "--resume, or begin anew with --force"
+        )
 
 
 def _stopped(work: Path) -> str:
