@@ -299,7 +299,7 @@ def test_since_takes_its_options_from_the_report(first_folder: Path, tmp_path: P
     code, _, err = run(*asked)
     assert code == 2
     assert err.strip() == (
-        "tune: --since takes --recall from its report: leave --recall out, or run tune without --since"
+        "tune: --since takes its options from the report: leave --recall out, or run tune without --since"
     )
 
 

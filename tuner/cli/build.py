@@ -127,7 +127,7 @@ def run_since(ctx: click.Context) -> int:
         if name not in known and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = parameter.opts[-1]
             raise InputError(
-                f"--since takes {option} from its report: leave {option} out, or run tune without --since"
+                f"--since takes its options from the report: leave {option} out, or run tune without --since"
             )
     given = {name: ctx.params[name] for name in known if name != "since"}
     return build_from(ctx, ctx.params["since"], **given, only_if_it_holds=True)
