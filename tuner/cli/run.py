@@ -55,9 +55,9 @@ def run(
     """Find M, efConstruction, efSearch, quantizer, dimension cut and re-ranking for the vectors in FILE.
 
     FILE holds (n, d) float32, float16, float64, int8 or uint8: .npy, .npz, .fvecs, .bvecs, .fbin, .u8bin,
-    .i8bin, .csv, .tsv, .txt, .json, .jsonl, word2vec, HDF5, Parquet, Arrow, safetensors, a folder or pattern
-    of such, a database or an address (README). The exit code is 0 if the target is reached, 1 if nothing
-    reaches it, 2 for bad input.
+    .i8bin, .csv, .tsv, .txt, .json, .jsonl, word2vec, HDF5, Parquet, Arrow, safetensors, torch, a folder or
+    pattern of such, a database or an address (README). The exit code is 0 if the target is reached, 1 if
+    nothing reaches it, 2 for bad input.
 
     Bring 1,000 to 4,000 queries: the fewer there are, the farther above the target the answer must lie. A
     target of 0.95 needs 60 at least, 0.99 needs 300, 0.999 needs 3,000.

@@ -22,6 +22,8 @@ from tuner.data.formats.safetensors import SUFFIX, open_safetensors
 from tuner.data.formats.shards import Shards, files_of, joined
 from tuner.data.formats.signatures import format_of, other_than_npy
 from tuner.data.formats.text import SEPARATORS, open_text
+from tuner.data.formats.torch_file import SUFFIXES as TORCH
+from tuner.data.formats.torch_file import open_torch
 from tuner.data.formats.vecs import NEIGHBOURS, VECS, open_vecs
 from tuner.data.formats.word2vec import is_word2vec, open_word2vec
 from tuner.data.sources import is_address, open_address
@@ -35,6 +37,7 @@ from tuner.errors import InputError
 
 OF_SEVERAL: dict[str, Callable[[Path, str, Role, str | None], FlatFile]] = {
     "a zip file": open_npz,
+    "a torch file": open_torch,
     "an HDF5 file": open_hdf5,
     "a parquet file": open_parquet,
     "an arrow file": open_arrow,
@@ -45,7 +48,10 @@ OF_SEVERAL: dict[str, Callable[[Path, str, Role, str | None], FlatFile]] = {
 }
 """Readers of files that may hold several matrices, by content, or by name where the content has no mark."""
 SUFFIXES = (
-    frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX}) | VECS | LINES
+    frozenset({".npy", ".npz", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", SUFFIX})
+    | VECS
+    | LINES
+    | TORCH
 )
 """Suffixes of what is looked for in a folder, where text may be anything."""
 

@@ -1,4 +1,4 @@
-"""HDF5, Parquet, Arrow and safetensors files are read as the .npy file of the same rows; damage is told."""
+"""HDF5, Parquet, Arrow, safetensors and torch are read as .npy files of the same rows; damage is told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch_written
 
 from tuner.data.formats import packages
 from tuner.data.vectors import Vectors, open_vectors
@@ -66,6 +67,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, dict[str, Array]], object]]] = {
     "feather": ("x.feather", lambda path, arrays: feather.write_feather(table(arrays), path, chunksize=999)),
     "arrow, fixed": ("x.arrow", lambda path, arrays: feather.write_feather(table(arrays, fixed=True), path)),
     "safetensors": ("x.safetensors", tensors),
+    "torch": ("x.pt", torch_written.save),
 }
 ALL = pytest.mark.parametrize("name", WRITERS)
 
@@ -227,7 +229,7 @@ def test_tensors_of_other_types_are_told(tmp_path: Path) -> None:
         open_vectors(tmp_path / "x.safetensors", "base")
 
 
-@ALL
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"torch"}))
 def test_a_missing_package_is_told_with_the_line_that_installs_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

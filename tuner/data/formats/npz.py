@@ -77,12 +77,12 @@ def _opened(archive: zipfile.ZipFile, path: Path, source: str, role: Role, colum
     named = replace(array, source=f"{source}[{name}]" if len(found) > 1 else source)
     if entry.compress_type == zipfile.ZIP_STORED:
         with path.open("rb") as file:
-            return replace(named, offset=_begins_at(file, entry) + array.offset)
+            return replace(named, offset=begins_at(file, entry) + array.offset)
     with archive.open(entry) as file:
         return copied(named, file, promised)
 
 
-def _begins_at(file: IO[bytes], entry: zipfile.ZipInfo) -> int:
+def begins_at(file: IO[bytes], entry: zipfile.ZipInfo) -> int:
     """Return the position of an entry's first byte, which its own header tells, not the archive's list."""
     file.seek(entry.header_offset)
     header = file.read(LOCAL_BYTES)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tuner.data.formats.bfloat16 import as_float32
 from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
-from tuner.data.formats.spool import BLOCK_BYTES, written
 from tuner.errors import InputError
 
 SUFFIX, BFLOAT16 = ".safetensors", "BF16"
@@ -52,16 +50,4 @@ def open_safetensors(path: Path, source: str, role: Role, column: str | None) ->
         dtype=np.dtype(DTYPES[tensor["dtype"]]),
         offset=LENGTH_BYTES + length + tensor["data_offsets"][0],
     )
-    if tensor["dtype"] != BFLOAT16 or len(flat.shape) != 2:
-        return flat
-    n, d = flat.shape
-    return written(named, d, np.dtype("<f4"), _as_float32(flat), n)
-
-
-def _as_float32(flat: FlatFile) -> Iterator[NDArray[Any]]:
-    """Yield rows of bfloat16: the upper half of a float32's bits."""
-    n, d = flat.shape
-    rows = max(1, BLOCK_BYTES // (4 * max(1, d)))
-    for start in range(0, n, rows):
-        bits = flat.rows(np.arange(start, min(n, start + rows)))
-        yield (bits.astype("<u4") << 16).view("<f4")
+    return as_float32(flat) if tensor["dtype"] == BFLOAT16 and len(flat.shape) == 2 else flat

@@ -12,6 +12,7 @@ Format: TypeAlias = Literal[
     "a git-lfs pointer",
     "a .npy file",
     "a torch file",
+    "an old torch file",
     "a zip file",
     "an HDF5 file",
     "a parquet file",
@@ -39,6 +40,8 @@ DUCKDB_AT = 8
 """Bytes before a DuckDB file's mark."""
 PICKLES = re.compile(rb"\x80[\x02-\x05][^\x00]", re.DOTALL)
 """Protocols 2 to 5 and an instruction; an .fvecs file of 128, 640, ... columns has zeros there."""
+OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The pickled number that torch wrote before it wrote zip files."""
 FAISS = re.compile(rb"(I[0-9A-Za-z]{3})..[\x00-\x10]\x00", re.DOTALL)
 """Four letters and a number of columns; ``IB`` begins those over bits."""
 POINTER = "is a git-lfs pointer ({size} B), not the file that it stands for: fetch that with git lfs pull"
@@ -49,7 +52,7 @@ CONVERSIONS = {
     ".pkl": "np.asarray(pickle.load(open(f, 'rb')), 'float32')",
 }
 SUFFIXES: dict[Format, str] = {
-    "a torch file": ".pt",
+    "an old torch file": ".pt",
     "a pickle": ".pkl",
 }
 
@@ -60,8 +63,10 @@ def format_of(start: bytes) -> Format | None:
     >>> format_of(b"version https://git-lfs.github.com/spec/v1")
     'a git-lfs pointer'
     """
-    if start.startswith(b"PK\x03\x04") and b"data.pkl" in start[:128]:
+    if start.startswith(b"PK\x03\x04") and _first_entry(start).endswith(b"data.pkl"):
         return "a torch file"
+    if start.startswith(OLD_TORCH):
+        return "an old torch file"
     if PICKLES.match(start):
         return "a pickle"
     if start[DUCKDB_AT:].startswith(b"DUCK"):
@@ -69,6 +74,11 @@ def format_of(start: bytes) -> Format | None:
     if FAISS.match(start):
         return "a binary faiss index" if start.startswith(b"IB") else "a faiss index"
     return next((name for mark, name in SIGNATURES.items() if start.startswith(mark)), None)
+
+
+def _first_entry(start: bytes) -> bytes:
+    """Return the name of the first file in a zip file."""
+    return start[30 : 30 + int.from_bytes(start[26:28], "little")]
 
 
 def other_than_npy(path: Path, start: bytes, size: int) -> str:
