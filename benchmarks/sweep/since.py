@@ -60,7 +60,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def tuned(arguments: list[str], cache: Path) -> None:
     """Run ``tune`` with a cache of its own."""
     environment = os.environ | {"TUNER_CACHE_DIR": str(cache)}
-    subprocess.run([*tune_command(arguments), "--quiet"], cwd=ROOT, env=environment, check=True)  # noqa: S603 - ours
+    command = [*tune_command(arguments), "--quiet"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
 
 
 def measured(base: Path, queries: Path, share: float, recall: float, seed: int, work: Path) -> list[Row]:
