@@ -1,5 +1,6 @@
 """Kinds of data are told apart: packed bits from bytes that are numbers, embeddings from coordinates."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,15 @@ def test_coordinates_and_one_huge_column_are_no_embedding() -> None:
     assert metric == "l2"
     assert reason.startswith("column 7 holds 100.0% of all squared values, so this is no embedding")
     assert choose_metric(shape(features), "cosine") == ("cosine", "asked for")
+
+
+def test_what_the_file_says_goes_before_what_the_values_look_like() -> None:
+    counts = replace(shape(np.ones((300, 8))), counts_only=True, norm_min=0.5)
+    assert choose_metric(counts, "auto")[0] == "l2"
+    assert choose_metric(counts, "auto", "angular") == (
+        "cosine",
+        "the file says that its distance is angular",
+    )
+    assert choose_metric(counts, "auto", "Dot")[0] == "ip"
+    assert choose_metric(counts, "l2", "angular") == ("l2", "asked for")
+    assert choose_metric(counts, "auto", "hamming") == choose_metric(counts, "auto")

@@ -20,8 +20,9 @@ from tuner.types import Latency, QuerySet
 )
 def test_a_file_on_its_side_is_told(shape: tuple[int, int], on_its_side: bool, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-    profile = result_of(scan(open_vectors(tmp_path / "x.npy", "base"), "l2", seed=0))
-    found = [doubt.text for doubt in _doubts(profile, QuerySet(source="", fingerprint="", n=2))]
+    base = open_vectors(tmp_path / "x.npy", "base")
+    profile = result_of(scan(base, "l2", seed=0))
+    found = [doubt.text for doubt in _doubts(base, profile, QuerySet(source="", fingerprint="", n=2))]
     assert any("lies on its side, so save x.T" in text for text in found) == on_its_side
 
 

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from tuner.types import FloatArray, Metric
 
 MetricChoice: TypeAlias = Literal["auto", "cosine", "ip", "l2"]
+METRICS: dict[str, Metric] = {
+    **dict.fromkeys(("angular", "cosine"), "cosine"),
+    **dict.fromkeys(("euclidean", "l2"), "l2"),
+    **dict.fromkeys(("dot", "ip", "inner_product"), "ip"),
+}
+"""What files call the metrics; ann-benchmarks: the first of each."""
 FEWEST_COLUMNS = 4
 """Fewer columns are coordinates: no embedding model writes so few."""
 ONE_COLUMN = 0.99
@@ -63,15 +69,27 @@ class Shape:
         return float(self.energy.max()) / total if total > 0 else 0.0
 
 
-def choose_metric(shape: Shape, asked: MetricChoice) -> tuple[Metric, str]:
+def metric_of(distance: str) -> Metric | None:
+    """Return the metric that a file names, None where it names none that is known.
+
+    >>> metric_of("angular"), metric_of("hamming")
+    ('cosine', None)
+    """
+    return METRICS.get(distance.lower())
+
+
+def choose_metric(shape: Shape, asked: MetricChoice, distance: str = "") -> tuple[Metric, str]:
     """Return the metric and why.
 
     Args:
         shape: what the values look like.
         asked: metric that the user asked for, or ``auto``.
+        distance: what the file says that the vectors are compared by, empty where it does not.
     """
-    if asked != "auto":
-        return asked, "asked for" + (_left_out(shape) if asked == "cosine" else "")
+    found = metric_of(distance) if asked == "auto" else asked
+    if found is not None:
+        reason = f"the file says that its distance is {distance}" if asked == "auto" else "asked for"
+        return found, reason + (_left_out(shape) if found == "cosine" else "")
     if shape.d < FEWEST_COLUMNS:
         return (
             "l2",

@@ -112,7 +112,7 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         yield 0.8 * stop / vectors.n
     _refuse(vectors, tally, "auto")
     _refuse_packed(vectors, seed)
-    chosen, reason = choose_metric(_shape(tally), metric)
+    chosen, reason = choose_metric(_shape(tally), metric, vectors.distance)
     if chosen == "cosine" and 2 * tally.zero.count > vectors.n:
         raise InputError(
             f"{vectors.source} has zero vectors in {tally.zero.within(vectors)}, more than half of it: embed "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tuner.data.formats.choice import Role
-from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.flat import FlatFile, ListedNeighbours
 from tuner.data.formats.shards import Shards
 from tuner.data.matrix import open_matrix
 from tuner.data.objects import from_object
@@ -55,6 +55,16 @@ class Vectors:
     def npy_file(self) -> Path | None:
         """The .npy file that another process can open for the same rows, None where there is none."""
         return self.data.path if isinstance(self.data, FlatFile) and self.data.is_npy else None
+
+    @property
+    def distance(self) -> str:
+        """What the file says that its vectors are compared by, empty where it does not."""
+        return self.data.distance if isinstance(self.data, FlatFile) else ""
+
+    @property
+    def listed(self) -> ListedNeighbours | None:
+        """Neighbours of these queries that their file lists, None where it does not."""
+        return self.data.listed if isinstance(self.data, FlatFile) else None
 
     @property
     def n_deleted(self) -> int:

@@ -38,6 +38,18 @@ class Doubt(Enum):
         "{n_in_base} of {n_queries} queries equal a row of the base: they find themselves, "
         "which makes recall look better than new queries will see"
     )
+    OTHER_METRIC = (
+        "{source} says that its distance is {distance}, and {metric} is searched by: leave --metric out to "
+        "search by the file's"
+    )
+    UNKNOWN_DISTANCE = (
+        "{source} says that its distance is {distance}, which no index here searches by, and {metric} was "
+        "taken: neighbours by {distance} are others"
+    )
+    WRONG_NEIGHBOURS = (
+        "{share:.1%} of the neighbours listed for {source} are not among the {k} nearest by {metric}: recall "
+        "is counted by exact neighbours found here, so do not compare it with figures counted by those listed"
+    )
     OUT_OF_TIME = "the time budget ended the measurements early: the front may lack a point"
     MEMORY_PASSED = (
         "the run took {peak} of memory at its peak, more than its limit of {limit}: its plan said less, "

@@ -18,6 +18,7 @@ from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_versions
 from tuner.runtime.process import use_threads
+from tuner.sweep.claims import distance_doubts, neighbour_doubts
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
@@ -86,7 +87,10 @@ def prepare(
     posed = yield from pose(
         journal, base, queries, options, work, profile=profile, accept=accept, put_back=True
     )
-    return Prepared(journal, needed, posed, _doubts(profile, posed.query_set), started_s)
+    of_the_file = neighbour_doubts(base, queries, posed)
+    yield from of_the_file
+    doubts = (*_doubts(base, profile, posed.query_set), *of_the_file)
+    return Prepared(journal, needed, posed, doubts, started_s)
 
 
 def with_sensible_space(options: Options, d: int) -> Generator[Event, None, Options]:
@@ -110,11 +114,11 @@ def accept_data(base: Vectors, store_at: StoreAt, profile: Profile, query_set: Q
             f"{base.source}: {profile.n_left_out:,} of its rows are zero and left out of an index, and an "
             "index whose store lies on disk answers with positions: take these rows out of the file first"
         )
-    yield from _doubts(profile, query_set)
+    yield from _doubts(base, profile, query_set)
 
 
-def _doubts(profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
-    doubts = []
+def _doubts(base: Vectors, profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
+    doubts = [*distance_doubts(base, profile.metric)]
     if profile.d > MOST_COLUMNS_A_ROW * profile.n:
         doubts.append(Doubt.ON_ITS_SIDE.about(n=profile.n, d=profile.d))
     if profile.n_left_out:

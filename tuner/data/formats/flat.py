@@ -5,7 +5,7 @@ Rows are read with seek and read, not mapped: pages of a mapped file count as re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,19 @@ from numpy.typing import NDArray
 from tuner.errors import InputError
 
 COUNT_BYTES, COUNT = 4, ("d", "<i4")
+
+
+@dataclass(frozen=True, eq=False)
+class ListedNeighbours:
+    """What a file says are the nearest rows to its queries, nearest first.
+
+    Attributes:
+        source: name of the base in messages, whose rows they are.
+        rows: (nq, m) numbers of rows.
+    """
+
+    source: str
+    rows: NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +43,8 @@ class FlatFile:
         counted: whether each row begins with its number of columns, four bytes.
         is_npy: whether ``path`` is a .npy file of this matrix, which another process can open.
         copied_to: folder of our copy, which goes with the last reference to it.
+        distance: what the file says that its vectors are compared by, empty where it does not.
+        listed: what it says are the neighbours of these queries, None where it does not.
     """
 
     path: Path
@@ -41,6 +56,8 @@ class FlatFile:
     counted: bool = False
     is_npy: bool = False
     copied_to: object = None
+    distance: str = ""
+    listed: ListedNeighbours | None = field(default=None, compare=False)
 
     def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return ascending ``rows`` of a matrix as stored.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.choice import Role, chosen
-from tuner.data.formats.flat import FlatFile
+from tuner.data.formats.flat import FlatFile, ListedNeighbours
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import BLOCK_BYTES, written
 from tuner.errors import InputError
 
+BASE, QUERIES, NEIGHBOURS, DISTANCE = "train", "test", "neighbors", "distance"
+"""Names in files of ann-benchmarks; the last is an attribute."""
+MOST_LISTED = 64 << 20
+"""Bytes of neighbours that are read: 100 of 80,000 queries as 8 bytes each."""
+MOST_LETTERS = 40
+"""Letters of a name of a distance."""
 DAMAGED = "is a damaged or truncated HDF5 file: copy it again or write it again"
 
 
 def open_hdf5(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
-    """Return the one matrix of an HDF5 file, or that of the name; links are not followed.
+    """Return the one matrix of an HDF5 file, or that of the name, with what else the file says of it.
+
+    Links are not followed.
 
     Args:
         role: what the vectors are: of an ann-benchmarks file the base is ``train``, the queries ``test``.
@@ -44,7 +53,32 @@ def _opened(h5py: Any, file: Any, path: Path, source: str, role: Role, column: s
     dataset, named = found[name], f"{source}[{name}]" if len(found) > 1 else source
     if dataset.external or dataset.is_virtual:
         raise InputError(f"{named} lies in other files: copy it into one with h5py")
-    offset, shape = dataset.id.get_offset(), shapes[name]
+    flat = _matrix(dataset, path, source, named, shapes[name])
+    listed = found.get(NEIGHBOURS) if name == QUERIES and BASE in found else None
+    return replace(
+        flat,
+        distance=_distance(file),
+        listed=None if listed is None else _listed(listed, f"{source}[{BASE}]", flat.shape[0]),
+    )
+
+
+def _distance(file: Any) -> str:
+    """Return what the file says that its vectors are compared by, empty where it does not."""
+    found = file.attrs.get(DISTANCE, "")
+    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+    return text if isinstance(text, str) and text.isprintable() and len(text) < MOST_LETTERS else ""
+
+
+def _listed(dataset: Any, base: str, n: int) -> ListedNeighbours | None:
+    """Return the neighbours that the file lists, None where they are not of these queries."""
+    fits = dataset.ndim == 2 and len(dataset) == n and dataset.size and dataset.dtype.kind in "iu"
+    if not fits or dataset.nbytes > MOST_LISTED or dataset.external or dataset.is_virtual:
+        return None
+    return ListedNeighbours(base, dataset[...])
+
+
+def _matrix(dataset: Any, path: Path, source: str, named: str, shape: tuple[int, ...]) -> FlatFile:
+    offset = dataset.id.get_offset()
     if offset is None or len(shape) != 2:
         n, d = _two(shape, named)
         return written(named, d, dataset.dtype, _blocks(dataset), n)
