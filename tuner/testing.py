@@ -24,12 +24,13 @@ from tuner.api import check
 from tuner.data.answers import returned_ids, rows_of
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
-from tuner.data.ids import IdSource, named
+from tuner.data.ids import IdSource
 from tuner.data.profile import check_queries, rows_without_direction, scan
-from tuner.data.vectors import Vectors, open_vectors
+from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.gate import CheckResult, Limits
 from tuner.gate.verdict import points
+from tuner.index.inputs import open_inputs
 from tuner.index.opened import prepared_rows
 from tuner.recall.paired import POWER, upper_bound, visible_shortfall
 from tuner.recall.starvation import IndexUse, Starvation
@@ -82,7 +83,9 @@ def assert_recall(
     """
     __tracebackhide__ = True  # a test that fails shows its own line
     k = _checked_k(at_least, k, metric, confidence)
-    judge = _Judge(named(open_vectors(base, "base"), ids), open_vectors(queries, "queries"), k, metric)
+    vectors, given = open_inputs(base, queries, ids)
+    assert given is not None  # noqa: S101 - they are an argument
+    judge = _Judge(vectors, given, k, metric)
     hits = judge.hits(search)
     recall = summarize(hits, k, confidence)
     upper = upper_bound(hits, k, confidence)

@@ -133,7 +133,7 @@ CASES = [
     Case("float8", X, ("has dtype |V1", "ml_dtypes"), _save("x.npy", np.zeros((50, 4), dtype="V1"))),
     Case("git-lfs pointer", X, ("x.npy is a git-lfs pointer (49 B)", "git lfs pull"),
          _write("x.npy", b"version https://git-lfs.github.com/spec/v1\noid s\n")),
-    Case("index for vectors", IN + "x.faiss", ("x.faiss is a faiss index and no file of vectors",),
+    Case("index for vectors", IN + "x.faiss", ("x.faiss: it ends before the index does",),
          _write("x.faiss", b"IxF2\x80\0\0\0")),
     Case("structured", X, ("has dtype [('a'",), _save("x.npy", np.zeros((9, 9), dtype=[("a", "f4")]))),
     Case("no rows", X, ("x.npy has no rows (0, 8)",), _save("x.npy", GOOD[:0])),

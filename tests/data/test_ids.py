@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner.data.ids import IdSource, describe_deleted, named, read_ids
+from tuner.data.ids import IdSource, describe_rows, named, read_ids
 from tuner.data.profile import scan
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
@@ -58,7 +58,7 @@ def test_numbers_are_numbers_however_they_are_kept(source: IdSource, tmp_path: P
 
 
 def test_rows_that_were_deleted_on_purpose_are_left_out(vectors: Vectors) -> None:
-    assert describe_deleted(named(vectors, KEYS)) == ""
+    assert describe_rows(named(vectors, KEYS)) == ""
     left = named(vectors, ["a", "", "c", "", "e"])
     assert (left.n, left.source) == (3, vectors.source)
     assert left.ids is not None
@@ -69,8 +69,8 @@ def test_rows_that_were_deleted_on_purpose_are_left_out(vectors: Vectors) -> Non
     assert rows is not None
     assert rows.tolist() == [2, 4]
     assert left.fingerprint == open_vectors(ROWS[[0, 2, 4]], "base").fingerprint
-    assert describe_deleted(left).startswith("2 rows of ")
-    assert "deleted on purpose" in describe_deleted(left)
+    assert describe_rows(left).startswith("2 rows of ")
+    assert "deleted on purpose" in describe_rows(left)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class Tensor:
     __module__ = "torch"
 
     def __init__(self, values: Any, dtype: str = "torch.float32", sparse: bool = False) -> None:
-        self.values, self.dtype, self.is_sparse = values, dtype, sparse
+        self.values, self.dtype, self.device = values, dtype, "cpu"
+        self.layout = "torch.sparse_coo" if sparse else "torch.strided"
 
     def detach(self) -> Tensor:
         return self
@@ -50,16 +51,42 @@ class Tensor:
     def float(self) -> Tensor:
         return Tensor(self.values)
 
-    def numpy(self) -> Any:
-        if self.dtype == "torch.bfloat16":
-            raise TypeError("Got unsupported ScalarType BFloat16")
+    def numpy(self, *, force: bool = False) -> Any:
+        if self.dtype not in ("torch.float32", "torch.float16"):
+            raise TypeError("Got unsupported ScalarType")
         return self.values
+
+
+class Buffer:
+    """What speaks DLPack and nothing else."""
+
+    def __dlpack__(self, **asked: Any) -> Any:
+        return X.__dlpack__(**asked)
+
+    def __dlpack_device__(self) -> Any:
+        return X.__dlpack_device__()
+
+
+class Refusing:
+    """A tensor on a device."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError("on a device")
+
+
+def cells() -> Any:
+    found = np.empty(len(X), dtype=object)
+    found[:] = list(X)
+    return found
 
 
 HELD: dict[str, Callable[[], Any]] = {
     "list": X.tolist,
     "tensor": lambda: Tensor(X),
     "bfloat16 tensor": lambda: Tensor(X, "torch.bfloat16"),
+    "DLPack": Buffer,
+    "arrays in cells": cells,
+    "nothing masked": lambda: np.ma.masked_array(X, np.isinf(X)),
     "array of fixed lists": fixed,
     "array of lists": lambda: pa.array(list(X)),
     "chunks": lambda: pa.chunked_array([fixed(X[:2_000]), fixed(X[2_000:])]),
@@ -87,6 +114,16 @@ def test_a_column_of_fixed_lists_is_not_copied() -> None:
     assert isinstance(open_vectors(pa.table({"e": held}), "base").data, np.ndarray)
 
 
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float32())])
+def test_a_column_of_lists_of_one_length_is_not_copied(kind: Any) -> None:
+    held = pa.array(list(X), type=kind)
+    for source, want in ((held, X), (held.slice(7, 90), X[7:97]), (pa.table({"e": held}), X)):
+        found = open_vectors(source, "base")
+        assert isinstance(found.data, np.ndarray)
+        assert np.shares_memory(found.data, held.flatten().to_numpy())
+        np.testing.assert_array_equal(found.read(0, found.n), want)
+
+
 @pytest.mark.parametrize(
     ("held", "message"),
     [
@@ -96,7 +133,15 @@ def test_a_column_of_fixed_lists_is_not_copied() -> None:
         (pa.table({"a": [1, 2]}), r"holds no matrix \(n, d\): there is|holds no matrix"),
         (pa.array([[1.0, 2.0], [3.0]]), "row 1 has 1 numbers, where the first has 2"),
         (pa.array([[1.0, 2.0], None]), r"row 1 is empty \(null\)"),
-        ([[1.0, 2.0], [3.0]], "rows of different lengths"),
+        ([[1.0, 2.0], [3.0]], "rows of different lengths, row 1 1 and row 0 2"),
+        ([[1.0, 2.0], [3.0, None]], "row 1, column 1 is None and no number"),
+        (np.array([[1.0, 2.0], [3.0, "x"]], object), "row 1, column 1 is 'x' and no number"),
+        (np.ma.masked_array(X, X > 3), r"row \d+ has masked cells, .*x.filled\(0\)"),
+        (X.astype(complex), "dtype complex128"),
+        (Tensor(X, "torch.float8_e4m3fn"), "float8_e4m3fn on cpu, which numpy cannot read: give x.float"),
+        ({"train": X}, r"holds several things \(train\): give one of them"),
+        (None, "is a NoneType and holds no rows"),
+        (Refusing(), r"a Refusing, does not become a numpy array \(on a device\): give it .*on the host"),
     ],
 )
 def test_what_holds_no_matrix_is_told(held: Any, message: str) -> None:
@@ -124,6 +169,7 @@ def test_pandas(tmp_path: Path) -> None:
         pd.DataFrame({"id": range(len(X)), "emb": list(X)}),
         pd.Series(list(X)),
         pd.Series(X.tolist()),
+        pd.DataFrame({"id": range(len(X)), "emb": pd.Series(fixed(), dtype=pd.ArrowDtype(fixed().type))}),
     ):
         np.testing.assert_array_equal(open_vectors(held, "base").read(0, len(X)), X)
     for held, message in (
@@ -131,6 +177,9 @@ def test_pandas(tmp_path: Path) -> None:
         (pd.Series([[1.0], [1.0, 2.0]]), "row 1 has 2 numbers, where the first has 1"),
         (pd.Series([[1.0], None, [2.0]]), "row 1 is None and no list"),
         (pd.DataFrame({"a": [[1.0]], "b": [[2.0]]}), "holds 2 matrices: say which"),
+        (pd.DataFrame([[[1.0], [2.0]]], columns=["a", "a"]), "has 2 columns 'a': give each its own name"),
+        (pd.Series(["[1.0, 2.0]"], dtype=object), r"row 0 is '\[1.0, 2.0\]' and no list: read it with json"),
+        (pd.Series([[1.0, 2.0], [1.0, None]]), "row 1, column 1 is None and no number"),
     ):
         with pytest.raises(InputError, match=message):
             open_vectors(held, "base")
@@ -156,6 +205,7 @@ def test_datasets_of_hugging_face() -> None:
     held = datasets.Dataset.from_dict({"id": range(len(X)), "emb": list(X)})
     found = open_vectors(held, "base")
     np.testing.assert_array_equal(found.read(0, len(X)), X)
+    np.testing.assert_array_equal(open_vectors(held["emb"], "base").read(0, len(X)), X)
     some = held.select(range(10, 20))  # rows by a list of numbers over the same table
     np.testing.assert_array_equal(open_vectors(some, "base").read(0, 10), X[10:20])
     with pytest.raises(InputError, match="of several datasets: give one of them"):

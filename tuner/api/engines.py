@@ -12,13 +12,13 @@ from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.api.result import read_report
 from tuner.data.ids import IdSource
-from tuner.data.inputs import open_inputs
 from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
 from tuner.engines.export import claims_of, render
 from tuner.engines.translate import config_of, nearest_expressible
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.runtime.process import kept_threads
 from tuner.runtime.steps import result_of
 from tuner.types import OperatingPoint, Preference, VerifyResult

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.data.ids import IdSource
-from tuner.data.inputs import open_inputs
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
 from tuner.gate import check as run_check
+from tuner.index.inputs import open_inputs
 from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 

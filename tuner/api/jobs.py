@@ -16,10 +16,10 @@ from tuner import types
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
 from tuner.api.result import IndexFolder, Result, read_report, with_files
 from tuner.data.ids import IdSource
-from tuner.data.inputs import open_inputs
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space

@@ -23,8 +23,8 @@ from tuner.cli.options import (
 )
 from tuner.cli.outputs import refuse_to_replace
 from tuner.cli.perform import perform, refuse_to_lose_stages, refuse_to_resume_nothing
-from tuner.data.inputs import open_inputs
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
 from tuner.sweep.again import Earlier, build_again, refuse_unlike, since
 

@@ -14,7 +14,6 @@ from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import COLUMN, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
-from tuner.data.inputs import open_inputs
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
     CheckOptions,
@@ -24,6 +23,7 @@ from tuner.gate import (
     read_baseline,
     write_baseline,
 )
+from tuner.index.inputs import open_inputs
 from tuner.report.gate import (
     error_annotation,
     error_junit,

@@ -26,12 +26,12 @@ from tuner.cli.options import (
 )
 from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
-from tuner.data.inputs import open_inputs
 from tuner.data.vectors import Vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.report import engines as in_engine
 from tuner.report.diagnosis import (
     CAUSE_HEAD,

@@ -21,9 +21,9 @@ from tuner.cli.perform import perform, refuse_to_lose_stages, refuse_to_resume_n
 from tuner.cli.rehearse import show_plan
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
-from tuner.data.inputs import open_inputs
 from tuner.engines import find_engine
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
 from tuner.sweep import sweep
 

@@ -12,10 +12,10 @@ from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, COLUMN, IDS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
 from tuner.cli.stop import Stopping
-from tuner.data.inputs import open_inputs
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 from tuner.report.engines import verify_headline, verify_to_json
 
 NOT_VERIFIED, NOT_JUDGED = 1, 2

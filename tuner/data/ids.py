@@ -80,14 +80,15 @@ def named(vectors: Vectors, source: IdSource | None, name: str = "the list of id
     )
 
 
-def describe_deleted(vectors: Vectors) -> str:
-    """Return in words which rows of a file are left out on purpose; empty where none is."""
+def describe_rows(vectors: Vectors) -> str:
+    """Return in words where rows come from and which are left out on purpose; empty where all is plain."""
     if not vectors.n_deleted:
-        return ""
-    return (
+        return vectors.remark
+    deleted = (
         f"{counted(vectors.n_deleted, 'row')} of {vectors.source} deleted on purpose by "
         f"{vectors.ids_source}: in no index, and not missed"
     )
+    return f"{vectors.remark}; {deleted}" if vectors.remark else deleted
 
 
 def read_ids(source: IdSource, name: str = "the list of ids") -> RowIds:

@@ -19,12 +19,15 @@ Source: TypeAlias = str | Path | ArrayLike
 
 
 def open_inputs(
-    base: Source, queries: Source | None, ids: IdSource | None = None, column: str | None = None
+    base: Source | Vectors,
+    queries: Source | Vectors | None,
+    ids: IdSource | None = None,
+    column: str | None = None,
 ) -> tuple[Vectors, Vectors | None]:
     """Return the user's vectors, with their ids if there are any, and queries, checked but not read.
 
     Args:
-        base: vectors to index, (n, d), a file or an array.
+        base: vectors to index, (n, d), a file or an array; or opened already.
         queries: queries, (nq, d) likewise, None without any.
         ids: ids of the rows of ``base``, or the name of a column of it.
         column: name of the matrix in a file that holds several.
@@ -32,9 +35,15 @@ def open_inputs(
     Raises:
         InputError: they are no such files or arrays.
     """
-    given = None if queries is None else open_vectors(queries, "queries", column)
-    vectors = open_vectors(base, "base", column)
+    given = queries
+    if given is not None and not isinstance(given, Vectors):
+        given = open_vectors(given, "queries", column)
+    vectors = base if isinstance(base, Vectors) else open_vectors(base, "base", column)
     if isinstance(ids, str) and not Path(ids).exists():
+        if isinstance(base, Vectors):
+            raise InputError(
+                f"--ids {ids!r} is no file, and {base.source} has no named columns: name a file of ids"
+            )
         file = shown(str(base)) if isinstance(base, (str, Path)) else "the base"
         return named(vectors, id_column(base, ids), f"{file}[{ids}]"), given
     return named(vectors, ids), given

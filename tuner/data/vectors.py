@@ -40,6 +40,7 @@ class Vectors:
         kept: rows (n,) of the data, ascending, where some were deleted on purpose; None for all.
         ids: the user's own ids (n,), int64 or text, None where row numbers are ids.
         ids_source: name of the list of ids in messages.
+        remark: sentence that every report on the vectors should say; empty where there is none.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Vectors:
     kept: IdArray | None = None
     ids: NDArray[Any] | None = None
     ids_source: str = ""
+    remark: str = ""
 
     @property
     def npy_file(self) -> Path | None:

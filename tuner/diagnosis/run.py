@@ -10,7 +10,7 @@ from pathlib import Path
 
 import faiss
 
-from tuner.data.ids import describe_deleted
+from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import split_loss
 from tuner.diagnosis.content import inspect_content
@@ -220,8 +220,8 @@ def _diagnosis(
     if split.drift is not None and split.drift.share > OVERLAPPING * loss:
         first = split.drift
     notes = list(opened.notes)
-    if deleted := describe_deleted(questions.vectors):
-        notes.append(deleted)
+    if remark := describe_rows(questions.vectors):
+        notes.append(remark)
     if healthy and split.by_id < problem.options.recall:
         notes.append(
             f"who compares ids sees {split.by_id:.4f}: copies and ties are as near as what they displace"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from tuner.data.ids import describe_deleted
+from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs.gather import Gathered, gather
 from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
@@ -34,8 +34,8 @@ def verify(
     posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
     target = posed.problem.options.recall
     gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
-    if deleted := describe_deleted(base):
-        gathered.lines.append(Line("data", "info", deleted))
+    if remark := describe_rows(base):
+        gathered.lines.append(Line("data", "info", remark))
     try:
         yield Note(f"{can.title}: {config.label}")
         with EngineProcess(config, deployment) as process:

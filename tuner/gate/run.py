@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.ids import describe_deleted
+from tuner.data.ids import describe_rows
 from tuner.data.profile import rows_without_direction
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
@@ -64,8 +64,8 @@ def check(
     def accept(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
         changed = _changes(baseline, profile, query_set, request)
         text = changed or "the vectors and queries of the baseline"
-        if deleted := describe_deleted(base):
-            text += f"; {deleted}"
+        if remark := describe_rows(base):
+            text += f"; {remark}"
         lines.append(Line("data", "info" if changed else "pass", text))
         yield Note(text)
 

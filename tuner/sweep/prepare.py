@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tuner.data.checks import check_inputs
-from tuner.data.ids import describe_deleted
+from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.journal import Journal
@@ -106,8 +106,8 @@ def with_sensible_space(options: Options, d: int) -> Generator[Event, None, Opti
 def accept_data(base: Vectors, store_at: StoreAt, profile: Profile, query_set: QuerySet) -> Iterable[Event]:
     """Yield what is known of the data before anything that takes long; refuse what float32 cannot hold."""
     yield from describe_profile(profile)
-    if deleted := describe_deleted(base):
-        yield Note(deleted)
+    if remark := describe_rows(base):
+        yield Note(remark)
     check_norms(base, profile)
     if profile.n_left_out and store_at == "disk":
         raise InputError(

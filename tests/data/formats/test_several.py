@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch_written
 
-from tuner.data.formats import packages
+from tuner.data.formats import arrow, packages
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 
@@ -203,6 +203,81 @@ def test_columns_of_lists_that_are_no_vectors_are_told(rows: Any, message: str, 
     pq.write_table(pa.table({"emb": pa.array(rows, type=kind)}), tmp_path / "x.parquet")
     with pytest.raises(InputError, match=message):
         open_vectors(tmp_path / "x.parquet", "base")
+
+
+def saved(name: str, column: Any, folder: Path) -> Path:
+    path = folder / f"x.{name}"
+    held = pa.table({"id": np.arange(len(column)), "emb": column})
+    pq.write_table(held, path) if name == "parquet" else feather.write_feather(held, path, chunksize=999)
+    return path
+
+
+@pytest.mark.parametrize("name", ["parquet", "feather"])
+@pytest.mark.parametrize("kind", ["list_view", "large_list_view", "tensor"])
+def test_views_of_lists_and_tensors_of_one_side_are_lists(name: str, kind: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    if kind == "tensor":
+        column = pa.FixedShapeTensorArray.from_numpy_ndarray(X)
+    else:
+        column = pa.array(list(X), getattr(pa, kind)(pa.float32()))
+    found = open_vectors(saved(name, column, tmp_path), "base")
+    assert found.fingerprint == open_vectors(tmp_path / "x.npy", "base").fingerprint
+
+
+def test_a_view_of_lists_in_any_order_is_read_in_the_order_of_its_rows(tmp_path: Path) -> None:
+    starts = np.random.default_rng(5).integers(0, 900, 5_000)
+    column = pa.ListViewArray.from_arrays(
+        pa.array(starts, pa.int32()), pa.array(np.full(5_000, 24), pa.int32()), pa.array(X.ravel())
+    )
+    found = open_vectors(saved("feather", column, tmp_path), "base")
+    np.testing.assert_array_equal(found.read(0, 5_000), X.ravel()[starts[:, None] + np.arange(24)])
+
+
+def test_rows_that_name_the_same_numbers_are_copied_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, taken = [], arrow._blocks
+
+    def noted(compute: Any, batches: Any, d: int, named: str) -> Any:
+        for block in taken(compute, batches, d, named):
+            sizes.append(block.size)
+            yield block
+
+    monkeypatch.setattr(arrow, "_blocks", noted)
+    n, d = 500, 1 << 14
+    column = pa.ListViewArray.from_arrays(
+        pa.array(np.zeros(n), pa.int32()),
+        pa.array(np.full(n, d), pa.int32()),
+        pa.array(np.ones(d, np.float32)),
+    )
+    assert open_vectors(saved("feather", column, tmp_path), "base").d == d
+    assert max(sizes) == arrow.VIEWED
+
+
+@pytest.mark.parametrize("name", ["parquet", "feather"])
+def test_a_tensor_of_two_sides_is_no_row(name: str, tmp_path: Path) -> None:
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(X[:100].reshape(100, 4, 6))
+    with pytest.raises(InputError, match=r"holds no matrix \(n, d\)"):
+        open_vectors(saved(name, column, tmp_path), "base")
+
+
+@pytest.mark.parametrize("column", [None, "emb"])
+def test_lists_that_are_kept_once_are_told(column: str | None, tmp_path: Path) -> None:
+    lists = pa.array([[1.0, 2.0], [3.0, 4.0]])
+    dictionary = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), lists)
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), lists)
+    for each in (dictionary, runs):
+        with pytest.raises(
+            InputError, match=r"\[emb\] keeps each list once .* write the column as plain lists"
+        ):
+            open_vectors(saved("feather", each, tmp_path), "base", column)
+
+
+def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    column = pa.array(list(X[:50]))
+    feather.write_feather(pa.Table.from_arrays([column, column], ["emb", "emb"]), tmp_path / "x.arrow")
+    with pytest.raises(InputError, match=r"\[emb\] is the name of several columns: give each a name"):
+        open_vectors(tmp_path / "x.arrow", "base", "emb")
 
 
 def test_a_wrong_row_is_counted_over_all_batches(tmp_path: Path) -> None:

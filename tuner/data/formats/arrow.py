@@ -18,6 +18,9 @@ from tuner.data.formats.spool import written
 from tuner.errors import InputError
 
 BATCH_ROWS = 4_096
+VIEWED = 1 << 20
+"""Numbers of a view of lists that are copied together."""
+TENSOR = "arrow.fixed_shape_tensor"
 NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """Arrow's names of floats, in numpy's; integers have the same."""
 
@@ -123,19 +126,24 @@ def of_columns(
         InputError: there is no such column, or its rows are no vectors.
     """
     arrow = package("pyarrow", source, "a file of Arrow")
-    lists = {field.name: field.type for field in schema if _is_list(arrow, field.type)}
+    kinds = {field.name: _as_stored(field.type) for field in schema}
+    lists = {name: kind for name, kind in kinds.items() if _is_list(arrow, kind)}
+    _refuse_encoded(arrow, kinds, source, {column} if lists or column is not None else set(kinds))
     shapes = {
         name: (n, kind.list_size) if _is_fixed(arrow, kind) else (n, -1) for name, kind in lists.items()
     }
     name = chosen(shapes, source, role, column, "column of lists")
     named = f"{source}[{name}]" if len(schema) > 1 else source
+    if list(schema.names).count(name) > 1:
+        raise InputError(f"{named} is the name of several columns: give each a name of its own")
     d = shapes[name][1] if shapes[name][1] >= 0 else _first_length(columns(name))
     kind = lists[name].value_type
     if not (arrow.types.is_floating(kind) or arrow.types.is_integer(kind)):
         raise InputError(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
-    blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), columns(name), d, named)
+    batches = _in_parts(arrow, columns(name), d)
+    blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches, d, named)
     return written(named, d, np.dtype(NAMES.get(str(kind), str(kind))), blocks, n)
 
 
@@ -145,7 +153,42 @@ def _is_fixed(arrow: Any, kind: Any) -> bool:
 
 def _is_list(arrow: Any, kind: Any) -> bool:
     types = arrow.types
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    is_plain = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(is_plain or _is_view(arrow, kind))
+
+
+def _is_view(arrow: Any, kind: Any) -> bool:
+    return bool(arrow.types.is_list_view(kind) or arrow.types.is_large_list_view(kind))
+
+
+def _as_stored(kind: Any) -> Any:
+    """Return how a type is stored: a tensor of one side is a list."""
+    is_row = getattr(kind, "extension_name", "") == TENSOR and len(kind.shape) == 1
+    return kind.storage_type if is_row else kind
+
+
+def _refuse_encoded(arrow: Any, kinds: dict[str, Any], source: str, names: set[str | None]) -> None:
+    """Raise InputError if a column of the names keeps its lists once and refers to them."""
+    for name, kind in kinds.items():
+        is_encoded = arrow.types.is_dictionary(kind) or arrow.types.is_run_end_encoded(kind)
+        if is_encoded and _is_list(arrow, kind.value_type) and name in names:
+            raise InputError(
+                f"{source}[{name}] keeps each list once and refers to it ({kind}): write the column as plain "
+                "lists"
+            )
+
+
+def _in_parts(arrow: Any, batches: Iterator[Any], d: int) -> Iterator[Any]:
+    """Yield batches of lists as they are stored, views of lists a few rows at a time: they are copied.
+
+    Each row of a view may name the same numbers, so that a small file says many.
+    """
+    rows = max(1, VIEWED // max(1, d))
+    for each in batches:
+        batch = getattr(each, "storage", each)
+        step = rows if _is_view(arrow, batch.type) else max(1, len(batch))
+        for start in range(0, len(batch), step):
+            yield batch.slice(start, step)
 
 
 def _first_length(batches: Iterator[Any]) -> int:

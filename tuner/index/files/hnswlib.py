@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tuner.data.base import view_codes
 from tuner.errors import InputError
-from tuner.index.files.layout import MOST_LINKS, Foreign, Layout
+from tuner.index.files.layout import MOST_LINKS, Foreign, Layout, StoredRows
 from tuner.types import IdArray, Metric
 
 HEADER = np.dtype(
@@ -127,6 +127,34 @@ def read_hnswlib(path: Path, d: int, metric: Metric) -> Foreign:
     if not layout.finish(head.entry_point, head.ef_construction):
         raise damaged
     return Foreign(index, np.where(deleted, -1, labels), int(deleted.sum()), vectors)
+
+
+def rows_of_hnswlib(path: Path) -> StoredRows:
+    """Return the vectors of an hnswlib file: at length 1 where its space is cosine, which it does not say.
+
+    Raises:
+        InputError: it is no such file, or damaged.
+    """
+    damaged = InputError(f"{path}: is no hnswlib index, or a damaged one: write the index again")
+    head = _header(path, damaged)
+    n, at, width = head.n, HEADER.itemsize, head.element_bytes
+    rest = np.memmap(path, dtype=np.uint8, mode="r", offset=at + n * width)
+    _upper(np.asarray(rest), n, head.upper_bytes, damaged)
+    d = head.vector_bytes // 4
+    element = np.dtype(
+        [
+            ("count", "<u2"),
+            ("flags", "u1"),
+            ("links", f"V{head.links_bytes - 3}"),
+            ("x", "<f4", (d,)),
+            ("id", "<i8"),
+        ]
+    )
+    elements = np.memmap(path, dtype=element, mode="r", offset=at, shape=(n,))
+    ids = np.where(elements["flags"] & DELETED, -1, elements["id"])
+    return StoredRows(
+        d=d, dtype=np.dtype("<f4"), codec="fp32", ids=ids, at=lambda positions: elements[positions]["x"]
+    )
 
 
 def _header(path: Path, damaged: InputError) -> Header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -31,6 +32,29 @@ class Foreign:
     index: faiss.IndexHNSW
     labels: IdArray
     n_deleted: int
+    kept: object = None
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """The vectors that a file holds, without its graph.
+
+    Attributes:
+        d: columns.
+        dtype: type of the values.
+        codec: codec that they are stored by, ``fp32`` where they are whole.
+        ids: (n,) int64 ids of the user; -1 for an element that is marked as deleted.
+        at: function that returns the rows at positions (m,).
+        is_unordered: whether positions say nothing of the order in which rows were added.
+        kept: objects that ``at`` looks into.
+    """
+
+    d: int
+    dtype: np.dtype[Any]
+    codec: str
+    ids: IdArray
+    at: Callable[[IdArray], NDArray[Any]]
+    is_unordered: bool = False
     kept: object = None
 
 

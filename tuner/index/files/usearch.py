@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.errors import InputError
-from tuner.index.files.layout import MOST_LINKS, NODES, Foreign, Layout
-from tuner.types import FloatArray, Metric
+from tuner.index.files.layout import MOST_LINKS, NODES, Foreign, Layout, StoredRows
+from tuner.types import FloatArray, IdArray, Metric
 
 MAGIC = b"usearch"
 HEAD = np.dtype(
@@ -40,6 +40,8 @@ VERSION, KEY_U64, SLOT_U32 = 2, 14, 15
 METRICS: dict[bytes, Metric] = {b"c": "cosine", b"i": "ip", b"e": "l2"}
 SCALARS = {11: ("<f4", ""), 12: ("<f2", "QT_fp16"), 4: ("<u2", "QT_bf16"), 23: ("i1", "QT_8bit")}
 """usearch's number of a scalar type: how it is stored, and what is the same in faiss."""
+CODECS = {"QT_fp16": "fp16", "QT_bf16": "bf16", "QT_8bit": "i8"}
+"""Names of stored numbers that may have been rounded, by faiss's scalar types."""
 BYTE_STEP, BYTE_START = 255 / 127, -128.5 / 127
 """Step and start of faiss's 8 bits with which its codes stand for i / 127, as usearch's do."""
 DELETED = -1
@@ -128,13 +130,45 @@ def read_usearch(path: Path, d: int) -> Foreign:
         storage.add(x)
     if not layout.finish(parts.entry_point, MOST_LINKS):
         raise damaged
-    keys = np.concatenate(
-        [
-            np.ascontiguousarray(cells[parts.starts[first : first + NODES, None] + np.arange(8)]).view("<i8")
-            for first in range(0, n, NODES)
-        ]
-    )[:, 0]
+    keys = _keys(cells, parts)
     return Foreign(index, np.where(keys < 0, -1, keys), int((keys == DELETED).sum()))
+
+
+def rows_of_usearch(path: Path) -> StoredRows:
+    """Return the vectors of a usearch file as they are stored; bfloat16 as float32.
+
+    Raises:
+        InputError: it is no such file, damaged, or of other numbers.
+    """
+    damaged = InputError(f"{path}: is a damaged usearch index: write the index again")
+    cells = np.memmap(path, dtype=np.uint8, mode="r")
+    rows, row_bytes = _record(cells, 0, np.dtype("<u4"), 2, damaged).tolist()
+    d = int(_record(cells, 8 + rows * row_bytes, HEAD, 1, damaged)[0]["d"])
+    parts = _parts(path, cells, d, damaged)
+    stored = np.ndarray((parts.n, d), parts.stored, cells, offset=8)
+    dtype = np.dtype("<f4" if parts.stored == "<u2" else parts.stored)
+    keys = _keys(cells, parts)
+
+    def at(positions: IdArray) -> NDArray[Any]:
+        x = stored[positions]
+        return x if dtype == x.dtype else _decoded(x, normalised=False)
+
+    return StoredRows(
+        d=d,
+        dtype=dtype,
+        codec=CODECS.get(parts.qtype, "fp32"),
+        ids=np.where(keys < 0, -1, keys),
+        at=at,
+    )
+
+
+def _keys(cells: NDArray[np.uint8], parts: Parts) -> IdArray:
+    """Return the key (n,) of each node, negative for a removed one."""
+    blocks = [
+        np.ascontiguousarray(cells[parts.starts[first : first + NODES, None] + np.arange(8)]).view("<i8")
+        for first in range(0, parts.n, NODES)
+    ]
+    return np.concatenate(blocks)[:, 0]
 
 
 def _parts(path: Path, cells: NDArray[np.uint8], d: int, damaged: InputError) -> Parts:
