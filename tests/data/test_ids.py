@@ -94,7 +94,7 @@ def test_what_is_no_list_of_these_rows_is_refused(vectors: Vectors, source: IdSo
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"PAR1\x15\x04", "is a parquet file and no list of ids"),
+        (b"IxFI\x04\0\0\0", "is a faiss index and no list of ids"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer and no list of ids"),
         (b"\xff\xfe1\x00", "neither .npy nor UTF-8 text"),
         (None, "does not exist"),

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.formats.columns import READERS, only_column_of
 from tuner.data.formats.npy import open_npy
 from tuner.data.formats.signatures import START_BYTES, format_of
 from tuner.data.vectors import Vectors
@@ -92,7 +93,7 @@ def describe_rows(vectors: Vectors) -> str:
 
 
 def read_ids(source: IdSource, name: str = "the list of ids") -> RowIds:
-    """Return the ids of a .npy file, of a text file with one id a line, or of a list.
+    """Return the ids of a .npy file, a text file with one id a line, a file of one column, or a list.
 
     Numbers written as text are numbers. A row that was deleted on purpose has -1 or an empty line.
 
@@ -102,7 +103,8 @@ def read_ids(source: IdSource, name: str = "the list of ids") -> RowIds:
     if isinstance(source, (str, Path)):
         path, name = Path(source), str(source)
         is_npy = _starts(path, name).startswith(np.lib.format.MAGIC_PREFIX)
-        found = _of_npy(path, name) if is_npy else _of_text(path, name)
+        column = None if is_npy else only_column_of(path)
+        found = _of_npy(path, name) if is_npy else _of_text(path, name) if column is None else column
     else:
         found = np.asarray(source)
     found = _plain(found, name)
@@ -119,7 +121,7 @@ def _starts(path: Path, name: str) -> bytes:
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror}): check its permissions") from None
     what = format_of(start)
-    if what not in (None, "a .npy file"):
+    if what not in (None, "a .npy file", *READERS):
         raise InputError(f"{name} is {what} and no list of ids: {FORM}")
     return start
 

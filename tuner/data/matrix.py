@@ -13,7 +13,7 @@ from tuner.data.formats.arrow import open_arrow, open_arrow_stream, open_parquet
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.hdf5 import open_hdf5
-from tuner.data.formats.json_text import LINES, open_json
+from tuner.data.formats.json_text import LINES, is_json, open_json
 from tuner.data.formats.json_text import SUFFIXES as JSON
 from tuner.data.formats.npy import open_npy
 from tuner.data.formats.npz import open_npz
@@ -122,12 +122,12 @@ def open_file(path: Path, source: str, role: Role, column: str | None = None) ->
     reader = OF_SEVERAL.get(found or path.suffix.lower())
     if reader is not None:
         return reader(path, source, role, column)
-    if found is None and path.suffix.lower() in JSON:
-        return open_json(path, source, role, column)
-    if found is None and path.suffix.lower() not in SEPARATORS and is_word2vec(start, size):
-        return open_word2vec(path, source, start)
     if found is None and path.suffix.lower() in SEPARATORS:
         return open_text(path, source)
+    if found is None and (path.suffix.lower() in JSON or is_json(start)):
+        return open_json(path, source, role, column)
+    if found is None and is_word2vec(start, size):
+        return open_word2vec(path, source, start)
     if found is None and path.suffix.lower() in VECS | NEIGHBOURS:
         return open_vecs(path, source, start, size)
     raise InputError(f"{source} {other_than_npy(path, start, size)}")

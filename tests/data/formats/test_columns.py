@@ -125,3 +125,65 @@ def test_flipped_bytes_are_told_or_harmless(name: str, tmp_path: Path) -> None:
         except InputError as error:
             messages.append(str(error))
     assert messages
+
+
+ALONE: dict[str, Callable[[Path], object]] = {
+    "x.parquet": lambda path: pq.write_table(table().select(["key"]), path),
+    "x.feather": lambda path: feather.write_feather(table().select(["key"]), path),
+    "x.npz": lambda path: np.savez(path, KEYS),
+    "x.jsonl": lambda path: path.write_text("\n".join(f'{{"key": {key}}}' for key in KEYS)),
+    "objects.json": lambda path: path.write_text(json.dumps([{"key": key} for key in KEYS.tolist()])),
+    "list.json": lambda path: path.write_text("\ufeff" + json.dumps(KEYS.tolist())),
+    "x.h5": lambda path: h5py.File(path, "w").create_dataset("key", data=KEYS).file.close(),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_file_of_one_column_is_a_list_of_ids(name: str, tmp_path: Path) -> None:
+    ALONE[name](tmp_path / name)
+    for source in (tmp_path / name, str(tmp_path / name)):
+        found, _ = open_inputs(X, None, source)
+        assert found.ids is not None
+        assert found.ids.tolist() == KEYS.tolist()
+
+
+@ALL
+def test_of_a_file_of_several_columns_none_is_guessed(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    with pytest.raises(
+        InputError, match=r"has 4 columns \((key, emb, name|emb, key, name)[^)]*\): save the ids"
+    ):
+        open_inputs(X, None, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.jsonl", '{"key": 1}\n{"id": 2}', r"\(Object missing required field `key`.*\)"),
+        ("x.json", "[1, [2]]", "is no JSON of ids"),
+        ("x.json", "[]", r"has 0 columns \(none\)"),
+        ("x.json", "[1, 2", r"is no JSON of ids \(Input data was truncated\)"),
+        ("x.json", "[" * 100_000, "is no JSON of ids"),
+        ("x.json", "[NaN]", "is no JSON of ids"),
+    ],
+)
+def test_what_is_no_column_of_ids_is_told(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        open_inputs(X, None, tmp_path / name)
+
+
+def test_a_key_with_quotes_is_told(tmp_path: Path) -> None:
+    WRITERS["x.jsonl"](tmp_path / "x.jsonl")
+    with pytest.raises(InputError, match="has quotes or control characters"):
+        open_inputs(tmp_path / "x.jsonl", None, 'k"y')
+
+
+def test_a_column_that_lies_in_another_file_is_not_read(tmp_path: Path) -> None:
+    hdf5(tmp_path / "other.h5")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["emb"], file["key"] = X, h5py.ExternalLink(str(tmp_path / "other.h5"), "key")
+        file.create_dataset("id", shape=(N,), dtype="i8", external=[(str(tmp_path / "other.h5"), 0, 8 * N)])
+    for name in ("key", "id"):
+        with pytest.raises(InputError, match=r"lies in other files: copy it into one"):
+            open_inputs(tmp_path / "x.h5", None, name)

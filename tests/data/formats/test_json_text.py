@@ -25,6 +25,13 @@ TEXTS = {
     "objects.jsonl": "\n".join(map(json.dumps, OBJECTS)),
     "objects.ndjson": "\n\n" + "\r\n".join(map(json.dumps, OBJECTS)),
     "lines.json": "\n".join(map(json.dumps, OBJECTS)),
+    "marked.json": "\ufeff" + json.dumps(ROWS),
+    "marked.jsonl": "\ufeff" + "\n".join(map(json.dumps, ROWS)),
+    "marked lines.json": "\ufeff" + "\n".join(map(json.dumps, OBJECTS)),
+    "row lines.json": "\n\n".join(map(json.dumps, ROWS)),
+    "a row a line.json": "[" + ",\n".join(map(json.dumps, ROWS)) + "]\n\n",
+    "rows": json.dumps(ROWS),
+    "objects.data": json.dumps(OBJECTS),
 }
 
 
@@ -74,8 +81,12 @@ def test_a_key_says_which(name: str, tmp_path: Path) -> None:
             '[{"emb": [1, 2]}, {"emb": [1, "a"]}]',
             "row 1 is no vector .*Expected `float`",
         ),
-        ("x.json", "[[1, 2], [3, NaN]]", "is not JSON: write it again"),
-        ("x.jsonl", "[1, 2]\n[3, NaN]\n", "row 1 is no vector .*malformed"),
+        ("x.json", "[[1, 2], [3, NaN]]", "holds NaN, and JSON has no such number: leave such rows out"),
+        ("x.json", "[[1, 2], [3, -Infinity]]", "holds -Infinity, and JSON has no such number"),
+        ("x.jsonl", "[1, 2]\n[3, NaN]\n", r"row 1 is no vector \(NaN, and JSON has no such number\)"),
+        ("x.jsonl", "[1, Infinity]\n", r"row 0 is no vector \(Infinity, and JSON has no such number\)"),
+        ("x.jsonl", "[1, 2]\n[3, x]\n", "row 1 is no vector .*malformed"),
+        ("x.jsonl", '{"q\\"x": [1, 2]}\n', "the key 'q\"x' has quotes or control characters: rename it"),
         ("x.json", "[[1, 2], [3, 4", "is not JSON: write it again"),
         ("x.json", "[" * 100_000, "is not JSON: write it again"),
         ("x.json", '{"a": ' * 100_000, "is not JSON: write it again"),
@@ -86,7 +97,7 @@ def test_a_key_says_which(name: str, tmp_path: Path) -> None:
         ("x.json", '{"id": 3}', r"holds no matrix \(n, d\)"),
         ("x.jsonl", "3\n4\n", "holds a number where rows should be"),
         ("x.jsonl", "[]\n[]\n", "has no columns"),
-        ("x.jsonl", "\n\n", "is not JSON"),
+        ("x.jsonl", "\n\n", "row 0 is no vector .*truncated"),
         ("x.jsonl", '{"emb": "[1, 2]"}\n', r"holds no matrix \(n, d\)"),
     ],
 )

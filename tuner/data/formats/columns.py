@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.arrow import damage_in_words
+from tuner.data.formats.json_text import MARK, type_of_rows
 from tuner.data.formats.json_text import SUFFIXES as JSON
 from tuner.data.formats.packages import package
 from tuner.data.formats.regular import look_at
@@ -22,7 +23,7 @@ from tuner.errors import InputError
 
 WHOLE = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 TEXT = ("string", "large_string", "string_view")
-Read = Callable[[Path, str, str], NDArray[Any]]
+Read = Callable[[Path, str, str | None], NDArray[Any]]
 
 
 def column_of(source: str | Path, name: str, suffixes: frozenset[str]) -> NDArray[Any]:
@@ -41,18 +42,46 @@ def column_of(source: str | Path, name: str, suffixes: frozenset[str]) -> NDArra
 
 
 def _column(path: Path, name: str) -> NDArray[Any]:
-    source = str(path)
-    _, start = look_at(path, source)
-    found = format_of(start)
-    read = READERS.get(found or "")
-    if found is None and path.suffix.lower() in JSON:
-        read = _of_json
+    source, read = str(path), _reader_of(path)
     if read is None:
         raise InputError(f"--ids {name!r} is no file, and {source} has no named columns: name a file of ids")
-    values = read(path, source, name)
+    return _checked(read(path, source, name), source, name)
+
+
+def only_column_of(path: Path) -> NDArray[Any] | None:
+    """Return the one column of a file, None where it is of no format with columns.
+
+    Raises:
+        InputError: it has several, or none with one value a row.
+    """
+    read = _reader_of(path)
+    return None if read is None else _checked(read(path, str(path), None), str(path), None)
+
+
+def _reader_of(path: Path) -> Read | None:
+    _, start = look_at(path, str(path))
+    found = format_of(start)
+    return _of_json if found is None and path.suffix.lower() in JSON else READERS.get(found or "")
+
+
+def _checked(values: NDArray[Any], source: str, name: str | None) -> NDArray[Any]:
     if values.ndim != 1:
-        raise InputError(f"{source}: {name} has shape {values.shape}, and ids are one a row: name another")
+        named = source if name is None else f"{source}: {name}"
+        raise InputError(f"{named} has shape {values.shape}, and ids are one a row: name another")
     return values
+
+
+def _picked(source: str, name: str | None, known: list[str]) -> str:
+    """Return the name of a column that is there, the only one where none is asked for."""
+    if name is not None:
+        refuse_unknown(source, name, known)
+        return name
+    if len(known) != 1:
+        there = ", ".join(known[:8]) or "none"
+        raise InputError(
+            f"{source} has {len(known)} columns ({there}): save the ids alone, one column of them"
+        )
+    return known[0]
 
 
 def refuse_unknown(source: str, name: str, known: list[str]) -> None:
@@ -63,14 +92,14 @@ def refuse_unknown(source: str, name: str, known: list[str]) -> None:
         raise InputError(f"--ids {name!r} is no file and no column of {source}, which has {there}")
 
 
-def _of_parquet(path: Path, source: str, name: str) -> NDArray[Any]:
+def _of_parquet(path: Path, source: str, name: str | None) -> NDArray[Any]:
     parquet = package("pyarrow.parquet", source, "a Parquet file")
     with damage_in_words(source, "Parquet file"), parquet.ParquetFile(path) as file:
-        refuse_unknown(source, name, file.schema_arrow.names)
+        name = _picked(source, name, file.schema_arrow.names)
         return _of_chunks(file.read(columns=[name]).column(0), source, name)
 
 
-def _of_arrow(path: Path, source: str, name: str) -> NDArray[Any]:
+def _of_arrow(path: Path, source: str, name: str | None) -> NDArray[Any]:
     arrow, ipc = (package(each, source, "an Arrow file") for each in ("pyarrow", "pyarrow.ipc"))
 
     def opened(mapped: Any, **asked: Any) -> Any:
@@ -83,7 +112,7 @@ def _of_arrow(path: Path, source: str, name: str) -> NDArray[Any]:
 
     with damage_in_words(source, "Arrow file"), arrow.memory_map(str(path)) as mapped:
         names = opened(mapped).schema.names
-        refuse_unknown(source, name, names)
+        name = _picked(source, name, names)
         mapped.seek(0)
         table = opened(mapped, included_fields=[names.index(name)]).read_all()
         return _of_chunks(table.column(0), source, name)
@@ -101,36 +130,52 @@ def _of_chunks(column: Any, source: str, name: str) -> NDArray[Any]:
     return np.array(values.tolist(), dtype=np.str_) if str(column.type) in TEXT else values
 
 
-def _of_json(path: Path, source: str, name: str) -> NDArray[Any]:
-    kind: Any = msgspec.defstruct("Row", [("value", int | str)], rename={"value": name})
-    data = path.read_bytes()
+def _of_json(path: Path, source: str, name: str | None) -> NDArray[Any]:
+    data = path.read_bytes().removeprefix(MARK)
     try:
+        if name is None and isinstance(row := _first_row(data), int | str):
+            return np.array(msgspec.json.decode(data, type=list[int | str]))
+        name = _picked(source, None, list(row) if isinstance(row, dict) else []) if name is None else name
+        kind: Any = type_of_rows(source, name, int | str)
         if data.lstrip().startswith(b"["):
             rows = msgspec.json.decode(data, type=list[kind])
         else:
             rows = msgspec.json.Decoder(kind).decode_lines(data)
     except (msgspec.DecodeError, RecursionError) as error:
+        if name is None:
+            raise InputError(f"{source} is no JSON of ids ({error}): give one id a line") from None
         raise InputError(
             f"--ids {name!r} is no file and no column of {source} ({error}): name a file of ids"
         ) from None
-    return np.array([row.value for row in rows])
+    return np.array([row.values for row in rows])
 
 
-def _of_hdf5(path: Path, source: str, name: str) -> NDArray[Any]:
+def _first_row(data: bytes) -> Any:
+    """Return the first value of a list, or of lines, None without any."""
+    if not data.lstrip().startswith(b"["):
+        return msgspec.json.decode(data.strip().partition(b"\n")[0])
+    rows = msgspec.json.decode(data, type=list[msgspec.Raw])
+    return msgspec.json.decode(rows[0]) if rows else None
+
+
+def _of_hdf5(path: Path, source: str, name: str | None) -> NDArray[Any]:
     h5py = package("h5py", source, "an HDF5 file")
     try:
         with h5py.File(path, "r") as file:
-            refuse_unknown(source, name, list(file))
-            values = file[name]
+            name = _picked(source, name, list(file))
+            here = isinstance(file.get(name, getlink=True), h5py.HardLink)
+            values = file[name] if here else None
+            if values is None or values.external or values.is_virtual:
+                raise InputError(f"{source}[{name}] lies in other files: copy it into one with h5py")
             return np.asarray(values.asstr()[...] if values.dtype.kind == "O" else values[...])
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError):
         raise InputError(f"{source}: {name} cannot be read: write the file again") from None
 
 
-def _of_npz(path: Path, source: str, name: str) -> NDArray[Any]:
+def _of_npz(path: Path, source: str, name: str | None) -> NDArray[Any]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            refuse_unknown(source, name, list(arrays))
+            name = _picked(source, name, list(arrays))
             return np.asarray(arrays[name])
     except (OSError, ValueError, EOFError, KeyError):
         raise InputError(f"{source}: {name} is damaged, or no numbers and no text: write it again") from None

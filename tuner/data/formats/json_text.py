@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,27 @@ DTYPE = np.dtype(np.float32)
 Row: TypeAlias = list[float]
 MEMORY_OVER_TEXT = 6
 """Bytes of memory for each byte of a document that is decoded: a number of ten digits takes 32."""
-PLACE = re.compile(r"`\$\[(\d+)\]")
+MOST_BLANK = 64
+"""Bytes between the first line and the second."""
+PLACE, BYTE = re.compile(r"`\$\[(\d+)\]"), re.compile(r"\(byte (\d+)\)")
+NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 NOT_JSON = "is not JSON: write it again"
+MARK = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8."""
+BEGINS = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*[\[{\-0-9]|\{\s*\")[^\x00]*", re.DOTALL)
+
+
+def is_json(start: bytes) -> bool:
+    """Return whether a file that starts so is a list or an object, whatever it is called.
+
+    >>> is_json(b'[[0.5, 1]]'), is_json(b'[section]')
+    (True, False)
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # which may end within a letter
+    except UnicodeDecodeError:
+        return False
+    return BEGINS.fullmatch(start) is not None
 
 
 def open_json(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
@@ -43,8 +63,8 @@ def open_json(path: Path, source: str, role: Role, column: str | None) -> FlatFi
     """
     try:
         with path.open("rb") as file:
+            _rewind(file)
             if _is_lines(path, file):
-                file.seek(0)
                 return _of_lines(file, source, role, column)
             size = path.stat().st_size
             if MEMORY_OVER_TEXT * size > psutil.virtual_memory().available:
@@ -52,7 +72,7 @@ def open_json(path: Path, source: str, role: Role, column: str | None) -> FlatFi
                     f"{source} is one document of {size:,} bytes, which has to be read whole, and memory "
                     "is short: write a row a line (.jsonl), or save it with np.save"
                 )
-            file.seek(0)
+            _rewind(file)
             return _of_document(file.read(), source, role, column)
     except UnicodeDecodeError:
         raise InputError(f"{source} is no UTF-8 text: write it again") from None
@@ -60,12 +80,19 @@ def open_json(path: Path, source: str, role: Role, column: str | None) -> FlatFi
         raise InputError(f"{source} {NOT_JSON}") from None
 
 
+def _rewind(file: IO[bytes]) -> None:
+    """Go to the first byte of the text, behind a mark."""
+    file.seek(0)
+    if file.read(len(MARK)) != MARK:
+        file.seek(0)
+
+
 def _is_lines(path: Path, file: IO[bytes]) -> bool:
     """Return whether each line is a value of its own: by the name, or by the first line."""
     if path.suffix.lower() in LINES:
         return True
     first = file.readline(BLOCK_BYTES).strip()
-    if not first.startswith(b"{") or not file.readline(1):
+    if not file.read(MOST_BLANK).lstrip().startswith((b"[", b"{")):
         return False
     try:
         msgspec.json.decode(first, type=msgspec.Raw)
@@ -75,9 +102,13 @@ def _is_lines(path: Path, file: IO[bytes]) -> bool:
 
 
 def _of_lines(file: IO[bytes], source: str, role: Role, column: str | None) -> FlatFile:
+    _rewind(file)
     first = next((line for line in file if line.strip()), b"")
-    value = msgspec.json.decode(first)
-    file.seek(0)
+    try:
+        value = msgspec.json.decode(first)
+    except msgspec.DecodeError as error:
+        raise InputError(_about_row(source, 0, error, first)) from None
+    _rewind(file)
     if isinstance(value, list):
         return written(source, len(value), DTYPE, _line_blocks(file, source, Row, len(value)))
     name, named, kind = _column_of(value, source, role, column)
@@ -93,14 +124,19 @@ def _line_blocks(file: IO[bytes], named: str, kind: Any, d: int) -> Iterator[NDA
                 try:
                     rows.append(decoder.decode(line))
                 except msgspec.DecodeError as error:
-                    raise InputError(_about_row(named, done + len(rows), error)) from None
+                    raise InputError(_about_row(named, done + len(rows), error, line)) from None
         if rows:
             yield _matrix([row if isinstance(row, list) else row.values for row in rows], named, d, done)
         done += len(rows)
 
 
 def _of_document(data: bytes, source: str, role: Role, column: str | None) -> FlatFile:
-    value = msgspec.json.decode(data, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+    try:
+        value = msgspec.json.decode(data, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+    except msgspec.DecodeError as error:
+        number = _no_number(error, data)
+        what = f"holds {number}, and JSON has no such number: leave such rows out" if number else NOT_JSON
+        raise InputError(f"{source} {what}") from None
     if isinstance(value, dict):
         lists = {name: each for name, each in value.items() if bytes(each).lstrip().startswith(b"[")}
         firsts = {name: _first(each) for name, each in lists.items()}
@@ -122,7 +158,7 @@ def _of_document(data: bytes, source: str, role: Role, column: str | None) -> Fl
         found = msgspec.json.decode(data, type=list[kind])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
         place = PLACE.search(str(error))
-        raise InputError(_about_row(source, int(place[1] or 0) if place else 0, error)) from None
+        raise InputError(_about_row(source, int(place[1] or 0) if place else 0, error, b"")) from None
     rows: list[Row] = [row if isinstance(row, list) else row.values for row in found]
     blocks = (
         _matrix(rows[start : start + 4_096], source, len(first), start)
@@ -144,8 +180,19 @@ def _column_of(value: Any, source: str, role: Role, column: str | None) -> tuple
     name = chosen(shapes, source, role, column, "key")
     if not isinstance(value[name], list):
         raise InputError(f"{source}: {name} is {_in_words(value[name])}, and vectors are lists of numbers")
-    kind = msgspec.defstruct("Row", [("values", Row)], rename={"values": name})
-    return name, f"{source}[{name}]" if len(value) > 1 else source, kind
+    return name, f"{source}[{name}]" if len(value) > 1 else source, type_of_rows(source, name, Row)
+
+
+def type_of_rows(source: str, name: str, kind: Any) -> type[Any]:
+    """Return a type of objects of which nothing is read but ``values``, a key's.
+
+    Raises:
+        InputError: the key has letters that cannot be looked for.
+    """
+    try:
+        return msgspec.defstruct("Row", [("values", kind)], rename={"values": name})
+    except ValueError:
+        raise InputError(f"{source}: the key {name!r} has quotes or control characters: rename it") from None
 
 
 def _is_numbers(value: Any) -> bool:
@@ -164,10 +211,19 @@ def _matrix(rows: Sequence[Row], named: str, d: int, done: int) -> NDArray[Any]:
         return np.array(rows, dtype=DTYPE).reshape(len(rows), d)
 
 
-def _about_row(named: str, row: int, error: msgspec.DecodeError) -> str:
-    """Return a sentence from what msgspec says of a row."""
-    what = str(error).split(" - at ")[0]
+def _about_row(named: str, row: int, error: msgspec.DecodeError, text: bytes) -> str:
+    """Return a sentence from what msgspec says of a row, whose text is given where it is a line."""
+    number = _no_number(error, text)
+    what = f"{number}, and JSON has no such number" if number else str(error).split(" - at ")[0]
     return f"{named}: row {row} is no vector ({what}): leave such rows out, or write them again"
+
+
+def _no_number(error: msgspec.DecodeError, text: bytes) -> str:
+    """Return the NaN or infinity for which a text is no JSON, empty where that is not why."""
+    byte = BYTE.search(str(error))
+    begin = max(0, int(byte[1]) - 1) if byte else len(text)
+    found = NO_NUMBER.search(text, begin, begin + len(b"--Infinity"))
+    return found[0].decode() if found else ""
 
 
 def _in_words(value: Any) -> str:
