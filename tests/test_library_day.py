@@ -133,7 +133,7 @@ def test_other_functions_are_as_careful() -> None:
 def test_lists_are_arrays_if_their_rows_are_of_one_length() -> None:
     assert tuner.tune(BASE[:100].tolist(), recall=0.5).profile.n == 100
     with pytest.raises(tuner.InputError, match="base array has rows of different lengths: give"):
-        tuner.tune([[1.0, 2.0], [1.0]], recall=0.5)  # type: ignore[arg-type]
+        tuner.tune([[1.0, 2.0], [1.0]], recall=0.5)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

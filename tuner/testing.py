@@ -25,6 +25,7 @@ from tuner.data.answers import returned_ids, rows_of
 from tuner.data.base import prepare, prepared_queries
 from tuner.data.checks import FEWEST_QUERIES
 from tuner.data.ids import IdSource
+from tuner.data.inputs import Source
 from tuner.data.profile import check_queries, rows_without_direction, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
@@ -48,8 +49,8 @@ or empty text for nothing. Distances may come with them, before or after, as tho
 
 def assert_recall(
     search: Search,
-    queries: NDArray[Any] | str | Path,
-    base: NDArray[Any] | str | Path,
+    queries: Source,
+    base: Source,
     *,
     at_least: float,
     k: int = 10,
@@ -166,9 +167,9 @@ class _Judge:
 
 def gate(
     baseline: str | Path,
-    base: NDArray[Any] | str | Path,
+    base: Source,
     *,
-    queries: NDArray[Any] | str | Path | None = None,
+    queries: Source | None = None,
     index: str | Path | None = None,
     limits: Limits | None = None,
     new_data: bool = False,

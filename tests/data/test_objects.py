@@ -133,7 +133,10 @@ def test_a_column_of_lists_of_one_length_is_not_copied(kind: Any) -> None:
         (pa.table({"a": [1, 2]}), r"holds no matrix \(n, d\): there is|holds no matrix"),
         (pa.array([[1.0, 2.0], [3.0]]), "row 1 has 1 numbers, where the first has 2"),
         (pa.array([[1.0, 2.0], None]), r"row 1 is empty \(null\)"),
-        ([[1.0, 2.0], [3.0]], "rows of different lengths, row 1 1 and row 0 2"),
+        (
+            [[1.0, 2.0], [3.0]],
+            "rows of different lengths: give each the same columns, where row 1 has 1 and row 0 2",
+        ),
         ([[1.0, 2.0], [3.0, None]], "row 1, column 1 is None and no number"),
         (np.array([[1.0, 2.0], [3.0, "x"]], object), "row 1, column 1 is 'x' and no number"),
         (np.ma.masked_array(X, X > 3), r"row \d+ has masked cells, .*x.filled\(0\)"),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.api.result import read_report
 from tuner.data.ids import IdSource
+from tuner.data.inputs import Source
 from tuner.engine_jobs import VerifyOptions
 from tuner.engine_jobs import verify as run_verify
 from tuner.engines import Exported, find_engine, read_exported, write_exported
@@ -70,8 +68,8 @@ def export(
 @checked_call
 def verify(
     config: str | Path,
-    base: NDArray[Any] | str | Path,
-    queries: NDArray[Any] | str | Path | None = None,
+    base: Source,
+    queries: Source | None = None,
     *,
     ids: IdSource | None = None,
     column: str | None = None,
@@ -92,7 +90,7 @@ def verify(
         base: Vectors, (n, d), or a file.
         queries: Queries, (nq, d) likewise; None holds the rows out that the run held out.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
-        column: Name of the matrix in a file that holds several.
+        column: Name of the matrix in a file or table that holds several.
         address: Address of your own server; None starts one and stops it.
         name: Name of the table, collection or index.
         replace: Whether a table or collection of that name is dropped.

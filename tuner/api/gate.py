@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.data.ids import IdSource
+from tuner.data.inputs import Source
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_baseline, save_baseline
 from tuner.gate import check as run_check
@@ -22,8 +21,8 @@ from tuner.runtime.steps import result_of
 @checked_call
 def check(
     baseline: GateBaseline | types.Result | str | Path,
-    base: NDArray[Any] | str | Path,
-    queries: NDArray[Any] | str | Path | None = None,
+    base: Source,
+    queries: Source | None = None,
     *,
     ids: IdSource | None = None,
     column: str | None = None,
@@ -44,7 +43,7 @@ def check(
         base: Vectors, (n, d), or a file.
         queries: Queries of the baseline, None if it held rows of the base out.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
-        column: Name of the matrix in a file that holds several.
+        column: Name of the matrix in a file or table that holds several.
         index: A faiss index file to check; None builds the frozen configuration again.
         ef_search: ef_search, instead of what the index file or the baseline says.
         limits: What may change; None means the defaults of ``tuner.Limits``.

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tuner import types
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
 from tuner.api.result import IndexFolder, Result, read_report, with_files
 from tuner.data.ids import IdSource
+from tuner.data.inputs import Source
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
 from tuner.diagnosis import diagnose as run_diagnosis
 from tuner.errors import InputError
@@ -30,10 +29,10 @@ from tuner.types import Event, Metric, Options, Space
 
 @checked_call
 def tune(
-    base: NDArray[Any] | str | Path,
+    base: Source,
     *,
     recall: float,
-    queries: NDArray[Any] | str | Path | None = None,
+    queries: Source | None = None,
     ids: IdSource | None = None,
     column: str | None = None,
     out: str | Path | None = None,
@@ -53,7 +52,7 @@ def tune(
         queries: Queries, (nq, d) likewise; None holds some rows of the base out.
         ids: Ids of the rows, a list, an array, a file or the name of a column of the base, which the index
             then answers with; -1 or empty text is a row deleted on purpose.
-        column: Name of the matrix in a file that holds several.
+        column: Name of the matrix in a file or table that holds several.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
@@ -73,9 +72,9 @@ def tune(
 @checked_call
 def build(
     report: Path | str | types.Result,
-    base: NDArray[Any] | str | Path,
+    base: Source,
     *,
-    queries: NDArray[Any] | str | Path | None = None,
+    queries: Source | None = None,
     ids: IdSource | None = None,
     column: str | None = None,
     out: str | Path | None = None,
@@ -91,7 +90,7 @@ def build(
         base: Vectors to index, (n, d), or a file.
         queries: Queries, (nq, d), if the earlier run was given some; None holds rows of the base out.
         ids: Ids of the rows, as for ``tune``.
-        column: Name of the matrix in a file that holds several.
+        column: Name of the matrix in a file or table that holds several.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         threads: Number of threads, 0 for all cores.
         sweep_if_broken: Whether everything is swept again if the answer no longer holds; else nothing else
@@ -129,8 +128,8 @@ def _into_folder(
 @checked_call
 def diagnose(
     index: Any,
-    base: NDArray[Any] | str | Path,
-    queries: NDArray[Any] | str | Path | None = None,
+    base: Source,
+    queries: Source | None = None,
     *,
     ids: IdSource | None = None,
     column: str | None = None,
@@ -154,7 +153,7 @@ def diagnose(
         base: Vectors that it was made of, (n, d), or a file.
         queries: Queries, (nq, d) likewise; None asks for rows of the base.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
-        column: Name of the matrix in a file that holds several.
+        column: Name of the matrix in a file or table that holds several.
         recall: Target recall@k in (0, 1].
         ef_search: ef_search or nprobe, instead of what the index says.
         hnswlib_space: Metric of an hnswlib file, which does not say it.

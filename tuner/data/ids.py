@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,6 +147,10 @@ def _plain(found: Names, name: str) -> Names:
     """Return ids as int64, or as text where one is no whole number."""
     if found.dtype.kind == "O" and all(isinstance(each, (str, int, np.integer)) for each in found.flat):
         found = found.astype(np.str_)
+    if found.dtype.kind == "U" and _highest(found) > sys.maxunicode:
+        raise InputError(
+            f"{name} holds text with characters that there are not: it is damaged, write it again"
+        )
     if found.dtype.kind == "S":
         found = np.char.decode(found, "utf-8", "replace")
     if found.dtype.kind not in "iuU":
@@ -158,6 +163,14 @@ def _plain(found: Names, name: str) -> Names:
     if len(found) and int(found.max()) > MOST_ID:
         raise InputError(f"{name} holds {found.max()}, and an index holds ids below 2^63: {FORM}")
     return found.astype(np.int64)
+
+
+def _highest(text: Names) -> int:
+    """Return the number of the highest character; what lies behind it in Unicode cannot be read."""
+    if not text.nbytes:
+        return 0
+    points = np.frombuffer(text.astype(text.dtype.newbyteorder("=")).tobytes(), dtype=np.uint32)
+    return int(points.max())
 
 
 def as_numbers(found: Names) -> Names:

@@ -94,8 +94,8 @@ def _ragged(source: Sequence[Any], named: str) -> InputError:
     lengths = [len(row) if hasattr(row, "__len__") else 0 for row in source]
     row = next((row for row, length in enumerate(lengths) if length != lengths[0]), 0)
     return InputError(
-        f"{named} has rows of different lengths, row {row} {lengths[row]} and row 0 {lengths[0]}: give each "
-        "the same columns"
+        f"{named} has rows of different lengths: give each the same columns, where row {row} has "
+        f"{lengths[row]} and row 0 {lengths[0]}"
     )
 
 

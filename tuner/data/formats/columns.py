@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from difflib import get_close_matches
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from tuner.data.formats.arrow import damage_in_words
 from tuner.data.formats.json_text import MARK, type_of_rows
 from tuner.data.formats.json_text import SUFFIXES as JSON
+from tuner.data.formats.npz import SUFFIX as NPY
+from tuner.data.formats.npz import UNREADABLE, open_npz
 from tuner.data.formats.packages import package
 from tuner.data.formats.regular import look_at
 from tuner.data.formats.shards import files_of
@@ -141,7 +145,7 @@ def _of_json(path: Path, source: str, name: str | None) -> NDArray[Any]:
             rows = msgspec.json.decode(data, type=list[kind])
         else:
             rows = msgspec.json.Decoder(kind).decode_lines(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         if name is None:
             raise InputError(f"{source} is no JSON of ids ({error}): give one id a line") from None
         raise InputError(
@@ -174,10 +178,13 @@ def _of_hdf5(path: Path, source: str, name: str | None) -> NDArray[Any]:
 
 def _of_npz(path: Path, source: str, name: str | None) -> NDArray[Any]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            name = _picked(source, name, list(arrays))
-            return np.asarray(arrays[name])
-    except (OSError, ValueError, EOFError, KeyError):
+        with zipfile.ZipFile(path) as archive:
+            names = [entry for entry in archive.namelist() if entry.endswith(NPY)]
+        name = _picked(source, name, [entry.removesuffix(NPY) for entry in names])
+        found = open_npz(path, source, "base", name)
+        values = np.fromfile(found.path, found.dtype, prod(found.shape), offset=found.offset)
+        return values.reshape(found.shape, order="F" if found.fortran else "C")
+    except UNREADABLE:
         raise InputError(f"{source}: {name} is damaged, or no numbers and no text: write it again") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tokenize
+import warnings
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -73,7 +74,9 @@ def parse_header(file: IO[bytes], source: str, path: Path) -> FlatFile:
     # 3.0 is 2.0 with field names in UTF-8, and a dtype with fields is refused anyway
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     try:
-        shape, fortran, dtype = read(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+            shape, fortran, dtype = read(file)
     except (ValueError, SyntaxError, tokenize.TokenError):
         raise InputError(
             f"{source} has a damaged or truncated header: copy it again or write it again"

@@ -1,0 +1,77 @@
+"""Files that fuzzing found: each is a sentence now, or is read without a word."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuner.data.formats.columns import column_of
+from tuner.data.ids import read_ids
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+
+HEADER = b"\x93NUMPY\x01\x00\x76\x00{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+
+
+def npy(descr: bytes, shape: bytes, data: bytes) -> bytes:
+    return (HEADER % (descr, shape)).ljust(127) + b"\n" + data
+
+
+def test_characters_that_there_are_not_are_told(tmp_path: Path) -> None:
+    for descr, data in ((b"<U1", b"a\0&\0\0b\x82\0"), (b">U1", b"\0&\0a\0\x82b\0")):
+        (tmp_path / "ids.npy").write_bytes(npy(descr, b"(2,)", data))
+        with pytest.raises(InputError, match="holds text with characters that there are not"):
+            read_ids(tmp_path / "ids.npy")
+    (tmp_path / "ids.npy").write_bytes(npy(b"<U1", b"(2,)", "\U0010ffffb".encode("utf-32-le")))
+    assert read_ids(tmp_path / "ids.npy").names[0] == "\U0010ffff"
+
+
+def test_a_header_that_is_written_unusually_is_read_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(b"<f4", b"(2L, 2L)", np.arange(4, dtype="<f4").tobytes()))
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.npy", "base").read(0, 2), [[0, 1], [2, 3]])
+
+
+@pytest.mark.parametrize("text", [b'{"id":"\xff"}', b'{"id":"a\xdd', b'[{"id":"\xe0b"}]'])
+def test_ids_of_a_json_text_that_is_no_utf_8_are_told(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(text)
+    with pytest.raises(InputError, match="is no file and no column of"):
+        column_of(tmp_path / "x.jsonl", "id", frozenset())
+
+
+def _name(content: bytearray) -> None:
+    content[30] ^= 1
+
+
+def _version(content: bytearray) -> None:
+    content[content.rindex(b"PK\x01\x02") + 6] = 210
+
+
+def _method(content: bytearray) -> None:
+    content[content.rindex(b"PK\x01\x02") + 10] = 99
+
+
+def _value(content: bytearray) -> None:
+    content[content.rindex(b"PK\x01\x02") - 5] ^= 1
+
+
+def _end(content: bytearray) -> None:
+    del content[-4:]
+
+
+@pytest.mark.parametrize("damage", [_name, _version, _method, _value, _end])
+def test_ids_of_a_damaged_archive_are_told(damage: Callable[[bytearray], None], tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", id=np.arange(50))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    damage(content)
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.npz"):
+        column_of(tmp_path / "x.npz", "id", frozenset())
+
+
+def test_ids_that_say_more_than_the_archive_holds_take_no_memory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("id.npy", npy(b"<i8", b"(99999999999999,)", bytes(16)))
+    with pytest.raises(InputError, match="id has 144 bytes where its header promises"):
+        column_of(tmp_path / "x.npz", "id", frozenset())
