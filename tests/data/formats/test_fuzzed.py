@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuner.data.formats import hdf5
 from tuner.data.formats.columns import column_of
 from tuner.data.ids import read_ids
 from tuner.data.vectors import open_vectors
@@ -17,6 +18,29 @@ HEADER = b"\x93NUMPY\x01\x00\x76\x00{'descr': '%s', 'fortran_order': False, 'sha
 
 def npy(descr: bytes, shape: bytes, data: bytes) -> bytes:
     return (HEADER % (descr, shape)).ljust(127) + b"\n" + data
+
+
+def test_chunks_that_were_never_written_are_told(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("emb", shape=(65_530, 4), dtype="f4", chunks=(2, 4), compression="gzip")
+        file["emb"][:4] = 1
+    with pytest.raises(InputError, match=r"has 2 of 32,765 chunks, so rows of it were never written"):
+        open_vectors(tmp_path / "x.h5", "base")
+
+
+@pytest.mark.parametrize("chunks", [(2, 4), (3, 1), (40, 2), None])
+def test_small_chunks_are_read_a_few_at_a_time(
+    chunks: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    x = np.arange(400, dtype=np.float32).reshape(100, 4)
+    monkeypatch.setattr(hdf5, "MOST_CHUNKS", 6)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("emb", data=x, chunks=chunks)
+        sizes = [len(block) for block in hdf5._blocks(file["emb"])]
+    assert max(sizes) == {(2, 4): 12, (3, 1): 3, (40, 2): 100, None: 100}[chunks]
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.h5", "base").read(0, 100), x)
 
 
 def test_characters_that_there_are_not_are_told(tmp_path: Path) -> None:
