@@ -52,9 +52,17 @@ def test_characters_that_there_are_not_are_told(tmp_path: Path) -> None:
     assert read_ids(tmp_path / "ids.npy").names[0] == "\U0010ffff"
 
 
+def test_ids_without_bytes_are_told(tmp_path: Path) -> None:
+    (tmp_path / "ids.npy").write_bytes(npy(b"<U0", b"(5,)", b""))
+    with pytest.raises(InputError, match=r"ids\.npy holds <U0, values without bytes: write it again"):
+        read_ids(tmp_path / "ids.npy")
+
+
 def test_a_header_that_is_written_unusually_is_read_without_a_warning(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(b"<f4", b"(2L, 2L)", np.arange(4, dtype="<f4").tobytes()))
     np.testing.assert_array_equal(open_vectors(tmp_path / "x.npy", "base").read(0, 2), [[0, 1], [2, 3]])
+    (tmp_path / "ids.npy").write_bytes(npy(b"<i8", b"(2L,)", np.arange(2, dtype="<i8").tobytes()))
+    assert read_ids(tmp_path / "ids.npy").names.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("text", [b'{"id":"\xff"}', b'{"id":"a\xdd', b'[{"id":"\xe0b"}]'])
