@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 EXPORTED = [
     *("CheckResult", "Diagnosis", "InputError", "Limits", "OperatingPoint", "Options", "ResourceError"),
     *("Result", "Space", "VerifyResult"),
-    *("check", "diagnose", "export", "tune", "verify"),
+    *("build", "check", "diagnose", "export", "tune", "verify"),
 ]
 SPACE = tuner.Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,), ef_construction=40)
 
@@ -76,7 +76,7 @@ def test_the_package_runs_as_a_command() -> None:
 
 
 def test_keywords_are_the_fields_of_options() -> None:
-    own = {"recall", "space"}
+    own = {"recall", "space", "earlier"}
     assert {field.name for field in fields(tuner.Options)} - own == set(TuneOptions.__annotations__)
     for keywords, function in ((QueryOptions, tuner.diagnose), (TuneOptions, tuner.tune)):
         assert keywords.__total__ is False

@@ -128,8 +128,7 @@ def _starts(path: Path, name: str) -> bytes:
 
 
 def _of_npy(path: Path, name: str) -> Names:
-    file = open_npy(path, name)
-    return np.asarray(np.load(file.path, allow_pickle=False))
+    return open_npy(path, name).whole()
 
 
 def _of_text(path: Path, name: str) -> Names:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuner.data.formats import hdf5
 from tuner.data.formats.columns import column_of
 from tuner.data.ids import read_ids
 from tuner.data.vectors import open_vectors
@@ -19,6 +20,29 @@ def npy(descr: bytes, shape: bytes, data: bytes) -> bytes:
     return (HEADER % (descr, shape)).ljust(127) + b"\n" + data
 
 
+def test_chunks_that_were_never_written_are_told(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("emb", shape=(65_530, 4), dtype="f4", chunks=(2, 4), compression="gzip")
+        file["emb"][:4] = 1
+    with pytest.raises(InputError, match=r"has 2 of 32,765 chunks, so rows of it were never written"):
+        open_vectors(tmp_path / "x.h5", "base")
+
+
+@pytest.mark.parametrize("chunks", [(2, 4), (3, 1), (40, 2), None])
+def test_small_chunks_are_read_a_few_at_a_time(
+    chunks: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    x = np.arange(400, dtype=np.float32).reshape(100, 4)
+    monkeypatch.setattr(hdf5, "MOST_CHUNKS", 6)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("emb", data=x, chunks=chunks)
+        sizes = [len(block) for block in hdf5._blocks(file["emb"])]
+    assert max(sizes) == {(2, 4): 12, (3, 1): 3, (40, 2): 100, None: 100}[chunks]
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.h5", "base").read(0, 100), x)
+
+
 def test_characters_that_there_are_not_are_told(tmp_path: Path) -> None:
     for descr, data in ((b"<U1", b"a\0&\0\0b\x82\0"), (b">U1", b"\0&\0a\0\x82b\0")):
         (tmp_path / "ids.npy").write_bytes(npy(descr, b"(2,)", data))
@@ -28,9 +52,17 @@ def test_characters_that_there_are_not_are_told(tmp_path: Path) -> None:
     assert read_ids(tmp_path / "ids.npy").names[0] == "\U0010ffff"
 
 
+def test_ids_without_bytes_are_told(tmp_path: Path) -> None:
+    (tmp_path / "ids.npy").write_bytes(npy(b"<U0", b"(5,)", b""))
+    with pytest.raises(InputError, match=r"ids\.npy holds <U0, values without bytes: write it again"):
+        read_ids(tmp_path / "ids.npy")
+
+
 def test_a_header_that_is_written_unusually_is_read_without_a_warning(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(b"<f4", b"(2L, 2L)", np.arange(4, dtype="<f4").tobytes()))
     np.testing.assert_array_equal(open_vectors(tmp_path / "x.npy", "base").read(0, 2), [[0, 1], [2, 3]])
+    (tmp_path / "ids.npy").write_bytes(npy(b"<i8", b"(2L,)", np.arange(2, dtype="<i8").tobytes()))
+    assert read_ids(tmp_path / "ids.npy").names.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("text", [b'{"id":"\xff"}', b'{"id":"a\xdd', b'[{"id":"\xe0b"}]'])

@@ -6,7 +6,6 @@ import os
 import zipfile
 from collections.abc import Callable
 from difflib import get_close_matches
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +180,7 @@ def _of_npz(path: Path, source: str, name: str | None) -> NDArray[Any]:
         with zipfile.ZipFile(path) as archive:
             names = [entry for entry in archive.namelist() if entry.endswith(NPY)]
         name = _picked(source, name, [entry.removesuffix(NPY) for entry in names])
-        found = open_npz(path, source, "base", name)
-        values = np.fromfile(found.path, found.dtype, prod(found.shape), offset=found.offset)
-        return values.reshape(found.shape, order="F" if found.fortran else "C")
+        return open_npz(path, source, "base", name).whole()
     except UNREADABLE:
         raise InputError(f"{source}: {name} is damaged, or no numbers and no text: write it again") from None
 

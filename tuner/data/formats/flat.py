@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from io import FileIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ class FlatFile:
         """
         with self.path.open("rb", buffering=0) as file:
             return self._columns(file, rows) if self.fortran else self._runs(file, rows)
+
+    def whole(self) -> NDArray[Any]:
+        """Return the array, of whatever shape, at once.
+
+        Raises:
+            InputError: its values have no bytes.
+        """
+        if not self.dtype.itemsize:
+            raise InputError(f"{self.source} holds {self.dtype}, values without bytes: write it again")
+        values = np.fromfile(self.path, self.dtype, prod(self.shape), offset=self.offset)
+        return values.reshape(self.shape, order="F" if self.fortran else "C")
 
     def _runs(self, file: FileIO, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Read in C order: one read for each run of neighbouring rows."""

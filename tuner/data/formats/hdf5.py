@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ MOST_LISTED = 64 << 20
 """Bytes of neighbours that are read: 100 of 80,000 queries as 8 bytes each."""
 MOST_LETTERS = 40
 """Letters of a name of a distance."""
+MOST_CHUNKS = 1_024
+"""Chunks that are read together: HDF5 takes some kilobytes for each, however small it is."""
 DAMAGED = "is a damaged or truncated HDF5 file: copy it again or write it again"
 
 
@@ -81,6 +84,7 @@ def _matrix(dataset: Any, path: Path, source: str, named: str, shape: tuple[int,
     offset = dataset.id.get_offset()
     if offset is None or len(shape) != 2:
         n, d = _two(shape, named)
+        _refuse_unwritten(dataset, named)
         return written(named, d, dataset.dtype, _blocks(dataset), n)
     if offset + dataset.size * dataset.dtype.itemsize > path.stat().st_size:
         raise InputError(f"{source} {DAMAGED}")
@@ -93,9 +97,24 @@ def _two(shape: tuple[int, ...], named: str) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
+def _refuse_unwritten(dataset: Any, named: str) -> None:
+    """Raise InputError if chunks are missing: HDF5 reads zeros there, as many as the file says."""
+    if not dataset.chunks:
+        return
+    pieces = prod(-(-side // chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    there = dataset.id.get_num_chunks()
+    if there < pieces:
+        raise InputError(
+            f"{named} has {there:,} of {pieces:,} chunks, so rows of it were never written: write it again"
+        )
+
+
 def _blocks(dataset: Any) -> Iterator[NDArray[Any]]:
     """Yield the rows, a few chunks at a time."""
-    rows = max(1, BLOCK_BYTES // max(1, dataset.shape[1] * dataset.dtype.itemsize))
-    rows = max(rows - rows % (dataset.chunks or (1,))[0], 1)
+    d = max(1, dataset.shape[1])
+    rows = max(1, BLOCK_BYTES // (d * dataset.dtype.itemsize))
+    if dataset.chunks:
+        high, wide = dataset.chunks
+        rows = high * max(1, min(rows // high, MOST_CHUNKS // -(-d // wide)))
     for start in range(0, dataset.shape[0], rows):
         yield np.asarray(dataset[start : start + rows])
