@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +204,10 @@ def test_polars() -> None:
 
 
 def test_datasets_of_hugging_face() -> None:
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
-    if not hasattr(datasets, "Dataset"):
-        pytest.skip("datasets is not installed")  # it is the folder of that name
+    found_there = find_spec("datasets")
+    if found_there is None or found_there.origin is None:  # it is the folder of that name, which lancedb
+        pytest.skip("datasets is not installed")  # would take for the package once it is imported
+    datasets = import_module("datasets")
     held = datasets.Dataset.from_dict({"id": range(len(X)), "emb": list(X)})
     found = open_vectors(held, "base")
     np.testing.assert_array_equal(found.read(0, len(X)), X)

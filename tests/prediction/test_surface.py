@@ -123,7 +123,7 @@ def test_the_beam_holds_the_candidates_that_are_reranked() -> None:
     deep = replace(CEILING, recall_with={"fp32": {16: 1.0}})
     one = found(ceiling=deep, factors=(16,), aim=0.8)[16, "fp32", 16]
     assert one.ef_search == 160
-    assert found(ceiling=deep, factors=(16,), aim=0.8, ef_max=159).keys() == {(8, None, 1), (16, None, 1)}
+    assert found(ceiling=deep, factors=(1, 16), aim=0.8, ef_max=159).keys() == {(8, None, 1), (16, None, 1)}
 
 
 def test_an_ef_search_beyond_the_limit_is_no_candidate() -> None:

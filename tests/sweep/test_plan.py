@@ -59,7 +59,7 @@ def test_a_limit_on_the_runs_memory_is_held_against_the_plan(tmp_path: Path) -> 
     base = open_vectors(np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32), "base")
     options = Options(recall=0.9, run_memory_bytes=50_000_000)
     with pytest.raises(
-        ResourceError, match=r"needs about \d+ MB of memory and the limit on it is 50 MB: raise it"
+        ResourceError, match=r"needs about [\d,]+ MB of memory and the limit on it is 50 MB: raise it"
     ):
         check_resources(plan(base, None, options, tmp_path), options, tmp_path)
     enough = replace(options, run_memory_bytes=4_000_000_000)
