@@ -132,7 +132,7 @@ def test_a_column_of_lists_of_one_length_is_not_copied(kind: Any) -> None:
         (sparse.csr_matrix(np.eye(30)), r"is a sparse matrix, .* give x.toarray\(\)"),
         (Tensor(X, sparse=True), r"is a sparse tensor, .*give x.to_dense\(\)"),
         (pa.table({"a": fixed(), "b": fixed()}), "holds 2 matrices: say which with --column"),
-        (pa.table({"a": [1, 2]}), r"holds no matrix \(n, d\): there is|holds no matrix"),
+        (pa.table({"a": [1, 2]}), r"holds no matrix \(n, d\)"),
         (pa.array([[1.0, 2.0], [3.0]]), "row 1 has 1 numbers, where the first has 2"),
         (pa.array([[1.0, 2.0], None]), r"row 1 is empty \(null\)"),
         (

@@ -20,6 +20,7 @@ from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.index.insertion import drawn_levels
 from tuner.runtime.cache import graph_dir
+from tuner.runtime.steps import result_of
 from tuner.sweep import again
 from tuner.sweep.again import Earlier, NoLongerHoldsError, narrowed, still_holds
 from tuner.sweep.codec_space import views_in_order
@@ -106,7 +107,8 @@ def test_without_the_graph_it_is_built_with_twice_the_links(first: tuner.Result,
     notes = notes_of(first, X, QUERIES, tmp_path / "again")
     assert not any("cache" in note and "graph" in note for note in notes)
     options = narrowed(Earlier(first, "r.json"), open_vectors(X, "base"), 1)
-    assert options.space.most_links == 2 * first.best.M if first.best else False
+    assert first.best is not None
+    assert options.space.most_links == 2 * first.best.M
 
 
 def test_a_damaged_graph_in_the_cache_is_built_again(first: tuner.Result, tmp_path: Path) -> None:
@@ -247,6 +249,16 @@ def test_an_answer_that_was_stopped_on_its_way_goes_on(first: tuner.Result, tmp_
     finished = [event for event in job(resume=True) if isinstance(event, StageFinished)]
     assert {event.name: event.resumed for event in finished}["graph"]
     assert not (tmp_path / "work").exists() or not any((tmp_path / "work").iterdir())
+
+
+def test_a_reason_of_a_run_before_is_forgotten(first: tuner.Result, tmp_path: Path) -> None:
+    vectors, given = open_vectors(X, "base"), open_vectors(QUERIES, "queries")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / again.BROKEN).write_text("of another run")
+    found = result_of(again.since(Earlier(first, "r"), vectors, given, 1, tmp_path, tmp_path / "work"))
+    assert found.earlier is not None
+    assert found.earlier.broken == ""
+    assert not (tmp_path / "work" / again.BROKEN).exists()
 
 
 def test_codes_that_lose_more_than_then_are_swept_again(first: tuner.Result) -> None:

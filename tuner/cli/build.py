@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -22,7 +23,7 @@ from tuner.cli.options import (
     refuse_base_as_queries,
 )
 from tuner.cli.outputs import refuse_to_replace
-from tuner.cli.perform import perform, refuse_to_lose_stages, refuse_to_resume_nothing
+from tuner.cli.perform import check_stages, perform
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
@@ -47,38 +48,20 @@ SHOWING = ("as_json", "quiet")
 @JSON
 @QUIET
 @click.pass_context
-def build(
-    ctx: click.Context,
-    /,
-    *,
-    report: Path,
-    file: str,
-    queries: str | None,
-    ids: str | None,
-    column: str | None,
-    out: Path | None,
-    work: Path | None,
-    force: bool,
-    resume: bool,
-    threads: int,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def build(ctx: click.Context, /, *, report: Path, **given: Any) -> int:
     """Build what REPORT recommends on the vectors in FILE, with the ef_search that they need.
 
     REPORT is a run's report.json or its folder; target, limits and metric are its own. Nothing else is tried:
     `tune run --since REPORT FILE` says whether the answer still holds, and sweeps again if it does not. The
     exit code is 0 if the target is reached, 1 if it is not, 2 for bad input.
     """
-    return build_from(
-        ctx, report, file, queries, ids, column, out, work, threads,
-        force=force, resume=resume, as_json=as_json, quiet=quiet, only_if_it_holds=False,
-    )  # fmt: skip
+    return build_from(ctx, report, **given, only_if_it_holds=False)
 
 
 def build_from(
     ctx: click.Context,
     report: Path,
+    *,
     file: str,
     queries: str | None,
     ids: str | None,
@@ -86,7 +69,6 @@ def build_from(
     out: Path | None,
     work: Path | None,
     threads: int,
-    *,
     force: bool,
     resume: bool,
     as_json: bool,
@@ -104,11 +86,9 @@ def build_from(
     refuse_unlike(earlier, base, given)
     out = out or Path("tune-out", name_of(file))
     work = work or out / "work"
-    if resume:
-        refuse_to_resume_nothing(out / REPORT_NAME, work)
-    else:
+    if not resume:
         refuse_to_replace(out / REPORT_NAME, force=force, instead="give another --out")
-        refuse_to_lose_stages(work, force=force)
+    check_stages(out / REPORT_NAME, work, resume=resume, force=force)
     dedicate_process()
     job = since if only_if_it_holds else build_again
     sweep = job(earlier, base, given, threads, out, work, resume=resume)

@@ -47,25 +47,28 @@ def perform(
     return HONEST_NO if result.status == "not_reached" else 0
 
 
-def refuse_to_resume_nothing(report: Path, work: Path) -> None:
-    """Raise InputError unless a run was stopped that kept its finished stages in ``work``."""
-    if has_journal(work):
+def check_stages(report: Path, work: Path, *, resume: bool, force: bool) -> None:
+    """Raise InputError if there is nothing to resume, or finished stages would be removed unasked.
+
+    Args:
+        report: where the report of a run that has ended lies.
+        work: folder of the stages.
+        resume: whether to go on from them.
+        force: whether to begin anew all the same.
+    """
+    n_stages = sum(1 for _ in work.rglob(FINISHED_STAGES))
+    if n_stages and not resume and not force:
+        raise InputError(
+            f"{work} has {counted(n_stages, 'finished stage')} of a run that was stopped: go on with "
+            "--resume, or begin anew with --force"
+        )
+    if not resume or has_journal(work):
         return
     if report.exists():
         raise InputError(
             f"{report} is there: its run ended, and left nothing to resume; run again with --force"
         )
     raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
-
-
-def refuse_to_lose_stages(work: Path, *, force: bool) -> None:
-    """Raise InputError if a stopped run left finished stages in ``work``, which a new one would remove."""
-    n_stages = sum(1 for _ in work.rglob(FINISHED_STAGES))
-    if n_stages and not force:
-        raise InputError(
-            f"{work} has {counted(n_stages, 'finished stage')} of a run that was stopped: go on with "
-            "--resume, or begin anew with --force"
-        )
 
 
 def _stopped(work: Path) -> str:

@@ -17,7 +17,7 @@ from tuner.cli.options import (
     to_options,
 )
 from tuner.cli.outputs import refuse_to_replace
-from tuner.cli.perform import perform, refuse_to_lose_stages, refuse_to_resume_nothing
+from tuner.cli.perform import check_stages, perform
 from tuner.cli.rehearse import show_plan
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
@@ -81,14 +81,12 @@ def run(
     if not resume:
         report = REPORT_NAME if engine is None else TARGET_REPORT
         refuse_to_replace(out / report, force=force, instead="give another --out")
-        refuse_to_lose_stages(work, force=force)
     known = None if earlier is None else read_report(earlier)
     if dry_run:
         return show_plan(base, given, options, out, work, engine=engine, earlier=known, quiet=quiet)
     dedicate_process()
     if engine is not None:
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
-    if resume:
-        refuse_to_resume_nothing(out / REPORT_NAME, work)
+    check_stages(out / REPORT_NAME, work, resume=resume, force=force)
     events = sweep(base, given, options, out, work, resume=resume)
     return perform(ctx, events, out, work, as_json=as_json, quiet=quiet)

@@ -86,14 +86,16 @@ def _fetched(address: Address, role: Role, column: str | None) -> FlatFile | Sha
     """Return the matrix of remote files, in a copy that lives as long as it."""
     copy = fetched(address)
 
+    def as_given(text: str) -> str:
+        return text.replace(str(copy.path), address.shown).replace(str(copy.folder.path), address.shown)
+
     def named(part: FlatFile) -> FlatFile:
-        source = part.source.replace(str(copy.path), address.shown)
-        return replace(part, source=source, copied_to=(part.copied_to, copy.folder))
+        return replace(part, source=as_given(part.source), copied_to=(part.copied_to, copy.folder))
 
     try:
         found = open_matrix(copy.path, role, column)
     except InputError as error:
-        raise InputError(str(error).replace(str(copy.path), address.shown)) from None
+        raise InputError(as_given(str(error))) from None
     if isinstance(found, Shards):
         return replace(found, source=address.shown, parts=tuple(map(named, found.parts)))
     return named(found)

@@ -28,9 +28,8 @@ def hold_out(n: int, n_queries: int | None, seed: int) -> IdArray:
         n_queries: number of queries; None takes a tenth of the rows, from 1,000 to 2,000, at most a fifth.
         seed: random seed.
     """
-    if n_queries is None:
-        n_queries = min(MOST, max(FEWEST, n // 10), n // 5)
-    return np.sort(np.random.default_rng(seed).choice(n, n_queries, replace=False)).astype(np.int64)
+    rows = np.random.default_rng(seed).choice(n, n_held_out(n, n_queries), replace=False)
+    return np.sort(rows).astype(np.int64)
 
 
 def n_held_out(n: int, n_queries: int | None, earlier: Sequence[Generation] = ()) -> int:
@@ -43,7 +42,7 @@ def n_held_out(n: int, n_queries: int | None, earlier: Sequence[Generation] = ()
     if earlier:
         last = earlier[-1]
         return last.n_queries + round(last.n_queries / last.n * (n - last.n))
-    return len(hold_out(n, n_queries, 0))
+    return min(MOST, max(FEWEST, n // 10), n // 5) if n_queries is None else n_queries
 
 
 def held_out_rows(

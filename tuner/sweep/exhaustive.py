@@ -145,7 +145,7 @@ def _rerankings(problem: Problem, ceiling: Ceiling) -> list[tuple[str | None, in
     """Return the ways to re-rank whose ceiling meets the target: store, factor, ceiling."""
     target = problem.options.recall
     found: list[tuple[str | None, int, float]] = []
-    if ceiling.recall_at[1] >= target:
+    if ceiling.recall_at[1] >= target and 1 in problem.options.space.rerank_factors:
         found.append((None, 1, ceiling.recall_at[1]))
     for store, by_factor in ceiling.recall_with.items():
         if quantizer(store, problem.base.d).code_bytes <= ceiling.code_bytes:

@@ -13,9 +13,8 @@ from tuner.index.insertion import drawn_levels, insert, over_codes
 from tuner.runtime.journal import cpu_seconds
 from tuner.sweep.added_rows import blocks_of
 from tuner.sweep.graph_cache import Kept, keep, kept, name_of
-from tuner.sweep.pose import PosedProblem
 from tuner.sweep.problem import Problem
-from tuner.types import IdArray, Steps
+from tuner.types import IdArray, Profile, Steps
 
 INSERTING = 3
 """Stream of random numbers beside those of the draws of queries."""
@@ -36,16 +35,15 @@ class OneGraph:
 
 
 def one_graph(
-    posed: PosedProblem, problem: Problem, proxy: Encoder, build: Callable[[], Steps[DerivableGraph]]
+    profile: Profile, problem: Problem, proxy: Encoder, build: Callable[[], Steps[DerivableGraph]]
 ) -> Steps[OneGraph]:
     """Yield the share done; return the graph that the cache has, that it has of fewer rows, or a new one.
 
     Args:
-        posed: the vectors that the problem was made of.
+        profile: what is known of the vectors that the problem was made of.
         proxy: codec that rows are inserted by.
         build: the build from nothing.
     """
-    profile = posed.profile
     name = _name(problem, profile.fingerprint, profile.n)
     found = kept(name, problem.links_path)
     if found is not None and found.graph.n == problem.base.n:

@@ -62,7 +62,7 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
         "graph",
         f"build the one graph (M={problem.options.space.most_links}, on {proxy.builder.codec.name})",
         OneGraph,
-        partial(stages.make_graph, prepared.posed, problem, proxy),
+        partial(stages.make_graph, prepared.posed.profile, problem, proxy),
         lambda made: is_whole(problem.links_path, 4 * made.graph.n * made.graph.width),
     )
     yield from _where_from(made)

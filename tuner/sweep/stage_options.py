@@ -16,10 +16,9 @@ from tuner.sweep.exhaustive import NativeBuilder
 from tuner.sweep.frontier import MOST_POINTS
 from tuner.sweep.grown_graph import OneGraph, one_graph
 from tuner.sweep.index_builder import IndexBuilder
-from tuner.sweep.pose import PosedProblem
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import PROXY_CODECS, ProxyCodes, build_graph
-from tuner.types import Options, Steps
+from tuner.types import Options, Profile, Steps
 
 MakeBuilder = Callable[[Problem, DerivableGraph, dict[CodecView, bytes]], IndexBuilder]
 
@@ -45,11 +44,11 @@ class StageOptions:
     most_points: int = MOST_POINTS
     timing_rounds: tuple[int, int] = ROUNDS
 
-    def make_graph(self, posed: PosedProblem, problem: Problem, proxy: ProxyCodes) -> Steps[OneGraph]:
+    def make_graph(self, profile: Profile, problem: Problem, proxy: ProxyCodes) -> Steps[OneGraph]:
         """Yield the share done; return the one graph, from the cache where it is an ordinary one."""
         build = partial(self.build_graph, problem, proxy)
         if self.build_graph is build_graph and self.proxy_codecs == PROXY_CODECS:
-            return (yield from one_graph(posed, problem, proxy.builder, build))
+            return (yield from one_graph(profile, problem, proxy.builder, build))
         started_s = cpu_seconds()
         graph = yield from build()
         return OneGraph(graph, cpu_seconds() - started_s)

@@ -93,7 +93,7 @@ def test_a_key_says_which(name: str, tmp_path: Path) -> None:
         ("x.json", "[]", "has no rows"),
         ("x.json", '{"emb": []}', r"holds no matrix \(n, d\)"),
         ("x.json", "[1, 2, 3]", "holds a number where rows of numbers should be"),
-        ("x.json", '["a"]', "holds text where|holds a string|holds .* where rows"),
+        ("x.json", '["a"]', "holds text where rows of numbers should be"),
         ("x.json", '{"id": 3}', r"holds no matrix \(n, d\)"),
         ("x.jsonl", "3\n4\n", "holds a number where rows should be"),
         ("x.jsonl", "[]\n[]\n", "has no columns"),

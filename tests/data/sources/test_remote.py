@@ -31,13 +31,27 @@ def bucket() -> Iterator[Any]:
     for name, rows in (("b/x.npy", X), ("b/shards/a-1.npy", X[:1_000]), ("b/shards/a-2.npy", X[1_000:])):
         with system.open(f"/{name}", "wb") as file:
             np.save(file, rows)
+    for place, rows in (("one", X[:1_000]), ("two", X[1_000:])):
+        with system.open(f"/b/{place}/data.npy", "wb") as file:
+            np.save(file, rows)
+        with system.open(f"/b/csv/{place}.csv", "wb") as file:
+            np.savetxt(file, rows, delimiter=",", fmt="%.9g")
     with system.open("/b/bad.npy", "wb") as file:
         file.write(b"\x93NUMPY\x01\x00nothing")
     yield system
     system.rm("/b", recursive=True)
 
 
-@pytest.mark.parametrize("source", ["memory://b/x.npy", "memory://b/shards/*.npy", "memory://b/shards"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "memory://b/x.npy",
+        "memory://b/shards/*.npy",
+        "memory://b/shards",
+        "memory://b/*/data.npy",  # files of one name
+        "memory://b/csv/*.csv",
+    ],
+)
 def test_files_of_an_object_store(source: str, bucket: Any) -> None:
     found = open_vectors(source, "base")
     np.testing.assert_array_equal(found.read(0, found.n), X)

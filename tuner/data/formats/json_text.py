@@ -22,6 +22,8 @@ SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 LINES = frozenset({".jsonl", ".ndjson"})
 DTYPE = np.dtype(np.float32)
 Row: TypeAlias = list[float]
+ROWS = 4_096
+"""Rows that are made a block."""
 MEMORY_OVER_TEXT = 6
 """Bytes of memory for each byte of a document that is decoded: a number of ten digits takes 32."""
 MOST_BLANK = 64
@@ -161,8 +163,7 @@ def _of_document(data: bytes, source: str, role: Role, column: str | None) -> Fl
         raise InputError(_about_row(source, int(place[1] or 0) if place else 0, error, b"")) from None
     rows: list[Row] = [row if isinstance(row, list) else row.values for row in found]
     blocks = (
-        _matrix(rows[start : start + 4_096], source, len(first), start)
-        for start in range(0, len(rows), 4_096)
+        _matrix(rows[start : start + ROWS], source, len(first), start) for start in range(0, len(rows), ROWS)
     )
     return written(source, len(first), DTYPE, blocks, len(rows))
 

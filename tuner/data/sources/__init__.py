@@ -11,7 +11,6 @@ from tuner.data.sources.address import Address
 from tuner.data.sources.chroma import open_chroma
 from tuner.data.sources.postgres import open_postgres
 from tuner.data.sources.qdrant import open_qdrant
-from tuner.errors import InputError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 READERS: Mapping[str, Callable[[Address, Role, str | None], FlatFile]] = {
@@ -55,6 +54,3 @@ def shown(source: str) -> str:
     'postgresql://db.example/x?table=t'
     """
     return Address.of(source).shown if is_address(source) else source
-
-
-__all__ = ["InputError", "is_address", "open_address", "shown"]

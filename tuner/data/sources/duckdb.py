@@ -12,7 +12,7 @@ from tuner.data.formats.arrow import BATCH_ROWS, of_columns
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
-from tuner.data.sources.tables import chosen_column
+from tuner.data.sources.tables import chosen_column, quoted
 from tuner.errors import InputError
 
 VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
@@ -63,9 +63,9 @@ def _opened(file: Any, source: str, role: Role, column: str | None) -> FlatFile:
     if name not in found:
         raise InputError(f"{source}: {name} holds no vectors: name another column")
     schema, table, field, _ = found[name]
-    place = f"{_q(schema)}.{_q(table)}"
+    place = f"{quoted(schema)}.{quoted(table)}"
     n = file.execute(f"SELECT count(*) FROM {place}").fetchone()[0]  # noqa: S608 - quoted
-    asked = f"SELECT {_q(field)} AS {_q(name)} FROM {place} ORDER BY rowid"  # noqa: S608 - quoted
+    asked = f"SELECT {quoted(field)} AS {quoted(name)} FROM {place} ORDER BY rowid"  # noqa: S608 - quoted
 
     def columns(_: str) -> Iterator[Any]:
         reader = file.execute(asked).to_arrow_reader(BATCH_ROWS)
@@ -73,8 +73,3 @@ def _opened(file: Any, source: str, role: Role, column: str | None) -> FlatFile:
 
     whole = file.execute(f"{asked} LIMIT 1").to_arrow_table().schema
     return of_columns(whole, n, columns, f"{source}[{name}]", role, None)
-
-
-def _q(name: str) -> str:
-    """Return an identifier in quotes."""
-    return '"' + name.replace('"', '""') + '"'

@@ -25,7 +25,7 @@ class Fetched:
     """A copy of remote files.
 
     Attributes:
-        path: the file, or the folder of them.
+        path: the file, or the pattern of all of them.
         folder: what the copy goes with.
     """
 
@@ -34,7 +34,7 @@ class Fetched:
 
 
 def fetched(address: Address) -> Fetched:
-    """Return a copy of a file, or of the files of a pattern or a folder under their own names.
+    """Return a copy of a file, or of the files of a pattern or a folder in the order of their names.
 
     Raises:
         InputError: there is no such file, it cannot be reached, or a package is missing.
@@ -86,12 +86,12 @@ def _copied(system: Any, files: list[tuple[str, int]], address: Address) -> Fetc
             f"{address.shown} takes {size:,} bytes, where {folder.path.parent} has {free:,} free: set TMPDIR "
             "to a larger disk"
         )
-    for name, _ in files:
-        local = folder.path / safe_name(name)
-        with system.open(name, "rb") as there, local.open("wb") as here:
+    # numbered, as files of several folders may have one name, and kept in their order so
+    names = [f"{number:06}-{safe_name(name)}" for number, (name, _) in enumerate(files)]
+    for (name, _), local in zip(files, names, strict=True):
+        with system.open(name, "rb") as there, (folder.path / local).open("wb") as here:
             shutil.copyfileobj(there, here, BLOCK_BYTES)
-    one = len(files) == 1
-    return Fetched(folder.path / safe_name(files[0][0]) if one else folder.path, folder)
+    return Fetched(folder.path / (names[0] if len(files) == 1 else "*"), folder)
 
 
 def safe_name(name: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import written
-from tuner.data.sources.tables import batches, chosen_column, of_bytes, of_texts
+from tuner.data.sources.tables import batches, chosen_column, of_bytes, of_texts, quoted
 from tuner.errors import InputError
 
 DTYPE = np.dtype("<f4")
@@ -51,7 +51,7 @@ def open_sqlite(path: Path, source: str, role: Role, column: str | None) -> Flat
 def _opened(file: sqlite3.Connection, source: str, role: Role, column: str | None) -> FlatFile:
     firsts = dict(_firsts(file))
     shapes = {
-        ".".join(key): (file.execute(f"SELECT count(*) FROM {_q(key[0])}").fetchone()[0], d)  # noqa: S608 - quoted
+        ".".join(key): (file.execute(f"SELECT count(*) FROM {quoted(key[0])}").fetchone()[0], d)  # noqa: S608 - quoted
         for key, (d, _) in firsts.items()
     }
     name = chosen_column(shapes, source, role, column)
@@ -64,7 +64,7 @@ def _opened(file: sqlite3.Connection, source: str, role: Role, column: str | Non
 
     def blocks() -> Iterator[NDArray[Any]]:
         done = 0
-        asked = f"SELECT {_q(field)} FROM {_q(table)} ORDER BY {_order(file, table)}"  # noqa: S608 - quoted
+        asked = f"SELECT {quoted(field)} FROM {quoted(table)} ORDER BY {_order(file, table)}"  # noqa: S608 - quoted
         for values in batches(file.execute(asked)):
             yield (of_texts if is_text else of_bytes)(values, d, DTYPE, named, done)
             done += len(values)
@@ -77,9 +77,9 @@ def _firsts(file: sqlite3.Connection) -> Iterator[tuple[tuple[str, str], tuple[i
     for (table,) in file.execute(TABLES).fetchall():
         if table.startswith("sqlite_") or table.endswith(PARTS_OF_VEC0) or "_vector_chunks" in table:
             continue
-        for row in file.execute(f"PRAGMA table_info({_q(table)})").fetchall():
+        for row in file.execute(f"PRAGMA table_info({quoted(table)})").fetchall():
             field = row[1]
-            asked = f"SELECT {_q(field)} FROM {_q(table)} WHERE {_q(field)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
+            asked = f"SELECT {quoted(field)} FROM {quoted(table)} WHERE {quoted(field)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
             first = file.execute(asked).fetchone()
             found = None if first is None else _numbers(first[0])
             if found is not None:
@@ -100,16 +100,11 @@ def _numbers(value: Any) -> tuple[int, bool] | None:
 
 def _order(file: sqlite3.Connection, table: str) -> str:
     """Return what rows are ordered by."""
-    keys = [(row[5], row[1]) for row in file.execute(f"PRAGMA table_info({_q(table)})") if row[5]]
-    own = {row[1].lower() for row in file.execute(f"PRAGMA table_info({_q(table)})")}
+    keys = [(row[5], row[1]) for row in file.execute(f"PRAGMA table_info({quoted(table)})") if row[5]]
+    own = {row[1].lower() for row in file.execute(f"PRAGMA table_info({quoted(table)})")}
     number = next((name for name in ROW_NUMBERS if name not in own), "")
     try:
-        file.execute(f"SELECT {number or 1} FROM {_q(table)} LIMIT 1")  # noqa: S608 - a constant, and quoted
+        file.execute(f"SELECT {number or 1} FROM {quoted(table)} LIMIT 1")  # noqa: S608 - a constant, and quoted
     except sqlite3.OperationalError:  # WITHOUT ROWID
         number = ""
-    return number or ", ".join(_q(name) for _, name in sorted(keys)) or "1"
-
-
-def _q(name: str) -> str:
-    """Return an identifier in quotes."""
-    return '"' + name.replace('"', '""') + '"'
+    return number or ", ".join(quoted(name) for _, name in sorted(keys)) or "1"

@@ -35,6 +35,15 @@ def chosen_column(shapes: Mapping[str, tuple[int, ...]], source: str, role: Role
     return chosen(shapes, source, role, column, "column of vectors")
 
 
+def quoted(name: str) -> str:
+    """Return an identifier of SQL in quotes.
+
+    >>> quoted("items")
+    '"items"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
 def of_texts(rows: Iterable[Any], d: int, dtype: np.dtype[Any], named: str, done: int) -> NDArray[Any]:
     """Return rows that are written as lists in JSON as a matrix.
 
