@@ -7,9 +7,10 @@ from conftest import trained_by_faiss
 from diagnosed import real
 
 import tuner
-from tuner.diagnosis.growth import fit_trend, fresh
+from tuner.diagnosis.growth import fresh
 from tuner.diagnosis.sensitivity import grown_from
 from tuner.index.opened import open_object
+from tuner.prediction.recall_trend import fit_trend
 from tuner.report.diagnosis import describe_sensitivity
 from tuner.types import Lasts, Recall, Sensitivity
 

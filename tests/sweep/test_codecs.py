@@ -51,7 +51,10 @@ def options(**space: Any) -> Options:
 def context(**changes: Any) -> CodecContext:
     """Return a context whose problem is no more than its options, its aim and its d."""
     settings: dict[str, Any] = dict.fromkeys(
-        ("graph", "curves", "sample", "rotation", "pool", "shallow", "rerankings", "full", "measure_ceiling")
+        (
+            *("graph", "curves", "sample", "rotation", "judged", "pool", "shallow", "rerankings", "full"),
+            "measure_ceiling",
+        )
     )
     problem = SimpleNamespace(
         options=options(rerank_factors=(1, 2, 4)), aim=AIM, base=SimpleNamespace(d=D, n=1000)
@@ -467,7 +470,7 @@ def test_rows_are_encoded_once(
 
     monkeypatch.setattr("tuner.sweep.judged_codes.encode_rows", counted)
     problem: Any = SimpleNamespace(base=base)
-    codes = JudgedCodes(problem, CodecView(codec, base.d), encoder)
+    codes = JudgedCodes(problem, CodecView(codec, base.d), encoder, problem.base)
     np.testing.assert_array_equal(codes.of(rows), expected)
     np.testing.assert_array_equal(codes.whole.codes, everything)
     np.testing.assert_array_equal(codes.of(rows), expected)

@@ -11,7 +11,7 @@ from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.runtime.steps import result_of
 from tuner.sweep.doubts import timing_doubts
-from tuner.sweep.prepare import _doubts
+from tuner.sweep.prepare import doubts_of
 from tuner.types import Latency, QuerySet
 
 
@@ -22,7 +22,7 @@ def test_a_file_on_its_side_is_told(shape: tuple[int, int], on_its_side: bool, t
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(shape).astype(np.float32))
     base = open_vectors(tmp_path / "x.npy", "base")
     profile = result_of(scan(base, "l2", seed=0))
-    found = [doubt.text for doubt in _doubts(base, profile, QuerySet(source="", fingerprint="", n=2))]
+    found = [doubt.text for doubt in doubts_of(base, profile, QuerySet(source="", fingerprint="", n=2))]
     assert any("lies on its side, so save x.T" in text for text in found) == on_its_side
 
 

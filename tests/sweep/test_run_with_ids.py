@@ -16,7 +16,7 @@ from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, check, save_baseline
 from tuner.runtime.steps import result_of
-from tuner.sweep.prepare import _identity
+from tuner.sweep.prepare import identity
 from tuner.types import FloatArray, Options, Space
 
 N, D, K, FRESH = 2400, 24, 10, 200
@@ -150,7 +150,7 @@ def test_the_index_handed_over_is_diagnosed_with_its_ids(
 
 def test_a_resumed_run_has_the_same_ids(rows: FloatArray) -> None:
     seen = {
-        _identity(named(open_vectors(rows[:N], "base"), ids), None, Options(recall=0.9))["ids"]
+        identity(named(open_vectors(rows[:N], "base"), ids), None, Options(recall=0.9))["ids"]
         for ids in (None, numbers(N), texts(N), numbers(N)[::-1].copy())
     }
     assert len(seen) == 4

@@ -137,6 +137,11 @@ def point_of(result: types.Result, asked: str | None, source: str | Path) -> Ope
             f"{source}: holds no point of an index (its answer is {result.status}): there is nothing to "
             "export"
         )
+    if result.status == "extrapolated":
+        raise InputError(
+            f"{source}: is of a sample, and the ef_search of all rows was not measured: export the report of "
+            "tune build, which measures it"
+        )
     name = asked or result.options.prefer
     if name in result.named:
         return result.points[result.named[name]]

@@ -23,7 +23,8 @@ from tuner.runtime.process import borrowed_process
 from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space
 from tuner.sweep.again import Earlier, build_again, since
-from tuner.sweep.run import finish, sweep
+from tuner.sweep.run import finish
+from tuner.sweep.sampled import sweep_or_sample
 from tuner.types import Event, Metric, Options, Space
 
 
@@ -66,7 +67,7 @@ def tune(
     """
     wanted = Options(recall=recall, space=_space_of(space), **options)
     vectors, given = open_inputs(base, queries, ids, column)
-    return _into_folder(partial(sweep, vectors, given, wanted), out)
+    return _into_folder(partial(sweep_or_sample, vectors, given, wanted), out)
 
 
 @checked_call

@@ -22,6 +22,7 @@ from tuner.types import Recommendation
 REPORT_NAME = "report.json"
 NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE)
 """Everything that a folder of results can hold."""
+WITHOUT_INDEX = ("not_reached", "extrapolated")
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""
 
@@ -118,7 +119,7 @@ class Result(types.Result):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".save-", dir=folder) as partial:
                 write_report(self, Path(partial))
-                if self.status != "not_reached":
+                if self.status not in WITHOUT_INDEX:
                     self._copy_index(Path(partial))
                 written = [name for name in NAMES if Path(partial, name).exists()]
                 for name in written:
@@ -143,6 +144,8 @@ class Result(types.Result):
     def _delivered(self) -> IndexFolder:
         if self.status == "not_reached":
             raise InputError("nothing reached the target, so there is no index: lower it or raise the limits")
+        if self.status == "extrapolated":
+            raise InputError("only a sample was measured, so there is no index: tuner.build makes it")
         files: IndexFolder | None = vars(self).get(FILES)
         if files is None:
             raise InputError("this result is a report alone: Result.load(folder) has the index beside it")

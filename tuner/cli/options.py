@@ -141,8 +141,14 @@ SWEEP_OPTIONS = (
         default=0,
         help="Number of threads for building, >= 0; 0 means all cores. Latency is measured on one.",
     ),
-    _time("--time-budget", help="Time for the whole run: 90s, 10m or 1h."),
-    _size("--memory-limit", help="Memory for the run itself: 3GB.  [default: what is free]"),
+    _time(
+        "--time-budget",
+        help="Time for the whole run: 90s, 10m or 1h; a sample is tuned where all rows take much longer.",
+    ),
+    _size(
+        "--memory-limit",
+        help="Memory for the run itself: 3GB; or a sample is tuned.  [default: what is free]",
+    ),
     OUT,
     WORK,
     FORCE,

@@ -25,7 +25,7 @@ from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
-from tuner.sweep import sweep
+from tuner.sweep.sampled import sweep_or_sample
 
 
 @click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
@@ -88,5 +88,5 @@ def run(
     if engine is not None:
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
     check_stages(out / REPORT_NAME, work, resume=resume, force=force)
-    events = sweep(base, given, options, out, work, resume=resume)
+    events = sweep_or_sample(base, given, options, out, work, resume=resume)
     return perform(ctx, events, out, work, as_json=as_json, quiet=quiet)

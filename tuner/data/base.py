@@ -12,6 +12,7 @@ The matrix is memory-mapped: its pages are dropped between stages, and faiss sea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,18 +127,32 @@ def prepare(
     d = vectors.d + (metric == "ip")
     n = vectors.n - len(left_out)
     partial = path.with_suffix(".partial")
-    step = max(1, BLOCK_BYTES // (4 * vectors.d))
     with partial.open("wb") as out:
-        for start in range(0, vectors.n, step):
-            stop = min(vectors.n, start + step)
-            block = vectors.read(start, stop)
-            dropped = left_out[(left_out >= start) & (left_out < stop)] - start
-            if len(dropped):
-                block = np.delete(block, dropped, axis=0)
-            _prepare_rows(block, metric, largest_norm).tofile(out)
-            yield stop / vectors.n
+        for rows, block in prepared_blocks(vectors, metric, left_out, largest_norm):
+            block.tofile(out)
+            yield (int(rows[-1]) + 1) / vectors.n
     partial.replace(path)
     return open_prepared(path, n, d, metric, left_out, largest_norm, own_ids=vectors.ids)
+
+
+def prepared_blocks(
+    vectors: Vectors, metric: Metric, left_out: IdArray, largest_norm: float
+) -> Iterator[tuple[IdArray, FloatArray]]:
+    """Yield row numbers (m,) int64 and prepared rows (m, d') float32, block by block, none of them empty.
+
+    Args:
+        left_out: rows that are left out, ascending.
+        largest_norm: over all rows, from the profile.
+    """
+    step = max(1, BLOCK_BYTES // (4 * vectors.d))
+    for start in range(0, vectors.n, step):
+        stop = min(vectors.n, start + step)
+        rows, block = np.arange(start, stop), vectors.read(start, stop)
+        dropped = left_out[(left_out >= start) & (left_out < stop)] - start
+        if len(dropped):
+            rows, block = np.delete(rows, dropped), np.delete(block, dropped, axis=0)
+        if len(rows):
+            yield rows, prepared_rows(block, metric, largest_norm)
 
 
 def open_prepared(
@@ -170,7 +185,12 @@ def open_prepared(
     )
 
 
-def _prepare_rows(block: FloatArray, metric: Metric, radius: float) -> FloatArray:
+def prepared_rows(block: FloatArray, metric: Metric, radius: float) -> FloatArray:
+    """Return rows (m, d) float32 in the prepared space.
+
+    Args:
+        radius: largest norm of all rows (``ip`` only).
+    """
     if metric == "cosine":
         return np.asarray(block / np.linalg.norm(block, axis=1, keepdims=True), dtype=np.float32)
     if metric == "ip":

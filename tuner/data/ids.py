@@ -79,6 +79,7 @@ def named(vectors: Vectors, source: IdSource | None, name: str = "the list of id
         kept=kept if ids.n_deleted else None,
         ids=ids.names[kept],
         ids_source=ids.source,
+        n_deleted=ids.n_deleted,
     )
 
 

@@ -12,6 +12,8 @@ from tuner.data.formats.columns import column_of, refuse_unknown
 from tuner.data.ids import IdSource, named
 from tuner.data.matrix import SUFFIXES
 from tuner.data.sources import is_address, shown
+from tuner.data.sources.address import Address
+from tuner.data.sources.ids import ids_at, ids_in
 from tuner.data.vectors import Vectors, open_vectors
 from tuner.errors import InputError
 
@@ -45,22 +47,26 @@ def open_inputs(
                 f"--ids {ids!r} is no file, and {base.source} has no named columns: name a file of ids"
             )
         file = shown(str(base)) if isinstance(base, (str, Path)) else "the base"
-        return named(vectors, id_column(base, ids), f"{file}[{ids}]"), given
+        return named(vectors, id_column(base, ids, column), f"{file}[{ids}]"), given
     return named(vectors, ids), given
 
 
-def id_column(base: Source, name: str) -> IdSource:
+def id_column(base: Source, name: str, column: str | None = None) -> IdSource:
     """Return the column of that name beside the vectors, the name itself where nothing can have columns.
+
+    Args:
+        base: file, table or address of the vectors, or an object of Python.
+        name: name of the column.
+        column: name of the vectors among several.
 
     Raises:
         InputError: the base has no such column.
     """
     if isinstance(base, str) and is_address(base):
-        raise InputError(
-            f"--ids {name!r} is no file: those of {shown(base)} are read from a file of their own"
-        )
+        return ids_at(Address.of(base), column, name)
     if isinstance(base, (str, Path)):
-        return column_of(base, name, SUFFIXES)
+        found = ids_in(Path(base), column, name)
+        return column_of(base, name, SUFFIXES) if found is None else found
     if hasattr(base, "columns") or hasattr(base, "column_names"):
         known = getattr(base, "column_names", None) or [str(each) for each in base.columns]
         refuse_unknown("the base", name, list(known))

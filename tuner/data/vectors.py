@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,11 @@ class Vectors:
         d: dimensions of a row.
         dtype: type of the stored values, in native byte order.
         data: the array itself, or the file that holds it.
-        kept: rows (n,) of the data, ascending, where some were deleted on purpose; None for all.
+        kept: rows (n,) of the data, ascending, where some were deleted on purpose or not drawn; None for all.
         ids: the user's own ids (n,), int64 or text, None where row numbers are ids.
         ids_source: name of the list of ids in messages.
         remark: sentence that every report on the vectors should say; empty where there is none.
+        n_deleted: number of rows of the data that were deleted on purpose.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Vectors:
     ids: NDArray[Any] | None = None
     ids_source: str = ""
     remark: str = ""
+    n_deleted: int = 0
 
     @property
     def npy_file(self) -> Path | None:
@@ -68,10 +70,10 @@ class Vectors:
         """Neighbours of these queries that their file lists, None where it does not."""
         return self.data.listed if isinstance(self.data, FlatFile) else None
 
-    @property
-    def n_deleted(self) -> int:
-        """Number of rows of the data that were deleted on purpose."""
-        return int(self.data.shape[0]) - self.n
+    def part(self, rows: IdArray) -> Vectors:
+        """Return some of the rows, by number, ascending."""
+        ids = None if self.ids is None else self.ids[rows]
+        return replace(self, n=len(rows), kept=self.in_file(rows), ids=ids)
 
     def in_file(self, rows: IdArray | None) -> IdArray | None:
         """Return rows as numbers in the file itself; None for all of it."""

@@ -16,12 +16,13 @@ from tuner.diagnosis.causes import split_loss
 from tuner.diagnosis.content import inspect_content
 from tuner.diagnosis.costs import bytes_of, time_spent
 from tuner.diagnosis.fixes import MeasuredFixes, apply, find_fixes, turned
-from tuner.diagnosis.growth import RecallTrend, recall_trend
+from tuner.diagnosis.growth import recall_trend
 from tuner.diagnosis.questions import Questions, questions_for
 from tuner.diagnosis.sensitivity import by_k, grown_from
 from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, open_index, open_object
 from tuner.index.own_ids import by_rows
+from tuner.prediction.recall_trend import RecallTrend
 from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.process import use_threads

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tuner.diagnosis.growth import TIMES, RecallTrend
+from tuner.diagnosis.growth import TIMES
 from tuner.diagnosis.questions import Questions
 from tuner.index.opened import IndexUnderTest
+from tuner.prediction.recall_trend import RecallTrend
 from tuner.recall.metric import exact_distances, first_occurrences, is_right
 from tuner.recall.target import summarize
 from tuner.recall.truth import search_exactly

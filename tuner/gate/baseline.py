@@ -51,6 +51,11 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
         raise InputError(
             "the report recommends exact search, which cannot lose recall: there is nothing to freeze"
         )
+    if result.status == "extrapolated":
+        raise InputError(
+            "the report is of a sample, and no index was built: freeze the report of tune build, which "
+            "builds it"
+        )
     if result.status != "reached" or result.recommendation is None:
         raise InputError(
             "the report reached no target, so there is nothing to freeze: run tune with one that it reaches"

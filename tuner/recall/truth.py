@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import faiss
@@ -58,7 +59,7 @@ class Truth:
 
     def at(self, k: int, base: FloatArray, queries: FloatArray) -> Truth:
         """Return the truth for another k, at most the depth of ``ids``."""
-        return _judged(self.ids, base, queries, k)
+        return judged(self.ids, base, queries, k)
 
     def part(self, index: NDArray[np.int64]) -> Truth:
         """Return the truth of some of the queries, by position."""
@@ -75,19 +76,37 @@ def search_exactly(base: FloatArray, queries: FloatArray, depth: int, k: int) ->
         k: rank whose exact distance decides what counts as right.
     """
     n, d = base.shape
-    depth = min(n, max(depth, k + MARGIN))
     rows = max(256, BLOCK_BYTES // (4 * d))
+    blocks = (
+        (np.arange(start, min(n, start + rows)), np.ascontiguousarray(base[start : start + rows]))
+        for start in range(0, n, rows)
+    )
+    ids = yield from nearest_ids(blocks, n, queries, min(n, max(depth, k + MARGIN)))
+    return judged(ids, base, queries, k)
+
+
+def nearest_ids(
+    blocks: Iterable[tuple[IdArray, FloatArray]], n: int, queries: FloatArray, depth: int
+) -> Steps[IdArray]:
+    """Yield the share done; return the ids (nq, depth) of the nearest rows, nearest first.
+
+    Args:
+        blocks: ids (m,) ascending and rows (m, d) float32 of each block.
+        n: ids are below this.
+        queries: (nq, d) float32.
+        depth: neighbours of each query, at most the number of rows.
+    """
     heap = faiss.ResultHeap(len(queries), depth, keep_max=False)
-    for start in range(0, n, rows):
-        block = np.ascontiguousarray(base[start : start + rows])
-        distances, ids = faiss.knn(queries, block, min(depth, len(block)))
-        heap.add_result(distances, ids + start)
-        yield min(1.0, (start + rows) / n)
+    for ids, block in blocks:
+        distances, found = faiss.knn(queries, block, min(depth, len(block)))
+        heap.add_result(distances, ids[found])
+        yield (int(ids[-1]) + 1) / n
     heap.finalize()
-    return _judged(heap.I, base, queries, k)
+    found_ids: IdArray = heap.I
+    return found_ids
 
 
-def _judged(ids: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
+def judged(ids: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
     """Return the truth whose nearest rows are ``ids`` (nq, depth)."""
     exact = exact_distances(base, queries, ids[:, : k + MARGIN])
     kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
@@ -103,7 +122,7 @@ def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArra
     """
     theirs = truth.ids == own[:, None]
     theirs[~theirs.any(axis=1), -1] = True  # as many copies stand before it as were looked for
-    return _judged(truth.ids[~theirs].reshape(len(own), -1), base, queries, k)
+    return judged(truth.ids[~theirs].reshape(len(own), -1), base, queries, k)
 
 
 def with_rows(truth: Truth, added: IdArray, base: FloatArray, queries: FloatArray) -> Truth:
@@ -118,7 +137,7 @@ def with_rows(truth: Truth, added: IdArray, base: FloatArray, queries: FloatArra
     _, near = faiss.knn(queries, np.ascontiguousarray(base[added]), min(depth, len(added)))
     ids = np.hstack([truth.ids, added[near]])
     order = np.argsort(exact_distances(base, queries, ids), axis=1, kind="stable")
-    return _judged(np.take_along_axis(ids, order, axis=1)[:, :depth], base, queries, truth.k)
+    return judged(np.take_along_axis(ids, order, axis=1)[:, :depth], base, queries, truth.k)
 
 
 def cached(

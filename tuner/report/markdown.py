@@ -20,6 +20,7 @@ from tuner.report.words import (
     gain_sentence,
     names_of,
     recommended_point,
+    sample_sentence,
     seconds_text,
     shown_points,
     trust_sentence,
@@ -58,7 +59,7 @@ def result_to_markdown(result: Result) -> str:
 def _answer(result: Result) -> Iterator[str]:
     yield f"**{prose(verdict(result))}**"
     asked = f"Asked: {asked_for(result.options)}."
-    for sentence in (asked, earlier_sentence(result), gain_sentence(result)):
+    for sentence in (asked, sample_sentence(result), earlier_sentence(result), gain_sentence(result)):
         if sentence:
             yield f"\n{prose(sentence)}"
     if result.warnings or result.advice:
@@ -116,7 +117,7 @@ def _front_row(result: Result, position: int) -> tuple[str, ...]:
 
 
 def _code(result: Result) -> Iterator[str]:
-    if result.status == "not_reached":
+    if result.status in ("not_reached", "extrapolated"):
         return
     yield "Plain faiss; `index.faiss` lies beside this report:\n"
     yield from ("```python", *search_lines(result), "```")
@@ -147,12 +148,18 @@ def _data(result: Result) -> Iterator[str]:
     if queries.held_out_rows:
         yield (
             f"- held out: {len(queries.held_out_rows):,} rows of the base became queries while parameters "
-            "were chosen; the index handed over holds them too"
+            f"were chosen; {_where_they_are(result)}"
         )
     if ids := result.own_ids:
         kept = "the index answers with them" if ids.in_index else f"`{IDS_FILE}` has them by row number"
         gone = f"; {counted(ids.n_deleted, 'row')} deleted on purpose, in no index" if ids.n_deleted else ""
         yield f"- ids: from `{plain(ids.source)}`, {kept}{gone}"
+
+
+def _where_they_are(result: Result) -> str:
+    if result.status == "extrapolated":
+        return "no index was handed over"
+    return "the index handed over holds them too"
 
 
 def _method(result: Result) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tuner.report.words import (
     data_sentence,
     gain_sentence,
     recommended_point,
+    sample_sentence,
     verdict,
 )
 from tuner.text import one_lined
@@ -35,6 +36,7 @@ def recommended_yaml(result: Result) -> str | None:
 
 
 def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
+    of_all = result.extrapolation
     return {
         "index": {
             "kind": "hnsw",
@@ -42,7 +44,7 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
             "d": result.profile.d,
             "M": answer.M,
             "ef_construction": answer.ef_construction,
-            "ef_search": answer.ef_search,
+            "ef_search": answer.ef_search if of_all is None else of_all.ef_search,
             "codec": answer.codec,
             "dims": answer.dims,
             "cut": answer.cut,
@@ -50,6 +52,7 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
             "rerank_factor": answer.rerank_factor,
             "rerank_at": answer.rerank_at,
         },
+        **_of_all(result),
         "measured": {
             "k": result.options.k,
             "recall": _cut(answer.recall),
@@ -63,6 +66,22 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
         },
         **_ef_table(result),
         "data": _data(result),
+    }
+
+
+def _of_all(result: Result) -> dict[str, Any]:
+    """What is expected of all rows where a sample was measured, empty where all were."""
+    of_all = result.extrapolation
+    if of_all is None:
+        return {}
+    return {
+        "extrapolated": {
+            "n": of_all.n,
+            "n_sample": of_all.n_sample,
+            "ef_search": [of_all.ef_search_low, of_all.ef_search_high],
+            "ndis_per_query": [_cut(of_all.ndis_per_query_low), _cut(of_all.ndis_per_query_high)],
+            "memory_bytes": of_all.memory_bytes,
+        }
     }
 
 
@@ -94,14 +113,16 @@ def _document(
         verdict(result),
         f"Asked: {asked_for(result.options)}.",
         f"Measured on {data_sentence(result)}",
+        sample_sentence(result),
         gain_sentence(result),
     ]
     lines = [f"# {line}" for text in head if text for line in textwrap.wrap(text, COMMENT_WIDTH)]
-    lines += [
-        "#",
-        "# Load and search; index.faiss lies beside this file:",
-        *(f"#   {line}" for line in search),
-    ]
+    if result.extrapolation is None:
+        lines += [
+            "#",
+            "# Load and search; index.faiss lies beside this file:",
+            *(f"#   {line}" for line in search),
+        ]
     lines += ["", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=COMMENT_WIDTH).rstrip()]
     if construct:
         lines += [

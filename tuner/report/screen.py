@@ -15,6 +15,7 @@ from tuner.report.words import (
     gain_sentence,
     names_of,
     recommended_point,
+    sample_sentence,
     shown_points,
     trust_sentence,
     verdict,
@@ -23,7 +24,12 @@ from tuner.text import one_lined
 from tuner.types import OperatingPoint, Result
 
 RULED_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-STATUS_STYLE = {"reached": "bold green", "not_reached": "bold yellow", "exact": "bold green"}
+STATUS_STYLE = {
+    "reached": "bold green",
+    "not_reached": "bold yellow",
+    "exact": "bold green",
+    "extrapolated": "bold green",
+}
 LABEL_WIDTH = 21  # what is left of 80 columns beside the figures
 
 
@@ -48,7 +54,7 @@ def show_result(result: Result, console: Console) -> None:
 
 
 def _after(result: Result) -> Iterator[Text]:
-    for line in (earlier_sentence(result), gain_sentence(result)):
+    for line in (sample_sentence(result), earlier_sentence(result), gain_sentence(result)):
         if line:
             yield Text(line)
     for warning in result.warnings:
@@ -63,6 +69,8 @@ def _after(result: Result) -> Iterator[Text]:
 
 def _front_table(result: Result) -> Table:
     title = "The Pareto front, smallest first" if result.front else "The points that come closest"
+    if result.extrapolation is not None:
+        title += ", as measured on the sample"
     table = Table(
         title=title,
         title_justify="left",

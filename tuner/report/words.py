@@ -114,6 +114,8 @@ def verdict(result: Result) -> str:
         )
     if result.status == "reached":
         return result.recommendation.sentence if result.recommendation else ""
+    if result.status == "extrapolated":
+        return _expected(result)
     wanted = f"Nothing that was measured meets {asked_for(result.options)}"
     closest = shown_points(result)
     if not closest:
@@ -124,6 +126,36 @@ def verdict(result: Result) -> str:
         f"{wanted}: the best found is {point.configuration.label} with ef_search={point.ef_search}, "
         f"recall {recall_text(recall)} in {bytes_text(point.memory.resident_bytes)}."
     )
+
+
+def _expected(result: Result) -> str:
+    """The answer for a whole file of which a sample was measured."""
+    of_all, best = result.extrapolation, result.recommendation
+    if of_all is None or best is None:
+        return ""
+    return (
+        f"For all {of_all.n:,} vectors {best.label} is expected to need ef_search={of_all.ef_search} "
+        f"({of_all.ef_search_low} to {of_all.ef_search_high}) and {of_all.ndis_per_query:,.0f} distances a "
+        f"query ({of_all.ndis_per_query_low:,.0f} to {of_all.ndis_per_query_high:,.0f}) in "
+        f"{bytes_text(of_all.memory_bytes)}: extrapolated, with 95 % error bars, from a sample of "
+        f"{of_all.n_sample:,}, the only part that was measured."
+    )
+
+
+def sample_sentence(result: Result) -> str:
+    """What was measured on a sample, and what to do next; empty where all rows were measured."""
+    of_all, best = result.extrapolation, result.recommendation
+    if of_all is None or best is None:
+        return ""
+    return (
+        f"On the sample: {best.sentence} What codecs lose was measured among all rows; how graphs grow was "
+        f"seen on parts of {_list_of(of_all.part_sizes)} vectors. `tune build REPORT {of_all.source}`, where "
+        "there is memory for it, builds this index on all rows, finds its ef_search and measures it."
+    )
+
+
+def _list_of(sizes: tuple[int, ...]) -> str:
+    return ", ".join(f"{size:,}" for size in dict.fromkeys(sizes))
 
 
 def gain_sentence(result: Result) -> str:

@@ -10,6 +10,9 @@
     answer     flattery
     deliver    index_file, ef_table; whole_index with added_rows; baseline; advice
 
+``sampled`` tunes a part of the rows where limits hold no more: sample_size, whole_file (what codecs lose
+among all rows), nested (graphs of parts of the sample), whole_answer (what that says of all rows).
+
 ``exact`` answers where vectors are few, ``result`` writes down what was found, ``doubts`` warns of it,
 ``stage_options`` is what benchmarks replace, and ``rehearse`` is a run without building anything.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tuner.data.base import Base
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
@@ -36,6 +37,7 @@ class CodecContext:
         curves: recall and cost of its derived graphs, by M.
         sample: (rows, d) float32, rows that codecs are trained on.
         rotation: finds the principal axes for PCA cuts, when they are first asked for.
+        judged: prepared rows that the pools name: the problem's base, or what was drawn from the whole file.
         pool: deep pool, for codecs that lose much.
         shallow: pool that good codecs are judged on.
         stores: encoders of the re-ranking stores, by name.
@@ -52,6 +54,7 @@ class CodecContext:
     curves: dict[int, Curve]
     sample: FloatArray
     rotation: Callable[[], Rotation]
+    judged: Base
     pool: Pool
     shallow: Pool
     stores: dict[str, Encoder]

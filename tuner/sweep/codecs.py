@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from math import inf
 
+from tuner.data.base import Base
 from tuner.index.codec_view import CodecView
 from tuner.index.encoders import train
 from tuner.index.graph import DerivableGraph
@@ -77,6 +78,7 @@ class CodecEvaluation:
 def evaluate_codecs(
     problem: Problem,
     pool: Pool,
+    judged: Base,
     graph: DerivableGraph,
     curves: dict[int, Curve],
     proxy: ProxyCodes,
@@ -88,6 +90,7 @@ def evaluate_codecs(
     Args:
         problem: data and queries.
         pool: deep pool of exact neighbours.
+        judged: prepared rows that it names.
         graph: the one graph.
         curves: recall and cost of its derived graphs, by M.
         proxy: the codes that the graph was built on.
@@ -98,7 +101,7 @@ def evaluate_codecs(
     ledger = CodecLedger()
     build_s = inf if options.exhaustive else build_s
     limits = measure_limits(base.sample(PRODUCT_ROWS, options.seed), build_s)
-    steps = _context(problem, pool, graph, curves, proxy, measure, ledger, limits)
+    steps = _context(problem, pool, judged, graph, curves, proxy, measure, ledger, limits)
     context = yield from scaled(steps, 0.0, 0.25)
     return_freed_memory()
     for name in {*ALWAYS_TRAINED, *context.stores}:
@@ -119,6 +122,7 @@ def evaluate_codecs(
 def _context(
     problem: Problem,
     pool: Pool,
+    judged: Base,
     graph: DerivableGraph,
     curves: dict[int, Curve],
     proxy: ProxyCodes,
@@ -153,6 +157,7 @@ def _context(
         curves=curves,
         sample=sample,
         rotation=rotation,
+        judged=judged,
         pool=pool,
         shallow=_shallow(pool, options),
         stores=stores,
@@ -189,7 +194,7 @@ def _judge(context: CodecContext, ledger: CodecLedger, view: CodecView) -> None:
     rotation = context.rotation() if view.cut == "pca" else None
     encoder = train_view(context.problem, view, context.sample, rotation)
     spent = time.process_time() - start
-    codes = JudgedCodes(context.problem, view, encoder)
+    codes = JudgedCodes(context.problem, view, encoder, context.judged)
     ceiling = _ceiling_on(context, ledger, context.shallow, codes, spent)
     missing = {1, *options.space.rerank_factors} - ceiling.recall_at.keys()
     if context.shallow is not context.pool and (missing or ceiling.recall_at[1] < SURE):
@@ -233,7 +238,7 @@ def _too_slow(context: CodecContext, ledger: CodecLedger, view: CodecView, found
 def _ceiling_on(
     context: CodecContext, ledger: CodecLedger, pool: Pool, judged: JudgedCodes, train_s: float
 ) -> Ceiling:
-    base, factors = context.problem.base, context.problem.options.space.rerank_factors
+    base, factors = context.judged, context.problem.options.space.rerank_factors
     codes = judged.of(pool.rows)
     base.release()
     if pool.depth not in ledger.distances:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.base import Base
 from tuner.index.assemble import Encoded
 from tuner.index.codec_view import CodecView
 from tuner.index.codecs import Codes
@@ -32,10 +33,11 @@ class JudgedCodes:
         problem: data of the run.
         view: codec and cut.
         encoder: the trained codec.
+        judged: rows that the codec is judged on: those of the problem's base, or of the whole file's pool.
     """
 
-    def __init__(self, problem: Problem, view: CodecView, encoder: Encoder) -> None:
-        self.problem, self.view, self.encoder = problem, view, encoder
+    def __init__(self, problem: Problem, view: CodecView, encoder: Encoder, judged: Base) -> None:
+        self.problem, self.view, self.encoder, self.judged = problem, view, encoder, judged
 
     @cached_property
     def whole(self) -> Encoded:
@@ -45,13 +47,14 @@ class JudgedCodes:
         return Encoded(self.encoder, encode_rows(self.problem.base, self.encoder))
 
     def of(self, rows: NDArray[np.integer[Any]]) -> Codes:
-        """Return the codes (m, code_bytes) of some rows of the base.
+        """Return the codes (m, code_bytes) of some of the rows that it is judged on.
 
         Codes of more than a byte a dimension are made in no time, and all of them would take memory.
         """
-        base, codec = self.problem.base, self.encoder.codec
+        base, codec = self.judged, self.encoder.codec
         small = codec.code_bytes <= codec.width
-        if "whole" in vars(self) or (small and len(rows) >= MOST_ROWS * base.n):
+        are_known = "whole" in vars(self) or (small and len(rows) >= MOST_ROWS * base.n)
+        if base is self.problem.base and are_known:
             some: Codes = self.whole.codes[rows]
             return some
         return encode_rows(base, self.encoder, rows)

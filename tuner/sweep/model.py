@@ -16,6 +16,7 @@ from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import Curves, ProxyCodec, ProxyCodes, choose_proxy, trace_curves
 from tuner.sweep.stage_options import StageOptions
+from tuner.sweep.whole_file import whole_pool
 from tuner.types import CurvePoint, Event, Note
 
 
@@ -25,6 +26,7 @@ class Model:
 
     Attributes:
         problem: the problem, its aim measured.
+        pool: deep pool of exact neighbours in its base.
         proxy: codec that stood for exact distances.
         graph: the one graph.
         n_kept: number of its nodes that came from the cache.
@@ -34,6 +36,7 @@ class Model:
     """
 
     problem: Problem
+    pool: Pool
     proxy: ProxyCodec
     graph: DerivableGraph
     n_kept: int
@@ -74,16 +77,27 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
         partial(trace_curves, problem, graph, proxy),
     )
     problem = replace(problem, measured_aim=traced.aim)
+    judging, judged = pool, problem.base
+    if prepared.whole is not None:
+        judging, judged = yield from whole_pool(journal, problem, prepared.whole)
     curves = curves_of(traced.points)
     evaluation = yield from journal.stage(
         "ceilings",
         "time and judge every codec",
         CodecEvaluation,
         partial(
-            evaluate_codecs, problem, pool, graph, curves, proxy, made.build_cpu_s, stages.measure_ceiling
+            evaluate_codecs,
+            problem,
+            judging,
+            judged,
+            graph,
+            curves,
+            proxy,
+            made.build_cpu_s,
+            stages.measure_ceiling,
         ),
     )
-    return Model(problem, chosen, graph, made.n_kept, traced.points, curves, evaluation)
+    return Model(problem, pool, chosen, graph, made.n_kept, traced.points, curves, evaluation)
 
 
 def _where_from(made: OneGraph) -> Iterator[Note]:

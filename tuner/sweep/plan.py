@@ -16,6 +16,7 @@ from tuner.runtime.machine import available_cores, free_bytes
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
+from tuner.sweep.nested import BUILDS
 from tuner.sweep.stage_options import is_native
 from tuner.text import counted
 from tuner.types import Options
@@ -25,6 +26,10 @@ SECONDS_A_ROW = 13e-6
 FIXED_S = 12.0
 RUN_OVER_BUILD = 1.6
 MEGABYTE = 1e6
+HASH_BYTES = 8
+"""Bytes a row of the whole file while repeated rows are counted."""
+LEAST_SHARE = 0.5
+"""Share of the estimated time that a budget must have: the estimate is rough."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,11 @@ class Plan:
     lines: tuple[str, ...]
 
 
-def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> Plan:
+def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *, sample_of: int = 0) -> Plan:
     """Return the plan of a run.
+
+    Args:
+        sample_of: number of rows of the file that the base is a sample of, 0 where it is all of it.
 
     Raises:
         HopelessTargetError: no index could be shown to meet the target with so few queries.
@@ -65,7 +73,7 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     M = options.space.most_links
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
     largest = max(fp32, graph + n * base.d)
-    peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20))
+    peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20)) + HASH_BYTES * sample_of
     program = psutil.Process().memory_info().rss
     disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
     if queries is None:  # every row once more, to put those that were held out back
@@ -76,9 +84,13 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
         disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
     build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
     estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
+    if sample_of:
+        estimate *= 1 + BUILDS
     n_configurations = count_configurations(options, base.d)
+    drawn = f", a sample of {sample_of:,} rows that do not fit the limits" if sample_of else ""
     lines = (
-        f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows measured on, {n_queries:,} queries "
+        f"{base.source}: {base.n:,} x {base.d} {base.dtype}{drawn}; {n:,} rows measured on, "
+        f"{n_queries:,} queries "
         + (f"from {queries.source}" if queries is not None else "held out and put back at the end"),
         f"{counted(n_configurations, 'configuration')} predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
@@ -101,17 +113,14 @@ def count_configurations(options: Options, d: int) -> int:
 
 def check_resources(needed: Plan, options: Options, work: Path) -> None:
     """Raise ResourceError if memory, disk or the time budget cannot hold the plan."""
+    if reason := refusal(needed, options):
+        raise ResourceError(f"{reason}: raise it, or give fewer rows")
     available = psutil.virtual_memory().available
-    limit, resident = options.run_memory_bytes, needed.peak_bytes + psutil.Process().memory_info().rss
-    if limit is not None and resident > limit:
-        raise ResourceError(
-            f"the run needs about {resident / MEGABYTE:,.0f} MB of memory and the limit on it is "
-            f"{limit / MEGABYTE:,.0f} MB: raise it, or give fewer rows"
-        )
     if needed.peak_bytes > available:
         raise ResourceError(
             f"the run needs about {needed.peak_bytes / MEGABYTE:,.0f} MB of memory and "
-            f"{available / MEGABYTE:,.0f} MB are free: give fewer rows or free some memory"
+            f"{available / MEGABYTE:,.0f} MB are free: give fewer rows, free some memory, or tune on a "
+            "sample with --memory-limit"
         )
     free = free_bytes(work)
     if needed.disk_bytes > free:
@@ -119,9 +128,24 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
             f"{work}: the run needs about {needed.disk_bytes / MEGABYTE:,.0f} MB of disk and "
             f"{free / MEGABYTE:,.0f} MB are free: give another --work folder or free some space"
         )
-    budget = options.time_budget_s
-    if budget is not None and budget < 0.5 * needed.estimate_s:
-        raise ResourceError(
-            f"the time budget of {seconds_text(budget)} is below the about {needed.estimate_s:.0f} s that "
-            "the one build and its measurements take: raise it, or give fewer rows"
+
+
+def refusal(needed: Plan, options: Options, share: float = LEAST_SHARE) -> str:
+    """Return why the limit on memory or the time budget cannot hold the plan; empty where they can.
+
+    Args:
+        share: share of the estimated time that the budget must have.
+    """
+    limit, resident = options.run_memory_bytes, needed.peak_bytes + psutil.Process().memory_info().rss
+    if limit is not None and resident > limit:
+        return (
+            f"the run needs about {resident / MEGABYTE:,.0f} MB of memory and the limit on it is "
+            f"{limit / MEGABYTE:,.0f} MB"
         )
+    budget = options.time_budget_s
+    if budget is not None and budget < share * needed.estimate_s:
+        return (
+            f"the time budget of {seconds_text(budget)} is below the about {needed.estimate_s:.0f} s that "
+            "the one build and its measurements take"
+        )
+    return ""

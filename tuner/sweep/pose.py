@@ -27,6 +27,7 @@ from tuner.sweep.problem import Problem
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
 PREPARED, WHOLE, LINKS, ADDED_LINKS = "base.f32", "whole.f32", "links.i32", "links-added.i32"
+WHOLE_POOL, PART_LINKS = "pool-whole.f32", "links-part.i32"
 """Scratch files beside the journal."""
 POOL_QUERIES, FEWEST_POOL_QUERIES = 192, 64
 POOL_DEPTH_K, DEEPER = 80, 5
@@ -248,13 +249,18 @@ def whole_base(journal: Journal, posed: PosedProblem) -> Generator[Event, None, 
 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
     """Yield the share done; return the pool that ceilings are measured on."""
+    n_queries, depth = pool_shape(problem)
+    queries = problem.queries[problem.sample(n_queries)]
+    key = _truth_key(profile, query_set, "pool")
+    truth, _ = yield from cached(key, problem.base.x, queries, depth, problem.options.k)
+    return make_pool(problem.base, queries, truth)
+
+
+def pool_shape(problem: Problem) -> tuple[int, int]:
+    """Return how many queries have a pool, and how many rows each."""
     options = problem.options
     n_queries = thinned(POOL_QUERIES, problem.base.d, FEWEST_POOL_QUERIES)
-    queries = problem.queries[problem.sample(n_queries)]
-    depth = options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
-    key = _truth_key(profile, query_set, "pool")
-    truth, _ = yield from cached(key, problem.base.x, queries, depth, options.k)
-    return make_pool(problem.base, queries, truth)
+    return n_queries, options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
 
 
 def is_whole(path: Path, size: int) -> bool:

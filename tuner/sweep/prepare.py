@@ -24,6 +24,7 @@ from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
+from tuner.sweep.whole_file import WholeFile
 from tuner.text import counted
 from tuner.types import Estimated, Event, Note, Options, Profile, QuerySet, StoreAt, Warned
 
@@ -44,6 +45,7 @@ class Prepared:
         posed: the problem with its profile and queries.
         warnings: doubts about the data.
         started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
+        whole: file that the base is a sample of; None where it is all of it.
     """
 
     journal: Journal
@@ -51,6 +53,7 @@ class Prepared:
     posed: PosedProblem
     warnings: tuple[Warned, ...]
     started_s: float
+    whole: WholeFile | None = None
 
     @property
     def problem(self) -> Problem:
@@ -81,7 +84,7 @@ def prepare(
     check_resources(needed, options, work)
     yield Estimated(needed.estimate_s)
     use_threads(options.threads)
-    journal = Journal(work, _identity(base, queries, options), resume=resume)
+    journal = Journal(work, identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
     accept = partial(accept_data, base, options.rerank_store)
     posed = yield from pose(
@@ -89,7 +92,7 @@ def prepare(
     )
     of_the_file = neighbour_doubts(base, queries, posed)
     yield from of_the_file
-    doubts = (*_doubts(base, profile, posed.query_set), *of_the_file)
+    doubts = (*doubts_of(base, profile, posed.query_set), *of_the_file)
     return Prepared(journal, needed, posed, doubts, started_s)
 
 
@@ -114,10 +117,11 @@ def accept_data(base: Vectors, store_at: StoreAt, profile: Profile, query_set: Q
             f"{base.source}: {profile.n_left_out:,} of its rows are zero and left out of an index, and an "
             "index whose store lies on disk answers with positions: take these rows out of the file first"
         )
-    yield from _doubts(base, profile, query_set)
+    yield from doubts_of(base, profile, query_set)
 
 
-def _doubts(base: Vectors, profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
+def doubts_of(base: Vectors, profile: Profile, query_set: QuerySet) -> tuple[Warned, ...]:
+    """Return what the user should know of vectors and queries before trusting a figure."""
     doubts = [*distance_doubts(base, profile.metric)]
     if profile.d > MOST_COLUMNS_A_ROW * profile.n:
         doubts.append(Doubt.ON_ITS_SIDE.about(n=profile.n, d=profile.d))
@@ -159,7 +163,7 @@ def check_norms(base: Vectors, profile: Profile) -> None:
         )
 
 
-def _identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[str, str]:
+def identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[str, str]:
     """Return what the stages of a journal depend on."""
     settings = msgspec.to_builtins(options)
     settings.pop("threads")

@@ -10,9 +10,10 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, rows_without_direction, scan
 from tuner.data.vectors import Vectors
 from tuner.runtime.journal import Journal
-from tuner.sweep.plan import check_resources, plan
+from tuner.sweep.plan import check_resources
 from tuner.sweep.pose import draw_queries
 from tuner.sweep.prepare import accept_data, with_sensible_space
+from tuner.sweep.sample_size import plan_of_sample, rows_that_fit
 from tuner.types import Event, Options, Profile
 
 
@@ -31,7 +32,8 @@ def rehearse(
     """
     check_inputs(base, queries, options)
     options = yield from with_sensible_space(options, base.d)
-    needed = plan(base, queries, options, work)
+    n = rows_that_fit(base, queries, options, work)
+    needed = plan_of_sample(base, queries, options, work, n or base.n)
     check_resources(needed, options, work)
     journal = Journal(scratch, {}, resume=False)
     reading = partial(scan, base, options.metric, seed=options.seed)

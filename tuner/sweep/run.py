@@ -19,12 +19,13 @@ from tuner.sweep.few_rows import is_exact_the_answer
 from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import Model, model
-from tuner.sweep.pose import ADDED_LINKS, LINKS, PREPARED, WHOLE
+from tuner.sweep.pose import ADDED_LINKS, LINKS, PART_LINKS, PREPARED, WHOLE, WHOLE_POOL
 from tuner.sweep.prepare import prepare
 from tuner.sweep.result import sweep_result
 from tuner.sweep.stage_options import StageOptions
 from tuner.types import Event, Finished, Options, Result
 
+SCRATCH = (PREPARED, WHOLE, WHOLE_POOL, LINKS, ADDED_LINKS, PART_LINKS)
 STAGES = StageOptions()
 """The stages as users have them."""
 
@@ -85,7 +86,7 @@ def _ended(result: Result, out: Path) -> Generator[Event, None, Result]:
 
 def finish(work: Path) -> None:
     """Remove the scratch files of a finished run, and their folder if nothing else is in it."""
-    for pattern in ("*.stage", "*.partial", JOURNAL, PREPARED, WHOLE, LINKS, ADDED_LINKS):
+    for pattern in ("*.stage", "*.partial", JOURNAL, *SCRATCH):
         for path in work.glob(pattern):
             path.unlink()
     with suppress(OSError):  # someone else's files are in it

@@ -144,6 +144,41 @@ class EarlierAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extrapolation:
+    """What the recommended index is expected to need of a whole file that only a sample was measured of.
+
+    The error bars are those of 95 %, for one more graph of that size.
+
+    Attributes:
+        source: the whole file as named by the user.
+        n: number of vectors of an index of all its rows.
+        n_sample: number of vectors of the sample.
+        part_sizes: number of vectors of each graph of a part of the sample.
+        ef_search: ef_search that is expected to reach the target.
+        ef_search_low: lower end of its error bar.
+        ef_search_high: upper end of its error bar.
+        ndis_per_query: distance computations per query there.
+        ndis_per_query_low: lower end of their error bar.
+        ndis_per_query_high: upper end of their error bar.
+        memory_bytes: bytes that must stay in memory, by arithmetic.
+        disk_bytes: bytes of a re-ranking store on disk.
+    """
+
+    source: str
+    n: int
+    n_sample: int
+    part_sizes: tuple[int, ...]
+    ef_search: int
+    ef_search_low: int
+    ef_search_high: int
+    ndis_per_query: float
+    ndis_per_query_low: float
+    ndis_per_query_high: float
+    memory_bytes: int
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageCost:
     """What one stage took.
 
@@ -192,7 +227,7 @@ class Result:
 
     Attributes:
         status: ``reached``; ``not_reached`` (the honest no); ``exact`` (so few vectors that exact
-            search is the answer).
+            search is the answer); ``extrapolated`` (measured on a sample, see ``extrapolation``).
         options: what the user asked for.
         profile: what one pass over the vectors found.
         queries: origin and number of the queries.
@@ -217,10 +252,11 @@ class Result:
         ef_table: ef_search of the recommended index for other k and targets.
         own_ids: the user's own ids of the rows; None where row numbers are ids.
         earlier: answer of the report that this run began from; None where it began from nothing.
+        extrapolation: what the recommendation needs of the whole file, where all else is of a sample of it.
         schema_version: version of the report's schema.
     """
 
-    status: Literal["reached", "not_reached", "exact"]
+    status: Literal["reached", "not_reached", "exact", "extrapolated"]
     options: Options
     profile: Profile
     queries: QuerySet
@@ -245,4 +281,5 @@ class Result:
     ef_table: tuple[CertifiedEf, ...] = ()
     own_ids: OwnIds | None = None
     earlier: EarlierAnswer | None = None
+    extrapolation: Extrapolation | None = None
     schema_version: int = SCHEMA_VERSION

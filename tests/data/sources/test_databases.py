@@ -16,6 +16,7 @@ from gated import Run
 from tuner.data.formats import packages
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
+from tuner.index.inputs import open_inputs
 
 X = np.random.default_rng(0).standard_normal((5_000, 12)).astype(np.float32)
 
@@ -107,6 +108,29 @@ def test_what_is_no_vector_in_sqlite_is_told(values: list[Any], message: str, tm
     assert str(caught.value).startswith(str(path))
 
 
+def test_ids_of_sqlite_are_a_column_of_the_same_rows(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as file:
+        file.execute("CREATE TABLE items (key TEXT PRIMARY KEY, n INTEGER, gap TEXT, emb BLOB) WITHOUT ROWID")
+        order = np.random.default_rng(1).permutation(100).tolist()
+        rows = [(f"k{n:03}", 7 * n, "a" if n else None, X[n].tobytes()) for n in order]
+        file.executemany("INSERT INTO items VALUES (?, ?, ?, ?)", rows)
+        file.commit()
+    path = str(tmp_path / "x.db")
+    by_text, by_number = (open_inputs(path, None, name)[0] for name in ("key", "n"))
+    assert by_text.ids is not None
+    assert by_text.ids.tolist() == [f"k{n:03}" for n in range(100)]
+    assert by_number.ids is not None
+    assert by_number.ids.tolist() == [7 * n for n in range(100)]
+    np.testing.assert_array_equal(by_number.read(0, 100), X[:100])
+    for name, message in (
+        ("kez", r"--ids 'kez' is no file and no column of .*\[items\], which has key"),
+        ("gap", r"\[items.gap\]: row 0 is empty \(NULL\), and ids are one a row"),
+        ("emb", r"\[items.emb\]: row 0 holds a bytes, and ids are whole numbers or text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_inputs(path, None, name)
+
+
 @pytest.mark.parametrize("keep", [60, 4_000, 50_000])
 def test_a_cut_file_of_sqlite_is_told(keep: int, tmp_path: Path) -> None:
     path = sqlite(tmp_path / "x.db", {"items.emb": blobs()})
@@ -141,10 +165,26 @@ def test_duckdb(kind: str, fingerprint: str, tmp_path: Path) -> None:
     else:
         assert found.fingerprint == fingerprint
     assert found.source.endswith("x.db[items.emb]")
+    refuse_other_ids(str(tmp_path / "x.db"), found.n)
     for keep in (100, 20_000):
         (tmp_path / "cut.db").write_bytes((tmp_path / "x.db").read_bytes()[:keep])
         with pytest.raises(InputError, match=r"cannot be read by DuckDB|holds no matrix"):
             open_vectors(tmp_path / "cut.db", "base")
+
+
+def refuse_other_ids(source: str, n: int, *, repeated: bool = False) -> None:
+    """Check that the column ``id`` becomes the ids, and that no other does."""
+    if repeated:
+        with pytest.raises(InputError, match="has 0 for row 0 and row 3000"):
+            open_inputs(source, None, "id")
+    else:
+        ids = open_inputs(source, None, "id")[0].ids
+        assert ids is not None
+        assert ids.tolist() == list(range(n))
+    with pytest.raises(InputError, match=r"--ids 'di' is no file and no column of .*which has id"):
+        open_inputs(source, None, "di")
+    with pytest.raises(InputError, match=r"row 0 holds a (list|tuple|str), and ids are|is no file"):
+        open_inputs(source, None, "emb")
 
 
 def test_rows_of_duckdb_that_are_no_vectors_are_told(tmp_path: Path) -> None:
@@ -172,6 +212,7 @@ def test_lancedb(fingerprint: str, tmp_path: Path) -> None:
     table.add(rows(X[3_000:]))
     found = open_vectors(tmp_path / "items.lance", "base")
     assert found.fingerprint == fingerprint
+    refuse_other_ids(str(tmp_path / "items.lance"), 3_000, repeated=True)
     with pytest.raises(InputError, match="has no column of lists 'vec'"):
         open_vectors(tmp_path / "items.lance", "base", "vec")
     for path in (tmp_path / "items.lance" / "data").iterdir():
@@ -286,6 +327,12 @@ def test_postgres(table: str, postgres: str, fingerprint: str) -> None:
         np.testing.assert_array_equal(found.read(0, found.n), X.astype(np.float16))
     else:
         assert found.fingerprint == fingerprint
+    if table == "items":
+        ids = open_inputs(with_table(postgres, table), None, "key")[0].ids
+        assert ids is not None
+        assert ids.tolist() == list(range(len(X)))
+        with pytest.raises(InputError, match=r"--ids 'kez' is no file and no column of .*which has key"):
+            open_inputs(with_table(postgres, table), None, "kez")
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from tuner.data.formats.arrow import BATCH_ROWS, of_columns
 from tuner.data.formats.choice import Role
+from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
-from tuner.data.sources.tables import chosen_column, quoted
+from tuner.data.sources.tables import as_ids, batches, chosen_column, quoted
 from tuner.errors import InputError
 
 VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
@@ -41,11 +45,46 @@ def open_duckdb(path: Path, source: str, role: Role, column: str | None) -> Flat
     Raises:
         InputError: it cannot be opened, has no such column, or rows of different lengths.
     """
-    duckdb = package("duckdb", source, "a DuckDB file")
     package("pyarrow", source, "a DuckDB file, which is read as Arrow")
+    with _connected(path, source) as file:
+        name, schema, table, field = _chosen(file, source, role, column)
+        place = f"{quoted(schema)}.{quoted(table)}"
+        n = file.execute(f"SELECT count(*) FROM {place}").fetchone()[0]  # noqa: S608 - quoted
+        asked = f"SELECT {quoted(field)} AS {quoted(name)} FROM {place} ORDER BY rowid"  # noqa: S608 - quoted
+
+        def columns(_: str) -> Iterator[Any]:
+            reader = file.execute(asked).to_arrow_reader(BATCH_ROWS)
+            return (batch.column(0) for batch in reader)
+
+        whole = file.execute(f"{asked} LIMIT 1").to_arrow_table().schema
+        return of_columns(whole, n, columns, f"{source}[{name}]", role, None)
+
+
+def duckdb_ids(path: Path, source: str, column: str | None, name: str) -> NDArray[Any]:
+    """Return a column of ids (n,) of the table that has the vectors, in the order of its rows.
+
+    Args:
+        column: column of the vectors, as for ``open_duckdb``.
+        name: column of the ids.
+
+    Raises:
+        InputError: the table has no such column, or it holds no ids.
+    """
+    with _connected(path, source) as file:
+        _, schema, table, _ = _chosen(file, source, "base", column)
+        known = [row[2] for row in file.execute(COLUMNS).fetchall() if row[:2] == (schema, table)]
+        refuse_unknown(f"{source}[{table}]", name, known)
+        asked = f"SELECT {quoted(name)} FROM {quoted(schema)}.{quoted(table)} ORDER BY rowid"  # noqa: S608 - quoted
+        return as_ids(chain.from_iterable(batches(file.execute(asked))), f"{source}[{table}.{name}]")
+
+
+@contextmanager
+def _connected(path: Path, source: str) -> Iterator[Any]:
+    """Open a file for reading only; what fails in it is a sentence."""
+    duckdb = package("duckdb", source, "a DuckDB file")
     try:
         with closing(duckdb.connect(str(path), read_only=True, config=CLOSED)) as file:
-            return _opened(file, source, role, column)
+            yield file
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -53,7 +92,8 @@ def open_duckdb(path: Path, source: str, role: Role, column: str | None) -> Flat
         ) from None
 
 
-def _opened(file: Any, source: str, role: Role, column: str | None) -> FlatFile:
+def _chosen(file: Any, source: str, role: Role, column: str | None) -> tuple[str, str, str, str]:
+    """Return the name in messages, the schema, the table and the column of the vectors."""
     found = {}
     for schema, table, field, kind in file.execute(COLUMNS).fetchall():
         if match := VECTORS.fullmatch(kind):
@@ -62,14 +102,4 @@ def _opened(file: Any, source: str, role: Role, column: str | None) -> FlatFile:
     name = chosen_column({name: (-1, key[3]) for name, key in found.items()}, source, role, column)
     if name not in found:
         raise InputError(f"{source}: {name} holds no vectors: name another column")
-    schema, table, field, _ = found[name]
-    place = f"{quoted(schema)}.{quoted(table)}"
-    n = file.execute(f"SELECT count(*) FROM {place}").fetchone()[0]  # noqa: S608 - quoted
-    asked = f"SELECT {quoted(field)} AS {quoted(name)} FROM {place} ORDER BY rowid"  # noqa: S608 - quoted
-
-    def columns(_: str) -> Iterator[Any]:
-        reader = file.execute(asked).to_arrow_reader(BATCH_ROWS)
-        return (batch.column(0) for batch in reader)
-
-    whole = file.execute(f"{asked} LIMIT 1").to_arrow_table().schema
-    return of_columns(whole, n, columns, f"{source}[{name}]", role, None)
+    return (name, *found[name][:3])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.choice import Role
+from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import written
-from tuner.data.sources.tables import batches, chosen_column, of_bytes, of_texts, quoted
+from tuner.data.sources.tables import as_ids, batches, chosen_column, of_bytes, of_texts, quoted
 from tuner.errors import InputError
 
 DTYPE = np.dtype("<f4")
@@ -40,15 +42,65 @@ def open_sqlite(path: Path, source: str, role: Role, column: str | None) -> Flat
     Raises:
         InputError: it is damaged, has no such column, or rows of different lengths.
     """
+    with _connected(path, source) as file:
+        found = _chosen(file, source, role, column)
+        named, read = f"{source}[{found.table}.{found.field}]", of_texts if found.is_text else of_bytes
+
+        def blocks() -> Iterator[NDArray[Any]]:
+            done = 0
+            for values in batches(file.execute(_all_of(file, found.table, found.field))):
+                yield read(values, found.d, DTYPE, named, done)
+                done += len(values)
+
+        return written(named, found.d, DTYPE, blocks(), found.n)
+
+
+def sqlite_ids(path: Path, source: str, column: str | None, name: str) -> NDArray[Any]:
+    """Return a column of ids (n,) of the table that has the vectors, in the order of its rows.
+
+    Args:
+        column: column of the vectors, as for ``open_sqlite``.
+        name: column of the ids.
+
+    Raises:
+        InputError: the table has no such column, or it holds no ids.
+    """
+    with _connected(path, source) as file:
+        table = _chosen(file, source, "base", column).table
+        known = [row[1] for row in file.execute(f"PRAGMA table_info({quoted(table)})").fetchall()]
+        refuse_unknown(f"{source}[{table}]", name, known)
+        values = chain.from_iterable(batches(file.execute(_all_of(file, table, name))))
+        return as_ids(values, f"{source}[{table}.{name}]")
+
+
+class _Column(NamedTuple):
+    """A column of vectors.
+
+    Attributes:
+        n: number of rows.
+        d: numbers of the first vector.
+        is_text: whether they are written as text.
+    """
+
+    table: str
+    field: str
+    n: int
+    d: int
+    is_text: bool
+
+
+@contextmanager
+def _connected(path: Path, source: str) -> Iterator[sqlite3.Connection]:
+    """Open a file for reading only; what fails in it is a sentence."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as file:
             file.execute("PRAGMA trusted_schema = OFF")
-            return _opened(file, source, role, column)
+            yield file
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(f"{source} is a damaged SQLite file, or locked ({error}): copy it again") from None
 
 
-def _opened(file: sqlite3.Connection, source: str, role: Role, column: str | None) -> FlatFile:
+def _chosen(file: sqlite3.Connection, source: str, role: Role, column: str | None) -> _Column:
     firsts = dict(_firsts(file))
     shapes = {
         ".".join(key): (file.execute(f"SELECT count(*) FROM {quoted(key[0])}").fetchone()[0], d)  # noqa: S608 - quoted
@@ -58,18 +110,12 @@ def _opened(file: sqlite3.Connection, source: str, role: Role, column: str | Non
     key = next((key for key in firsts if ".".join(key) == name), None)
     if key is None:
         raise InputError(f"{source}: {name} holds no vectors: name another column")
-    (table, field), (n, d) = key, shapes[name]
-    _, is_text = firsts[key]
-    named = f"{source}[{name}]"
+    return _Column(*key, *shapes[name], firsts[key][1])
 
-    def blocks() -> Iterator[NDArray[Any]]:
-        done = 0
-        asked = f"SELECT {quoted(field)} FROM {quoted(table)} ORDER BY {_order(file, table)}"  # noqa: S608 - quoted
-        for values in batches(file.execute(asked)):
-            yield (of_texts if is_text else of_bytes)(values, d, DTYPE, named, done)
-            done += len(values)
 
-    return written(named, d, DTYPE, blocks(), n)
+def _all_of(file: sqlite3.Connection, table: str, field: str) -> str:
+    """Return the statement that reads a column in the order of its rows."""
+    return f"SELECT {quoted(field)} FROM {quoted(table)} ORDER BY {_order(file, table)}"  # noqa: S608 - quoted
 
 
 def _firsts(file: sqlite3.Connection) -> Iterator[tuple[tuple[str, str], tuple[int, bool]]]:
