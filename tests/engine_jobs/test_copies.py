@@ -9,9 +9,9 @@ import pytest
 from installed import needs
 from planted import claims
 
+from tuner.data.copies import copies_among
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
-from tuner.engine_jobs.copies import copies_among
 from tuner.engine_jobs.indexed import largest_indexed_ef
 from tuner.engines import Capabilities, EngineProcess, find_engine
 from tuner.runtime.steps import result_of

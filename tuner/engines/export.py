@@ -156,6 +156,12 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
         lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:
         lines.append(f"{codec.name}: {codec.note}")
+    if claims.n_copies:
+        lines.append(
+            f"measured on distinct rows: {claims.n_copies:,} that repeat one of them are in no index: load "
+            "each distinct row once and keep the ids of its copies in the application (copies.npy beside "
+            f"index.faiss has them); recall counts rows: an answer and its copies, until there are {config.k}"
+        )
     if config.oversampling > 1:
         lines.append(f"oversampling: {can.counts_oversampling}")
     return lines
@@ -168,12 +174,13 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
     recall = point.recall
     queries = result.queries
     held_out = len(queries.held_out_rows)
+    n_copies = 0 if result.collapsed is None else result.collapsed.n_copies
     return Claims(
         target=result.options.recall,
         recall=recall.mean,
         recall_lower=recall.lower,
         n_queries=recall.n_queries,
-        n=result.profile.n_indexed,
+        n=result.profile.n_indexed - n_copies,
         index_bytes=point.memory.resident_bytes,
         data=Path(result.profile.source).name,
         label=point.configuration.label,
@@ -184,4 +191,5 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
         seed=result.options.seed,
         confidence=result.options.confidence,
         n_held_out=held_out,
+        n_copies=n_copies,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tuner.types.data import OwnIds, Profile, QuerySet
+from tuner.types.data import Collapsed, OwnIds, Profile, QuerySet
 from tuner.types.options import Options, Space
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
@@ -217,6 +217,7 @@ class Result:
         ef_table: ef_search of the recommended index for other k and targets.
         own_ids: the user's own ids of the rows; None where row numbers are ids.
         earlier: answer of the report that this run began from; None where it began from nothing.
+        collapsed: rows that repeat another, where one node stands for them; None where each row has its own.
         schema_version: version of the report's schema.
     """
 
@@ -245,4 +246,5 @@ class Result:
     ef_table: tuple[CertifiedEf, ...] = ()
     own_ids: OwnIds | None = None
     earlier: EarlierAnswer | None = None
+    collapsed: Collapsed | None = None
     schema_version: int = SCHEMA_VERSION
