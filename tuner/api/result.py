@@ -140,7 +140,8 @@ class Result(types.Result):
         index, copies, names = self.index(), self.copies(), self.ids()
         distances, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
         if copies is not None:
-            distances, ids = with_copies(copies, distances, ids, k)
+            ids, places = with_copies(copies, ids, k)
+            distances = np.take_along_axis(distances, places, axis=1)
         return distances, ids if names is None else names[ids]
 
     def save(self, folder: str | Path) -> list[Path]:

@@ -18,7 +18,7 @@ from tuner.data.vectors import Vectors, in_order_seen, row_groups
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.steps import result_of
-from tuner.types import FloatArray, IdArray, Steps
+from tuner.types import IdArray, Steps
 
 COPIES_FILE = "copies.npy"
 HEADER_BYTES, LINE_BYTES = 128, 16
@@ -87,11 +87,13 @@ class Copies:
         repeats = np.ones(len(self.members), dtype=bool)
         repeats[self.starts[:-1]] = False
         found = np.column_stack([np.repeat(self.first, weights), self.members])[repeats]
-        if names is not None:
-            found = names[found]
-        # copies stay in the order of the file, in which ``expanded`` gives them too
-        ordered: IdArray = found[np.argsort(found[:, 0], kind="stable")].astype(np.int64)
-        return ordered
+        return by_first(found if names is None else names[found])
+
+
+def by_first(pairs: IdArray) -> IdArray:
+    """Return a list (m, 2) ascending by its first column, copies of one row in the order that they have."""
+    ordered: IdArray = pairs[np.argsort(pairs[:, 0], kind="stable")].astype(np.int64)
+    return ordered
 
 
 def list_bytes(n_copies: int) -> int:
@@ -146,21 +148,24 @@ def copies_among(vectors: Vectors, rows: IdArray | None) -> Copies:
     return copies_of(group, np.arange(len(group)))
 
 
-def with_copies(pairs: IdArray, distances: FloatArray, ids: IdArray, k: int) -> tuple[FloatArray, IdArray]:
-    """Return distances and ids (nq, k) with the copies of each answer behind it.
+def with_copies(pairs: IdArray, ids: IdArray, k: int) -> tuple[IdArray, IdArray]:
+    """Return the ids (nq, k) with the copies of each answer behind it, and the place of the answer of each.
 
     Args:
         pairs: (m, 2) list of copies.
-        distances: (nq, >= k) distances that an index found.
-        ids: their ids; -1, which stands for no answer, stays.
+        ids: (nq, >= k) ids that an index found; -1, which stands for no answer, stays.
+
+    Example:
+        >>> with_copies(np.array([[4, 7], [4, 9]]), np.array([[4, 2, -1]]), 3)[0].tolist()
+        [[4, 7, 9]]
     """
     first, last = (np.searchsorted(pairs[:, 0], ids[:, :k], side) for side in ("left", "right"))
-    near, rows = np.empty((len(ids), k), dtype=np.float32), np.empty((len(ids), k), dtype=np.int64)
+    rows, places = np.empty((len(ids), k), dtype=np.int64), np.empty((len(ids), k), dtype=np.int64)
     for number, (begin, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        answers = [[own, *pairs[a:b, 1]] for own, a, b in zip(ids[number], begin, end, strict=False)]
-        near[number] = np.repeat(distances[number, :k], [len(each) for each in answers])[:k]
+        answers = [[own, *pairs[a:b, 1]] for own, a, b in zip(ids[number, :k], begin, end, strict=True)]
         rows[number] = np.concatenate(answers)[:k]
-    return near, rows
+        places[number] = np.repeat(np.arange(k), [len(each) for each in answers])[:k]
+    return rows, places
 
 
 def write_copies(pairs: IdArray, path: Path) -> None:

@@ -164,7 +164,8 @@ class EngineUnderTest:
         if found - best < EXPLAINED * graph.share:
             return replace(graph, text=f"{graph.text}; {copied}, but {seen}")
         self.distinct = process
-        return replace(graph, text=f"{graph.text}: duplicates cut it into groups ({copied}; {seen})")
+        text = f"{graph.text}: duplicates cut it into groups ({copied}; {seen})"
+        return replace(graph, name="duplicates", text=text)
 
     # ------------------------------------------------------------ searches
 

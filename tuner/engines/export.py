@@ -38,7 +38,7 @@ def render(engine: Engine, exported: Exported) -> str:
     exported = one_lined(exported)
     check_config(engine, exported.settings)
     about = _about(engine.capabilities, exported)
-    machine = msgspec.json.encode(exported).decode()
+    machine = _for_machines(exported)
     body = engine.body(exported.settings)
     if isinstance(body, dict):
         whole: dict[str, Any] = {"about": about, "tune": json.loads(machine), **body}
@@ -46,6 +46,14 @@ def render(engine: Engine, exported: Exported) -> str:
     sign = COMMENTS[engine.capabilities.language]
     head = [*about, MARK + machine]
     return "\n".join([*(sign + line for line in head), "", body.strip(), ""])
+
+
+def _for_machines(exported: Exported) -> str:
+    """Return the settings in one line; what most files have nothing to say of is left out, as ever."""
+    tree = msgspec.to_builtins(exported)
+    if not exported.claims.n_copies:
+        del tree["claims"]["n_copies"]
+    return msgspec.json.encode(tree).decode()
 
 
 def suffix(engine: Engine) -> str:
