@@ -1,4 +1,4 @@
-"""A graph that copies of vectors cut into groups: that is told, and one node for each is the cure."""
+"""A graph that copies of vectors cut into groups: that is told, and one node for each is the fix."""
 
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def diagnosed(folder: Path, index: Path, **asked: Any) -> Diagnosis:
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_one_node_for_all_copies_is_the_cure_and_its_list_is_followed(
+def test_one_node_for_all_copies_is_the_fix_and_its_list_is_followed(
     folder: Path, own: bool, tmp_path: Path
 ) -> None:
     index, ids = folder / "index.faiss", np.load(folder / "ids.npy") if own else None
@@ -86,12 +86,12 @@ def test_one_node_for_all_copies_is_the_cure_and_its_list_is_followed(
     (tmp_path / "mended").mkdir()
     mended = tmp_path / "mended" / "index.faiss"
     found = diagnosed(folder, index, ids=ids, apply=1, out=mended)
-    cure = found.prescriptions[0]
-    assert (cure.kind, cure.works) == ("collapse", True)
+    fix = found.prescriptions[0]
+    assert (fix.kind, fix.works) == ("collapse", True)
     assert found.applied is not None
     x, q = copied(COPIES)
     files = [mended, mended.with_name("copies.npy")]
-    assert cure.index_bytes == sum(each.stat().st_size for each in files)
+    assert fix.index_bytes == sum(each.stat().st_size for each in files)
     pairs = np.load(files[1])
     assert len(pairs) == len(x) - N_DISTINCT
     rows = np.arange(len(x)) if ids is None else ids

@@ -180,8 +180,8 @@ def _of_index(
     show_text(screen, headline(found))
     if found.applied is not None:
         kind = found.prescriptions[what.apply - 1].kind
-        beside = f", with {COPIES_FILE} beside it" if kind == "collapse" else ""
-        text = f"{what.out}: written{beside} and read again, recall {recall_text(found.applied)}"
+        and_list = f", with {COPIES_FILE} beside it" if kind == "collapse" else ""
+        text = f"{what.out}: written{and_list} and read again, recall {recall_text(found.applied)}"
         show_text(screen, text)
     if as_json:
         click.echo(to_json(found), nl=False)

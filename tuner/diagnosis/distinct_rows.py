@@ -45,17 +45,17 @@ def with_list(opened: IndexUnderTest, path: Path, vectors: Vectors) -> IndexUnde
     Raises:
         InputError: the list is damaged.
     """
-    beside = path.with_name(COPIES_FILE)
-    if not beside.exists():
+    file = path.with_name(COPIES_FILE)
+    if not file.exists():
         return opened
-    pairs = read_copies(beside)
+    pairs = read_copies(file)
     if vectors.ids is not None and fits_in_index(vectors.ids):
         pairs = row_of_id(pairs, vectors.ids)
     there = np.isin(pairs, opened.ids)
     known = ((pairs >= 0) & (pairs < vectors.n)).all()
     if not known or not there[:, 0].all() or there[:, 1].any():
-        note = f"{beside} is of another index and not followed: its rows are not those of this one"
+        note = f"{file} is of another index and not followed: its rows are not those of this one"
         return replace(opened, notes=(*opened.notes, note))
-    note = f"{len(pairs):,} rows that {beside} lists are found with the rows that they repeat"
-    n_bytes = opened.index_bytes + beside.stat().st_size
+    note = f"{len(pairs):,} rows that {file} lists are found with the rows that they repeat"
+    n_bytes = opened.index_bytes + file.stat().st_size
     return replace(opened, copies=by_first(pairs), index_bytes=n_bytes, notes=(*opened.notes, note))

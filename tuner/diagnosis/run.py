@@ -205,10 +205,10 @@ def _applied(
     prescription = fixes.prescriptions[number - 1]
     if not prescription.works:
         raise InputError("nothing that was measured reaches the target, so there is nothing to apply")
-    beside = out.with_name(COPIES_FILE)
-    if prescription.kind == "collapse" and beside.exists() and not force:
+    file = out.with_name(COPIES_FILE)
+    if prescription.kind == "collapse" and file.exists() and not force:
         raise InputError(
-            f"{beside} is there already, and the index of this prescription needs a list of that name: name "
+            f"{file} is there already, and the index of this prescription needs a list of that name: name "
             "a file in another folder, or use --force to replace it"
         )
     return apply(questions, prescription, fixes.fixes[number - 1], opened.own, out)
