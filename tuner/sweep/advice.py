@@ -93,7 +93,7 @@ def collapse_hint(options: Options, profile: Profile) -> str | None:
     return (
         f"--duplicates collapse: {profile.n_duplicate_rows:,} rows ({share:.1%}) repeat another, and the "
         f"largest group has {profile.largest_duplicate_group:,}; one node for each distinct row, with a list "
-        "of its copies, would save memory and distances (not measured), and no group could cut the graph"
+        "of its copies, would save memory, and distances where groups are large (not measured)"
     )
 
 
