@@ -9,9 +9,9 @@ import pytest
 from installed import needs
 from planted import claims
 
+from tuner.data.copies import copies_among
 from tuner.data.vectors import open_vectors
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
-from tuner.engine_jobs.copies import copies_among
 from tuner.engine_jobs.indexed import largest_indexed_ef
 from tuner.engines import Capabilities, EngineProcess, find_engine
 from tuner.runtime.steps import result_of
@@ -49,7 +49,7 @@ def test_copies_that_cut_the_graph_are_the_cause(tmp_path: Path) -> None:
     n_distinct = len(np.unique(x, axis=0))
     found = diagnosed(x, q, tmp_path)
     assert found.first is not None
-    assert found.first.name == "graph"
+    assert found.first.name == "duplicates"
     assert "duplicates cut it into groups" in found.first.text
     assert f"{N - n_distinct:,} of {N:,} rows are copies" in found.first.text
     search = next(cause for cause in found.causes if cause.name == "search")

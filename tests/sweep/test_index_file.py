@@ -29,7 +29,7 @@ def test_both_searches_have_one_thread(
 
     searchable: Any = SimpleNamespace(index=SimpleNamespace(search=search))
     problem: Any = SimpleNamespace(
-        base=SimpleNamespace(labels=None, own_ids=None),
+        base=SimpleNamespace(labels=None, own_ids=None, copies=None),
         options=SimpleNamespace(k=K),
         raw=np.zeros((9, 4), dtype=np.float32),
         sample=lambda n: np.arange(9),

@@ -58,8 +58,9 @@ def tune(
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
             ``prefer``, ``max_memory_bytes``, ``max_memory_per_vector``, ``max_latency_s``, ``rerank_store``,
-            ``confidence``, ``n_queries``, ``seed``, ``threads``, ``time_budget_s``, ``run_memory_bytes``,
-            ``baseline``, ``other_ks``, ``other_recalls``, ``exhaustive`` and ``native``.
+            ``duplicates``, ``confidence``, ``n_queries``, ``seed``, ``threads``, ``time_budget_s``,
+            ``run_memory_bytes``, ``baseline``, ``other_ks``, ``other_recalls``, ``exhaustive`` and
+            ``native``.
 
     Raises:
         InputError: data or options cannot be used as they are.

@@ -15,7 +15,7 @@ import numpy as np
 
 from tuner.errors import InputError
 from tuner.space import nearest
-from tuner.types import Preference, StoreAt
+from tuner.types import Duplicates, Preference, StoreAt
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -59,6 +59,7 @@ class TuneOptions(QueryOptions, total=False):
     time_budget_s: float | None
     run_memory_bytes: int | None
     rerank_store: StoreAt
+    duplicates: Duplicates
     baseline: Literal["graph", "hnswlib"]
     exhaustive: bool
     native: tuple[str, ...]

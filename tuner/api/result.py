@@ -9,18 +9,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import faiss
+import numpy as np
 
 from tuner import types
+from tuner.data.copies import COPIES_FILE, read_copies, with_copies
 from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
 from tuner.report import result_from_json, write_report
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
 from tuner.report.words import verdict
-from tuner.types import Recommendation
+from tuner.types import FloatArray, IdArray, Recommendation
 
 REPORT_NAME = "report.json"
-NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE)
+NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE)
 """Everything that a folder of results can hold."""
 WITHOUT_INDEX = ("not_reached", "extrapolated")
 FILES = "_files"
@@ -65,18 +67,19 @@ class Result(types.Result):
         """Return the delivered index, read from its file anew at each call.
 
         It takes queries as they are and answers with row numbers of the base, or with the user's own ids
-        where those are whole numbers; ef_search is set. ``ids`` has those that no index can hold.
+        where those are whole numbers; ef_search is set. ``ids`` has those that no index can hold, ``copies``
+        the rows that repeat one of its rows, and ``search`` follows both.
 
         Raises:
             InputError: nothing reached the target, or the file is gone or another run's.
         """
         files = self._delivered()
         index = _read(files, INDEX_FILE)
-        if (index.d, index.ntotal) != (self.profile.d, self.profile.n_indexed):
+        n = self.profile.n_indexed if self.collapsed is None else self.collapsed.n_distinct
+        if (index.d, index.ntotal) != (self.profile.d, n):
             raise InputError(
                 f"{files.path / INDEX_FILE}: holds {index.ntotal:,} x {index.d}, and the run indexed "
-                f"{self.profile.n_indexed:,} x {self.profile.d}: another run wrote there, so run "
-                "this one again"
+                f"{n:,} x {self.profile.d}: another run wrote there, so run this one again"
             )
         best = self.recommendation
         if best is None or best.rerank is None or best.rerank_at == "memory":
@@ -102,6 +105,45 @@ class Result(types.Result):
         if len(names) != self.profile.n:
             raise InputError(f"{path}: has {len(names):,} ids of {self.profile.n:,} rows: run this one again")
         return names
+
+    def copies(self) -> IdArray | None:
+        """Return ids (m, 2) of the index, each beside that of a row equal to it; None if none is collapsed.
+
+        Raises:
+            InputError: nothing reached the target, or the file is gone, damaged or another run's.
+        """
+        if self.collapsed is None:
+            return None
+        path = self._delivered().path / COPIES_FILE
+        pairs = read_copies(path)
+        if len(pairs) != self.collapsed.n_copies:
+            raise InputError(
+                f"{path}: has {len(pairs):,} copies, and the run collapsed {self.collapsed.n_copies:,}: "
+                "another run wrote there, so run this one again"
+            )
+        return pairs
+
+    def search(self, queries: FloatArray, k: int | None = None) -> tuple[FloatArray, Names]:
+        """Return distances and ids (nq, k) of the nearest rows: the user's own ids, copies among them.
+
+        The index and what lies beside it are read at each call.
+
+        >>> distances, ids = result.search(queries)  # doctest: +SKIP
+
+        Args:
+            queries: (nq, d) queries as they are.
+            k: Neighbours a query, those of the run if it is None.
+
+        Raises:
+            InputError: nothing reached the target, or a file is gone, damaged or another run's.
+        """
+        k = self.options.k if k is None else k
+        index, copies, names = self.index(), self.copies(), self.ids()
+        distances, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+        if copies is not None:
+            ids, places = with_copies(copies, ids, k)
+            distances = np.take_along_axis(distances, places, axis=1)
+        return distances, ids if names is None else names[ids]
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the report, the recommendation and the index, whole or not at all; return the files.
@@ -153,7 +195,7 @@ class Result(types.Result):
 
     def _copy_index(self, folder: Path) -> None:
         files = self._delivered()
-        for name in (INDEX_FILE, STORE_FILE, IDS_FILE):
+        for name in (INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE):
             if name == INDEX_FILE or (files.path / name).exists():
                 _check_there(files.path / name)
                 shutil.copyfile(files.path / name, folder / name)

@@ -26,6 +26,7 @@ from tuner.cli.options import (
 )
 from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
+from tuner.data.copies import COPIES_FILE
 from tuner.data.vectors import Vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
@@ -178,7 +179,10 @@ def _of_index(
         _show(found, command, screen)
     show_text(screen, headline(found))
     if found.applied is not None:
-        show_text(screen, f"{what.out}: written and read again, recall {recall_text(found.applied)}")
+        kind = found.prescriptions[what.apply - 1].kind
+        and_list = f", with {COPIES_FILE} beside it" if kind == "collapse" else ""
+        text = f"{what.out}: written{and_list} and read again, recall {recall_text(found.applied)}"
+        show_text(screen, text)
     if as_json:
         click.echo(to_json(found), nl=False)
     return 0 if found.healthy or found.applied is not None else ILL

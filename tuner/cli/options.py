@@ -81,6 +81,7 @@ _size = partial(click.option, type=parse_size, metavar="SIZE")
 _time = partial(click.option, type=parse_duration, metavar="TIME")
 _flag = partial(click.option, is_flag=True)
 _stores, _baselines = click.Choice(["memory", "disk"]), click.Choice(["graph", "hnswlib"])
+_duplicates = click.Choice(["keep", "collapse"])
 _preferences = click.Choice(list(PREFERENCES))
 
 SWEEP_OPTIONS = (
@@ -123,6 +124,12 @@ SWEEP_OPTIONS = (
         help="Space to sweep: quick, low-memory, oracle or a file.  [default: everything]",
     ),
     _value("--rerank-store", type=_stores, default="memory", help="Place of the re-ranking vectors."),
+    _value(
+        "--duplicates",
+        type=_duplicates,
+        default="keep",
+        help="Rows that repeat another: nodes of their own, or collapsed to one with a list of its copies.",
+    ),
     _value(
         "--baseline",
         type=_baselines,

@@ -34,6 +34,7 @@ def refuse_with_target(options: Options, *, resume: bool) -> None:
         ("--exhaustive", options.exhaustive),
         ("--time-budget", options.time_budget_s is not None),
         ("--rerank-store disk", options.rerank_store == "disk"),
+        ("--duplicates collapse", options.duplicates == "collapse"),
         ("--baseline hnswlib", options.baseline == "hnswlib"),
     ):
         if given:

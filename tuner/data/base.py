@@ -19,6 +19,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from tuner.data.copies import Copies, list_bytes
 from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.recall.metric import release_pages
@@ -39,6 +40,8 @@ class Base:
         added: number of rows, held out as queries here, that the index handed over holds as well.
         lacks_rows: whether the index handed over lacks some rows of the file, so that positions are no rows.
         own_ids: the user's own ids of all rows of the file, int64 or text; None where row numbers are ids.
+        copies: rows of the file that each row here stands for, ``rows`` among them; None where that is one.
+        answers: number of rows of the file that the index handed over answers with, where it has copies.
     """
 
     x: FloatArray
@@ -48,6 +51,8 @@ class Base:
     added: int = 0
     lacks_rows: bool = False
     own_ids: Names | None = None
+    copies: Copies | None = None
+    answers: int = 0
 
     @property
     def n(self) -> int:
@@ -58,6 +63,21 @@ class Base:
     def n_delivered(self) -> int:
         """Rows of the index handed over."""
         return self.n + self.added
+
+    @property
+    def n_answers(self) -> int:
+        """Rows of the file that the index handed over answers with: copies of its own too."""
+        return self.n_delivered if self.copies is None else self.answers
+
+    @property
+    def weights(self) -> IdArray | None:
+        """Number of rows of the file (n,) that each row stands for; None where that is one."""
+        return None if self.copies is None else self.copies.weights
+
+    @property
+    def copies_bytes(self) -> int:
+        """Bytes of the list of copies beside the index handed over; 0 where there is none."""
+        return 0 if self.copies is None else list_bytes(self.n_answers - self.n_delivered)
 
     @property
     def labels(self) -> IdArray | None:

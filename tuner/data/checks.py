@@ -12,7 +12,7 @@ from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.machine import available_cores
 from tuner.text import counted
-from tuner.types import PREFERENCES, Metric, Options, StoreAt
+from tuner.types import PREFERENCES, Duplicates, Metric, Options, StoreAt
 
 MOST_SEED = 2**62
 """faiss's generators take 63 bits."""
@@ -96,6 +96,11 @@ def check_options(options: Options) -> None:
             f"rerank_store is disk, but the space {options.space.name!r} re-ranks nothing: "
             "add rerank_factors above 1 or leave rerank_store out"
         )
+    if options.rerank_store == "disk" and options.duplicates == "collapse":
+        raise InputError(
+            "duplicates is collapse and rerank_store is disk: an index whose store lies on disk answers with "
+            "positions, and a list of copies is of ids: leave one of them out"
+        )
 
 
 def _check_targets(options: Options) -> None:
@@ -127,6 +132,7 @@ def _check_names(options: Options) -> None:
         ("metric", options.metric, ("auto", *get_args(Metric))),
         ("prefer", options.prefer, PREFERENCES),
         ("rerank_store", options.rerank_store, get_args(StoreAt)),
+        ("duplicates", options.duplicates, get_args(Duplicates)),
         ("baseline", options.baseline, ("graph", "hnswlib")),
     ):
         if given not in known:

@@ -177,8 +177,12 @@ def row_groups(blocks: Iterable[FloatArray]) -> NDArray[np.int64]:
         >>> row_groups([np.array([[1, 2], [3, 4]]), np.array([[1, 2]])]).tolist()
         [0, 1, 0]
     """
-    hashes = np.concatenate([row_hashes(block) for block in blocks])
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    return in_order_seen(np.concatenate([row_hashes(block) for block in blocks]))
+
+
+def in_order_seen(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number (n,) of the value that stands at each place, from 0 on in the order seen."""
+    _, first, group = np.unique(values, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[group]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tuner.data.base import prepared_queries
+from tuner.data.copies import with_copies
 from tuner.diagnosis.content import FOREIGN, Content
 from tuner.diagnosis.questions import Questions, exactly
 from tuner.index.layers import normalises
@@ -23,8 +24,16 @@ def search_rows(
 ) -> tuple[IdArray, float, float]:
     """Return prepared rows (nq, k + extra) that the index answers, distances and hops a query."""
     queries = questions.problem.raw if which is None else questions.problem.raw[which]
-    labels, ndis, hops = search_counted(opened.index, queries, questions.k + questions.extra)
-    return questions.rows_of(labels), ndis, hops
+    depth = questions.k + questions.extra
+    labels, ndis, hops = search_counted(opened.index, queries, depth)
+    return rows_answered(questions, opened, labels, depth), ndis, hops
+
+
+def rows_answered(questions: Questions, opened: IndexUnderTest, labels: IdArray, depth: int) -> IdArray:
+    """Return prepared rows (nq, depth) of what an index answered, copies that its list has among them."""
+    if opened.copies is not None:
+        labels, _ = with_copies(opened.copies, labels, depth)
+    return questions.rows_of(labels)
 
 
 def exact_recall(
@@ -55,4 +64,4 @@ def spare_answers(content: Content) -> int:
 def first_rows(content: Content, positions: IdArray, depth: int) -> IdArray:
     """Return rows of positions (nq, depth)."""
     rows: IdArray = np.where(positions >= 0, content.rows[np.maximum(positions, 0)], -1)[:, :depth]
-    return rows
+    return rows if content.copies is None else with_copies(content.copies, rows, depth)[0]

@@ -39,6 +39,7 @@ class Content:
         n_repeated: positions whose row stands at an earlier position too.
         normalised: whether the vectors in the index have length 1 while the file's have not.
         vectors: (n, d) float32 vectors that the positions hold, as the index takes them, mapped from a file.
+        copies: (m, 2) prepared rows, each beside one equal to it that is in no position; None without any.
     """
 
     rows: IdArray
@@ -48,6 +49,7 @@ class Content:
     n_repeated: int
     normalised: bool
     vectors: FloatArray
+    copies: IdArray | None = None
 
     def at_unit_length(self, path: Path) -> FloatArray:
         """Return the vectors that the positions hold at length 1, (n, d) float32, mapped from a file.
@@ -83,6 +85,11 @@ def inspect_content(questions: Questions, opened: IndexUnderTest, work: Path) ->
     rows = questions.rows_of(opened.ids)
     present = np.zeros(base.n, dtype=bool)
     present[rows[rows >= 0]] = True
+    copies = None
+    if opened.copies is not None:
+        copies = questions.rows_of(opened.copies)
+        copies = copies[(copies >= 0).all(axis=1)]  # but queries that are held out
+        present[copies[:, 1]] = True
     known = np.flatnonzero(rows >= 0)
     _, first = np.unique(rows[known], return_index=True)
     state = np.full(opened.n, FOREIGN, dtype=np.int8)
@@ -116,6 +123,7 @@ def inspect_content(questions: Questions, opened: IndexUnderTest, work: Path) ->
         n_repeated=len(known) - len(first),
         normalised=normalised,
         vectors=np.zeros((0, opened.d), dtype=np.float32),
+        copies=copies,
     )
     return replace(content, vectors=(yield from _written(questions, stored, content, work / "content.f32")))
 

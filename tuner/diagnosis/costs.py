@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from tuner.data.copies import list_bytes
 from tuner.index.graph import share_graph
 from tuner.index.layers import through
 from tuner.index.opened import IndexUnderTest
@@ -54,6 +55,8 @@ def bytes_of(opened: IndexUnderTest, index_bytes: int) -> dict[str, int]:
     """Return the bytes of an index by part; what is left are headers, codebooks and transforms."""
     n, graph = opened.n, opened.graph
     parts = {"codes": bytes_of_codes(opened.storage)}
+    if opened.copies is not None:
+        parts["copies"] = list_bytes(len(opened.copies))
     if graph is not None:
         parts["links"] = 4 * int(graph.hnsw.neighbors.size())
         parts["levels"] = 12 * n

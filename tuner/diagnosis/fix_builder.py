@@ -8,7 +8,7 @@ search parameters, which are put back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from tuner.data.base import view_codes
+from tuner.data.base import Base, view_codes
+from tuner.data.copies import Copies, by_first
 from tuner.diagnosis.content import MOVED, SAME, Content
+from tuner.diagnosis.distinct_rows import distinct_rows
 from tuner.diagnosis.questions import Questions
 from tuner.index.assemble import Encoded, metric_transform, original_rows, serve
 from tuner.index.codecs import quantizer
@@ -35,6 +37,8 @@ CODECS = ("SQ6", "SQ8", "fp16", "fp32")
 PRUNED = (24, 16, 12, 8)
 REBUILT_M, REBUILT_EF, DERIVED = 32, 100, (16, 12, 8)
 TRAIN_ROWS = 10_000
+MANY_COPIES = 0.03
+"""Share of rows that repeat another from which on one node for all of them is tried."""
 ROWS = 1 << 14
 
 
@@ -76,6 +80,7 @@ class FixBuilder:
         self.base = questions.problem.base
         self._links: DerivableGraph | None = None
         self._built: DerivableGraph | None = None
+        self._distinct: tuple[Base, Copies, DerivableGraph] | None = None
 
     # ------------------------------------------------------------ offers
 
@@ -90,7 +95,15 @@ class FixBuilder:
             yield from self._prunings()
 
     def rebuilds(self) -> Iterator[Fix]:
-        """Yield what a new graph could do."""
+        """Yield what a new graph could do: of each distinct row first, where many rows repeat another."""
+        profile = self.questions.profile
+        if profile.n_duplicate_rows >= MANY_COPIES * profile.n:
+            for M in DERIVED:
+                yield Fix(
+                    "collapse",
+                    f"one node a distinct row, its copies in a list: M={M} of one graph of {REBUILT_M}",
+                    partial(self._collapsed, M),
+                )
         again = "build again" if self.opened.graph is not None else "build a graph"
         for M in (REBUILT_M, *DERIVED):
             for codec in ("SQ8", "fp32"):
@@ -138,7 +151,8 @@ class FixBuilder:
         for start in range(0, len(missing), ROWS):
             part = missing[start : start + ROWS]
             copy.add(self.questions.in_form(part, normalised=self.content.normalised))
-        return self._offered(copy, np.concatenate([self.opened.ids, self._ids_of(missing)]), ())
+        ids = np.concatenate([self.opened.ids, self._ids_of(missing)])
+        return replace(self._offered(copy, ids, ()), copies=self.opened.copies)
 
     def _stores(self) -> Iterator[Fix]:
         if self.opened.refine is not None or not self._ids_are_outside:
@@ -163,7 +177,8 @@ class FixBuilder:
         exact.metric_type = outer.metric_type = index.metric_type  # unit rows rank alike by both
         refine = faiss.IndexRefine(index, outer)
         kept = (self.opened, index, exact, codes, outer, encoder, *chain)
-        return self._offered(refine, self._ids_of(self.content.rows), kept)
+        offered = self._offered(refine, self._ids_of(self.content.rows), kept)
+        return replace(offered, copies=self.opened.copies)
 
     def _encodings(self) -> Iterator[Fix]:
         for codec in CODECS:
@@ -265,12 +280,21 @@ class FixBuilder:
     def _rebuilt(self, M: int, codec: str) -> IndexUnderTest:
         return self._derived(self._new_links(), M, codec, "rebuild.i32")
 
-    def _derived(self, links: DerivableGraph, M: int, codec: str, name: str) -> IndexUnderTest:
-        encoder = self._encoder(codec)
-        plain = codec == "fp32"
-        codes = self.base.x.view(np.uint8) if plain else encode_rows(self.base, encoder)
-        configuration = Configuration(
-            M=M, ef_construction=links.ef_construction, codec=codec, dims=self.base.d
-        )
-        searchable = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, self.base)
-        return self._offered(searchable.index, self._ids_of(np.arange(self.base.n)), (searchable,))
+    def _collapsed(self, M: int) -> IndexUnderTest:
+        if self._distinct is None:
+            base, copies = distinct_rows(self.base, self.questions.vectors, self._path("distinct.f32"))
+            path = self._path("distinct.i32")
+            links = result_of(build(base, self._encoder("SQ8"), REBUILT_M, REBUILT_EF, 0, path))
+            self._distinct = base, copies, links
+        base, copies, links = self._distinct
+        offered = self._derived(links, M, "SQ8", "distinct.i32", base)
+        return replace(offered, copies=by_first(self._ids_of(copies.pairs(None))))
+
+    def _derived(
+        self, links: DerivableGraph, M: int, codec: str, name: str, base: Base | None = None
+    ) -> IndexUnderTest:
+        base, encoder = base or self.base, self._encoder(codec)
+        codes = base.x.view(np.uint8) if codec == "fp32" else encode_rows(base, encoder)
+        configuration = Configuration(M=M, ef_construction=links.ef_construction, codec=codec, dims=base.d)
+        searchable = serve(configuration, links, self._path(name), Encoded(encoder, codes), None, base)
+        return self._offered(searchable.index, original_rows(np.arange(base.n), base), (searchable,))

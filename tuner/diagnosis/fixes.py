@@ -11,6 +11,7 @@ from typing import get_args
 import faiss
 import numpy as np
 
+from tuner.data.copies import COPIES_FILE, by_first, list_bytes, write_copies
 from tuner.diagnosis.answers import search_rows
 from tuner.diagnosis.content import Content
 from tuner.diagnosis.fix_builder import Fix, FixBuilder
@@ -67,7 +68,7 @@ def find_fixes(
             made.append((measure_fix(questions, opened, fix), fix))
         yield 0.6 * (number + 1) / len(offers)
     easy = [p for p, _ in made if p.works and p.value <= HARD * max(opened.value, questions.k * p.factor)]
-    if not easy or split.share_of("graph") > LINK_SHARE:
+    if not easy or split.share_of("graph") + split.share_of("duplicates") > LINK_SHARE:
         for fix in builder.rebuilds():
             if not _enough(made, fix):
                 made.append((measure_fix(questions, opened, fix), fix))
@@ -116,9 +117,14 @@ def measure_fix(questions: Questions, opened: IndexUnderTest, fix: Fix) -> Presc
             factor=index.factor,
             recall=recall,
             ndis_per_query=tuned.ndis,
-            index_bytes=serialized_bytes(index.index),
+            index_bytes=serialized_bytes(index.index) + _bytes_beside(index),
             works=tuned.passes and len(asked) == problem.n_queries,
         )
+
+
+def _bytes_beside(index: IndexUnderTest) -> int:
+    """Return the bytes of the list of copies that an index needs beside it."""
+    return 0 if index.copies is None else list_bytes(len(index.copies))
 
 
 def _is_hopeless(questions: Questions, index: IndexUnderTest, least: int, most: int) -> bool:
@@ -250,10 +256,12 @@ def apply(
     """
     problem = questions.problem
     with turned(fix.make(), prescription.value, prescription.factor) as index:
+        copies, d = index.copies, index.d
+        if copies is not None:
+            write_copies(by_first(copies if own is None else own[copies]), out.with_name(COPIES_FILE))
         with with_own_ids(index, own) as whole:
             write(whole, out)
-        d = index.d
-    again = by_rows(open_index(out, d, None, None), questions.vectors)
+    again = replace(by_rows(open_index(out, d, None, None), questions.vectors), copies=copies)
     rows, _, _ = search_rows(questions, again, questions.everyone)
     recall = problem.recall(questions.hits(rows))
     if recall.mean < prescription.recall.lower:

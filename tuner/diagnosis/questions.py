@@ -94,6 +94,8 @@ def questions_for(
     there = np.zeros(base.n, dtype=bool)
     there[opened.ids[(opened.ids >= 0) & (opened.ids < base.n)]] = True
     nowhere = rows_without_direction(base, profile)
+    if opened.copies is not None:
+        there[opened.copies[:, 1]] = True
     there[nowhere] = True
     missing = np.flatnonzero(~there)
     left_out = not given and FEWEST <= len(missing) <= base.n // 2

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import faiss
 
+from tuner.data.copies import COPIES_FILE
 from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.diagnosis.causes import split_loss
 from tuner.diagnosis.content import inspect_content
 from tuner.diagnosis.costs import bytes_of, time_spent
+from tuner.diagnosis.distinct_rows import with_list
 from tuner.diagnosis.fixes import MeasuredFixes, apply, find_fixes, turned
 from tuner.diagnosis.growth import recall_trend
 from tuner.diagnosis.questions import Questions, questions_for
@@ -84,6 +86,8 @@ def diagnose(
     refuse_certainty(options.recall)
     journal = Journal(work, {}, resume=False)
     opened = by_rows(_opened(base, request), base)
+    if isinstance(request.index, Path):
+        opened = with_list(opened, request.index, base)
     for note in opened.notes:
         yield Note(note)
     questions = yield from questions_for(journal, opened, base, queries, options, work)
@@ -101,7 +105,7 @@ def diagnose(
     weighed = yield from _staged("costs", "where bytes and time go, and how close the call is", steps)
     applied = None
     if request.apply and request.out is not None:
-        applied = _applied(questions, opened, fixes, request.apply, request.out)
+        applied = _applied(questions, opened, fixes, request.apply, request.out, force=request.force)
     return _diagnosis(questions, opened, split, fixes, weighed, applied)
 
 
@@ -192,7 +196,7 @@ def _opened(base: Vectors, request: DiagnoseOptions) -> IndexUnderTest:
 
 
 def _applied(
-    questions: Questions, opened: IndexUnderTest, fixes: MeasuredFixes, number: int, out: Path
+    questions: Questions, opened: IndexUnderTest, fixes: MeasuredFixes, number: int, out: Path, *, force: bool
 ) -> Recall:
     if number > len(fixes.prescriptions):
         raise InputError(
@@ -202,6 +206,12 @@ def _applied(
     prescription = fixes.prescriptions[number - 1]
     if not prescription.works:
         raise InputError("nothing that was measured reaches the target, so there is nothing to apply")
+    file = out.with_name(COPIES_FILE)
+    if prescription.kind == "collapse" and file.exists() and not force:
+        raise InputError(
+            f"{file} is there already, and the index of this prescription needs a list of that name: name "
+            "a file in another folder, or use --force to replace it"
+        )
     return apply(questions, prescription, fixes.fixes[number - 1], opened.own, out)
 
 

@@ -16,7 +16,7 @@ from tuner.index.graph import share_graph
 from tuner.index.layers import closed_in, normalises, unreachable, widens
 from tuner.index.opened import IndexUnderTest
 from tuner.index.stored import widened
-from tuner.types import Cause, FloatArray
+from tuner.types import Cause, CauseName, FloatArray
 
 FLAT = 0.0005
 """Gain in recall below which raising the search parameter further brings nothing."""
@@ -48,6 +48,7 @@ def graph_loss(questions: Questions, opened: IndexUnderTest, content: Content, l
 
     best, ef_search = _turned_up(recall, opened, 0.0)
     n_cut_off = int(unreachable(graph).sum())
+    name: CauseName = "graph"
     text = f"its links reach {best:.4f} of {left:.4f} on exact vectors at ef {ef_search:,}"
     if n_cut_off:
         text += f"; {n_cut_off:,} of {opened.n:,} nodes are out of reach"
@@ -55,8 +56,9 @@ def graph_loss(questions: Questions, opened: IndexUnderTest, content: Content, l
         blocks = (content.vectors[start : start + ROWS] for start in range(0, opened.n, ROWS))
         n_closed = int(closed_in(graph, row_groups(blocks)).sum())
         if n_closed >= CUT_SHARE * opened.n:
+            name = "duplicates"
             text += f"; {n_closed:,} link to copies of themselves alone: duplicates cut it into groups"
-    return Cause(name="graph", share=max(0.0, left - best), text=text)
+    return Cause(name=name, share=max(0.0, left - best), text=text)
 
 
 def _as_compared(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tuner.diagnosis.answers import rows_answered
 from tuner.diagnosis.growth import TIMES
 from tuner.diagnosis.questions import Questions
 from tuner.index.opened import IndexUnderTest
@@ -34,8 +35,10 @@ def by_k(questions: Questions, opened: IndexUnderTest) -> Steps[tuple[AtK, ...]]
     exact.sort(axis=1)
     found = []
     for each in ks:
-        labels = opened.index.search(problem.raw, each + questions.extra)[1]
-        rows = questions.without_themselves(questions.rows_of(labels))[:, :each]
+        width = each + questions.extra
+        labels = opened.index.search(problem.raw, width)[1]
+        rows = rows_answered(questions, opened, labels, width)
+        rows = questions.without_themselves(rows)[:, :each]
         near = is_right(exact_distances(base.x, queries, rows), exact[:, each - 1])
         hits = (near & first_occurrences(rows)).sum(axis=1)
         found.append(AtK(k=each, recall=summarize(hits, each, problem.options.confidence)))

@@ -86,5 +86,6 @@ def _options_of(exported: Exported, queries: Vectors | None, options: VerifyOpti
         seed=claims.seed,
         threads=options.threads,
         n_queries=held_out,
+        duplicates="collapse" if claims.n_copies else "keep",
         space=default_space(),
     )

@@ -9,6 +9,7 @@ from tuner.data.profile import scan
 from tuner.data.vectors import Vectors
 from tuner.engines import Deployment, Engine, EngineCodec, EngineProcess, require_installed
 from tuner.engines.translate import check_lengths, fitting_codecs, space_for
+from tuner.errors import InputError
 from tuner.runtime.steps import result_of
 from tuner.types import EngineConfig, Options
 
@@ -35,6 +36,11 @@ def ready_for(engine: Engine, base: Vectors, options: Options, work: Path) -> Re
         InputError: the engine cannot hold or compare such vectors, or is not installed.
     """
     can = engine.capabilities
+    if options.duplicates == "collapse":
+        raise InputError(
+            f"duplicates is collapse, and {can.title} knows no list of copies: tune for it with the distinct "
+            "rows alone, or without collapsing them"
+        )
     if engine.open is not None:
         require_installed(engine)
     if options.metric == "auto" or options.metric in can.unit_length:

@@ -19,8 +19,9 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import replace
 
+from tuner.data.copies import copies_among
 from tuner.diagnosis.search_losses import FLAT
-from tuner.engine_jobs.copies import Copies, DistinctRows, copies_among
+from tuner.engine_jobs.copies import DistinctRows
 from tuner.engine_jobs.find_ef import find, point_of
 from tuner.engine_jobs.indexed import largest_indexed_ef
 from tuner.engines import Deployment, Engine, EngineProcess
@@ -145,9 +146,9 @@ class EngineUnderTest:
             best: recall of the user's codec over all rows at its best.
         """
         posed, factor = self.posed, self.config.oversampling
-        if posed.profile.n_duplicate_rows < COPIED_SHARE * posed.n:
+        if posed.groups is not None or posed.profile.n_duplicate_rows < COPIED_SHARE * posed.n:
             return graph
-        copies: Copies = copies_among(posed.vectors, posed.rows)
+        copies = copies_among(posed.vectors, posed.rows)
         process = DistinctRows(self.config, self._beside(DISTINCT), copies)
         self.open_ones.enter_context(process)
         m, copied = len(copies.first), f"{copies.n_copies:,} of {posed.n:,} rows are copies of others"
@@ -163,7 +164,8 @@ class EngineUnderTest:
         if found - best < EXPLAINED * graph.share:
             return replace(graph, text=f"{graph.text}; {copied}, but {seen}")
         self.distinct = process
-        return replace(graph, text=f"{graph.text}: duplicates cut it into groups ({copied}; {seen})")
+        text = f"{graph.text}: duplicates cut it into groups ({copied}; {seen})"
+        return replace(graph, name="duplicates", text=text)
 
     # ------------------------------------------------------------ searches
 

@@ -88,7 +88,7 @@ def pieces_line(process: EngineProcess, config: EngineConfig, posed: PosedProble
         f"{counts.min()}: the graph is in pieces, and a search stays in the one that it enters"
     )
     copies, n = posed.profile.n_duplicate_rows, posed.profile.n
-    if copies:
+    if copies and posed.groups is None:
         text += (
             f"; {copies:,} of {n:,} rows repeat another, and equal rows link to each other first: index "
             "each distinct row once, and keep the list of its ids beside it"

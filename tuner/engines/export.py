@@ -38,7 +38,7 @@ def render(engine: Engine, exported: Exported) -> str:
     exported = one_lined(exported)
     check_config(engine, exported.settings)
     about = _about(engine.capabilities, exported)
-    machine = msgspec.json.encode(exported).decode()
+    machine = _for_machines(exported)
     body = engine.body(exported.settings)
     if isinstance(body, dict):
         whole: dict[str, Any] = {"about": about, "tune": json.loads(machine), **body}
@@ -46,6 +46,14 @@ def render(engine: Engine, exported: Exported) -> str:
     sign = COMMENTS[engine.capabilities.language]
     head = [*about, MARK + machine]
     return "\n".join([*(sign + line for line in head), "", body.strip(), ""])
+
+
+def _for_machines(exported: Exported) -> str:
+    """Return the settings in one line; what most files have nothing to say of is left out, as ever."""
+    tree = msgspec.to_builtins(exported)
+    if not exported.claims.n_copies:
+        del tree["claims"]["n_copies"]
+    return msgspec.json.encode(tree).decode()
 
 
 def suffix(engine: Engine) -> str:
@@ -156,6 +164,12 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
         lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:
         lines.append(f"{codec.name}: {codec.note}")
+    if claims.n_copies:
+        lines.append(
+            f"measured on distinct rows: {claims.n_copies:,} that repeat one of them are in no index: load "
+            "each distinct row once and keep the ids of its copies in the application (copies.npy beside "
+            f"index.faiss has them); recall counts rows: an answer and its copies, until there are {config.k}"
+        )
     if config.oversampling > 1:
         lines.append(f"oversampling: {can.counts_oversampling}")
     return lines
@@ -168,12 +182,13 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
     recall = point.recall
     queries = result.queries
     held_out = len(queries.held_out_rows)
+    n_copies = 0 if result.collapsed is None else result.collapsed.n_copies
     return Claims(
         target=result.options.recall,
         recall=recall.mean,
         recall_lower=recall.lower,
         n_queries=recall.n_queries,
-        n=result.profile.n_indexed,
+        n=result.profile.n_indexed - n_copies,
         index_bytes=point.memory.resident_bytes,
         data=Path(result.profile.source).name,
         label=point.configuration.label,
@@ -184,4 +199,5 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
         seed=result.options.seed,
         confidence=result.options.confidence,
         n_held_out=held_out,
+        n_copies=n_copies,
     )

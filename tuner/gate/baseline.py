@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from tuner.data.copies import list_bytes
 from tuner.data.split import with_generation
 from tuner.errors import InputError
 from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE, names_known_codecs
@@ -75,9 +76,17 @@ def _before_rows_were_added(point: OperatingPoint, result: Result) -> tuple[Oper
     """Return a point whose index was measured and not handed over, as it was measured: without queries."""
     n = result.profile.n_indexed
     left = n - len(result.queries.held_out_rows)
-    sizes = {name: size * left // n for name, size in msgspec.to_builtins(point.memory).items()}
-    memory = Memory(**{**sizes, "ids_bytes": 8 * left})  # positions are no rows while some are missing
-    return replace(point, memory=memory), replace(result, queries=replace(result.queries, indexed=False))
+    found, memory = result.collapsed, point.memory
+    if found is not None:
+        n_copies, n = left - found.n_measured_on, found.n_distinct
+        left = found.n_measured_on
+        found = replace(found, n_distinct=left, n_copies=n_copies)
+        memory = replace(memory, copies_bytes=list_bytes(n_copies))
+    sizes = {name: size * left // n for name, size in msgspec.to_builtins(memory).items()}
+    kept = {"ids_bytes": 8 * left, "copies_bytes": memory.copies_bytes}
+    memory = Memory(**{**sizes, **kept})  # positions are no rows while some are missing
+    result = replace(result, queries=replace(result.queries, indexed=False), collapsed=found)
+    return replace(point, memory=memory), result
 
 
 def _baseline_of(
@@ -96,7 +105,8 @@ def _baseline_of(
         ef_search=point.ef_search,
         graph_M=options.space.most_links,
         generations=options.earlier and with_generation(options.earlier, result.profile, result.queries),
-        data=BaselineData.of(result.profile),
+        data=BaselineData.of(result.profile, 0 if result.collapsed is None else result.collapsed.n_copies),
+        duplicates=options.duplicates,
         queries=BaselineQueries.of(result.queries),
         measured_recall=recall.mean,
         measured_lower=recall.lower,

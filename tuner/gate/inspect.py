@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
+from tuner.data.base import Base
+from tuner.data.copies import COPIES_FILE, read_copies
+from tuner.data.ids import fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.index.layers import links_of_level_0
 from tuner.index.opened import IndexUnderTest, prepared_rows
@@ -43,6 +49,44 @@ def inspect_file(
         text += f"; {n_lost:,} rows of the base are not in it"
     lines.append(Line("content", "fail" if changed > STALE or n_lost else "pass", text))
     return lines
+
+
+@dataclass(frozen=True)
+class ListBeside:
+    """The list of copies beside an index, and what it is worth.
+
+    Attributes:
+        n_bytes: bytes of its file.
+        line: whether it says which rows are equal.
+    """
+
+    n_bytes: int
+    line: Line
+
+
+def list_beside(index: Path, base: Base, vectors: Vectors) -> ListBeside:
+    """Return what the list of copies beside an index says, against the rows that are equal.
+
+    Raises:
+        InputError: it is missing, damaged, or no such list.
+    """
+    path = index.with_name(COPIES_FILE)
+    listed = read_copies(path)
+    assert base.copies is not None  # noqa: S101 - the caller looked
+    names = vectors.ids if vectors.ids is not None and fits_in_index(vectors.ids) else None
+    wanted, listed = (each[np.lexsort(each.T[::-1])] for each in (base.copies.pairs(names), listed))
+    faults: list[str] = []
+    if not np.array_equal(wanted, listed):
+        known, found = (set(map(tuple, each.tolist())) for each in (wanted, listed))
+        counts = {
+            "of its lines name a row that is no copy": len(found - known),
+            "copies are not in it": len(known - found),
+            "of its lines are repeated": len(listed) - len(found),
+        }
+        faults = [f"{count:,} {words}" for words, count in counts.items() if count]
+    text = f"{COPIES_FILE} lists {len(listed):,} copies"
+    text = f"{text}: {'; '.join(faults)}" if faults else f"{text}, as the rows have"
+    return ListBeside(path.stat().st_size, Line("copies", "fail" if faults else "pass", text))
 
 
 def differences(opened: IndexUnderTest, baseline: GateBaseline, problem: Problem) -> list[str]:

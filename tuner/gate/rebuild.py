@@ -38,6 +38,7 @@ def options_of(baseline: GateBaseline, threads: int) -> Options:
         threads=threads,
         n_queries=baseline.queries.n if baseline.queries.held_out else None,
         earlier=baseline.generations,
+        duplicates=baseline.duplicates,
         space=Space(
             M=(baseline.graph_M,),
             ef_construction=baseline.configuration.ef_construction,
@@ -82,8 +83,8 @@ def rebuilt(
     n_bytes = builder.memory_of(what).resident_bytes
     if queries.indexed:
         places = Places.of(problem, queries, every_row)
-        groups = [places.queries[half] for half in problem.halves]
-        growing = grown(problem, places, builder, what, proxy.builder, groups)
+        fresh = places.fresh(problem.halves)
+        growing = grown(problem, places, builder, what, proxy.builder, fresh)
         stages = yield from as_progress("add", growing)
         searchable = Codes(IndexBuilder(posed.problem, links, trained), what).under(stages[-1])
     else:

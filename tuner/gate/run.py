@@ -14,7 +14,7 @@ from tuner.data.profile import rows_without_direction
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.gate.baseline import machine_of
-from tuner.gate.inspect import code_bytes, inspect_file
+from tuner.gate.inspect import code_bytes, inspect_file, list_beside
 from tuner.gate.measure import measure, spread_per_drop, time_line
 from tuner.gate.rebuild import fitting, options_of, rebuilt
 from tuner.gate.verdict import growth_line, power_line, recall_line, target_line, use_line
@@ -76,6 +76,10 @@ def check(
         posed = yield from pose(journal, base, queries, options, work, accept=accept)
     problem = posed.problem
     opened = yield from _opened(journal, request, posed, baseline)
+    if request.index is not None and problem.base.copies is not None:
+        found = list_beside(request.index, problem.base, posed.vectors)
+        opened = replace(opened, index_bytes=opened.index_bytes + found.n_bytes)
+        lines.append(found.line)
     if request.ef_search is not None:
         opened.set_value(request.ef_search)
     if request.index is not None:
@@ -245,7 +249,7 @@ def _updated(
         label=what.label,
         configuration=what,
         ef_search=opened.value,
-        data=BaselineData.of(posed.profile),
+        data=BaselineData.of(posed.profile, base.n_answers - base.n_delivered),
         queries=BaselineQueries.of(posed.query_set),
         measured_recall=recall.mean,
         measured_lower=recall.lower,

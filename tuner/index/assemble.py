@@ -155,6 +155,7 @@ def memory_with(
         rerank_bytes=0 if on_disk else store_bytes,
         overhead_bytes=overhead,
         disk_bytes=store_bytes if on_disk else 0,
+        copies_bytes=base.copies_bytes,
     )
 
 

@@ -40,6 +40,7 @@ class IndexUnderTest:
         kept: objects that the index points into.
         notes: remarks about how it was read.
         own: the user's own id of each number that it answers with, None where the number is the id.
+        copies: (m, 2) numbers that it answers with, each beside that of a row equal to it; None without any.
     """
 
     source: str
@@ -52,6 +53,7 @@ class IndexUnderTest:
     kept: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
     own: IdArray | None = None
+    copies: IdArray | None = None
 
     @property
     def core(self) -> faiss.Index:

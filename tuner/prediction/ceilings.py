@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tuner.data.base import Base, view_codes
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
-from tuner.recall.metric import is_right
+from tuner.recall.metric import is_right, rows_taken
 from tuner.recall.truth import Truth
 from tuner.types import Ceiling, FloatArray, IdArray
 
@@ -37,6 +37,7 @@ class Pool:
         positions: (nq, depth) int32 into ``rows``, nearest first.
         distances: (nq, depth) float32, exact.
         right: (nq, depth) whether the row is within the k-th exact distance.
+        weights: (nq, depth) number of rows of the file that the row stands for; None where that is one.
     """
 
     queries: FloatArray
@@ -45,6 +46,7 @@ class Pool:
     distances: FloatArray
     right: NDArray[np.bool_]
     k: int
+    weights: IdArray | None = None
 
     @property
     def depth(self) -> int:
@@ -61,6 +63,7 @@ class Pool:
             distances=self.distances[:, :depth],
             right=self.right[:, :depth],
             k=self.k,
+            weights=None if self.weights is None else self.weights[:, :depth],
         )
 
 
@@ -76,6 +79,7 @@ def make_pool(base: Base, queries: FloatArray, truth: Truth) -> Pool:
         distances=distances,
         right=is_right(distances.astype(np.float64), truth.kth_distance),
         k=truth.k,
+        weights=None if truth.weights is None else truth.weights[truth.ids],
     )
 
 
@@ -163,7 +167,8 @@ def measure_ceiling(
     best = np.take_along_axis(best, np.argsort(np.take_along_axis(distances, best, axis=1), axis=1), axis=1)
     best = shuffled[best]
     right = np.take_along_axis(pool.right, best, axis=1)
-    recall_at = {1: _recall(right[:, :k], k)}
+    weights = None if pool.weights is None else np.take_along_axis(pool.weights, best, axis=1)
+    recall_at = {1: _recall(right, weights, k)}
     recall_with: dict[str, dict[int, float]] = {store: {} for store in stores}
     for factor in factors:
         kept = k * factor
@@ -172,11 +177,14 @@ def measure_ceiling(
         far = best[:, :kept] >= (1 - EDGE) * pool.depth
         if far.mean() > EDGE_SHARE:
             continue
-        recall_at[factor] = _recall(right[:, :kept], k)
+        n_right = right[:, :kept].sum(axis=1) if weights is None else (right * weights)[:, :kept].sum(axis=1)
+        recall_at[factor] = float(np.minimum(n_right, k).mean() / k)
         for store, exact in stores.items():
             again = np.take_along_axis(exact, best[:, :kept], axis=1)
             first = np.argpartition(again, k - 1, axis=1)[:, :k]
-            recall_with[store][factor] = _recall(np.take_along_axis(right[:, :kept], first, axis=1), k)
+            if weights is not None:  # which of them are taken depends on their order
+                first = np.argsort(again, axis=1, kind="stable")[:, :k]
+            recall_with[store][factor] = _recall(right, weights, k, first)
     return Ceiling(
         codec=encoder.codec.name,
         dims=encoder.projection.dims,
@@ -188,8 +196,21 @@ def measure_ceiling(
     )
 
 
-def _recall(right: NDArray[np.bool_], k: int) -> float:
-    return float(np.minimum(right.sum(axis=1), k).mean() / k)
+def _recall(right: NDArray[np.bool_], weights: IdArray | None, k: int, order: IdArray | None = None) -> float:
+    """Return the recall of the first k candidates.
+
+    Args:
+        right: (nq, m) whether each candidate is right.
+        weights: (nq, m) rows that each stands for, None where that is one.
+        order: (nq, k) the first k of them, None where they stand first.
+    """
+    if order is not None:
+        right = np.take_along_axis(right, order, axis=1)
+        weights = None if weights is None else np.take_along_axis(weights, order, axis=1)
+    right = right[:, :k]
+    if weights is None:
+        return float(np.minimum(right.sum(axis=1), k).mean() / k)
+    return float((right * rows_taken(weights[:, :k], k)).sum(axis=1).mean() / k)
 
 
 def store_distances(pool: Pool, base: Base, store: str, encoder: Encoder | None) -> FloatArray:

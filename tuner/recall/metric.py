@@ -70,6 +70,21 @@ def without_rows(ids: IdArray, own: IdArray) -> IdArray:
     return np.take_along_axis(np.where(theirs, -1, ids), order, axis=1)
 
 
+def rows_taken(weights: IdArray, k: int) -> IdArray:
+    """Return how many of the first k rows each answer (nq, m) gives, where answers stand for several rows.
+
+    Args:
+        weights: (nq, m) rows that each answer stands for, in the order of the answers.
+
+    Example:
+        >>> rows_taken(np.array([[1, 4, 1], [1, 1, 1]]), 3).tolist()
+        [[1, 2, 0], [1, 1, 1]]
+    """
+    before = np.cumsum(weights, axis=1) - weights
+    taken: IdArray = np.clip(k - before, 0, weights)
+    return taken
+
+
 def first_occurrences(ids: IdArray) -> NDArray[np.bool_]:
     """Return which ids (nq, k) are returned for the first time in their row and are no "nothing" (-1)."""
     order = np.argsort(ids, axis=1, kind="stable")

@@ -15,6 +15,8 @@ def memory_by_part(result: Result) -> Iterator[str]:
     if not shown:
         return
     names = [field.name for field in fields(Memory)]
+    if result.collapsed is None:
+        names.remove("copies_bytes")
     head = ("index", *(name.removesuffix("_bytes") for name in names), "resident")
     rows = (
         (

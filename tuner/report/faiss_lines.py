@@ -2,6 +2,7 @@
 
 import json
 
+from tuner.data.copies import COPIES_FILE
 from tuner.index.codecs import SCALAR_TYPES, Quantizer, quantizer
 from tuner.text import one_line
 from tuner.types import Metric, OperatingPoint, Result
@@ -28,9 +29,22 @@ def search_lines(result: Result) -> tuple[str, ...]:
         _load_line("queries", result.queries.source),
         f"distances, ids = index.search(queries, {result.options.k})",
     ]
+    if result.collapsed is not None:
+        lines += copies_lines(result.options.k)
     if result.own_ids is not None and not result.own_ids.in_index:
         lines.append(f'ids = np.load("{IDS_FILE}")[ids]')
     return tuple(lines)
+
+
+def copies_lines(k: int, file: str = COPIES_FILE) -> tuple[str, ...]:
+    """Lines of Python and numpy that put the rows equal to a found one behind it, k rows a query in all."""
+    return (
+        f"copies = np.load({json.dumps(file)})  # an id in the index, and the id of a row equal to it",
+        'ends = [np.searchsorted(copies[:, 0], ids, side) for side in ("left", "right")]',
+        f"distances = np.array([np.repeat(d, 1 + b - a)[:{k}] for d, a, b in zip(distances, *ends)])",
+        "rows = [np.concatenate([[i, *copies[a:b, 1]] for i, a, b in zip(*q)]) for q in zip(ids, *ends)]",
+        f"ids = np.array([each[:{k}] for each in rows])",
+    )
 
 
 def construct_lines(point: OperatingPoint, d: int, metric: Metric) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tuner.data.copies import COPIES_FILE
 from tuner.report.evidence import (
     ceilings,
     ef_table,
@@ -16,6 +17,7 @@ from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
     bytes_text,
+    collapsed_sentence,
     earlier_sentence,
     gain_sentence,
     names_of,
@@ -145,6 +147,12 @@ def _data(result: Result) -> Iterator[str]:
             f"{queries.n_in_base:,} of them equal to a row of the base",
         ),
     )
+    if found := result.collapsed:
+        yield (
+            f"- collapsed: one node for each of {found.n_distinct:,} distinct rows; `{COPIES_FILE}` "
+            f"lists {found.n_copies:,} that repeat one of them, (m, 2) int64: an id of the index, and the "
+            "id of a row equal to it, ascending by the first"
+        )
     if queries.held_out_rows:
         yield (
             f"- held out: {len(queries.held_out_rows):,} rows of the base became queries while parameters "
@@ -184,6 +192,8 @@ def _method(result: Result) -> Iterator[str]:
             "random order; where memory holds not all of them at once, a small index has its turn in each "
             "batch and puts them on one clock."
         )
+    if result.collapsed is not None:
+        yield f"- {collapsed_sentence(result)}"
     if result.whole is not None:
         yield f"- {whole_sentence(result.whole)}"
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."

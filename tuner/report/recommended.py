@@ -8,6 +8,7 @@ import yaml
 from tuner.report.faiss_lines import construct_lines, search_lines
 from tuner.report.words import (
     asked_for,
+    collapsed_sentence,
     data_sentence,
     gain_sentence,
     recommended_point,
@@ -101,7 +102,10 @@ def _exact_settings(result: Result) -> dict[str, Any]:
 
 
 def _data(result: Result) -> dict[str, Any]:
-    return {"fingerprint": result.profile.fingerprint, "n": result.profile.n, "seed": result.options.seed}
+    data = {"fingerprint": result.profile.fingerprint, "n": result.profile.n, "seed": result.options.seed}
+    if result.collapsed is None:
+        return data
+    return {**data, "duplicates": "collapse", "n_distinct": result.collapsed.n_distinct}
 
 
 def _document(
@@ -122,6 +126,7 @@ def _document(
             "#",
             "# Load and search; index.faiss lies beside this file:",
             *(f"#   {line}" for line in search),
+            *(f"# {line}" for line in textwrap.wrap(collapsed_sentence(result), COMMENT_WIDTH)),
         ]
     lines += ["", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=COMMENT_WIDTH).rstrip()]
     if construct:

@@ -52,6 +52,10 @@ def _figures(result: Result) -> Iterator[tuple[str, float, float, float]]:
     yield "options.k", options.k, 1, profile.n
     yield "options.recall", options.recall, 0, 1
     yield "options.confidence", options.confidence, 0.5, 1
+    if result.collapsed is not None:
+        yield "collapsed.n_distinct", result.collapsed.n_distinct, 1, profile.n
+        yield "collapsed.n_copies", result.collapsed.n_copies, 0, profile.n - result.collapsed.n_distinct
+        yield "collapsed.n_measured_on", result.collapsed.n_measured_on, 1, result.collapsed.n_distinct
     last = len(result.points) - 1
     for name, position in result.named.items():
         yield f"named.{name}", position, 0, last

@@ -80,9 +80,14 @@ def data_sentence(result: Result) -> str:
     profile, queries = result.profile, result.queries
     left_out = f" ({counted(profile.n_left_out, 'zero row')} left out)" if profile.n_left_out else ""
     return (
-        f"{profile.n:,} x {profile.d} {profile.dtype}{left_out}, {profile.metric}; "
+        f"{profile.n:,} x {profile.d} {profile.dtype}{left_out}{_distinct_phrase(result)}, {profile.metric}; "
         f"{counted(queries.n, 'query', 'queries')}{_ids_phrase(result.own_ids)}."
     )
+
+
+def _distinct_phrase(result: Result) -> str:
+    """How many nodes stand for the rows, nothing where each has its own."""
+    return "" if result.collapsed is None else f" ({result.collapsed.n_distinct:,} distinct rows)"
 
 
 def _ids_phrase(own_ids: OwnIds | None) -> str:
@@ -201,6 +206,20 @@ def cost_sentence(result: Result) -> str:
     return (
         f"{text}; as much as {cost.ordinary_builds:.1f} ordinary index builds "
         f"(hnswlib, M=16, ef_construction=200: {cost.ordinary_build_cpu_s:,.1f} CPU s)."
+    )
+
+
+def collapsed_sentence(result: Result) -> str:
+    """What one node for equal rows means for figures and answers; empty where each row has a node."""
+    found = result.collapsed
+    if found is None:
+        return ""
+    return (
+        f"The index holds {found.n_distinct:,} distinct rows; {found.n_copies:,} that repeat one of them bit "
+        "for bit are in the list beside it. Recall counts rows: an answer gives its row and copies, "
+        f"until there are k; the {result.options.k:,} nearest are {found.distinct_per_query:.3g} distinct "
+        "rows on average. Bytes are those of index and list over all rows; times are of the search alone, "
+        "without looking copies up."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -27,7 +27,7 @@ class Places:
     Attributes:
         whole: every row that an index can hold.
         kept: (n,) place of each row of the problem's base.
-        queries: (nq,) place of the row that each query is.
+        queries: (nq,) place of the row that each query is, or that stands for it.
     """
 
     whole: Base
@@ -38,9 +38,37 @@ class Places:
     def of(cls, problem: Problem, query_set: QuerySet, whole: Base) -> Places:
         """Return the places of a problem whose queries are rows of the file."""
         rows = problem.base.rows
-        kept = np.arange(problem.base.n) if rows is None else prepared_rows(rows, whole)
-        queries = prepared_rows(np.array(query_set.held_out_rows, dtype=np.int64), whole)
-        return cls(whole, kept, queries)
+        held_out = np.array(query_set.held_out_rows, dtype=np.int64)
+        kept = np.arange(problem.base.n) if rows is None else nodes_of(rows, whole)
+        return cls(whole, kept, nodes_of(held_out, whole))
+
+    def fresh(self, halves: Sequence[IdArray]) -> list[IdArray]:
+        """Return the places of the rows that each half of the queries adds, one half after the other.
+
+        A row whose like is there already adds none.
+
+        Args:
+            halves: positions of the queries of each.
+        """
+        if self.whole.copies is None:
+            return [self.queries[half] for half in halves]
+        there = np.zeros(self.whole.n, dtype=bool)
+        there[self.kept] = True
+        found = []
+        for half in halves:
+            places = self.queries[half]
+            _, first = np.unique(places, return_index=True)
+            places = places[np.sort(first)]
+            found.append(places[~there[places]])
+            there[places] = True
+        return found
+
+
+def nodes_of(rows: IdArray, base: Base) -> IdArray:
+    """Return the prepared row (m,) that stands for each of some rows of the file, all of which it has."""
+    if base.copies is None:
+        return prepared_rows(rows, base)
+    return base.copies.numbers[rows]
 
 
 @dataclass(frozen=True)
@@ -69,10 +97,9 @@ def graphs_of(
     before = builder.encoder_of(what).empty(what.M)
     renumber(builder.graph_of(what), places.kept, places.whole.n, before.hnsw)
     builder.keep_codecs(0)
-    first, second = (places.queries[half] for half in problem.halves)
-    growing = grown(problem, places, builder, what, proxy, [first, second])
+    growing = grown(problem, places, builder, what, proxy, places.fresh(problem.halves))
     with_first, with_all = yield from scaled(growing, 0.1, 0.7)
-    growing = grown(problem, places, builder, what, proxy, [second])
+    growing = grown(problem, places, builder, what, proxy, places.fresh(problem.halves[1:]))
     (with_second,) = yield from scaled(growing, 0.7, 1.0)
     return Graphs(before, (with_first, with_second), with_all)
 

@@ -11,10 +11,12 @@ from tuner.prediction.surface import Candidate
 from tuner.recall.target import Target
 from tuner.report.words import bytes_text, seconds_text, too_few_queries_text
 from tuner.sweep.problem import Problem
-from tuner.types import Ceiling, OperatingPoint
+from tuner.types import Ceiling, OperatingPoint, Options, Profile
 
 LEAST_SAVED = 0.01
 """Share of the distances from which on more queries are worth a word."""
+MANY_COPIES = 0.03
+"""Share of rows that repeat another from which on collapsing them is worth a word."""
 
 
 def advice_not_reached(
@@ -38,7 +40,7 @@ def _relaxed_memory(problem: Problem, reached: list[OperatingPoint]) -> list[str
     least = min(reached, key=lambda p: p.memory.resident_bytes)
     if least.memory.resident_bytes <= limit:
         return []
-    a_vector = math.ceil(least.memory.resident_bytes / problem.base.n_delivered)
+    a_vector = math.ceil(least.memory.resident_bytes / problem.base.n_answers)
     return [
         f"a memory limit of {a_vector}B/vector ({bytes_text(least.memory.resident_bytes)}) instead of "
         f"{bytes_text(limit)}: {least.configuration.label} with ef_search={least.ef_search} "
@@ -83,6 +85,18 @@ def _meets_recall(problem: Problem, point: OperatingPoint) -> bool:
     return problem.certified(point.recall)
 
 
+def collapse_hint(options: Options, profile: Profile) -> str | None:
+    """Return one line on rows that repeat another where they are many and not collapsed, or None."""
+    share = profile.n_duplicate_rows / profile.n
+    if options.duplicates == "collapse" or share < MANY_COPIES:
+        return None
+    return (
+        f"--duplicates collapse: {profile.n_duplicate_rows:,} rows ({share:.1%}) repeat another, and the "
+        f"largest group has {profile.largest_duplicate_group:,}; one node for each distinct row, with a list "
+        "of its copies, would save memory, and distances where groups are large (not measured)"
+    )
+
+
 def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: OperatingPoint) -> str | None:
     """Return one line on what a re-ranking store on disk is predicted to save, or None."""
     useful = [
@@ -92,7 +106,7 @@ def disk_hint(problem: Problem, on_disk: list[Candidate], recommended: Operating
     ]
     if not useful:
         return None
-    best, n = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s)), problem.base.n_delivered
+    best, n = min(useful, key=lambda c: (c.memory.resident_bytes, c.latency_s)), problem.base.n_answers
     return (
         f"--rerank-store disk: {best.configuration.label} with ef_search={best.ef_search} is predicted "
         f"(not measured) to keep {best.memory.resident_bytes / n:.0f} B/vector in memory "

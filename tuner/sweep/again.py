@@ -16,14 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.data.copies import groups_of
 from tuner.data.split import with_generation
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError, TunerError
 from tuner.report.words import recall_text
 from tuner.runtime.journal import JOURNAL, write_atomically
+from tuner.runtime.steps import result_of
 from tuner.sweep.answer import Answer
 from tuner.sweep.graph_cache import is_kept, name_of
 from tuner.sweep.model import Model
+from tuner.sweep.rows_indexed import NO_ROWS, rows_indexed
 from tuner.sweep.run import accept_any, finish, sweep
 from tuner.types import (
     Ceiling,
@@ -224,7 +227,7 @@ def narrowed(earlier: Earlier, base: Vectors, threads: int) -> Options:
     if earlier.result.status == "exact":
         return kept
     best = earlier.best
-    can_grow = before and _has_graph(earlier)
+    can_grow = before and _has_graph(earlier, base)
     links = options.space.most_links if can_grow else min(MOST_M, LINKS_OVER_M * best.M)
     columns = earlier.result.profile.d + (earlier.result.profile.metric == "ip")
     space = Space(
@@ -253,12 +256,17 @@ def grown_from(earlier: Earlier, base: Vectors) -> tuple[Generation, ...]:
     return with_generation(earlier.result.options.earlier, profile, queries)
 
 
-def _has_graph(earlier: Earlier) -> bool:
+def _has_graph(earlier: Earlier, base: Vectors) -> bool:
     """Return whether the cache has the graph of the report's rows."""
     profile, options = earlier.result.profile, earlier.result.options
-    left_out = np.array(earlier.result.queries.held_out_rows, dtype=np.int64)
-    name = name_of(profile.fingerprint, profile.metric, left_out, options)
-    return not profile.n_left_out and is_kept(name)
+    if profile.n_left_out:
+        return False
+    held_out = np.array(earlier.result.queries.held_out_rows, dtype=np.int64)
+    groups = None
+    if earlier.result.collapsed is not None:
+        groups = result_of(groups_of(base, np.arange(profile.n)))
+    left_out = rows_indexed(profile.n, NO_ROWS, held_out, groups, put_back=False).left_out
+    return is_kept(name_of(profile.fingerprint, profile.metric, left_out, options))
 
 
 def still_holds(earlier: Earlier, modelled: Model, found: Answer) -> Iterator[Event]:
@@ -276,7 +284,7 @@ def still_holds(earlier: Earlier, modelled: Model, found: Answer) -> Iterator[Ev
         raise NoLongerHoldsError(
             f"an exhaustive scan of {point.configuration.codec} finds {lost:.4f} less than then"
         )
-    n, before = modelled.problem.base.n_delivered, earlier.result.profile.n_indexed
+    n, before = modelled.problem.base.n_answers, earlier.result.profile.n_indexed
     expected = earlier.best.ndis_per_query * max(1.0, math.log(n) / math.log(before))
     text = f"{point.ndis_per_query:,.0f} distances a query where {expected:,.0f} were expected"
     if point.ndis_per_query > (1 + MORE_DISTANCES) * expected:

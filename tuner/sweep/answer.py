@@ -98,7 +98,7 @@ def recommendation_of(problem: Problem, answer: Answer, luck: float) -> Recommen
         raise AssertionError("a recommendation without a latency")
     what, memory = point.configuration, point.memory
     recall = point.recall.mean - luck
-    a_vector = memory.resident_bytes / problem.base.n_delivered
+    a_vector = memory.resident_bytes / problem.base.n_answers
     return Recommendation(
         M=what.M,
         ef_construction=what.ef_construction,

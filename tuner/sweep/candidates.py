@@ -90,6 +90,7 @@ def rough_memory(base: Base, graph: DerivableGraph, configuration: Configuration
         rerank_bytes=0 if on_disk else store,
         overhead_bytes=_training_bytes(configuration, codec, base.d),
         disk_bytes=store if on_disk else 0,
+        copies_bytes=base.copies_bytes,
     )
 
 

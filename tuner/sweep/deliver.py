@@ -12,7 +12,7 @@ from tuner.prediction.surface import Candidate
 from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.steps import scaled
 from tuner.sweep.added_rows import Places
-from tuner.sweep.advice import advice_not_reached, disk_hint, more_queries_hint
+from tuner.sweep.advice import advice_not_reached, collapse_hint, disk_hint, more_queries_hint
 from tuner.sweep.answer import Answer, answer_of, closest
 from tuner.sweep.baseline import graph_baseline, hnswlib_baseline
 from tuner.sweep.candidates import whole_surface
@@ -74,7 +74,7 @@ def deliver(
     peak = peak_rss_bytes()
     if not answer.found:
         advice = advice_not_reached(problem, list(answer.points), model.evaluation.ceilings)
-        return Delivered(answer, None, (), None, tuple(advice), peak, None)
+        return Delivered(answer, None, (), None, (*advice, *_collapse(prepared)), peak, None)
     chosen = _preferred(problem, answer)
     baseline = graph_baseline(
         measured.timed.reference,
@@ -91,7 +91,8 @@ def deliver(
             partial(hnswlib_baseline, problem, measured.builder, chosen, measured.timed.reference.ef_search),
         )
         ordinary_s = baseline.build_cpu_s
-    return Delivered(answer, whole, table, baseline, _advice(model, measured, chosen), peak, ordinary_s)
+    hints = (*_advice(model, measured, chosen), *_collapse(prepared))
+    return Delivered(answer, whole, table, baseline, hints, peak, ordinary_s)
 
 
 def _preferred(problem: Problem, answer: Answer) -> OperatingPoint:
@@ -154,10 +155,15 @@ def _predicted(model: Model, chosen: OperatingPoint, aim: float) -> Candidate | 
     return next((each for each in surface if each.configuration == chosen.configuration), None)
 
 
+def _collapse(prepared: Prepared) -> tuple[str, ...]:
+    hint = collapse_hint(prepared.problem.options, prepared.posed.profile)
+    return (hint,) if hint else ()
+
+
 def _advice(model: Model, measured: Measured, chosen: OperatingPoint) -> tuple[str, ...]:
     problem, evaluation = measured.problem, model.evaluation
     advice: list[str] = []
-    if problem.options.rerank_store == "memory":
+    if problem.options.rerank_store == "memory" and problem.options.duplicates == "keep":
         on_disk = whole_surface(
             problem, model.curves, evaluation.ceilings, evaluation.costs, model.graph, disk=True
         )

@@ -56,8 +56,8 @@ def ks_of(problem: Problem) -> tuple[int, ...]:
 
 def deep_truth(problem: Problem, some: IdArray) -> Steps[Truth]:
     """Yield the share done; return exact neighbours of some queries, to the largest k of the table."""
-    most = max(ks_of(problem))
-    return (yield from search_exactly(problem.base.x, problem.queries[some], most + MARGIN, most))
+    most, base = max(ks_of(problem)), problem.base
+    return (yield from search_exactly(base.x, problem.queries[some], most + MARGIN, most, base.weights))
 
 
 def ef_table(

@@ -17,6 +17,7 @@ from tuner.sweep.index_file import deliver_exact, own_ids_of
 from tuner.sweep.pose import PosedProblem, whole_base
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
+from tuner.sweep.rows_indexed import collapsed_of
 from tuner.types import Cost, Event, FloatArray, Recommendation, Result
 
 
@@ -60,11 +61,12 @@ def exact_result(prepared: Prepared, out: Path) -> Generator[Event, None, Result
         advice=(
             f"for k = {problem.options.k:,} of {problem.base.n:,} rows exact search computes "
             f"{problem.base.n:,} distances a query, no slower than a graph, with recall 1; an exact "
-            f"index takes {bytes_text(size)} ({size / problem.base.n:,.0f} bytes per vector), p95 "
+            f"index takes {bytes_text(size)} ({size / problem.base.n_answers:,.0f} bytes per vector), p95 "
             f"{seconds_text(found.latency_p95_s)}",
         ),
         created=now(),
         own_ids=own_ids_of(prepared.posed.vectors, found),
+        collapsed=collapsed_of(prepared.problem),
     )
 
 
@@ -79,7 +81,7 @@ def _recommendation(problem: Problem, index: faiss.Index, size: int, queries: Fl
     Args:
         queries: (nq, d) float32 that are timed.
     """
-    n, k = problem.base.n, problem.options.k
+    n, answers, k = problem.base.n, problem.base.n_answers, problem.options.k
     latency = interleave([lambda q: index.search(q, k)], queries, 0, a_round=BLOCK).latency(0, 0)
     return Recommendation(
         M=0,
@@ -95,7 +97,7 @@ def _recommendation(problem: Problem, index: faiss.Index, size: int, queries: Fl
         recall_lower=1.0,
         memory_bytes=size,
         disk_bytes=0,
-        memory_per_vector_bytes=size / n,
+        memory_per_vector_bytes=size / answers,
         latency_mean_s=latency.mean_s,
         latency_p50_s=latency.p50_s,
         latency_p95_s=latency.p95_s,
@@ -103,7 +105,7 @@ def _recommendation(problem: Problem, index: faiss.Index, size: int, queries: Fl
         ndis_per_query=float(n),
         label="Flat",
         sentence=(
-            f"Exact search of {n:,} vectors finds all of the true {k} nearest in {size / n:.0f} bytes per "
-            f"vector and {1e6 * latency.p50_s:.0f} us a query (median)."
+            f"Exact search of {n:,} vectors finds all of the true {k} nearest in {size / answers:.0f} bytes "
+            f"per vector and {1e6 * latency.p50_s:.0f} us a query (median)."
         ),
     )

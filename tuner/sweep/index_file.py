@@ -12,22 +12,26 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from tuner.data.base import Base
+from tuner.data.copies import COPIES_FILE, write_copies
 from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.errors import ResourceError
 from tuner.index.assemble import SearchableIndex, delivered, labelled, metric_transform, original_rows, write
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
-from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
+from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE, copies_lines
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.problem import Problem
-from tuner.types import FloatArray, OperatingPoint, OwnIds, Recommendation
+from tuner.types import FloatArray, IdArray, OperatingPoint, OwnIds, Recommendation
 
 CHECKED_QUERIES = 1_000
 """Queries whose answers must be the same after writing and reading."""
 
-FRESH_PROCESS = """
+EXPAND = "# expand"
+"""Where the program of a fresh process puts copies behind what they repeat, if there are any."""
+FRESH_PROCESS = f"""
 import sys
 import faiss, numpy as np
 index_path, store_path, factor, names_path, queries_path, ids_path, k = sys.argv[1:]
@@ -37,7 +41,8 @@ if store_path:
     index = faiss.IndexRefine(index, store)
     index.k_factor = float(factor)
 faiss.omp_set_num_threads(1)
-ids = index.search(np.load(queries_path), int(k))[1]
+distances, ids = index.search(np.load(queries_path), int(k))
+{EXPAND}
 if names_path:
     ids = np.load(names_path)[ids]
 np.save(ids_path, ids)
@@ -49,7 +54,7 @@ class WrittenIndex:
     """What was written and what the fresh process saw.
 
     Attributes:
-        index_bytes: size of the index file.
+        index_bytes: size of the index file, and of the list of copies beside it.
         same_ids: share of ids that equal those measured.
     """
 
@@ -59,7 +64,7 @@ class WrittenIndex:
 
 def remove_index(out: Path) -> None:
     """Remove the index that an earlier run left in the folder of a run that has none."""
-    for name in (INDEX_FILE, STORE_FILE, IDS_FILE):
+    for name in (INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE):
         (out / name).unlink(missing_ok=True)
 
 
@@ -68,7 +73,7 @@ def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) ->
     base, k = problem.base, problem.options.k
     labels = base.labels
     index, store, kept = delivered(searchable, labels)
-    index_bytes = write(index, out / INDEX_FILE)
+    index_bytes = write(index, out / INDEX_FILE) + write_list(base, out)
     if store is None:
         (out / STORE_FILE).unlink(missing_ok=True)
     else:
@@ -79,14 +84,32 @@ def write_and_check(problem: Problem, searchable: SearchableIndex, out: Path) ->
         # as in the fresh process: how a rotation rounds depends on them, and so which of near ties is first
         use_threads(1)
         found = searchable.index.search(queries, k)[1]
-    expected: Names = labelled(found, labels)
-    if names is not None:
-        expected = names[original_rows(found, base)]
+    expected = _answers(base, found, labels, names, k)
     del kept
     ids = _search_freshly(
-        out, searchable, queries, k, has_store=store is not None, has_names=names is not None
+        out, searchable, queries, k, base, has_store=store is not None, has_names=names is not None
     )
     return WrittenIndex(index_bytes=index_bytes, same_ids=float((ids == expected).mean()))
+
+
+def _answers(base: Base, found: IdArray, labels: IdArray | None, names: Names | None, k: int) -> Names:
+    """Return the user's ids, as measured, for positions (nq, k) that a search found."""
+    if base.copies is None:
+        return labelled(found, labels) if names is None else names[original_rows(found, base)]
+    rows = base.copies.expanded(found, k)
+    own = base.own_ids if names is None else names
+    return rows if own is None else own[rows]
+
+
+def write_list(base: Base, out: Path) -> int:
+    """Write the list of copies beside an index if it has one; return its bytes."""
+    path = out / COPIES_FILE
+    if base.copies is None:
+        path.unlink(missing_ok=True)
+        return 0
+    own = base.own_ids
+    write_copies(base.copies.pairs(own if own is not None and fits_in_index(own) else None), path)
+    return path.stat().st_size
 
 
 def check_written(written: WrittenIndex, chosen: OperatingPoint) -> None:
@@ -134,7 +157,14 @@ def own_ids_of(vectors: Vectors, answer: Recommendation | None) -> OwnIds | None
 
 
 def _search_freshly(
-    out: Path, searchable: SearchableIndex, queries: FloatArray, k: int, *, has_store: bool, has_names: bool
+    out: Path,
+    searchable: SearchableIndex,
+    queries: FloatArray,
+    k: int,
+    base: Base,
+    *,
+    has_store: bool,
+    has_names: bool,
 ) -> Names:
     with tempfile.TemporaryDirectory() as folder:
         queries_path, ids_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids"))
@@ -148,8 +178,10 @@ def _search_freshly(
             str(ids_path),
             str(k),
         ]
-        done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
-            [sys.executable, "-c", FRESH_PROCESS, *arguments], capture_output=True, text=True, check=False
+        expand = () if base.copies is None else copies_lines(k, str(out / COPIES_FILE))
+        program = FRESH_PROCESS.replace(EXPAND, "\n".join(expand))
+        done = subprocess.run(  # noqa: S603 - our own interpreter and a program of our own
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             last = (done.stderr.strip() or "it was killed").splitlines()[-1]
@@ -173,4 +205,4 @@ def deliver_exact(problem: Problem, out: Path) -> tuple[faiss.Index, int]:
         whole = mapped(whole, labels)
     _write_ids(base.own_ids, out, on_disk=False)
     (out / STORE_FILE).unlink(missing_ok=True)
-    return whole, write(whole, out / INDEX_FILE)
+    return whole, write(whole, out / INDEX_FILE) + write_list(base, out)

@@ -24,6 +24,7 @@ from tuner.runtime.machine import available_cores
 from tuner.runtime.process import use_threads
 from tuner.runtime.timing import thinned
 from tuner.sweep.problem import Problem
+from tuner.sweep.rows_indexed import NO_ROWS, RowsIndexed, groups_among, rows_indexed
 from tuner.types import Event, FloatArray, IdArray, Note, Options, Profile, QuerySet, Steps
 
 PREPARED, WHOLE, LINKS, ADDED_LINKS = "base.f32", "whole.f32", "links.i32", "links-added.i32"
@@ -40,12 +41,14 @@ class PosedProblem:
 
     Attributes:
         vectors: the user's rows, as they are.
+        groups: (n,) number of the vector that each of them holds; None where each has a node of its own.
     """
 
     problem: Problem
     profile: Profile
     query_set: QuerySet
     vectors: Vectors
+    groups: IdArray | None = None
 
     @property
     def rows(self) -> IdArray | None:
@@ -129,19 +132,27 @@ def pose(
     if queries is not None:
         check_queries(base, queries, profile.metric)
     held_out = np.array(query_set.held_out_rows, dtype=np.int64)
-    left_out, added = np.union1d(held_out, nowhere), len(held_out) if put_back else 0
-    prepared = yield from prepared_base(journal, base, profile, left_out, work, added=added)
+    groups = yield from groups_among(journal, base, profile, nowhere, options)
+    indexed = rows_indexed(base.n, nowhere, held_out, groups, put_back=put_back)
+    prepared = yield from prepared_base(journal, base, profile, indexed, work)
     wanted = prepared_queries(raw, profile.metric)
     truth, from_cache = yield from journal.stage(
         "truth",
         "exact neighbours of every query",
         tuple[Truth, bool],
-        lambda: cached(_truth_key(profile, query_set, "truth"), prepared.x, wanted, options.k, options.k),
+        lambda: cached(
+            _truth_key(profile, query_set, "truth", prepared),
+            prepared.x,
+            wanted,
+            options.k,
+            options.k,
+            prepared.weights,
+        ),
     )
     if from_cache:
         yield Note("exact neighbours came from the cache of an earlier run")
     problem = problem_of(options, prepared, raw, wanted, truth, order, work)
-    return PosedProblem(problem, profile, query_set, base)
+    return PosedProblem(problem, profile, query_set, base, groups)
 
 
 def problem_of(
@@ -204,20 +215,18 @@ def prepared_base(
     journal: Journal,
     base: Vectors,
     profile: Profile,
-    left_out: IdArray,
+    indexed: RowsIndexed,
     work: Path,
     *,
-    added: int = 0,
     name: str = PREPARED,
 ) -> Generator[Event, None, Base]:
     """Yield events; return the prepared base, written once and mapped.
 
     Args:
-        left_out: rows that are left out, ascending.
-        added: number of them that the index handed over holds as well.
+        indexed: rows of the file that it is made of.
         name: name of the scratch file.
     """
-    path = work / name
+    path, left_out = work / name, indexed.left_out
 
     def write() -> Steps[tuple[int, int]]:
         prepared = yield from prepare(base, profile.metric, left_out, profile.norm_max, path)
@@ -230,9 +239,10 @@ def prepared_base(
         write,
         intact=lambda shape: is_whole(path, 4 * shape[0] * shape[1]),
     )
-    return open_prepared(
-        path, n, d, profile.metric, left_out, profile.norm_max, added=added, own_ids=base.ids
+    prepared = open_prepared(
+        path, n, d, profile.metric, left_out, profile.norm_max, added=indexed.added, own_ids=base.ids
     )
+    return replace(prepared, copies=indexed.copies, answers=indexed.answers)
 
 
 def work_of(problem: Problem) -> Path:
@@ -244,15 +254,16 @@ def whole_base(journal: Journal, posed: PosedProblem) -> Generator[Event, None, 
     """Yield events; return the prepared base of every row that an index can hold."""
     vectors, profile, work = posed.vectors, posed.profile, work_of(posed.problem)
     nowhere = rows_without_direction(vectors, profile)
-    return (yield from prepared_base(journal, vectors, profile, nowhere, work, name=WHOLE))
+    indexed = rows_indexed(vectors.n, nowhere, NO_ROWS, posed.groups, put_back=False)
+    return (yield from prepared_base(journal, vectors, profile, indexed, work, name=WHOLE))
 
 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
     """Yield the share done; return the pool that ceilings are measured on."""
     n_queries, depth = pool_shape(problem)
     queries = problem.queries[problem.sample(n_queries)]
-    key = _truth_key(profile, query_set, "pool")
-    truth, _ = yield from cached(key, problem.base.x, queries, depth, problem.options.k)
+    key, weights = _truth_key(profile, query_set, "pool", problem.base), problem.base.weights
+    truth, _ = yield from cached(key, problem.base.x, queries, depth, problem.options.k, weights)
     return make_pool(problem.base, queries, truth)
 
 
@@ -268,9 +279,9 @@ def is_whole(path: Path, size: int) -> bool:
     return path.exists() and path.stat().st_size == size
 
 
-def _truth_key(profile: Profile, query_set: QuerySet, what: str) -> tuple[object, ...]:
+def _truth_key(profile: Profile, query_set: QuerySet, what: str, base: Base) -> tuple[object, ...]:
     return (
-        what,
+        what if base.copies is None else f"{what} of distinct rows",
         profile.fingerprint,
         profile.metric,
         query_set.fingerprint,

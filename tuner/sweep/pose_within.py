@@ -9,10 +9,11 @@ from pathlib import Path
 from tuner.data.base import prepared_queries
 from tuner.data.profile import rows_without_direction
 from tuner.data.vectors import Vectors
-from tuner.index.opened import prepared_rows
 from tuner.recall.truth import MARGIN, Truth, search_exactly, without_own
 from tuner.runtime.journal import Journal
+from tuner.sweep.added_rows import nodes_of
 from tuner.sweep.pose import WHOLE, PosedProblem, prepared_base, problem_of
+from tuner.sweep.rows_indexed import NO_ROWS, groups_among, rows_indexed
 from tuner.types import Event, IdArray, Options, Profile, QuerySet
 
 
@@ -33,17 +34,18 @@ def pose_within(
         query_set: what is known of these queries.
         order: positions of the queries in random order.
     """
-    whole = yield from prepared_base(
-        journal, base, profile, rows_without_direction(base, profile), work, name=WHOLE
-    )
+    nowhere = rows_without_direction(base, profile)
+    groups = yield from groups_among(journal, base, profile, nowhere, options)
+    indexed = rows_indexed(base.n, nowhere, NO_ROWS, groups, put_back=False)
+    whole = yield from prepared_base(journal, base, profile, indexed, work, name=WHOLE)
     raw, k = base.rows(rows), options.k
-    queries, own = prepared_queries(raw, profile.metric), prepared_rows(rows, whole)
+    queries, own = prepared_queries(raw, profile.metric), nodes_of(rows, whole)
     truth = yield from journal.stage(
         "truth-within",
         "exact neighbours of every query",
         Truth,
-        lambda: search_exactly(whole.x, queries, k + 1 + MARGIN, k + 1),
+        lambda: search_exactly(whole.x, queries, k + 1 + MARGIN, k + 1, whole.weights),
     )
     theirs = without_own(truth, own, whole.x, queries, k)
     problem = problem_of(options, whole, raw, queries, theirs, order, work)
-    return PosedProblem(replace(problem, own=own), profile, query_set, base)
+    return PosedProblem(replace(problem, own=own), profile, query_set, base, groups)

@@ -89,7 +89,8 @@ class Problem:
         """Return answers (nq, m) without the row that each query is itself, -1 last in its place."""
         if self.own is None:
             return ids
-        return without_rows(ids, self.own if some is None else self.own[some])
+        own = self.own if self.truth.own is None else self.truth.never_answers
+        return without_rows(ids, np.asarray(own if some is None or own is None else own[some]))
 
     def recall(self, hits: NDArray[np.int64]) -> Recall:
         """Return recall with its bound."""
@@ -121,4 +122,4 @@ class Problem:
 
     def max_memory_bytes(self) -> float:
         """Return the limit on resident bytes, infinite without one."""
-        return self.options.memory_limit(self.base.n_delivered)
+        return self.options.memory_limit(self.base.n_answers)

@@ -14,6 +14,7 @@ from tuner.sweep.index_file import own_ids_of
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
+from tuner.sweep.rows_indexed import collapsed_of
 from tuner.sweep.stage_options import is_native
 from tuner.types import Cost, OperatingPoint, Options, Result
 
@@ -57,6 +58,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
         whole=delivered.whole if answer.found else None,
         ef_table=delivered.ef_table,
         own_ids=own_ids_of(prepared.posed.vectors, recommendation),
+        collapsed=collapsed_of(prepared.problem),
     )
 
 

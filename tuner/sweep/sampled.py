@@ -19,6 +19,7 @@ import numpy as np
 from tuner.data.checks import check_inputs
 from tuner.data.profile import rows_without_direction, scan
 from tuner.data.vectors import Vectors
+from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.process import use_threads
@@ -86,6 +87,11 @@ def sweep_or_sample(
     n = rows_that_fit(base, queries, options, work)
     if n is None and not (resume and (work / SAMPLE_STAGE).exists()):
         return (yield from sweep(base, queries, options, out, work, resume=resume))
+    if options.duplicates == "collapse":
+        raise InputError(
+            f"{base.n:,} rows do not fit the limits of this run, and a sample of them has other copies than all: "
+            "leave --duplicates collapse or the limits out"
+        )
     prepared = yield from _prepare(base, queries, options, n, work, resume=resume)
     modelled = yield from model(prepared, STAGES)
     measured = yield from measure(prepared, modelled, STAGES)

@@ -192,7 +192,8 @@ def _among_all(
     truth = with_rows(_moved(problem.truth, places), places.queries, x, queries)
     theirs = without_own(truth, places.queries, x, queries, k)
     ids, ndis, _ = search_counted(every.index, problem.raw, k + 1)
-    hits = theirs.hits(x, queries, without_rows(ids, places.queries))
+    own = places.queries if theirs.never_answers is None else theirs.never_answers
+    hits = theirs.hits(x, queries, without_rows(ids, own))
     return WholeIndex(
         n_added=len(places.queries),
         fell=fell,
@@ -205,4 +206,8 @@ def _among_all(
 
 def _moved(truth: Truth, places: Places) -> Truth:
     """Return the truth with its rows named by their places among all rows."""
-    return replace(truth, ids=places.kept[truth.ids])
+    weights = None
+    if truth.weights is not None:
+        weights = np.zeros(places.whole.n, dtype=np.int64)
+        weights[places.kept] = truth.weights
+    return replace(truth, ids=places.kept[truth.ids], weights=weights)

@@ -4,7 +4,7 @@ Every other module meets here. Everything is a frozen dataclass; stored quantiti
 their unit in the name (``_s``, ``_bytes``, ``_per_query``).
 """
 
-from tuner.types.data import OwnIds, Profile, QuerySet
+from tuner.types.data import Collapsed, OwnIds, Profile, QuerySet
 from tuner.types.diagnosis import (
     AtK,
     Costs,
@@ -46,7 +46,17 @@ from tuner.types.results import (
     WholeIndex,
 )
 from tuner.types.verdict import Cause, CauseName, Line, Status
-from tuner.types.words import PREFERENCES, FloatArray, IdArray, Metric, Preference, Steps, StoreAt, T
+from tuner.types.words import (
+    PREFERENCES,
+    Duplicates,
+    FloatArray,
+    IdArray,
+    Metric,
+    Preference,
+    Steps,
+    StoreAt,
+    T,
+)
 
 __all__ = [
     "DEFAULT_CODECS",
@@ -62,6 +72,7 @@ __all__ = [
     "CheckOptions",
     "CheckResult",
     "Claims",
+    "Collapsed",
     "Configuration",
     "Cost",
     "Costs",
@@ -69,6 +80,7 @@ __all__ = [
     "DefaultComparison",
     "Diagnosis",
     "Drop",
+    "Duplicates",
     "EarlierAnswer",
     "EngineConfig",
     "EngineDiagnosis",

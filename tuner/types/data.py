@@ -72,6 +72,23 @@ class OwnIds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collapsed:
+    """Rows that repeat another, one node of the index for all that are equal.
+
+    Attributes:
+        n_distinct: number of nodes of the index handed over.
+        n_copies: number of rows that it answers with beside them, by the list beside it.
+        n_measured_on: number of nodes while rows were held out as queries.
+        distinct_per_query: mean number of nodes that the k nearest rows of a query are.
+    """
+
+    n_distinct: int
+    n_copies: int
+    n_measured_on: int
+    distinct_per_query: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuerySet:
     """Where the queries came from and how many there are.
 

@@ -19,9 +19,10 @@ MOST_TIMES = 100
 WEIGHTY, NEGLIGIBLE = 0.1, 0.005
 """Share of the whole loss from which on a cause weighs, and recall that never does."""
 
-FixKind: TypeAlias = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild"]
+FixKind: TypeAlias = Literal["search", "labels", "add", "store", "encode", "prune", "rebuild", "collapse"]
 """Kinds of fixes by what they cost the user, the cheapest first: a search parameter; other ids; missing rows;
-a store beside the codes; other codes over the same links; fewer links; a new graph."""
+a store beside the codes; other codes over the same links; fewer links; a new graph; one of each distinct row,
+whose copies the application looks up in a list."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,7 @@ class Claims:
         seed: seed that drew the queries.
         queries: fingerprint of the queries, or "held out" if they were rows of the base.
         n_held_out: number of those rows.
+        n_copies: number of rows that repeat one of the indexed ones and are in no index themselves.
     """
 
     target: float
@@ -100,6 +101,7 @@ class Claims:
     seed: int = 0
     confidence: float = 0.95
     n_held_out: int = 0
+    n_copies: int = 0
     tuner: str = __version__
 
 

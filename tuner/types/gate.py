@@ -10,7 +10,7 @@ from tuner.types.gate_baseline import GateBaseline
 from tuner.types.points import Recall
 from tuner.types.verdict import Line
 
-STRUCTURE = ("configuration", "graph", "content", "index used")
+STRUCTURE = ("configuration", "graph", "content", "index used", "copies")
 """Lines that judge the index itself, not its figures."""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tuner.types.data import Profile, QuerySet
 from tuner.types.options import Generation
 from tuner.types.points import Configuration
-from tuner.types.words import Metric
+from tuner.types.words import Duplicates, Metric
 
 BASELINE_SCHEMA_VERSION = 2
 """1 held the hits of half the queries."""
@@ -28,6 +28,8 @@ class BaselineData:
         dtype: numpy's name of the stored type.
         metric: metric that ranks neighbours.
         n_left_out: number of rows that no index holds: zero rows under cosine.
+        n_copies: number of rows that repeat a row of the index, which a list beside it has; 0 where each row
+            has a node of its own.
     """
 
     fingerprint: str
@@ -36,9 +38,10 @@ class BaselineData:
     dtype: str
     metric: Metric
     n_left_out: int = 0
+    n_copies: int = 0
 
     @classmethod
-    def of(cls, profile: Profile) -> BaselineData:
+    def of(cls, profile: Profile, n_copies: int) -> BaselineData:
         """Return what is kept of the vectors of a run."""
         return cls(
             fingerprint=profile.fingerprint,
@@ -47,6 +50,7 @@ class BaselineData:
             dtype=profile.dtype,
             metric=profile.metric,
             n_left_out=profile.n_left_out,
+            n_copies=n_copies,
         )
 
 
@@ -91,6 +95,7 @@ class GateBaseline:
 
     Attributes:
         recall: target recall@k.
+        duplicates: whether rows that repeat another are nodes of their own, or one stands for all of them.
         generations: the file each time that it was tuned, whose queries stayed; empty if it was tuned once.
         graph_M: links per node of the graph that the index's were derived from.
         seed: random seed of the split of the queries, and of the build.
@@ -119,12 +124,13 @@ class GateBaseline:
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     generations: tuple[Generation, ...] = ()
+    duplicates: Duplicates = "keep"
     hits: tuple[int, ...]
 
     @property
     def n_indexed(self) -> int:
         """Vectors in the index."""
-        return self.data.n - self.data.n_left_out - self.queries.n_not_indexed
+        return self.data.n - self.data.n_left_out - self.data.n_copies - self.queries.n_not_indexed
 
     @property
     def code_bytes(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tuner.types.words import Preference, StoreAt
+from tuner.types.words import Duplicates, Preference, StoreAt
 
 DEFAULT_CODECS = (
     *("fp32", "fp16", "bf16", "SQ8", "SQ6", "SQ4", "tqmse4", "tqmse2", "tqmse1"),
@@ -84,6 +84,8 @@ class Options:
         run_memory_bytes: limit on the resident memory of the run itself, or None for what is free.
         n_queries: number of rows held out as queries when no query file is given; None chooses by size.
         rerank_store: place of the re-ranking vectors.
+        duplicates: whether rows that repeat another bit for bit are nodes of their own (keep), or one node
+            stands for all of them and a list beside the index has its copies (collapse).
         baseline: reference that the gain is measured against: a float32 index derived from the same graph,
             or one that hnswlib builds.
         exhaustive: whether every configuration is built and measured natively.
@@ -109,6 +111,7 @@ class Options:
     run_memory_bytes: int | None = None
     n_queries: int | None = None
     rerank_store: StoreAt = "memory"
+    duplicates: Duplicates = "keep"
     baseline: Literal["graph", "hnswlib"] = "graph"
     exhaustive: bool = False
     native: tuple[str, ...] = ()

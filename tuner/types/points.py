@@ -53,6 +53,7 @@ class Memory:
         rerank_bytes: re-ranking store in memory.
         overhead_bytes: headers, codebooks and transforms.
         disk_bytes: a memory-mapped re-ranking store beside the index, not in ``resident_bytes``.
+        copies_bytes: list beside the index of rows that repeat one of its rows.
     """
 
     codes_bytes: int
@@ -62,6 +63,7 @@ class Memory:
     rerank_bytes: int
     overhead_bytes: int
     disk_bytes: int = 0
+    copies_bytes: int = 0
 
     @property
     def resident_bytes(self) -> int:
@@ -73,6 +75,7 @@ class Memory:
             + self.ids_bytes
             + self.rerank_bytes
             + self.overhead_bytes
+            + self.copies_bytes
         )
 
 

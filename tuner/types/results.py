@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tuner.types.data import OwnIds, Profile, QuerySet
+from tuner.types.data import Collapsed, OwnIds, Profile, QuerySet
 from tuner.types.options import Options, Space
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.words import StoreAt
@@ -253,6 +253,7 @@ class Result:
         own_ids: the user's own ids of the rows; None where row numbers are ids.
         earlier: answer of the report that this run began from; None where it began from nothing.
         extrapolation: what the recommendation needs of the whole file, where all else is of a sample of it.
+        collapsed: rows that repeat another, where one node stands for them; None where each row has its own.
         schema_version: version of the report's schema.
     """
 
@@ -282,4 +283,5 @@ class Result:
     own_ids: OwnIds | None = None
     earlier: EarlierAnswer | None = None
     extrapolation: Extrapolation | None = None
+    collapsed: Collapsed | None = None
     schema_version: int = SCHEMA_VERSION

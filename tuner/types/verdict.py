@@ -18,6 +18,7 @@ CauseName: TypeAlias = Literal[
     "codec",
     "re-ranking",
     "graph",
+    "duplicates",
     "search",
     "query drift",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Metric: TypeAlias = Literal["cosine", "ip", "l2"]
 Preference: TypeAlias = Literal["balanced", "fastest", "smallest"]
 StoreAt: TypeAlias = Literal["memory", "disk"]
+Duplicates: TypeAlias = Literal["keep", "collapse"]
 FloatArray: TypeAlias = NDArray[np.float32]
 IdArray: TypeAlias = NDArray[np.int64]
 
