@@ -29,6 +29,7 @@ CHECKED_QUERIES = 1_000
 
 FRESH_PROCESS = """
 import sys
+sys.path[:] = filter(None, sys.path)  # an exported faiss.py in the current folder is not the package
 import faiss, numpy as np
 index_path, store_path, factor, names_path, queries_path, ids_path, k = sys.argv[1:]
 index = faiss.read_index(index_path)
