@@ -31,7 +31,7 @@ class Block:
         page: path of the page in the repository.
         line: number of its first line.
         mark: kind of the comment above it (run, not run, file), empty without one.
-        said: what that comment says.
+        note: what that comment says.
     """
 
     page: str
@@ -39,7 +39,7 @@ class Block:
     language: str
     text: str
     mark: str = ""
-    said: str = ""
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Block:
     @property
     def exit_code(self) -> int:
         """What its commands must end with."""
-        found = re.fullmatch(r"exit (\d+)", self.said)
+        found = re.fullmatch(r"exit (\d+)", self.note)
         return int(found[1]) if self.mark == "run" and found else 0
 
     def commands(self) -> list[str]:
@@ -91,7 +91,7 @@ def blocks() -> list[Block]:
 
 def marked(name: str) -> str:
     """The text of the one block whose mark is ``run: name``."""
-    found = [block for block in blocks() if (block.mark, block.said) == ("run", name)]
+    found = [block for block in blocks() if (block.mark, block.note) == ("run", name)]
     assert len(found) == 1, f"{len(found)} blocks are marked run: {name}"
     return found[0].text
 

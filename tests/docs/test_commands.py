@@ -32,7 +32,7 @@ ELSEWHERE = {
     "sklearn": "test_readme.py runs it",
 }
 ALL = blocks()
-RUN = [block for block in ALL if block.mark != "not run" and block.said not in ELSEWHERE]
+RUN = [block for block in ALL if block.mark != "not run" and block.note not in ELSEWHERE]
 NOT_RUN = [block for block in ALL if block.mark == "not run"]
 RUN_PAGES = sorted({block.page for block in RUN if block.language not in SHOWN})
 
@@ -74,7 +74,7 @@ class Workshop:
     def run(self, block: Block) -> None:
         """Run a block as what it is written in."""
         if block.mark == "file":
-            (self.folder / block.said).write_text(block.text, encoding="utf-8")
+            (self.folder / block.note).write_text(block.text, encoding="utf-8")
         if block.language == "bash":
             for command in block.commands():
                 self.run_command(command, block.exit_code)
@@ -111,9 +111,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
         patch.setattr(process, "available_cores", lambda: 1)
         patch.setattr(options, "default_space", lambda: SPACE)
         patch.setattr(options, "load_space", lambda name: load_space(name) and SPACE)
-        shop = Workshop(folder)
-        shop.run_command("tune --recall 0.95 embeddings.npy")
-        yield shop
+        made = Workshop(folder)
+        made.run_command("tune --recall 0.95 embeddings.npy")
+        yield made
 
 
 @pytest.fixture
@@ -134,11 +134,11 @@ def test_what_a_page_says_runs(at_work: Workshop, page: str) -> None:
 def test_what_is_not_run_has_a_reason_and_no_strange_option(block: Block) -> None:
     commands = block.commands() if block.language == "bash" else []
     assert [each for line in commands if line.startswith("tune ") for each in strange_options(line)] == []
-    pytest.skip(f"not run: {block.said}")
+    pytest.skip(f"not run: {block.note}")
 
 
 def test_blocks_that_run_elsewhere_are_there_once() -> None:
-    assert sorted(block.said for block in ALL if block.said in ELSEWHERE) == sorted(ELSEWHERE)
+    assert sorted(block.note for block in ALL if block.note in ELSEWHERE) == sorted(ELSEWHERE)
     assert {block.mark for block in ALL} == {"", "run", "not run", "file"}
 
 
@@ -148,7 +148,7 @@ def test_most_blocks_are_run() -> None:
     code = [block for block in ALL if block.mark != "not run" and block.language not in SHOWN]
     assert len(PAGES) > 35
     assert len(code) > 1.5 * len(own)
-    assert all(len(block.said.split()) > 3 for block in NOT_RUN)
+    assert all(len(block.note.split()) > 3 for block in NOT_RUN)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_planted_fault_is_found(at_work: Workshop, text: str, fault: str) -> N
 
 def test_a_mark_belongs_to_the_block_right_below_it() -> None:
     text = "<!-- not run: x -->\n\n```bash\na\n```\n<!-- not run: y -->\nwords\n```bash\nb\n```\n"
-    assert [(block.mark, block.said, block.text) for block in blocks_in(text, "p")] == [
+    assert [(block.mark, block.note, block.text) for block in blocks_in(text, "p")] == [
         ("not run", "x", "a\n"),
         ("", "", "b\n"),
     ]

@@ -69,11 +69,11 @@ def main() -> None:
     name = sys.argv[1]
     with tempfile.TemporaryDirectory(prefix="tune-doctor-") as folder:
         try:
-            said = trial_of(name)(Path(folder))
+            answer = trial_of(name)(Path(folder))
         except Exception as error:  # noqa: BLE001 - whatever fails is what was asked for
             sentence = str(error) if isinstance(error, TunerError) else f"{type(error).__name__}: {error}"
             sys.exit(one_line(sentence))
-    sys.stdout.write(f"\n{TRIED}{json.dumps(said)}\n")
+    sys.stdout.write(f"\n{TRIED}{json.dumps(answer)}\n")
 
 
 def trial_of(name: str) -> Callable[[Path], str]:
