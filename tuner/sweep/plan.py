@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +14,15 @@ from tuner.report.words import seconds_text
 from tuner.runtime.machine import available_cores, free_bytes
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.forecast import expected_stages, on_this_machine
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
 from tuner.sweep.stage_options import is_native
 from tuner.text import counted
-from tuner.types import Options
+from tuner.types import ExpectedStage, Options
 
-SECONDS_A_ROW = 13e-6
-"""Graph build at M=48, ef_construction=100 on SQ8 codes: a row costs about this times log2(n)."""
-FIXED_S = 12.0
-RUN_OVER_BUILD = 1.6
 MEGABYTE = 1e6
+LEAST_SHARE = 0.1
+"""A budget below this share of the expected time is refused: the guess is of a machine that may be slower."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class Plan:
         n_indexed: number of vectors that are indexed.
         peak_bytes: memory beyond the interpreter and its libraries.
         disk_bytes: scratch and result, at their largest.
+        stages: expected seconds of each stage, on this machine as it is now.
+        least_s: seconds below which no time budget can be kept.
     """
 
     n_configurations: int
@@ -43,8 +43,14 @@ class Plan:
     n_queries: int
     peak_bytes: int
     disk_bytes: int
-    estimate_s: float
+    stages: tuple[ExpectedStage, ...]
+    least_s: float
     lines: tuple[str, ...]
+
+    @property
+    def estimate_s(self) -> float:
+        """Expected seconds of the whole run."""
+        return sum(stage.wall_s for stage in self.stages)
 
 
 def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> Plan:
@@ -58,7 +64,8 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
     held_out = n_held_out(base.n, options.n_queries, options.earlier)
     n_queries = queries.n if queries is not None else held_out
     n = base.n - (0 if queries is not None else n_queries)
-    if not is_exact_the_answer(options, n, base.n, base.d):
+    exact = is_exact_the_answer(options, n, base.n, base.d)
+    if not exact:
         refuse_hopeless_target(options, n_queries)
     refuse_hopeless_limits(options, n, base.d)
     threads = options.threads or available_cores()
@@ -74,20 +81,25 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path) -
         views = [view.codec for view in views_in_order(options, base.d)]
         n_views = sum(not options.native or codec in options.native for codec in views)
         disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
-    build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
-    estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
+    at_once = min(threads, available_cores())
+    expected = expected_stages(
+        n, base.d, n_queries, options, threads=at_once, held_out=queries is None, exact=exact
+    )
+    stages = on_this_machine(expected)
+    estimate = sum(stage.wall_s for stage in stages)
+    least = LEAST_SHARE * sum(stage.wall_s for stage in expected)
     n_configurations = count_configurations(options, base.d)
     lines = (
         f"{base.source}: {base.n:,} x {base.d} {base.dtype}; {n:,} rows measured on, {n_queries:,} queries "
         + (f"from {queries.source}" if queries is not None else "held out and put back at the end"),
         f"{counted(n_configurations, 'configuration')} predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
-        f"time: about {estimate:.0f} s on {counted(threads, 'thread')}, a rough guess",
+        f"time: about {seconds_text(estimate)} on {counted(threads, 'thread')}, a rough guess",
         f"memory: about {(peak + program) / MEGABYTE:,.0f} MB at its peak, of which "
         f"{program / MEGABYTE:,.0f} MB are the program itself",
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
-    return Plan(n_configurations, n, n_queries, peak, disk, estimate, lines)
+    return Plan(n_configurations, n, n_queries, peak, disk, stages, least, lines)
 
 
 def count_configurations(options: Options, d: int) -> int:
@@ -120,8 +132,9 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
             f"{free / MEGABYTE:,.0f} MB are free: give another --work folder or free some space"
         )
     budget = options.time_budget_s
-    if budget is not None and budget < 0.5 * needed.estimate_s:
+    if budget is not None and budget < needed.least_s:
         raise ResourceError(
-            f"the time budget of {seconds_text(budget)} is below the about {needed.estimate_s:.0f} s that "
-            "the one build and its measurements take: raise it, or give fewer rows"
+            f"the time budget of {seconds_text(budget)} is below the about "
+            f"{seconds_text(needed.estimate_s)} that the one build and its measurements take: raise it, or "
+            "give fewer rows"
         )
