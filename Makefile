@@ -2,7 +2,7 @@ PYTHON ?= python
 BIN := .venv/bin
 DATA := datasets/docs-minilm-384
 
-.PHONY: setup fix check test report bench bench-gate bench-quick
+.PHONY: setup fix check test docs report bench bench-gate bench-quick
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,10 @@ check:
 
 test:
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+docs:
+	$(BIN)/python docs/engine_pages.py
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build
 
 bench-quick:
 	$(BIN)/python -m benchmarks.sweep.quick

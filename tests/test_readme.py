@@ -1,4 +1,4 @@
-"""The README's commands and lines do what it says, on the data in the repository."""
+"""The first commands and lines that a user meets do what is said, on the data in the repository."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from pathlib import Path
 import hurried
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from pages import marked
 
-from tuner.cli.main import tune
 from tuner.report import result_from_json
 from tuner.types import Result
 
@@ -31,16 +30,9 @@ json.dump({"ids": ids.tolist(), "foreign": foreign}, sys.stdout)
 """
 
 
-def block(mark: str) -> str:
-    """The one fenced block that follows the comment ``run: mark``."""
-    found = re.findall(rf"<!-- run: {mark} -->\n```\w+\n(.*?)```", README, flags=re.DOTALL)
-    assert len(found) == 1, f"the README has {len(found)} blocks marked run: {mark}"
-    return str(found[0])
-
-
 def tune_arguments() -> list[str]:
     """What follows ``tune`` in the README's first command."""
-    last = block("start").strip().split(" && ")[-1]
+    last = marked("start").strip().split(" && ")[-1]
     program, *arguments = shlex.split(last)
     assert program == ".venv/bin/tune"
     return arguments
@@ -98,21 +90,14 @@ def found_again(ids: list[list[int]]) -> float:
 
 
 def test_the_commands_are_the_two_that_the_readme_promises() -> None:
-    assert block("start") == (
+    assert marked("start") == (
         "python -m venv .venv && .venv/bin/pip install -q . && .venv/bin/tune --recall 0.95 "
         "--queries datasets/docs-minilm-384/queries.npy datasets/docs-minilm-384/base.npy\n"
     )
     assert (
-        block("test")
+        marked("test")
         == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -n 2 --dist loadfile\n"
     )
-
-
-def test_tune_is_on_the_path_of_every_command_after_the_first() -> None:
-    """Blocks that begin with a bare ``tune`` stand below the one that activates the environment."""
-    activated = README.index("\n. .venv/bin/activate\n")
-    assert README.index("<!-- run: start -->") < activated
-    assert min(found.start() for found in re.finditer(r"^tune ", README, flags=re.MULTILINE)) > activated
 
 
 def test_the_first_command_prints_a_recommendation(
@@ -128,10 +113,11 @@ def test_the_first_command_prints_a_recommendation(
         assert name in printed
 
 
-def test_it_leaves_the_files_that_the_readme_lists(
+def test_it_leaves_the_files_that_the_pages_list(
     visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
 ) -> None:
-    listed = set(re.findall(r"^\| `([\w.]+)` \|", README, flags=re.MULTILINE))
+    start = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", start, flags=re.MULTILINE))
     assert listed == {"index.faiss", "recommended.yaml", "report.md", "report.json"}
     assert listed <= {path.name for path in (visited[0] / "tune-out" / "base").iterdir()}
     assert result.recommendation is not None
@@ -141,7 +127,7 @@ def test_it_leaves_the_files_that_the_readme_lists(
 def test_the_four_lines_of_faiss_give_the_measured_recall(
     visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
 ) -> None:
-    lines = block("faiss")
+    lines = marked("faiss")
     assert len(lines.splitlines()) == 4
     done = python(["-c", lines + AFTER_SEARCH], visited[0])
     assert done.returncode == 0, done.stderr
@@ -154,7 +140,7 @@ def test_the_four_lines_of_faiss_give_the_measured_recall(
 def test_the_lines_of_python_do_what_they_say(
     visited: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
-    lines = block("python") + "assert again.best.label == result.best.label; print(rows.shape)"
+    lines = marked("python") + "assert again.best.label == result.best.label; print(rows.shape)"
     done = python(["-c", hurried.PROGRAM + lines], visited[0])
     assert done.returncode == 0, done.stderr
     sentence, chosen, shape = done.stdout.splitlines()
@@ -168,7 +154,7 @@ def test_the_lines_of_python_do_what_they_say(
 
 def test_the_estimator_stands_in_a_pipeline(tmp_path: Path) -> None:
     clone_in(tmp_path)
-    done = python(["-c", hurried.PROGRAM + block("sklearn")], tmp_path)
+    done = python(["-c", hurried.PROGRAM + marked("sklearn")], tmp_path)
     assert done.returncode == 0, done.stderr
     recall, n_labels = done.stdout.split()
     assert float(recall) >= 0.95
@@ -181,17 +167,6 @@ def test_every_file_that_the_readme_names_is_there() -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-def test_every_option_that_the_readme_names_is_one() -> None:
-    fenced = re.findall(r"^tune (.*)$", README, flags=re.MULTILINE)
-    used: dict[str, set[str]] = {"run": set(), "check": set(), "baseline": set()}
-    used |= {job: set() for job in ("diagnose", "engines", "export", "verify")}
-    for line in fenced:
-        job = line.split()[0] if line.split()[0] in used else "run"
-        used[job] |= set(re.findall(r"(?<![\w-])--[a-z-]+", line))
-    assert {"--recall", "--max-memory", "--rerank-store", "--resume"} <= used["run"]
-    assert {"--queries", "--index"} <= used["check"]
-    for job, options in used.items():
-        shown = CliRunner().invoke(tune, [job, "--help"])
-        assert shown.exit_code == 0, shown.output
-        known = set(re.findall(r"--[a-z-]+", shown.output)) | {"--version", "--help"}
-        assert options - known == set()
+def test_the_readme_is_one_screen_and_a_half() -> None:
+    assert len(README.splitlines()) <= 85
+    assert len(README.split()) <= 750

@@ -39,7 +39,7 @@ def test_each_option_is_explained_by_a_whole_phrase(name: str) -> None:
         ("--recall", ["diagnose", "run", "verify"], "Target recall@k in (0, 1]."),
         (
             "--json",
-            ["build", "check", "diagnose", "run", "verify"],
+            ["build", "check", "diagnose", "doctor", "run", "verify"],
             "Print JSON; everything else goes to stderr.",
         ),
     ],

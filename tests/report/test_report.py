@@ -1,5 +1,6 @@
 import io
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,17 @@ from rich.console import Console
 
 from tuner.errors import InputError
 from tuner.index.codecs import Cut
-from tuner.report import result_from_json, result_to_json, result_to_markdown, show_result, write_report
+from tuner.report import (
+    Following,
+    result_from_json,
+    result_to_json,
+    result_to_markdown,
+    show_result,
+    write_report,
+)
 from tuner.report.faiss_lines import construct_lines, search_lines
 from tuner.report.recommended import recommended_yaml
+from tuner.report.screen import KEPT_FREE
 from tuner.report.words import bytes_text, gain_sentence, seconds_text, verdict
 from tuner.types import (
     Ceiling,
@@ -250,9 +259,14 @@ EXACT = replace(
 RESULTS = {"reached": REACHED, "not_reached": NOT_REACHED, "exact": EXACT}
 
 
-def on_screen(result: Result, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None)
-    show_result(result, console)
+NEXT = Following("Next:", "tune baseline tune-out/base/report.json -o tune-out/base/baseline.yaml")
+
+
+def on_screen(result: Result, width: int = 80, height: int = 24, *, terminal: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=terminal, color_system=None
+    )
+    show_result(result, console, NEXT)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().split("\n"))
 
@@ -296,6 +310,46 @@ def test_the_screen_is_frozen_and_fits_80_columns_without_colour(status: str) ->
     assert "\x1b" not in text
     assert text.isascii()
     as_golden(f"screen.{status}.txt", text)
+
+
+@pytest.mark.parametrize("status", RESULTS)
+@pytest.mark.parametrize("n_notes", [0, 1, 40])
+def test_a_terminal_of_24_lines_holds_the_summary(status: str, n_notes: int) -> None:
+    """A sentence first, the command last; what has no room is counted, doubts before advice."""
+    result = replace(RESULTS[status], warnings=("a doubt",) * n_notes, advice=("some advice",) * n_notes)
+    lines = on_screen(result, terminal=True).splitlines()
+    assert len(lines) <= 24 - KEPT_FREE
+    assert max(len(line) for line in lines) <= 80
+    assert " ".join(lines).startswith(verdict(result)[:60])
+    assert lines[-2:] == ["Next:", NEXT.command]
+    assert any(line.endswith("in report.md.") for line in lines) == (status != "exact" or n_notes > 1)
+    assert ("Warning: a doubt" in lines) == (n_notes == 1 or (n_notes > 1 and status != "not_reached"))
+    whole = on_screen(result)
+    assert whole.count("a doubt") == whole.count("some advice") == n_notes
+    assert "in report.md." not in whole
+
+
+def test_the_front_is_drawn_in_characters() -> None:
+    text = on_screen(REACHED)
+    assert "    61 us |S\n" in text
+    assert f"    48 us |{'':47}B\n" in text
+    assert "+- 7.6 to 11.3 MB; S smallest, B balanced, F fastest\n" in text
+    alone = replace(REACHED, points=(SMALLEST,), front=(0,), named={"smallest": 0})
+    assert "|" not in on_screen(alone)
+    assert "\nS smallest\n" in on_screen(alone)
+
+
+def test_a_doubt_takes_the_place_of_the_drawing() -> None:
+    assert "us |" in on_screen(REACHED, terminal=True)
+    text = on_screen(replace(REACHED, warnings=("a doubt " * 15,) * 3), terminal=True)
+    assert "us |" not in text
+    assert text.count("Warning:") == 3
+
+
+def test_a_command_is_one_line_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = replace(NEXT, command="tune " + "x" * 200)
+    monkeypatch.setattr(sys.modules[__name__], "NEXT", long)
+    assert on_screen(REACHED, terminal=True).splitlines()[-1] == long.command
 
 
 def test_the_recommended_config_is_frozen() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,3 +46,19 @@ def test_both_searches_have_one_thread(
     assert "omp_set_num_threads(1)" in index_file.FRESH_PROCESS
     assert faiss.omp_get_max_threads() == 2
     assert written == index_file.WrittenIndex(index_bytes=77, same_ids=float(same))
+
+
+def test_a_file_of_the_users_is_not_taken_for_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``tune export --to faiss -o faiss.py`` leaves one where the next run begins."""
+    monkeypatch.chdir(tmp_path)
+    Path("faiss.py").write_text("raise SystemExit(3)\n")
+    x = np.eye(8, dtype=np.float32)
+    flat = faiss.IndexFlatL2(8)
+    flat.add(x)
+    faiss.write_index(flat, "index.faiss")
+    np.save("queries.npy", x)
+    arguments = ["index.faiss", "", "1", "", "queries.npy", "ids.npy", "1"]
+    subprocess.run([sys.executable, "-c", index_file.FRESH_PROCESS, *arguments], check=True)
+    assert np.load("ids.npy")[:, 0].tolist() == list(range(8))

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from tuner.api.result import REPORT_NAME, read_report
+from tuner.cli.complete import complete_file
 from tuner.cli.folders import name_of
 from tuner.cli.options import (
     COLUMN,
@@ -36,8 +37,10 @@ SHOWING = ("as_json", "quiet")
 
 @click.command(short_help="Build what a run recommended again, on newer or more vectors.")
 @click.argument("report", type=click.Path(path_type=Path))
-@click.argument("file")
-@click.option("--queries", metavar="FILE", help="Queries, if REPORT was measured on some.")
+@click.argument("file", shell_complete=complete_file)
+@click.option(
+    "--queries", metavar="FILE", shell_complete=complete_file, help="Queries, if REPORT was measured on some."
+)
 @IDS
 @COLUMN
 @OUT

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import COLUMN, IDS, JSON, MARKDOWN, QUIET, THREADS
@@ -42,8 +43,13 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 
 @click.command("check", short_help="Measure again what a baseline froze: the recall gate of CI.")
 @click.argument("baseline_file", metavar="BASELINE", type=click.Path(path_type=Path))
-@click.argument("file", metavar="FILE")
-@click.option("--queries", metavar="FILE", help="Queries of the baseline, a file like FILE.")
+@click.argument("file", metavar="FILE", shell_complete=complete_file)
+@click.option(
+    "--queries",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="Queries of the baseline, a file like FILE.",
+)
 @IDS
 @COLUMN
 @click.option(

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import click
 
 from tuner.cli.again import pasteable, words_again
+from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import (
@@ -54,7 +55,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 
 
 @click.command("diagnose", short_help="Say where an index loses recall, and what mends it.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=complete_file)
 @click.option(
     "--index", type=click.Path(path_type=Path), metavar="FILE", help="Index of faiss, hnswlib or usearch."
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 from rich.table import Table
 
+from tuner.cli.complete import complete_engine
 from tuner.cli.draw import Screen
 from tuner.cli.outputs import show_text
 from tuner.engines import Capabilities, engine_names, find_engine, missing_modules
@@ -15,7 +18,7 @@ RUNS = {"library": "library", "embedded": "embedded", "server": "own server", "n
 
 
 @click.command(short_help="List what each engine can express.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_engine)
 def engines(name: str | None) -> int:
     """List what each engine can express, or all that is known of the engine NAME."""
     screen = Screen()
@@ -47,29 +50,37 @@ def engines(name: str | None) -> int:
 
 
 def _show_engine(screen: Screen, can: Capabilities) -> None:
+    show_text(screen, can.title)
+    for name, text in describe_engine(can):
+        show_text(screen, f"{name}: {text}")
+
+
+def describe_engine(can: Capabilities) -> Iterator[tuple[str, str]]:
+    """Yield what is known of an engine, each with its name; the pages of the documentation say the same."""
     usual = can.defaults
-    lines = [
-        can.title,
-        f"runs: {RUNS[can.runs]}; tested: {can.tested}",
-        *([f"versions of configurations: {known_versions(can)}"] if can.versions else []),
-        *([f"needs vectors of length 1: {', '.join(can.unit_length)}"] if can.unit_length else []),
-        *([f"install: pip install {' '.join(map(repr, can.packages))}"] if can.packages else []),
-        *([f"licence: {can.licence}"] if can.licence else []),
-        f"metrics {', '.join(can.metrics)}; M {can.M[0]} to {can.M[1]}; ef_construction "
-        f"{can.ef_construction[0]} to {can.ef_construction[1]:,}; ef_search {can.ef_search[0]} to "
-        f"{can.ef_search[1]:,}",
-        f"default: {usual.codec}, M={usual.M}, ef_construction={usual.ef_construction}, "
-        f"ef_search={usual.ef_search}",
-        f"oversampling: {can.counts_oversampling}",
-        f"bytes: {can.bytes_are}",
-        *(
-            f"codec {codec.name}: {codec.bits:g} bits a dimension, nearest {codec.nearest}"
-            + (", can re-score" if codec.oversampling else "")
-            + (f", since {codec.since}" if codec.since and "since" not in codec.note else "")
-            + (f"; {codec.note}" if codec.note else "")
-            for codec in can.codecs
-        ),
-        *(f"silently: {fallback}" for fallback in can.fallbacks),
-    ]
-    for line in lines:
-        show_text(screen, line)
+    yield "runs", f"{RUNS[can.runs]}; tested: {can.tested}"
+    if can.versions:
+        yield "versions of configurations", known_versions(can)
+    if can.unit_length:
+        yield "needs vectors of length 1", ", ".join(can.unit_length)
+    if can.packages:
+        yield "install", f"pip install {' '.join(map(repr, can.packages))}"
+    if can.licence:
+        yield "licence", can.licence
+    yield "metrics", ", ".join(can.metrics)
+    yield "M", f"{can.M[0]} to {can.M[1]}"
+    yield "ef_construction", f"{can.ef_construction[0]} to {can.ef_construction[1]:,}"
+    yield "ef_search", f"{can.ef_search[0]} to {can.ef_search[1]:,}"
+    yield (
+        "default",
+        f"{usual.codec}, M={usual.M}, ef_construction={usual.ef_construction}, ef_search={usual.ef_search}",
+    )
+    yield "oversampling", can.counts_oversampling
+    yield "bytes", can.bytes_are
+    for codec in can.codecs:
+        text = f"{codec.bits:g} bits a dimension, nearest {codec.nearest}"
+        text += ", can re-score" if codec.oversampling else ""
+        text += f", since {codec.since}" if codec.since and "since" not in codec.note else ""
+        yield f"codec {codec.name}", text + (f"; {codec.note}" if codec.note else "")
+    for fallback in can.fallbacks:
+        yield "silently", fallback

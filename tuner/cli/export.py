@@ -8,6 +8,7 @@ import click
 
 from tuner.api.engines import point_of
 from tuner.api.result import read_report
+from tuner.cli.complete import complete_engine
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace, say
 from tuner.engines import Exported, find_engine, write_exported
@@ -17,7 +18,14 @@ from tuner.engines.translate import config_of, describe_nearest, describe_raised
 
 @click.command(short_help="Write a point of a run as the configuration of an engine.")
 @click.argument("report", type=click.Path(path_type=Path))
-@click.option("--to", "name", required=True, metavar="ENGINE", help="Engine; tune engines lists them.")
+@click.option(
+    "--to",
+    "name",
+    required=True,
+    metavar="ENGINE",
+    shell_complete=complete_engine,
+    help="Engine; tune engines lists them.",
+)
 @click.option(
     "--point",
     metavar="NAME|N",

@@ -16,12 +16,14 @@ import click
 # imported here, so that what `tune --version` takes is what every run takes before it reads data
 import hnswlib  # noqa: F401
 import scipy  # noqa: F401
+from click.shell_completion import CompletionItem
 
 from tuner.cli.baseline import baseline
 from tuner.cli.build import build
 from tuner.cli.cache import cache
 from tuner.cli.check import check_command
 from tuner.cli.diagnose import diagnose_command
+from tuner.cli.doctor import doctor
 from tuner.cli.engines import engines
 from tuner.cli.export import export
 from tuner.cli.outputs import say
@@ -57,6 +59,14 @@ class Jobs(click.Group):
         if near and not Path(word).exists():
             raise click.UsageError(f"{word!r} is no file, and the nearest command is {near[0]!r}", ctx)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the jobs that begin so, and what ``run`` takes, which need not be named."""
+        return super().shell_complete(ctx, incomplete) + (
+            self.commands["run"].shell_complete(ctx, incomplete)
+            if incomplete.startswith("-")
+            else [CompletionItem(incomplete, type="file")]
+        )
+
     def invoke(self, ctx: click.Context) -> Any:
         """Do the job; a reader that closed our output ends it quietly."""
         try:
@@ -91,7 +101,10 @@ def tune(ctx: click.Context) -> int:
     return 0
 
 
-for _job in (run, baseline, build, cache, check_command, diagnose_command, engines, export, verify_command):
+for _job in (
+    *(run, baseline, build, cache, check_command, diagnose_command, doctor, engines, export),
+    verify_command,
+):
     tune.add_command(_job)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tuner.cli.complete import complete_engine, complete_file
 from tuner.cli.units import MemoryLimit, parse_duration, parse_numbers, parse_size, parse_whole_numbers
 from tuner.data.checks import check_options
 from tuner.data.sources import shown
@@ -23,11 +24,13 @@ RECALL = click.option("--recall", type=float, required=True, help="Target recall
 QUERIES = click.option(
     "--queries",
     metavar="FILE",
+    shell_complete=complete_file,
     help="Queries in a file like FILE, 1,000 to 4,000 or more.  [default: some rows of the base]",
 )
 IDS = click.option(
     "--ids",
     metavar="FILE|NAME",
+    shell_complete=complete_file,
     help="Ids of the rows: .npy, text with one a line, or a column of FILE; -1 or empty is a deleted row.",
 )
 COLUMN = click.option(
@@ -136,7 +139,12 @@ SWEEP_OPTIONS = (
         default="graph",
         help="Reference for the gain: derived from the graph, or built by hnswlib.",
     ),
-    click.option("--target", metavar="ENGINE", help="Engine to tune for, and in, where it runs."),
+    click.option(
+        "--target",
+        metavar="ENGINE",
+        shell_complete=complete_engine,
+        help="Engine to tune for, and in, where it runs.",
+    ),
     _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to begin from."),
     _path("--since", metavar="REPORT", help="Earlier answer: built again if it holds, else swept again."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),

@@ -10,6 +10,7 @@ import click
 
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import FINISHED_STAGES, claimed, has_journal, remove_partial_files
+from tuner.cli.following import next_command
 from tuner.cli.outputs import show_text
 from tuner.cli.stop import Stopping
 from tuner.errors import InputError
@@ -43,7 +44,7 @@ def perform(
     if as_json:
         click.echo(result_to_json(result), nl=False)
     if not (as_json and quiet):
-        show_result(result, Screen(stderr=as_json))
+        show_result(result, Screen(stderr=as_json), next_command(result, out, ctx.params))
     return HONEST_NO if result.status == "not_reached" else 0
 
 

@@ -9,6 +9,7 @@ import click
 
 from tuner.api.result import REPORT_NAME, read_report
 from tuner.cli.build import run_since
+from tuner.cli.complete import complete_file
 from tuner.cli.folders import name_of
 from tuner.cli.options import (
     refuse_base_as_queries,
@@ -29,7 +30,7 @@ from tuner.sweep.sampled import sweep_or_sample
 
 
 @click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
-@click.argument("file")
+@click.argument("file", shell_complete=complete_file)
 @sweep_options
 @click.pass_context
 def run(

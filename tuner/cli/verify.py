@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tuner.api.engines import checked_name
+from tuner.cli.complete import complete_engine, complete_file
 from tuner.cli.draw import Screen, follow
 from tuner.cli.options import ADDRESS, COLUMN, IDS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict
@@ -23,8 +24,10 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
 
 @click.command("verify", short_help="Prove an exported file on the engine itself.")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.argument("file", metavar="FILE")
-@click.option("--on", "name", metavar="ENGINE", help="Engine that CONFIG must be for.")
+@click.argument("file", metavar="FILE", shell_complete=complete_file)
+@click.option(
+    "--on", "name", metavar="ENGINE", shell_complete=complete_engine, help="Engine that CONFIG must be for."
+)
 @QUERIES
 @IDS
 @COLUMN

@@ -5,10 +5,17 @@ from pathlib import Path
 from tuner.report.json_report import result_from_json, result_to_json
 from tuner.report.markdown import result_to_markdown
 from tuner.report.recommended import recommended_yaml
-from tuner.report.screen import show_result
+from tuner.report.screen import Following, show_result
 from tuner.types import Result
 
-__all__ = ["result_from_json", "result_to_json", "result_to_markdown", "show_result", "write_report"]
+__all__ = [
+    "Following",
+    "result_from_json",
+    "result_to_json",
+    "result_to_markdown",
+    "show_result",
+    "write_report",
+]
 
 
 def write_report(result: Result, out: Path) -> list[Path]:

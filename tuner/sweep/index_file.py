@@ -33,6 +33,7 @@ EXPAND = "# expand"
 """Where the program of a fresh process puts copies behind what they repeat, if there are any."""
 FRESH_PROCESS = f"""
 import sys
+sys.path[:] = filter(None, sys.path)  # an exported faiss.py in the current folder is not the package
 import faiss, numpy as np
 index_path, store_path, factor, names_path, queries_path, ids_path, k = sys.argv[1:]
 index = faiss.read_index(index_path)

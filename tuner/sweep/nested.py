@@ -92,9 +92,8 @@ def measure_part(
 ) -> Steps[PartCurves]:
     """Yield the share done; return what a graph of some of the rows does."""
     options = problem.options
-    base = replace(
-        problem.base, x=np.ascontiguousarray(problem.base.x[rows]), rows=None, added=0, copies=None
-    )
+    x = np.ascontiguousarray(problem.base.x[rows])
+    base = replace(problem.base, x=x, rows=None, added=0, copies=None)
     problem.base.release()
     truth = yield from scaled(search_exactly(base.x, problem.queries, options.k, options.k), 0.0, 0.1)
     codes, path, most_links = ProxyCodes(base, proxy), work_of(problem) / PART_LINKS, options.space.most_links

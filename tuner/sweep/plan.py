@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,21 +14,18 @@ from tuner.report.words import seconds_text
 from tuner.runtime.machine import available_cores, free_bytes
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.forecast import expected_stages, on_this_machine, stages_of_sample
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
 from tuner.sweep.nested import BUILDS
 from tuner.sweep.stage_options import is_native
 from tuner.text import counted
-from tuner.types import Options
+from tuner.types import ExpectedStage, Options
 
-SECONDS_A_ROW = 13e-6
-"""Graph build at M=48, ef_construction=100 on SQ8 codes: a row costs about this times log2(n)."""
-FIXED_S = 12.0
-RUN_OVER_BUILD = 1.6
 MEGABYTE = 1e6
 HASH_BYTES = 8
 """Bytes a row of the whole file while repeated rows are counted."""
-LEAST_SHARE = 0.5
-"""Share of the estimated time that a budget must have: the estimate is rough."""
+LEAST_SHARE = 0.1
+"""A budget below this share of the expected time is refused: the guess is of a machine that may be slower."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,8 @@ class Plan:
         n_indexed: number of vectors that are indexed.
         peak_bytes: memory beyond the interpreter and its libraries.
         disk_bytes: scratch and result, at their largest.
+        stages: expected seconds of each stage, on this machine as it is now.
+        least_s: seconds below which no time budget can be kept.
     """
 
     n_configurations: int
@@ -48,8 +46,14 @@ class Plan:
     n_queries: int
     peak_bytes: int
     disk_bytes: int
-    estimate_s: float
+    stages: tuple[ExpectedStage, ...]
+    least_s: float
     lines: tuple[str, ...]
+
+    @property
+    def estimate_s(self) -> float:
+        """Expected seconds of the whole run."""
+        return sum(stage.wall_s for stage in self.stages)
 
 
 def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *, sample_of: int = 0) -> Plan:
@@ -66,7 +70,8 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
     held_out = n_held_out(base.n, options.n_queries, options.earlier)
     n_queries = queries.n if queries is not None else held_out
     n = base.n - (0 if queries is not None else n_queries)
-    if not is_exact_the_answer(options, n, base.n, base.d):
+    exact = is_exact_the_answer(options, n, base.n, base.d)
+    if not exact:
         refuse_hopeless_target(options, n_queries)
     refuse_hopeless_limits(options, n, base.d)
     threads = options.threads or available_cores()
@@ -82,10 +87,15 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
         views = [view.codec for view in views_in_order(options, base.d)]
         n_views = sum(not options.native or codec in options.native for codec in views)
         disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
-    build_s = SECONDS_A_ROW * n * math.log2(max(2, n)) * options.space.ef_construction / 100
-    estimate = (RUN_OVER_BUILD * build_s + FIXED_S) / min(threads, 2)
+    at_once = min(threads, available_cores())
+    expected = expected_stages(
+        n, base.d, n_queries, options, threads=at_once, held_out=queries is None, exact=exact
+    )
     if sample_of:
-        estimate *= 1 + BUILDS
+        expected = stages_of_sample(expected, BUILDS, sample_of / n)
+    stages = on_this_machine(expected)
+    estimate = sum(stage.wall_s for stage in stages)
+    least = LEAST_SHARE * sum(stage.wall_s for stage in expected)
     n_configurations = count_configurations(options, base.d)
     drawn = f", a sample of {sample_of:,} rows that do not fit the limits" if sample_of else ""
     lines = (
@@ -94,12 +104,12 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
         + (f"from {queries.source}" if queries is not None else "held out and put back at the end"),
         f"{counted(n_configurations, 'configuration')} predicted from 1 graph build (M={M}, "
         f"ef_construction={options.space.ef_construction}), the front of them measured",
-        f"time: about {estimate:.0f} s on {counted(threads, 'thread')}, a rough guess",
+        f"time: about {seconds_text(estimate)} on {counted(threads, 'thread')}, a rough guess",
         f"memory: about {(peak + program) / MEGABYTE:,.0f} MB at its peak, of which "
         f"{program / MEGABYTE:,.0f} MB are the program itself",
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
-    return Plan(n_configurations, n, n_queries, peak, disk, estimate, lines)
+    return Plan(n_configurations, n, n_queries, peak, disk, stages, least, lines)
 
 
 def count_configurations(options: Options, d: int) -> int:
@@ -113,7 +123,7 @@ def count_configurations(options: Options, d: int) -> int:
 
 def check_resources(needed: Plan, options: Options, work: Path) -> None:
     """Raise ResourceError if memory, disk or the time budget cannot hold the plan."""
-    if reason := refusal(needed, options):
+    if reason := refusal(needed, options, needed.least_s):
         raise ResourceError(f"{reason}: raise it, or give fewer rows")
     available = psutil.virtual_memory().available
     if needed.peak_bytes > available:
@@ -130,11 +140,11 @@ def check_resources(needed: Plan, options: Options, work: Path) -> None:
         )
 
 
-def refusal(needed: Plan, options: Options, share: float = LEAST_SHARE) -> str:
+def refusal(needed: Plan, options: Options, least_s: float) -> str:
     """Return why the limit on memory or the time budget cannot hold the plan; empty where they can.
 
     Args:
-        share: share of the estimated time that the budget must have.
+        least_s: seconds that the budget must have.
     """
     limit, resident = options.run_memory_bytes, needed.peak_bytes + psutil.Process().memory_info().rss
     if limit is not None and resident > limit:
@@ -143,9 +153,9 @@ def refusal(needed: Plan, options: Options, share: float = LEAST_SHARE) -> str:
             f"{limit / MEGABYTE:,.0f} MB"
         )
     budget = options.time_budget_s
-    if budget is not None and budget < share * needed.estimate_s:
+    if budget is not None and budget < least_s:
         return (
-            f"the time budget of {seconds_text(budget)} is below the about {needed.estimate_s:.0f} s that "
-            "the one build and its measurements take"
+            f"the time budget of {seconds_text(budget)} is below the about {seconds_text(needed.estimate_s)} "
+            "that the one build and its measurements take"
         )
     return ""

@@ -82,7 +82,7 @@ def prepare(
     options = yield from with_sensible_space(options, base.d)
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
-    yield Estimated(needed.estimate_s)
+    yield Estimated(needed.estimate_s, needed.stages)
     use_threads(options.threads)
     journal = Journal(work, identity(base, queries, options), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")

@@ -11,6 +11,8 @@ from tuner.types import Options
 
 FEWEST = 8_000
 """Rows of the smallest sample: its eighths are a thousand."""
+TIGHT = 0.5
+"""Share of the estimated time that a budget must have for all rows: with less, few points are measured."""
 
 
 def rows_that_fit(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> int | None:
@@ -22,7 +24,10 @@ def rows_that_fit(base: Vectors, queries: Vectors | None, options: Options, work
         InputError: no index could meet the limits.
     """
     limited = options.run_memory_bytes is not None or options.time_budget_s is not None
-    if not limited or not refusal(plan(base, queries, options, work), options):
+    if not limited:
+        return None
+    needed = plan(base, queries, options, work)
+    if not refusal(needed, options, TIGHT * needed.estimate_s):
         return None
     low, high = FEWEST, base.n
     if base.n <= FEWEST or not _fits(base, queries, options, work, low):
@@ -48,4 +53,5 @@ def for_sample(options: Options, n: int, n_whole: int) -> Options:
 
 
 def _fits(base: Vectors, queries: Vectors | None, options: Options, work: Path, n: int) -> bool:
-    return not refusal(plan_of_sample(base, queries, options, work, n), options, 1.0)
+    needed = plan_of_sample(base, queries, options, work, n)
+    return not refusal(needed, options, needed.estimate_s)

@@ -89,8 +89,8 @@ def sweep_or_sample(
         return (yield from sweep(base, queries, options, out, work, resume=resume))
     if options.duplicates == "collapse":
         raise InputError(
-            f"{base.n:,} rows do not fit the limits of this run, and a sample of them has other copies than all: "
-            "leave --duplicates collapse or the limits out"
+            f"{base.n:,} rows do not fit the limits of this run, and a sample of them has other copies than "
+            "all: leave --duplicates collapse or the limits out"
         )
     prepared = yield from _prepare(base, queries, options, n, work, resume=resume)
     modelled = yield from model(prepared, STAGES)
@@ -121,12 +121,12 @@ def _prepare(
     size = partial(_just, fitting or base.n)
     n = yield from journal.stage(SAMPLE_STAGE.stem, "choose the size of a sample", int, size)
     needed = plan_of_sample(base, queries, options, work, n)
-    check_resources(replace(needed, estimate_s=0.0), options, work)
+    check_resources(replace(needed, least_s=0.0), options, work)
     yield Warned(
         f"{base.n:,} rows do not fit the limits of this run: it is made on {n:,} of them, and what all of "
         "them need is extrapolated"
     )
-    yield Estimated(needed.estimate_s)
+    yield Estimated(needed.estimate_s, needed.stages)
     use_threads(options.threads)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
     sample = draw(base, n, options.seed)

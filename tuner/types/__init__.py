@@ -20,7 +20,17 @@ from tuner.types.diagnosis import (
 from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
 from tuner.types.engine_target import DefaultComparison, EnginePoint, FirstBuild, TargetResult
 from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
-from tuner.types.events import Estimated, Event, Finished, Note, Progress, StageFinished, StageStarted, Warned
+from tuner.types.events import (
+    Estimated,
+    Event,
+    ExpectedStage,
+    Finished,
+    Note,
+    Progress,
+    StageFinished,
+    StageStarted,
+    Warned,
+)
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
 from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
 from tuner.types.options import DEFAULT_CODECS, Generation, Options, Space
@@ -88,6 +98,7 @@ __all__ = [
     "EnginePrescription",
     "Estimated",
     "Event",
+    "ExpectedStage",
     "Exported",
     "Extrapolated",
     "Extrapolation",

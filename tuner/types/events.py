@@ -9,10 +9,34 @@ from tuner.types.results import Result
 
 
 @dataclass(frozen=True)
+class ExpectedStage:
+    """A guess of what a stage, or all whose names begin with its name and a hyphen, will take.
+
+    Attributes:
+        name: name of the stage.
+        wall_s: wall seconds.
+        n_units: number of units that it works through; 0 where its share says more.
+        unit: what a unit is, in the plural.
+        steady: whether its share grows with time; the end of some stages is far faster than their beginning.
+    """
+
+    name: str
+    wall_s: float
+    n_units: int = 0
+    unit: str = ""
+    steady: bool = True
+
+
+@dataclass(frozen=True)
 class Estimated:
-    """``wall_s`` is a guess of the whole run's wall seconds, made once at its beginning."""
+    """``wall_s`` is a guess of the whole run's wall seconds, made once at its beginning.
+
+    Attributes:
+        stages: the same, stage by stage, in their order; empty where only the whole is known.
+    """
 
     wall_s: float
+    stages: tuple[ExpectedStage, ...] = ()
 
 
 @dataclass(frozen=True)
