@@ -33,6 +33,7 @@ from tuner.types.points import (
     Memory,
     OperatingPoint,
     Recall,
+    TriedEf,
 )
 from tuner.types.results import (
     SCHEMA_VERSION,
@@ -116,6 +117,7 @@ __all__ = [
     "StoreAt",
     "T",
     "TargetResult",
+    "TriedEf",
     "VerifyResult",
     "Warned",
     "WholeIndex",

@@ -115,6 +115,25 @@ class CertifiedEf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TriedEf:
+    """Another ef_search that an index was searched with on all queries, on the way to its own.
+
+    Attributes:
+        ef_search: candidates kept while searching.
+        recall: mean recall@k over the queries.
+        lower: one-sided lower confidence bound on it, as wide as that of the point.
+        ndis_per_query: distance computations per query.
+        time_ratio: modelled seconds per query over those at the point's own ef_search.
+    """
+
+    ef_search: int
+    recall: float
+    lower: float
+    ndis_per_query: float
+    time_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Latency:
     """One query at a time, one thread, Python's call overhead included.
 
@@ -208,6 +227,7 @@ class OperatingPoint:
         latency: measured latency of a finalist, else None.
         reaches_target: whether the lower bound of recall meets the target, for finalists that of all of them
             together, and p95 is within the limit.
+        tried: every other ef_search that was measured on the way, ascending.
     """
 
     configuration: Configuration
@@ -222,6 +242,7 @@ class OperatingPoint:
     latency: Latency | None = None
     hits: tuple[int, ...] = ()
     reaches_target: bool = True
+    tried: tuple[TriedEf, ...] = ()
 
     @property
     def seconds(self) -> float:
