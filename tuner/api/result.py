@@ -20,7 +20,7 @@ from tuner.report.words import verdict
 from tuner.types import Recommendation
 
 REPORT_NAME = "report.json"
-NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE)
+NAMES = (REPORT_NAME, "report.md", "report.html", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE)
 """Everything that a folder of results can hold."""
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""

@@ -1,4 +1,4 @@
-"""A result for people and for machines: a screen, three files, and the way back from one of them."""
+"""A result for people and for machines: a screen, four files, and the way back from one of them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["result_from_json", "result_to_json", "result_to_markdown", "show_res
 
 
 def write_report(result: Result, out: Path) -> list[Path]:
-    """The files written: ``report.json``, ``report.md`` and, if there is an answer, ``recommended.yaml``.
+    """The files written: ``report`` as JSON, Markdown and HTML, and ``recommended.yaml`` if there is an answer.
 
     Every file is written beside its place and renamed when all of them are complete, so a reader never sees
     half of one. A ``recommended.yaml`` of an earlier run is removed when this run has no answer.
@@ -24,10 +24,13 @@ def write_report(result: Result, out: Path) -> list[Path]:
     Raises:
         ValueError: a figure of the result is NaN or infinite.
     """
+    from tuner.report.page import result_to_html  # noqa: PLC0415 - templates are not what a run waits for
+
     answer = recommended_yaml(result)
     contents = {
         out / "report.json": result_to_json(result),
         out / "report.md": result_to_markdown(result).encode(),
+        out / "report.html": result_to_html(result).encode(),
     }
     if answer is not None:
         contents[out / "recommended.yaml"] = answer.encode()

@@ -33,6 +33,7 @@ from tuner.types.points import (
     Memory,
     OperatingPoint,
     Recall,
+    Setting,
     TriedEf,
 )
 from tuner.types.results import (
@@ -106,6 +107,7 @@ __all__ = [
     "ReportedConfig",
     "Result",
     "Sensitivity",
+    "Setting",
     "Space",
     "Spent",
     "Split",

@@ -248,3 +248,32 @@ class OperatingPoint:
     def seconds(self) -> float:
         """Mean seconds a query: measured where it was timed, else modelled."""
         return self.modelled_latency_s if self.latency is None else self.latency.mean_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A measured index at one of the ef_search that it was measured with.
+
+    Attributes:
+        position: position of the index among the points of the report.
+        label: short name in the style of a faiss factory string.
+        ef_search: candidates kept while searching.
+        recall: mean recall@k over the queries.
+        lower: one-sided lower confidence bound on it.
+        ndis_per_query: distance computations per query.
+        memory_bytes: bytes that must stay in memory.
+        seconds: mean seconds per query; modelled where ``timed`` is false.
+        modelled_s: the same at the cost that all points of a codec share.
+        timed: whether the clock was at this ef_search.
+    """
+
+    position: int
+    label: str
+    ef_search: int
+    recall: float
+    lower: float
+    ndis_per_query: float
+    memory_bytes: int
+    seconds: float
+    modelled_s: float
+    timed: bool
