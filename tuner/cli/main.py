@@ -21,11 +21,14 @@ from tuner.cli.baseline import baseline
 from tuner.cli.build import build
 from tuner.cli.cache import cache
 from tuner.cli.check import check_command
+from tuner.cli.compare import compare
 from tuner.cli.diagnose import diagnose_command
 from tuner.cli.engines import engines
 from tuner.cli.export import export
 from tuner.cli.outputs import say
+from tuner.cli.plot import plot
 from tuner.cli.run import run
+from tuner.cli.show import show
 from tuner.cli.stop import Stopping, stoppable
 from tuner.cli.verify import verify_command
 from tuner.errors import TunerError
@@ -91,7 +94,10 @@ def tune(ctx: click.Context) -> int:
     return 0
 
 
-for _job in (run, baseline, build, cache, check_command, diagnose_command, engines, export, verify_command):
+for _job in (
+    *(run, baseline, build, cache, check_command, compare, diagnose_command, engines, export, plot, show),
+    verify_command,
+):
     tune.add_command(_job)
 
 

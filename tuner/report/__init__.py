@@ -12,7 +12,7 @@ __all__ = ["result_from_json", "result_to_json", "result_to_markdown", "show_res
 
 
 def write_report(result: Result, out: Path) -> list[Path]:
-    """The files written: ``report`` as JSON, Markdown and HTML, and ``recommended.yaml`` if there is an answer.
+    """The files written: ``report`` as JSON, Markdown, HTML, and ``recommended.yaml`` if there is an answer.
 
     Every file is written beside its place and renamed when all of them are complete, so a reader never sees
     half of one. A ``recommended.yaml`` of an earlier run is removed when this run has no answer.

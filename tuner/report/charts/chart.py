@@ -143,7 +143,6 @@ CONFIG: Spec = {
         "titleFontWeight": "normal",
         "symbolType": "circle",
         "columns": {"expr": "width < 400 ? 2 : 5"},
-        "layout": {"top": {"direction": "vertical", "anchor": "start"}},
     },
     "text": {"color": INK, "fontSize": 12},
     "rule": {"color": FAINT},

@@ -45,7 +45,7 @@ def front_chart(result: Result) -> Chart | None:
         "type": "nominal",
         "title": None,
         "scale": {"domain": list(SHAPES), "range": list(SHAPES.values())},
-        "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT},
+        "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT, "orient": "bottom"},
     }
     chosen = recommended_point(result)
     layers: list[Spec] = [

@@ -33,7 +33,7 @@ def recall_chart(result: Result) -> Chart | None:
         "type": "nominal",
         "title": None,
         "scale": {"domain": codecs, "range": [SHAPES[i % len(SHAPES)] for i in range(len(codecs))]},
-        "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT},
+        "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT, "orient": "bottom"},
     }
     target = [{"recall": result.options.recall, "text": f"target {result.options.recall:g}"}]
     return chart(

@@ -34,7 +34,7 @@ def render(template: str, charts: list[Chart], **values: Any) -> str:
     by_name = {chart.name: chart for chart in charts}
     scripts = [Markup(_text(name)) for name in (LIBRARY, SCRIPT)]  # noqa: S704 - files of this package
     digests = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(
         charts=by_name,
         specs={name: chart.spec for name, chart in by_name.items()},
@@ -51,7 +51,8 @@ def html_of(markdown: str) -> Markup:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of the pages; whatever they show is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tuner.report", "page"),
         autoescape=True,

@@ -176,8 +176,9 @@ def _choice(result: Result) -> dict[str, Any] | None:
     if not table.settings:
         return None
     n, options = result.profile.n_indexed, result.options
-    limit = options.memory_limit(n)
     most = table.sizes[-1]
+    budget = min(options.memory_limit(n), most)
+    least = int(0.9 * min(table.sizes[0], budget))
     return {
         "settings": [
             {
@@ -192,12 +193,10 @@ def _choice(result: Result) -> dict[str, Any] | None:
         "answers": table.answers,
         "own": table.own,
         "recall": options.recall,
-        "budget": min(limit, most),
+        "budget": budget,
         "prefer": options.prefer,
         "least_recall": min(options.recall, int(1000 * table.recalls[0]) / 1000),
         "most_recall": min(1.0, max(options.recall, int(1000 * table.recalls[-1]) / 1000 + 0.002)),
-        "least_size": int(0.9 * table.sizes[0]),
+        "least_size": least,
         "most_size": most,
-        "step": max(1, (most - int(0.9 * table.sizes[0])) // 200),
-        "n": n,
     }
