@@ -8,12 +8,14 @@ from math import inf
 from tuner.prediction.choice import choose
 from tuner.types import PREFERENCES, OperatingPoint, Preference, Result, Setting
 
+MOST_POINTS = 100
+"""Points, the first of the report, that are told in full: whoever measures a whole space has thousands."""
+
 
 def settings_of(result: Result) -> tuple[Setting, ...]:
     """Every index at every ef_search that it was measured with, point by point, ascending."""
-    return tuple(
-        setting for position in range(len(result.points)) for setting in _settings_at(result, position)
-    )
+    positions = range(min(len(result.points), MOST_POINTS))
+    return tuple(setting for position in positions for setting in _settings_at(result, position))
 
 
 def best_within(
@@ -42,7 +44,7 @@ class AnswerTable:
     """The answer for all limits: they change it only where a bound or a size is passed.
 
     Attributes:
-        settings: what was measured.
+        settings: what takes part.
         recalls: lower bounds, ascending; a target between two of them has the answer of the upper one.
         sizes: resident bytes, ascending; a budget between two of them has the answer of the lower one.
         answers: positions in ``settings`` by preference, then by recall, then by size; -1 where nothing fits.
@@ -58,12 +60,11 @@ class AnswerTable:
 
 def answer_table(result: Result) -> AnswerTable:
     """The best settings for every target and every memory budget."""
-    settings = settings_of(result)
+    groups = _taking_part(result)
+    settings = tuple(setting for group in groups for setting in group)
     recalls = sorted({setting.lower for setting in settings})
     sizes = sorted({setting.memory_bytes for setting in settings})
     numbers = {setting: number for number, setting in enumerate(settings)}
-
-    groups = _taking_part(result)
 
     def rows(recall: float) -> dict[str, list[int]]:
         by_size = [_named_within(result, groups, recall, size) for size in sizes]
@@ -102,10 +103,10 @@ def _named_within(
 
 
 def _taking_part(result: Result) -> list[list[Setting]]:
-    """Settings of each point that was timed; of all points where none was."""
+    """Settings of each point that was timed; of all points where none was, the first of them."""
     every = range(len(result.points))
     timed = [i for i in every if result.points[i].latency is not None]
-    return [_settings_at(result, i) for i in timed or every]
+    return [_settings_at(result, i) for i in timed or every[:MOST_POINTS]]
 
 
 def _least_passing(result: Result, settings: list[Setting], recall: float) -> Setting | None:

@@ -10,7 +10,7 @@ from tuner.report.charts import CHARTS, worst_queries
 from tuner.report.faiss_lines import construct_lines, search_lines
 from tuner.report.markdown import sections
 from tuner.report.page.render import render
-from tuner.report.within import answer_table
+from tuner.report.within import MOST_POINTS, answer_table
 from tuner.report.words import (
     asked_for,
     bytes_text,
@@ -78,7 +78,8 @@ def result_to_html(result: Result) -> str:
         advice=result.advice,
         code="\n".join(code),
         commands=commands,
-        points=[_point_text(result, position) for position in range(len(result.points))],
+        points=[_point_text(result, position) for position in range(min(len(result.points), MOST_POINTS))],
+        n_points=len(result.points),
         chosen=recommended_point(result),
         worst=worst_queries(result),
         k=result.options.k,
