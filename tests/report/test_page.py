@@ -18,7 +18,8 @@ from tuner.report import result_from_json
 from tuner.report.charts import CHARTS, chart_of
 from tuner.report.charts.bars import losses
 from tuner.report.charts.queries import worst_queries
-from tuner.report.page import answer_html, result_to_html
+from tuner.report.page.answer import answer_html
+from tuner.report.page.run import result_to_html
 from tuner.report.within import MOST_POINTS, answer_table, best_within, settings_of
 from tuner.types import PREFERENCES, OperatingPoint, Result, TriedEf
 

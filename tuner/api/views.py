@@ -9,6 +9,7 @@ from typing import Any
 
 from tuner.errors import InputError
 from tuner.report.charts import CHARTS, Chart, chart_of, picture
+from tuner.report.page.answer import answer_html
 from tuner.report.points import point_rows
 from tuner.runtime.journal import write_atomically
 from tuner.types import Result
@@ -57,8 +58,6 @@ def to_dataframe(result: Result) -> Any:
 
 def notebook_html(result: Result) -> str:
     """Return the answer and its table as HTML, with the front as a picture where that can be drawn."""
-    from tuner.report.page import answer_html  # noqa: PLC0415 - templates load when a notebook shows a result
-
     chart = chart_of(result, "front")
     try:
         svg = b"" if chart is None else picture(chart, ".svg")

@@ -10,14 +10,14 @@ from tuner.api.result import read_report
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace, say, write_file
 from tuner.errors import InputError
-
-KINDS = ("front", "recall", "memory", "loss", "queries", "predicted")
-"""Names of the charts, which a test compares with those that there are: they are imported to be drawn."""
+from tuner.report.charts import CHARTS, chart_of, picture
 
 
 @click.command(short_help="Draw a chart of a run as SVG or PNG.")
 @click.argument("report", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(KINDS), default="front", show_default=True, help="Chart to draw.")
+@click.option(
+    "--kind", type=click.Choice(list(CHARTS)), default="front", show_default=True, help="Chart to draw."
+)
 @click.option(
     "-o",
     "--out",
@@ -32,8 +32,6 @@ def plot(report: Path, *, kind: str, out: Path, force: bool) -> int:
 
     REPORT is the report.json of the run, or its folder.
     """
-    from tuner.report.charts import chart_of, picture  # noqa: PLC0415 - no other command waits for it
-
     result = read_report(report)
     refuse_to_replace(out, force=force, instead="name another file")
     chart = chart_of(result, kind)

@@ -11,7 +11,7 @@ from tuner.cli.draw import Screen
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import HTML, MARKDOWN
 from tuner.cli.outputs import write_file
-from tuner.report import result_to_markdown, show_result
+from tuner.report import result_to_html, result_to_markdown, show_result
 
 
 @click.command(short_help="Show the answer of an earlier run again.")
@@ -27,8 +27,6 @@ def show(report: Path, *, markdown: Path | None, html: Path | None) -> int:
     result = read_report(report)
     write_file(markdown, result_to_markdown(result).encode())
     if html is not None:
-        from tuner.report.page import result_to_html  # noqa: PLC0415 - templates load when a page is written
-
         write_file(html, result_to_html(result).encode())
     show_result(result, Screen())
     return 0

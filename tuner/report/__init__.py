@@ -4,11 +4,19 @@ from pathlib import Path
 
 from tuner.report.json_report import result_from_json, result_to_json
 from tuner.report.markdown import result_to_markdown
+from tuner.report.page.run import result_to_html
 from tuner.report.recommended import recommended_yaml
 from tuner.report.screen import show_result
 from tuner.types import Result
 
-__all__ = ["result_from_json", "result_to_json", "result_to_markdown", "show_result", "write_report"]
+__all__ = [
+    "result_from_json",
+    "result_to_html",
+    "result_to_json",
+    "result_to_markdown",
+    "show_result",
+    "write_report",
+]
 
 
 def write_report(result: Result, out: Path) -> list[Path]:
@@ -24,8 +32,6 @@ def write_report(result: Result, out: Path) -> list[Path]:
     Raises:
         ValueError: a figure of the result is NaN or infinite.
     """
-    from tuner.report.page import result_to_html  # noqa: PLC0415 - templates are not what a run waits for
-
     answer = recommended_yaml(result)
     contents = {
         out / "report.json": result_to_json(result),

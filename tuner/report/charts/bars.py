@@ -39,7 +39,7 @@ def memory_chart(result: Result) -> Chart | None:
                         "size_text": bytes_text(size),
                     }
                 )
-    return _stacked(
+    return stacked(
         "memory",
         "Memory by part",
         "Serialized bytes of each index of the front: the codes of the vectors, the links of the graph, and "
@@ -70,7 +70,7 @@ def loss_chart(result: Result) -> Chart | None:
                         "value_text": f"{share:.4f}",
                     }
                 )
-    return _stacked(
+    return stacked(
         "loss",
         "Where recall goes",
         "1 - recall of each index, split by what was measured of its parts on some of the queries: what "
@@ -116,7 +116,7 @@ def _ceiling(ceilings: Iterable[Ceiling], what: Configuration, codec: str = "") 
     return None
 
 
-def _stacked(
+def stacked(
     name: str,
     title: str,
     caption: str,
@@ -125,6 +125,17 @@ def _stacked(
     axis: str,
     shown: tuple[tuple[str, str], ...],
 ) -> Chart | None:
+    """Bars of parts, one a label; None without rows.
+
+    Args:
+        name: name of the chart's kind.
+        title: title in plain words.
+        caption: what to see in it.
+        rows: mappings with ``label``, ``part``, ``value`` and the texts that are shown.
+        parts: every part that there may be, in the order of the bars.
+        axis: title of the axis.
+        shown: fields that are shown over a bar and in the table, with their titles.
+    """
     if not rows:
         return None
     labels = list(dict.fromkeys(str(row["label"]) for row in rows))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
-from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tuner.report.charts.chart import Chart
+
+if TYPE_CHECKING:
+    import jinja2
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
 
 LIBRARY, SCRIPT, STYLE = "vega.js", "page.js", "page.css"
 """Vega, Vega-Lite and Vega-Embed as vl-convert bundles them; our own script and style."""
@@ -53,6 +58,8 @@ def html_of(markdown: str) -> Markup:
 @cache
 def environment() -> jinja2.Environment:
     """The templates of the pages; whatever they show is escaped."""
+    import jinja2  # noqa: PLC0415 - no command waits for it that writes no page
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tuner.report", "page"),
         autoescape=True,
@@ -66,10 +73,13 @@ def environment() -> jinja2.Environment:
 
 @cache
 def _markdown() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - likewise
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
     parser.add_render_rule("table_open", _open_table)
     parser.add_render_rule("table_close", _close_table)
+    parser.add_render_rule("fence", _fence)
     return parser
 
 
@@ -79,6 +89,10 @@ def _open_table(*_: Any) -> str:
 
 def _close_table(*_: Any) -> str:
     return "</table></div>\n"
+
+
+def _fence(renderer: RendererHTML, tokens: Sequence[Token], position: int, *_: Any) -> str:
+    return f'<pre tabindex="0"><code>{escape(tokens[position].content)}</code></pre>\n'
 
 
 @cache
