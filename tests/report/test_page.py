@@ -120,7 +120,7 @@ def test_every_chart_has_the_points_of_the_report() -> None:
     counts = {
         kind: {name: len(rows) for name, rows in each.datasets.items()} for kind, each in charts.items()
     }
-    assert counts["front"] == {"points": 4, "front": 3, "names_left": 2, "names_right": 0, "reference": 1}
+    assert counts["front"] == {"points": 4, "front": 3, "names_left": 2, "reference": 1}
     assert counts["recall"] == {"settings": n_settings, "target": 1}
     assert counts["predicted"] == {"points": 3, "right": 2}
     assert counts["queries"] == {"queries": 11, "p5": 1}

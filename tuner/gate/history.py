@@ -31,8 +31,8 @@ def history_of(baseline_file: Path, folder: Path | None = None) -> tuple[GateBas
         InputError: the folder cannot be read.
     """
     found = _of_git(baseline_file) if folder is None else _of_folder(folder)
-    ordered = sorted(found, key=lambda each: each.created)
-    return tuple(dict.fromkeys(ordered[-MOST_BASELINES:]))
+    distinct = {(each.created, each.label, each.ef_search, each.hits): each for each in found}
+    return tuple(sorted(distinct.values(), key=lambda each: each.created)[-MOST_BASELINES:])
 
 
 def _of_folder(folder: Path) -> list[GateBaseline]:

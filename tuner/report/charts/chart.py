@@ -65,21 +65,22 @@ def chart(
         name: name of its kind.
         title: title in plain words.
         caption: what to see in it.
-        datasets: figures by name, each row a mapping.
+        datasets: figures by name, each row a mapping; those without a row are left out, with their layers.
         layers: Vega-Lite layers; each names its dataset.
         head: heads of the table.
         rows: cells of the table.
         height: height in pixels.
         **more: further properties of the specification.
     """
+    filled = {key: some for key, values in datasets.items() if (some := list(values))}
     spec = {
         "$schema": SCHEMA,
         "description": f"{title}. {caption}",
         "width": "container",
         "height": height,
         "autosize": {"type": "fit", "contains": "padding"},
-        "datasets": {key: list(values) for key, values in datasets.items()},
-        "layer": layers,
+        "datasets": filled,
+        "layer": [each for each in layers if each["data"]["name"] in filled],
         "config": CONFIG,
         **more,
     }

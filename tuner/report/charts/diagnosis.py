@@ -25,7 +25,7 @@ def waterfall_chart(found: Diagnosis | EngineDiagnosis) -> Chart:
         "sort": [row["name"] for row in rows],
         "axis": {"ticks": False, "domain": False},
     }
-    low = min(*(float(row["from"]) for row in rows), *(float(row["to"]) for row in rows), found.target)
+    low = min(found.target, *(float(row["to"]) for row in rows))
     lowest = max(0.0, low - 0.15 * (1 - low) - 0.001)
     x = quantity("from", "recall", domain_=[lowest, 1.0], nice_=True)
     end = quantity("end", "recall", domain_=[lowest, 1.0], nice_=True)

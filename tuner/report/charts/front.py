@@ -76,15 +76,15 @@ def _layers(codecs: list[str]) -> list[Spec]:
         "scale": {"domain": list(SHAPES), "range": list(SHAPES.values())},
         "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT, "orient": "bottom"},
     }
-    ring = layer("points", {"type": "point", "filled": False, "size": 420, "strokeWidth": 2.5,
-                            "color": ACCENT, "tooltip": None, "aria": False}, x=x, y=y)  # fmt: skip
+    shown = {"condition": {"test": "datum.position == chosen", "value": 1}, "value": 0}
     return [
         layer("front", {"type": "line", "interpolate": "step-after", "color": FAINT, "strokeDash": [4, 3],
                         "aria": False}, x=x, y=y),
+        layer("points", {"type": "point", "filled": False, "size": 420, "strokeWidth": 2.5,
+                         "color": ACCENT, "tooltip": None, "aria": False}, x=x, y=y, opacity=shown),
         layer("points", {"type": "point", "filled": True, "size": 110, "opacity": 1, "cursor": "pointer"},
               x=x, y=y, color=category("codec", None, codecs, legend={"symbolType": "square"}), shape=shape,
               tooltip=tooltips(*SHOWN)),
-        {**ring, "transform": [{"filter": "datum.position == chosen"}]},
         *(
             layer(f"names_{side}", {"type": "text", "align": side, "dx": shift, "dy": -12, "color": INK,
                                     "aria": False}, x=x, y=y, text={"field": "names", "type": "nominal"})

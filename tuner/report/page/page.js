@@ -80,7 +80,20 @@
   Promise.all(Object.keys(specs).map((name) => draw(name, specs[name]))).then(() => {
     document.documentElement.dataset.ready = "yes";
   });
-  window.tuneReport = { views, answerFor };
+  // marks with a tooltip, drawn one by one: what tests count
+  function marks(name) {
+    let found = 0;
+    const visit = (item) => {
+      (item.items || []).forEach((each) => {
+        if (each.items) visit(each);
+        else if (each.tooltip && item.role === "mark" && item.marktype !== "line") found += 1;
+      });
+    };
+    visit(views[name].scenegraph().root);
+    return found;
+  }
+
+  window.tuneReport = { views, answerFor, marks };
   const choice = read("choice");
   if (choice) choosing(choice);
 })();
