@@ -79,8 +79,8 @@ def _of_answers(before: Result, after: Result) -> Iterator[Change]:
     yield _named("status", before.status.replace("_", " "), after.status.replace("_", " "))
     one, two = before.recommendation, after.recommendation
     if one is None or two is None:
-        missing = "neither" if one is two else "the first" if one is None else "the second"
-        yield Change("answer", one.label if one else "-", two.label if two else "-", f"{missing} has none")
+        missing = "neither has one" if one is two else f"the {'first' if one is None else 'second'} has none"
+        yield Change("answer", one.label if one else "-", two.label if two else "-", missing)
         return
     yield _named("index", one.label, two.label)
     for name in ("M", "ef_construction", "ef_search"):
