@@ -187,7 +187,13 @@ def test_a_result_is_saved_and_loaded_with_its_index(result: tuner.Result, tmp_p
     (tmp_path / "rerank.faiss").write_bytes(b"of an earlier run")
     written = result.save(tmp_path)
     assert sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir())
-    assert {path.name for path in written} == {"report.json", "report.md", "recommended.yaml", "index.faiss"}
+    assert {path.name for path in written} == {
+        "report.json",
+        "report.md",
+        "report.html",
+        "recommended.yaml",
+        "index.faiss",
+    }
     again = tuner.Result.load(tmp_path)
     assert again.best is not None
     assert result.best is not None
@@ -248,7 +254,7 @@ def test_the_honest_no_has_no_index(tmp_path: Path) -> None:
     assert found.best is None
     with pytest.raises(tuner.InputError, match="nothing reached the target, so there is no index"):
         found.index()
-    assert [path.name for path in found.save(tmp_path)] == ["report.json", "report.md"]
+    assert [path.name for path in found.save(tmp_path)] == ["report.json", "report.md", "report.html"]
 
 
 def test_a_result_owns_its_files_and_a_pickle_does_not() -> None:

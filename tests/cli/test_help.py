@@ -35,11 +35,12 @@ def test_each_option_is_explained_by_a_whole_phrase(name: str) -> None:
         ("--seed", ["diagnose", "run"], "Random seed, >= 0."),
         ("--threads", ["build", "check", "diagnose", "run", "verify"], "Number of threads"),
         ("--ids", ["build", "run", "check", "diagnose", "verify"], "Ids of the rows"),
+        ("--html", ["check", "diagnose", "show", "verify"], "Page with charts to write."),
         ("--k", ["diagnose", "run"], "Neighbours per query, >= 1."),
         ("--recall", ["diagnose", "run", "verify"], "Target recall@k in (0, 1]."),
         (
             "--json",
-            ["build", "check", "diagnose", "doctor", "run", "verify"],
+            ["build", "check", "compare", "diagnose", "doctor", "run", "verify"],
             "Print JSON; everything else goes to stderr.",
         ),
     ],

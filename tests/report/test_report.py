@@ -400,14 +400,24 @@ def test_what_is_no_report_is_refused_in_one_sentence(data: bytes, message: str)
 def test_the_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     written = write_report(REACHED, out)
-    assert written == [out / "report.json", out / "report.md", out / "recommended.yaml"]
-    assert sorted(path.name for path in out.iterdir()) == ["recommended.yaml", "report.json", "report.md"]
+    names = ("report.json", "report.md", "report.html", "recommended.yaml")
+    assert written == [out / name for name in names]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "recommended.yaml",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
     assert (out / "report.json").read_bytes() == result_to_json(REACHED)
 
 
 def test_a_run_without_an_answer_leaves_no_old_recommendation(tmp_path: Path) -> None:
     write_report(REACHED, tmp_path)
-    assert write_report(NOT_REACHED, tmp_path) == [tmp_path / "report.json", tmp_path / "report.md"]
+    assert {path.name for path in write_report(NOT_REACHED, tmp_path)} == {
+        "report.json",
+        "report.md",
+        "report.html",
+    }
     assert not (tmp_path / "recommended.yaml").exists()
 
 

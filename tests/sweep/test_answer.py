@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner.sweep.answer import GAIN, STRUCK, TIE, answer_of, recommendation_of
+from tuner.prediction.choice import GAIN, STRUCK, TIE
+from tuner.sweep.answer import answer_of, recommendation_of
 from tuner.sweep.finalist_times import batched
 from tuner.sweep.finalists import MOST_FINALISTS, SLACK, choose_finalists
 from tuner.sweep.shown_costs import with_shown_costs

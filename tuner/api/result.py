@@ -6,23 +6,30 @@ import shutil
 import tempfile
 import weakref
 from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 
 from tuner import types
+from tuner.api.views import drawn, notebook_html, plot, to_dataframe
 from tuner.data.copies import COPIES_FILE, read_copies, with_copies
 from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
 from tuner.index.files.faiss import read_index
 from tuner.report import result_from_json, write_report
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
+from tuner.report.within import best_within
 from tuner.report.words import verdict
-from tuner.types import FloatArray, IdArray, Recommendation
+from tuner.types import FloatArray, IdArray, Preference, Recommendation, Setting
 
 REPORT_NAME = "report.json"
-NAMES = (REPORT_NAME, "report.md", "recommended.yaml", INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE)
+NAMES = (
+    *(REPORT_NAME, "report.md", "report.html", "recommended.yaml"),
+    *(INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE),
+)
 """Everything that a folder of results can hold."""
 WITHOUT_INDEX = ("not_reached", "extrapolated")
 FILES = "_files"
@@ -62,6 +69,58 @@ class Result(types.Result):
     def best(self) -> Recommendation | None:
         """The answer, of exact search where that is the answer; None where nothing reaches the target."""
         return self.recommendation
+
+    def within(
+        self,
+        *,
+        recall: float | None = None,
+        max_memory_bytes: float = inf,
+        prefer: Preference | None = None,
+    ) -> Setting | None:
+        """Return what would have been recommended of what was measured, had this been asked for.
+
+        >>> result.within(recall=0.97, max_memory_bytes=50e6)  # doctest: +SKIP
+
+        Args:
+            recall: Target recall@k, None for the run's own.
+            max_memory_bytes: Limit on resident bytes.
+            prefer: Named point to take, None for the run's own.
+
+        Returns:
+            An index at an ef_search; None where nothing that was measured meets the limits.
+        """
+        target = self.options.recall if recall is None else recall
+        return best_within(self, target, max_memory_bytes, prefer)
+
+    def chart(self, kind: str = "front") -> dict[str, Any]:
+        """Return a chart as a Vega-Lite specification: front, recall, memory, loss, queries or predicted.
+
+        >>> altair.LayerChart.from_dict(result.chart("front"))  # doctest: +SKIP
+
+        Raises:
+            InputError: there is no such chart, or nothing was measured that it could show.
+        """
+        return drawn(self, kind).spec
+
+    def plot(self, path: str | Path, kind: str = "front") -> Path:
+        """Write a chart as .svg, .png or .json, and return its file.
+
+        Raises:
+            InputError: there is no such chart, what draws it is not installed, or the file cannot be written.
+        """
+        return plot(self, Path(path), kind)
+
+    def to_dataframe(self) -> Any:
+        """Return every measured point as a row of a pandas DataFrame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return to_dataframe(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return the answer for a notebook: a table, and the front where its drawing is installed."""
+        return {"text/plain": repr(self), "text/html": notebook_html(self)}
 
     def index(self) -> faiss.Index:
         """Return the delivered index, read from its file anew at each call.

@@ -13,17 +13,19 @@ import click
 from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
-from tuner.cli.options import COLUMN, IDS, JSON, MARKDOWN, QUIET, THREADS
+from tuner.cli.options import COLUMN, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
     CheckOptions,
     CheckResult,
+    GateBaseline,
     Limits,
     check,
     read_baseline,
     write_baseline,
 )
+from tuner.gate.history import history_of
 from tuner.index.inputs import open_inputs
 from tuner.report.gate import (
     error_annotation,
@@ -34,6 +36,7 @@ from tuner.report.gate import (
     to_junit,
     to_markdown,
 )
+from tuner.report.page.jobs import check_to_html
 from tuner.runtime.process import dedicate_process
 
 REGRESSION = 1
@@ -73,6 +76,13 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 @click.option("--update", is_flag=True, help="Accept what was measured as the new baseline.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML to write.")
 @MARKDOWN
+@HTML
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of earlier baselines, for --html.  [default: BASELINE in the history of git]",
+)
 @click.option("--annotations", is_flag=True, help="Print GitHub annotations.  [default: on GitHub]")
 @THREADS
 @JSON
@@ -91,6 +101,8 @@ def check_command(
     update: bool,
     junit: Path | None,
     markdown: Path | None,
+    html: Path | None,
+    history: Path | None,
     annotations: bool,
     threads: int,
     as_json: bool,
@@ -101,13 +113,15 @@ def check_command(
     BASELINE is a file of `tune baseline`, FILE one of vectors. The exit code is 0 if nothing regressed, 1 if
     something did, 2 if that could not be judged.
     """
-    refuse_unwritable_files(junit, markdown)
+    refuse_unwritable_files(junit, markdown, html)
+    earlier = () if html is None else history_of(baseline_file, history)
     annotate = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
     try:
         options = CheckOptions(
             limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
         )
-        result = _checked(baseline_file, file, queries, ids, column, options, quiet=quiet)
+        before = read_baseline(baseline_file)
+        result = _checked(before, file, queries, ids, column, options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -119,6 +133,8 @@ def check_command(
         raise
     write_file(junit, to_junit(result))
     write_file(markdown, to_markdown(result).encode())
+    if html is not None:
+        write_file(html, check_to_html(result, before, earlier).encode())
     json = to_json(result) if as_json else None
     show_verdict(Screen(stderr=as_json), result.lines, headline(result), json, quiet=quiet)
     if annotate:
@@ -132,7 +148,7 @@ def check_command(
 
 
 def _checked(
-    baseline_file: Path,
+    baseline: GateBaseline,
     file: str,
     queries: str | None,
     ids: str | None,
@@ -141,7 +157,6 @@ def _checked(
     *,
     quiet: bool,
 ) -> CheckResult:
-    baseline = read_baseline(baseline_file)
     base, given = open_inputs(file, queries or None, ids, column)
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +18,7 @@ from tuner.cli.options import (
     ADDRESS,
     COLUMN,
     FORCE,
+    HTML,
     IDS,
     JSON,
     MARKDOWN,
@@ -45,6 +48,7 @@ from tuner.report.diagnosis import (
     describe_sensitivity,
     screen_rows,
 )
+from tuner.report.page import jobs as page
 from tuner.report.words import recall_text
 from tuner.runtime.process import dedicate_process
 from tuner.space import default_space
@@ -99,6 +103,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 )
 @FORCE
 @MARKDOWN
+@HTML
 @THREADS
 @SEED
 @JSON
@@ -121,6 +126,7 @@ def diagnose_command(
     out: Path | None,
     force: bool,
     markdown: Path | None,
+    html: Path | None,
     threads: int,
     seed: int,
     as_json: bool,
@@ -133,7 +139,7 @@ def diagnose_command(
     """
     if (index is None) == (config is None):
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
-    refuse_unwritable_files(markdown)
+    refuse_unwritable_files(markdown, html)
     base, given = open_inputs(file, queries or None, ids, column)
     if config is not None:
         if number or out or ef_search or space or k is not None or metric != "auto":
@@ -142,7 +148,7 @@ def diagnose_command(
                 "--metric, --ef, --space, --apply and -o out"
             )
         deployment = VerifyOptions(address=address, recall=recall, threads=threads)
-        return _of_engine(config, base, given, deployment, markdown, as_json=as_json, quiet=quiet)
+        return _of_engine(config, base, given, deployment, (markdown, html), as_json=as_json, quiet=quiet)
     assert index is not None  # noqa: S101 - one of them was given
     if address:
         raise InputError("--dsn and --url go with --config: leave them out")
@@ -157,7 +163,7 @@ def diagnose_command(
     what = DiagnoseOptions(
         index=index, hnswlib_space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
     )
-    return _of_index(what, base, given, options, markdown, as_json=as_json, quiet=quiet)
+    return _of_index(what, base, given, options, (markdown, html), as_json=as_json, quiet=quiet)
 
 
 def _of_index(
@@ -165,7 +171,7 @@ def _of_index(
     base: Vectors,
     queries: Vectors | None,
     options: Options,
-    markdown: Path | None,
+    pages: tuple[Path | None, Path | None],
     *,
     as_json: bool,
     quiet: bool,
@@ -175,7 +181,7 @@ def _of_index(
         found = follow(diagnose(base, queries, what, options, Path(work)), Screen(stderr=True), quiet=quiet)
     screen = Screen(stderr=as_json)
     command = _applying(found, what, screen.width)
-    write_file(markdown, to_markdown(found, command).encode())
+    _write_pages(pages, to_markdown(found, command), partial(page.diagnosis_to_html, found, command))
     if not quiet:
         _show(found, command, screen)
     show_text(screen, headline(found))
@@ -194,7 +200,7 @@ def _of_engine(
     base: Vectors,
     queries: Vectors | None,
     options: VerifyOptions,
-    markdown: Path | None,
+    pages: tuple[Path | None, Path | None],
     *,
     as_json: bool,
     quiet: bool,
@@ -207,7 +213,8 @@ def _of_engine(
     ):
         events = diagnose_engine(engine, exported, base, queries, options, Path(work))
         found = follow(events, Screen(stderr=True), quiet=quiet)
-    write_file(markdown, in_engine.diagnosis_to_markdown(found).encode())
+    make_html = partial(page.engine_diagnosis_to_html, found)
+    _write_pages(pages, in_engine.diagnosis_to_markdown(found), make_html)
     screen = Screen(stderr=as_json)
     if not quiet:
         show_table(screen, CAUSE_HEAD, in_engine.cause_rows(found))
@@ -220,13 +227,20 @@ def _of_engine(
     return 0 if found.healthy else ILL
 
 
+def _write_pages(files: tuple[Path | None, Path | None], markdown: str, make_html: Callable[[], str]) -> None:
+    """Write the Markdown page and the page with charts, each if it was asked for."""
+    write_file(files[0], markdown.encode())
+    if files[1] is not None:
+        write_file(files[1], make_html().encode())
+
+
 def _applying(found: Diagnosis, what: DiagnoseOptions, width: int) -> str:
     """Return the line of a shell that applies the first prescription; empty where none works."""
     works = any(each.works for each in found.prescriptions)
     if not works or found.applied is not None or not isinstance(what.index, Path):
         return ""
     out = what.index.with_name(f"{what.index.stem}-mended.faiss")
-    without = ("number", "out", "force", "markdown", "as_json", "quiet")
+    without = ("number", "out", "force", "markdown", "html", "as_json", "quiet")
     more = ("--apply", "1", "--out", str(out), *(("--force",) if out.exists() else ()))
     return pasteable(words_again(click.get_current_context(), without, *more), width)
 

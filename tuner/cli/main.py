@@ -22,12 +22,15 @@ from tuner.cli.baseline import baseline
 from tuner.cli.build import build
 from tuner.cli.cache import cache
 from tuner.cli.check import check_command
+from tuner.cli.compare import compare
 from tuner.cli.diagnose import diagnose_command
 from tuner.cli.doctor import doctor
 from tuner.cli.engines import engines
 from tuner.cli.export import export
 from tuner.cli.outputs import say
+from tuner.cli.plot import plot
 from tuner.cli.run import run
+from tuner.cli.show import show
 from tuner.cli.stop import Stopping, stoppable
 from tuner.cli.verify import verify_command
 from tuner.errors import TunerError
@@ -102,8 +105,8 @@ def tune(ctx: click.Context) -> int:
 
 
 for _job in (
-    *(run, baseline, build, cache, check_command, diagnose_command, doctor, engines, export),
-    verify_command,
+    *(run, baseline, build, cache, check_command, compare, diagnose_command, doctor, engines, export),
+    *(plot, show, verify_command),
 ):
     tune.add_command(_job)
 

@@ -63,6 +63,9 @@ ADDRESS = click.option(
 MARKDOWN = click.option(
     "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Markdown page to write."
 )
+HTML = click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Page with charts to write."
+)
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Results folder.  [default: tune-out/NAME]"
 )

@@ -19,12 +19,13 @@ from tuner.engines import Engine, write_exported
 from tuner.engines.export import suffix
 from tuner.errors import InputError
 from tuner.report.engines import POINT_HEAD, point_row, target_sentences, target_to_json
+from tuner.report.page.jobs import target_to_html
 from tuner.runtime.journal import write_atomically
 from tuner.types import Options, Result, TargetResult
 
 HONEST_NO = 1
 SWEEP = "sweep"
-TARGET_REPORT = "engine.json"
+TARGET_REPORT, TARGET_PAGE = "engine.json", "engine.html"
 
 
 def refuse_with_target(options: Options, *, resume: bool) -> None:
@@ -80,8 +81,9 @@ def _clean(engine: Engine, work: Path) -> None:
 
 def _write(engine: Engine, result: TargetResult, out: Path) -> list[str]:
     config = out / f"{engine.name}{suffix(engine)}"
-    names = [TARGET_REPORT, SWEEP + "/"]
+    names = [TARGET_REPORT, TARGET_PAGE, SWEEP + "/"]
     write_atomically(out / TARGET_REPORT, target_to_json(result).encode())
+    write_atomically(out / TARGET_PAGE, target_to_html(engine.capabilities.title, result).encode())
     if result.exported is None:
         config.unlink(missing_ok=True)  # of an earlier run
         return names

@@ -10,14 +10,16 @@ import click
 from tuner.api.engines import checked_name
 from tuner.cli.complete import complete_engine, complete_file
 from tuner.cli.draw import Screen, follow
-from tuner.cli.options import ADDRESS, COLUMN, IDS, JSON, QUERIES, QUIET, THREADS
-from tuner.cli.outputs import show_verdict
+from tuner.cli.folders import refuse_unwritable_files
+from tuner.cli.options import ADDRESS, COLUMN, HTML, IDS, JSON, QUERIES, QUIET, THREADS
+from tuner.cli.outputs import show_verdict, write_file
 from tuner.cli.stop import Stopping
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.report.engines import verify_headline, verify_to_json
+from tuner.report.page.jobs import verify_to_html
 
 NOT_VERIFIED, NOT_JUDGED = 1, 2
 
@@ -46,6 +48,7 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
     type=click.FloatRange(0, 1, min_open=True),
     help="Target recall@k in (0, 1].  [default: the one in CONFIG]",
 )
+@HTML
 @THREADS
 @JSON
 @QUIET
@@ -61,6 +64,7 @@ def verify_command(
     table: str,
     drop: bool,
     recall: float | None,
+    html: Path | None,
     threads: int,
     as_json: bool,
     quiet: bool,
@@ -70,6 +74,7 @@ def verify_command(
     CONFIG is a file of `tune export`, FILE one of vectors. The exit code is 0 if the index was used as
     configured and reached the target, 1 if not, 2 if that could not be judged.
     """
+    refuse_unwritable_files(html)
     engine, exported = read_exported(config)
     if name is not None and find_engine(name).name != engine.name:
         raise InputError(
@@ -86,6 +91,8 @@ def verify_command(
     ):
         events = verify(engine, exported, base, given, options, Path(work))
         result = follow(events, Screen(stderr=True), quiet=quiet)
+    if html is not None:
+        write_file(html, verify_to_html(engine.capabilities.title, result).encode())
     json = verify_to_json(result) if as_json else None
     show_verdict(Screen(stderr=as_json), result.lines, verify_headline(result), json, quiet=quiet)
     return {"verified": 0, "not_verified": NOT_VERIFIED, "died": NOT_JUDGED}[result.verdict]

@@ -141,7 +141,26 @@ def read_baseline(path: Path) -> GateBaseline:
     Raises:
         InputError: it is missing, damaged, of a newer schema, or no such file.
     """
-    tree = _mapping(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): name the file that tune baseline wrote"
+        ) from None
+    return parse_baseline(data, path)
+
+
+def parse_baseline(data: bytes, path: Path) -> GateBaseline:
+    """Return the decision that a file holds, or held once.
+
+    Args:
+        data: its content.
+        path: file in messages.
+
+    Raises:
+        InputError: it is damaged, of a newer schema, or no such file.
+    """
+    tree = _mapping(data, path)
     version = tree.get("schema_version")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{path}: is no baseline, it has no schema_version: {MAKE_ANOTHER}")
@@ -184,13 +203,9 @@ def _figures(baseline: GateBaseline) -> dict[str, tuple[float, float]]:
     }
 
 
-def _mapping(path: Path) -> dict[Any, Any]:
+def _mapping(data: bytes, path: Path) -> dict[Any, Any]:
     try:
-        found = load_yaml(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): name the file that tune baseline wrote"
-        ) from None
+        found = load_yaml(data.decode("utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{path}: is no YAML text: {MAKE_ANOTHER}") from None
     if not isinstance(found, dict):

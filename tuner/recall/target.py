@@ -69,6 +69,17 @@ def standard_error(hits: NDArray[np.int64], k: int) -> float:
     return float((squares / len(share) / n) ** 0.5)
 
 
+def widened(mean: float, lower: float, nq: int, wider: float) -> float:
+    """Return a lower bound of ``summarize`` so many times as far from its centre.
+
+    Example:
+        >>> round(widened(0.96, 0.95, 1000, 1.2), 4)
+        0.9481
+    """
+    centre = mean * nq / (nq + UNSEEN)
+    return max(0.0, min(lower, centre - wider * (centre - lower)))
+
+
 def spread_over_queries(recall: Recall, confidence: float) -> float:
     """Return the standard deviation of recall over queries, as its bound shows it.
 

@@ -1,9 +1,10 @@
-"""A result for people and for machines: a screen, three files, and the way back from one of them."""
+"""A result for people and for machines: a screen, four files, and the way back from one of them."""
 
 from pathlib import Path
 
 from tuner.report.json_report import result_from_json, result_to_json
 from tuner.report.markdown import result_to_markdown
+from tuner.report.page.run import result_to_html
 from tuner.report.recommended import recommended_yaml
 from tuner.report.screen import Following, show_result
 from tuner.types import Result
@@ -11,6 +12,7 @@ from tuner.types import Result
 __all__ = [
     "Following",
     "result_from_json",
+    "result_to_html",
     "result_to_json",
     "result_to_markdown",
     "show_result",
@@ -19,7 +21,7 @@ __all__ = [
 
 
 def write_report(result: Result, out: Path) -> list[Path]:
-    """The files written: ``report.json``, ``report.md`` and, if there is an answer, ``recommended.yaml``.
+    """The files written: ``report`` as JSON, Markdown, HTML, and ``recommended.yaml`` if there is an answer.
 
     Every file is written beside its place and renamed when all of them are complete, so a reader never sees
     half of one. A ``recommended.yaml`` of an earlier run is removed when this run has no answer.
@@ -35,6 +37,7 @@ def write_report(result: Result, out: Path) -> list[Path]:
     contents = {
         out / "report.json": result_to_json(result),
         out / "report.md": result_to_markdown(result).encode(),
+        out / "report.html": result_to_html(result).encode(),
     }
     if answer is not None:
         contents[out / "recommended.yaml"] = answer.encode()

@@ -35,27 +35,31 @@ from tuner.types import Result
 
 def result_to_markdown(result: Result) -> str:
     """The whole report as Markdown, ending in a newline."""
-    lines_of_code, result = tuple(_code(result)), one_lined(result)  # code names the file to the letter
-    sections = (
-        ("", _answer(result)),
-        ("The front", _front(result)),
-        ("Load and search", lines_of_code),
-        ("Other k and targets", ef_table(result)),
-        ("Memory by part", memory_by_part(result)),
-        ("The data", _data(result)),
-        ("How it was measured", _method(result)),
-        ("What it cost", stage_costs(result)),
-        ("Every point measured", measured_points(result)),
-        ("Ceilings", ceilings(result)),
-        ("Graph curves", graph_curves(result)),
-        ("To repeat it", how_to_repeat(result)),
-    )
     written = [f"# HNSW for {prose(plain(result.profile.source))}"]
-    for title, lines in sections:
-        body = "\n".join(lines)
-        if body:
-            written.append(f"## {title}\n\n{body}" if title else body)
+    for title, body in sections(result).items():
+        written.append(f"## {title}\n\n{body}" if title else body)
     return "\n\n".join(written) + "\n"
+
+
+def sections(result: Result) -> dict[str, str]:
+    """Bodies of the report's sections by title, in order; those that have nothing to say are left out."""
+    lines_of_code, result = tuple(_code(result)), one_lined(result)  # code names the file to the letter
+    found = {
+        "": _answer(result),
+        "The front": _front(result),
+        "Load and search": lines_of_code,
+        "Other k and targets": ef_table(result),
+        "Memory by part": memory_by_part(result),
+        "The data": _data(result),
+        "How it was measured": _method(result),
+        "What it cost": stage_costs(result),
+        "Every point measured": measured_points(result),
+        "Ceilings": ceilings(result),
+        "Graph curves": graph_curves(result),
+        "To repeat it": how_to_repeat(result),
+    }
+    bodies = {title: "\n".join(lines) for title, lines in found.items()}
+    return {title: body for title, body in bodies.items() if body}
 
 
 def _answer(result: Result) -> Iterator[str]:

@@ -10,6 +10,8 @@ from tuner.types import Configuration, OperatingPoint, Result
 
 MOST, MOST_WIDE, MOST_LINKS, MOST_EF = 2**31, 2**20, 1024, 10**6
 """Rows, columns, links a node and ef_search beyond which a figure is damage."""
+LEAST_S = 1e-12
+"""Seconds that no search takes less than."""
 
 
 def refuse_unsound(result: Result, source: str) -> None:
@@ -79,6 +81,14 @@ def _figures_of(point: OperatingPoint, result: Result) -> Iterator[tuple[str, fl
     yield "recall.mean", point.recall.mean, 0, 1
     yield "recall.lower", point.recall.lower, -10, 1  # a bound far below a mean of few queries
     yield "ndis_per_query", point.ndis_per_query, 0, MOST
+    yield "modelled_latency_s", point.modelled_latency_s, LEAST_S, MOST
+    if point.latency is not None:
+        yield "latency.mean_s", point.latency.mean_s, LEAST_S, MOST
+    for each in point.tried:
+        yield "ef_search of tried", each.ef_search, 1, MOST_EF
+        yield "recall of tried", each.recall, 0, 1
+        yield "lower of tried", each.lower, 0, 1
+        yield "time_ratio of tried", each.time_ratio, LEAST_S, MOST
     for name, size in vars(point.memory).items():
         yield f"memory.{name}", size, 0, MOST * MOST_WIDE
     yield "the number of hits", n_hits, result.queries.n if n_hits else 0, result.queries.n

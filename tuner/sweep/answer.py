@@ -7,19 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.prediction.pareto import dominated_by_more_than, front, name_points
+from tuner.prediction.choice import TIE, choose
+from tuner.prediction.pareto import name_points
 from tuner.sweep.flattery import flattery
 from tuner.sweep.measure import Measured
 from tuner.sweep.problem import Problem
 from tuner.types import OperatingPoint, Recommendation
-
-TIE = 0.04
-"""Products of memory and latency closer than this are the same: the smaller index is named. Along M the
-product is flat near its best, and costs are measured to a few percent."""
-GAIN = 0.03
-"""More memory must buy at least this share of the latency."""
-STRUCK = 0.10
-"""The clock strikes out what it shows to be slower by this share than something no larger."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +41,21 @@ def answer_of(
 ) -> Answer:
     """Return the answer: finalists that meet every constraint make the front.
 
-    Points of one codec are compared by ndis and ef_search at the one cost that the clock showed for
-    it, so that the same data give the same answer on a noisy machine too. The clock of a single point
-    only strikes out what it shows to be clearly slower.
-
     Args:
         points: everything measured.
+        finalists: what was timed.
+        max_memory: limit on resident bytes.
         noise: the A/A noise floor.
     """
     good = [p for p in finalists if p.reaches_target and p.memory.resident_bytes <= max_memory]
-    sizes = [p.memory.resident_bytes for p in good]
-    clock = [p.seconds for p in good]
-    slower = dominated_by_more_than(sizes, clock, sizes, clock, max(STRUCK, noise))
-    good = [point for point, struck in zip(good, slower, strict=True) if not struck]
-    memory = [float(p.memory.resident_bytes) for p in good]
-    modelled = [p.modelled_latency_s for p in good]
-    on_front = [int(i) for i in front(memory, modelled, GAIN)]
-    chosen = [good[i] for i in on_front]
-    named = name_points([memory[i] for i in on_front], [modelled[i] for i in on_front], TIE)
+    choice = choose(
+        [float(p.memory.resident_bytes) for p in good],
+        [p.seconds for p in good],
+        [p.modelled_latency_s for p in good],
+        noise,
+    )
+    chosen = [good[i] for i in choice.front]
+    named = {name: choice.front.index(i) for name, i in choice.named.items()}
     timed = {p.configuration for p in finalists}
     rest = [p for p in finalists if p not in chosen]
     rest += [p for p in points if p.configuration not in timed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -13,7 +13,7 @@ from tuner.index.assemble import SearchableIndex
 from tuner.prediction.curves import FARTHEST, ef_towards, misses, search_counted
 from tuner.prediction.surface import CodecCost
 from tuner.sweep.problem import Problem
-from tuner.types import Memory, OperatingPoint
+from tuner.types import Memory, OperatingPoint, TriedEf
 
 PLATEAU = 0.0005
 FINENESS = 33
@@ -34,6 +34,7 @@ class EfResult:
         hits: (nq,) int64 right answers of each query.
         recall: their mean share.
         needed: recall from which on their lower bound meets the target, which depends on their spread.
+        tried: what they say of every other ef_search that was measured on the way, ascending.
     """
 
     ef_search: int
@@ -42,6 +43,7 @@ class EfResult:
     hops: float
     recall: float
     needed: float
+    tried: tuple[EfResult, ...] = ()
 
     @property
     def passes(self) -> bool:
@@ -69,14 +71,20 @@ def tune_ef(
         known: what these queries said of this index before, which is not searched for again.
     """
 
+    tried: dict[int, EfResult] = {}
+
     def at(ef_search: int) -> EfResult:
         if known is not None and ef_search == known.ef_search:
             return known
-        return measure_at(problem, searchable, ef_search)
+        tried[ef_search] = measure_at(problem, searchable, ef_search)
+        return tried[ef_search]
 
     least = problem.options.k * searchable.configuration.rerank_factor
     guess = max(least, min(guess, ef_max))
-    return find_min_ef(at, least, guess, max(least, ef_max), ceiling)
+    found = find_min_ef(at, least, guess, max(least, ef_max), ceiling)
+    if found is known:
+        return found
+    return replace(found, tried=tuple(tried[ef] for ef in sorted(tried) if ef != found.ef_search))
 
 
 def measure_at(problem: Problem, searchable: SearchableIndex, ef_search: int) -> EfResult:
@@ -191,6 +199,11 @@ def operating_point(
     """Return the measured point."""
     k = problem.options.k
     configuration = searchable.configuration
+
+    def seconds(of: EfResult) -> float:
+        n_reranked = k * configuration.rerank_factor
+        return cost.latency_s(of.ndis, of.ef_search, configuration.rerank, n_reranked)
+
     reads = k * configuration.rerank_factor if configuration.rerank else 0
     links = ef_result.hops * 2 * configuration.M * 4
     store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n_delivered
@@ -204,10 +217,18 @@ def operating_point(
         + reads * store_bytes,
         memory=memory,
         predicted_recall=predicted_recall,
-        modelled_latency_s=cost.latency_s(
-            ef_result.ndis, ef_result.ef_search, configuration.rerank, k * configuration.rerank_factor
-        ),
+        modelled_latency_s=seconds(ef_result),
         reads_per_query=float(reads) if configuration.rerank_at == "disk" else 0.0,
         hits=tuple(ef_result.hits.tolist()),
         reaches_target=ef_result.passes,
+        tried=tuple(
+            TriedEf(
+                ef_search=each.ef_search,
+                recall=each.recall,
+                lower=problem.recall(each.hits).lower,
+                ndis_per_query=each.ndis,
+                time_ratio=seconds(each) / seconds(ef_result),
+            )
+            for each in ef_result.tried
+        ),
     )

@@ -18,6 +18,7 @@ from tuner.sweep.ef_search import judged, operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.problem import Problem
 from tuner.sweep.shown_costs import typical_ratio, with_shown_costs
+from tuner.sweep.tried import with_tries_of, with_wider_bounds
 from tuner.types import Configuration, Latency, Memory, OperatingPoint, Steps
 
 TIMED_QUERIES = 512
@@ -203,9 +204,11 @@ def _certified(
     most = problem.options.space.ef_search_max
     found = tune_ef(problem, searchable, seen.ef_search, most, known=seen)
     if found is seen:
-        return replace(known, recall=problem.recall(seen.hits), reaches_target=seen.passes)
+        tried = with_wider_bounds(problem, known.tried)
+        return replace(known, recall=problem.recall(seen.hits), reaches_target=seen.passes, tried=tried)
     cost = costs[CodecView.of(known.configuration)]
-    return operating_point(problem, searchable, found, known.memory, known.predicted_recall, cost)
+    point = operating_point(problem, searchable, found, known.memory, known.predicted_recall, cost)
+    return with_tries_of(problem, point, known)
 
 
 def _search_of(searchable: SearchableIndex, k: int) -> Search:

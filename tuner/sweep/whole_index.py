@@ -25,6 +25,7 @@ from tuner.sweep.ef_table import TABLE_QUERIES, Asked, deep_truth, ef_table
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.problem import Problem
+from tuner.sweep.tried import lowered
 from tuner.types import (
     CertifiedEf,
     OperatingPoint,
@@ -140,7 +141,7 @@ def _certified(
         hits=tuple(found.hits.tolist()),
         reaches_target=found.passes,
     )
-    return point, fell
+    return replace(point, tried=lowered(point, fell)), fell
 
 
 def _ef_table(

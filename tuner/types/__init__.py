@@ -43,6 +43,8 @@ from tuner.types.points import (
     Memory,
     OperatingPoint,
     Recall,
+    Setting,
+    TriedEf,
 )
 from tuner.types.results import (
     SCHEMA_VERSION,
@@ -130,6 +132,7 @@ __all__ = [
     "ReportedConfig",
     "Result",
     "Sensitivity",
+    "Setting",
     "Space",
     "Spent",
     "Split",
@@ -141,6 +144,7 @@ __all__ = [
     "StoreAt",
     "T",
     "TargetResult",
+    "TriedEf",
     "VerifyResult",
     "Warned",
     "WholeIndex",

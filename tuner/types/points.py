@@ -118,6 +118,25 @@ class CertifiedEf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TriedEf:
+    """Another ef_search that an index was searched with on all queries, on the way to its own.
+
+    Attributes:
+        ef_search: candidates kept while searching.
+        recall: mean recall@k over the queries.
+        lower: one-sided lower confidence bound on it, as wide as that of the point.
+        ndis_per_query: distance computations per query.
+        time_ratio: modelled seconds per query over those at the point's own ef_search.
+    """
+
+    ef_search: int
+    recall: float
+    lower: float
+    ndis_per_query: float
+    time_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Latency:
     """One query at a time, one thread, Python's call overhead included.
 
@@ -211,6 +230,7 @@ class OperatingPoint:
         latency: measured latency of a finalist, else None.
         reaches_target: whether the lower bound of recall meets the target, for finalists that of all of them
             together, and p95 is within the limit.
+        tried: every other ef_search that was measured on the way, ascending.
     """
 
     configuration: Configuration
@@ -225,8 +245,38 @@ class OperatingPoint:
     latency: Latency | None = None
     hits: tuple[int, ...] = ()
     reaches_target: bool = True
+    tried: tuple[TriedEf, ...] = ()
 
     @property
     def seconds(self) -> float:
         """Mean seconds a query: measured where it was timed, else modelled."""
         return self.modelled_latency_s if self.latency is None else self.latency.mean_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A measured index at one of the ef_search that it was measured with.
+
+    Attributes:
+        position: position of the index among the points of the report.
+        label: short name in the style of a faiss factory string.
+        ef_search: candidates kept while searching.
+        recall: mean recall@k over the queries.
+        lower: one-sided lower confidence bound on it.
+        ndis_per_query: distance computations per query.
+        memory_bytes: bytes that must stay in memory.
+        seconds: mean seconds per query; modelled where ``timed`` is false.
+        modelled_s: the same at the cost that all points of a codec share.
+        timed: whether the clock was at this ef_search.
+    """
+
+    position: int
+    label: str
+    ef_search: int
+    recall: float
+    lower: float
+    ndis_per_query: float
+    memory_bytes: int
+    seconds: float
+    modelled_s: float
+    timed: bool
