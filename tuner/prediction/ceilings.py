@@ -7,7 +7,7 @@ that does not hold is not offered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
@@ -52,6 +52,19 @@ class Pool:
     def depth(self) -> int:
         """Rows in each query's pool."""
         return int(self.positions.shape[1])
+
+    def first(self, n: int) -> Pool:
+        """Return the pools of the first ``n`` queries alone."""
+        kept, positions = np.unique(self.positions[:n], return_inverse=True)
+        return replace(
+            self,
+            queries=self.queries[:n],
+            rows=self.rows[kept],
+            positions=positions.reshape(-1, self.depth).astype(np.int32),
+            distances=self.distances[:n],
+            right=self.right[:n],
+            weights=None if self.weights is None else self.weights[:n],
+        )
 
     def shallow(self, depth: int) -> Pool:
         """Return each query's nearest ``depth`` rows alone."""

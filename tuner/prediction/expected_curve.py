@@ -16,6 +16,9 @@ from tuner.types import CurvePoint
 
 Array = NDArray[np.float64]
 
+SAME_ROWS = 0.05
+"""Share by which the ef_search of two graphs of the same rows may differ: built again, or cut otherwise."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -48,7 +51,8 @@ class ExpectedCurve:
         if wanted < self.height[-1]:
             return None
         value, low, high = (self._where(self.height + sign * self.half, wanted) for sign in (0, -1, 1))
-        return Bar(*(float(np.exp(each)) for each in (value, low, high)))
+        below, above = np.hypot(value - low, SAME_ROWS), np.hypot(high - value, SAME_ROWS)
+        return Bar(*(float(np.exp(each)) for each in (value, value - below, value + above)))
 
     def ndis_at(self, ef_search: float) -> float:
         """Return the expected distance computations per query; in proportion to ef_search beyond the last."""

@@ -13,12 +13,15 @@ import numpy as np
 
 from tuner.index.codec_view import CodecView
 from tuner.prediction.ceilings import encode_rows, measure_ceiling, store_distances
+from tuner.prediction.curves import Curve, curves_of
 from tuner.prediction.expected_curve import Bar, ExpectedCurve, expected_curve
+from tuner.prediction.surface import CodecCost
 from tuner.sweep.answer import Answer, answer_of
 from tuner.sweep.measure import Measured
 from tuner.sweep.model import Model
 from tuner.sweep.nested import PartCurves
 from tuner.sweep.problem import Problem
+from tuner.sweep.whole_file import pool_queries
 from tuner.types import Ceiling, Extrapolation, Memory, OperatingPoint, Steps
 
 
@@ -39,7 +42,8 @@ class Expected:
 
 def sample_ceilings(model: Model, measured: Measured) -> Steps[tuple[Ceiling, ...]]:
     """Yield the share done; return what the codecs of the finalists lose in the sample."""
-    problem, pool, builder = measured.problem, model.pool, measured.builder
+    problem, builder = measured.problem, measured.builder
+    pool = model.pool.first(pool_queries(problem))  # the same queries as among all rows
     factors = problem.options.space.rerank_factors
     views = sorted({CodecView.of(point.configuration) for point in measured.timed.points}, key=str)
     stores = {
@@ -66,14 +70,16 @@ def expected_points(
         ceilings: what the codecs lose in the sample.
     """
     problem = measured.problem
-    expected_graphs = {M: _graph_at(n, M, parts) for M in {each.M for each in parts[0].points}}
+    curves = curves_of(parts[0].points)
+    graphs = {M: _graph_at(n, M, parts) for M in curves}
     among_all = _by_view(model.evaluation.ceilings)
     in_sample = _by_view(ceilings)
     found = []
     for point in measured.timed.points:
         view = CodecView.of(point.configuration)
         lost = min(1.0, _ceiling(among_all[view], point) / max(_ceiling(in_sample[view], point), 1e-9))
-        expected = _expected(n, problem, point, expected_graphs[point.configuration.M], lost, model)
+        M, cost = point.configuration.M, model.evaluation.costs[view]
+        expected = _expected(n, problem, point, curves[M], graphs[M], lost, cost)
         if expected is not None:
             found.append(expected)
     return found
@@ -84,11 +90,23 @@ def _graph_at(n: int, M: int, parts: tuple[PartCurves, ...]) -> ExpectedCurve:
 
 
 def _expected(
-    n: int, problem: Problem, point: OperatingPoint, graph: ExpectedCurve, lost: float, model: Model
+    n: int,
+    problem: Problem,
+    point: OperatingPoint,
+    curve: Curve,
+    graph: ExpectedCurve,
+    lost: float,
+    cost: CodecCost,
 ) -> Expected | None:
-    """Return the point at ``n`` vectors, where its codec finds the share ``lost`` of what it finds now."""
+    """Return the point at ``n`` vectors, where its codec finds the share ``lost`` of what it finds now.
+
+    Args:
+        curve: what its graph does in the sample, seen by the queries that saw it in the parts.
+        graph: what it is expected to do at ``n`` vectors.
+        cost: seconds that its codec costs.
+    """
     what, k = point.configuration, problem.options.k
-    curve, least = model.curves[what.M], float(k * what.rerank_factor)
+    least = float(k * what.rerank_factor)
     wanted = curve.recall_at(point.ef_search) / lost
     needed = graph.ef_for(wanted) if wanted < 1 else None
     if needed is None or needed.value > problem.options.space.ef_search_max:
@@ -96,7 +114,6 @@ def _expected(
     ef = Bar(*(max(least, round(each)) for each in (needed.value, needed.low, needed.high)))
     off = point.ndis_per_query / curve.ndis_at(point.ef_search)  # some codecs compute a distance twice
     ndis = Bar(*(off * graph.ndis_at(each) for each in (ef.value, ef.low, ef.high)))
-    cost = model.evaluation.costs[CodecView.of(what)]
     n_reranked = k * what.rerank_factor
     now = cost.latency_s(point.ndis_per_query, point.ef_search, what.rerank, n_reranked)
     then = cost.latency_s(ndis.value, ef.value, what.rerank, n_reranked)

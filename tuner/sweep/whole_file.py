@@ -67,12 +67,16 @@ def whole_pool(
     return pool, _mapped(path, len(pool.rows), problem.base)
 
 
+def pool_queries(problem: Problem) -> int:
+    """Return how many queries have a pool among all rows: its rows take no more memory than the sample."""
+    n_queries, depth = pool_shape(problem)
+    return min(n_queries, max(FEWEST_POOL_QUERIES, problem.base.n // depth))
+
+
 def _draw(problem: Problem, whole: WholeFile, path: Path) -> Steps[Pool]:
     metric, radius = problem.base.metric, whole.profile.norm_max
-    n_queries, depth = pool_shape(problem)
-    # no more rows than the sample has, so that they take no more memory than it does
-    n_queries = max(FEWEST_POOL_QUERIES, min(n_queries, problem.base.n // depth))
-    queries = problem.queries[problem.sample(n_queries)]
+    _, depth = pool_shape(problem)
+    queries = problem.queries[problem.sample(pool_queries(problem))]
     blocks = prepared_blocks(whole.vectors, metric, whole.left_out, radius)
     depth = min(depth, whole.vectors.n - len(whole.left_out))
     nearest = yield from scaled(nearest_ids(blocks, whole.vectors.n, queries, depth), 0.0, 0.9)

@@ -20,6 +20,7 @@ from tuner.report.words import (
     names_of,
     recall_text,
     recommended_point,
+    sample_sentence,
     seconds_text,
     verdict,
 )
@@ -60,7 +61,7 @@ class PointText:
 
 def result_to_html(result: Result) -> str:
     """The whole report as a page that needs nothing but a browser."""
-    code = search_lines(result) if result.status != "not_reached" else ()
+    code = search_lines(result) if result.status in ("reached", "exact") else ()
     commands, result = _commands(result), one_lined(result)
     charts = [drawn for make in CHARTS.values() if (drawn := make(result)) is not None]
     written = sections(result)
@@ -73,7 +74,11 @@ def result_to_html(result: Result) -> str:
         asked=asked_for(result.options),
         reached=result.status != "not_reached",
         figures=_figures(result),
-        remarks=[text for text in (earlier_sentence(result), gain_sentence(result)) if text],
+        remarks=[
+            text
+            for text in (sample_sentence(result), earlier_sentence(result), gain_sentence(result))
+            if text
+        ],
         warnings=result.warnings,
         advice=result.advice,
         code="\n".join(code),
@@ -133,6 +138,9 @@ def _commands(result: Result) -> list[tuple[str, str]]:
     ]
     if result.status == "exact":
         lines = lines[3:]
+    if result.status == "extrapolated":
+        build = ["tune", "build", "report.json", source, *asked, "--out", "built"]
+        lines = [("Build and measure it, where there is memory for all rows", build)]
     return [(text, shlex.join(words)) for text, words in lines if all(map(str.isprintable, words))]
 
 
