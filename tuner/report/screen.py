@@ -13,6 +13,7 @@ from tuner.report.words import (
     data_sentence,
     earlier_sentence,
     gain_sentence,
+    list_sentence,
     names_of,
     recommended_point,
     shown_points,
@@ -48,7 +49,7 @@ def show_result(result: Result, console: Console) -> None:
 
 
 def _after(result: Result) -> Iterator[Text]:
-    for line in (earlier_sentence(result), gain_sentence(result)):
+    for line in (earlier_sentence(result), gain_sentence(result), list_sentence(result)):
         if line:
             yield Text(line)
     for warning in result.warnings:
