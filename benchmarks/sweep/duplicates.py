@@ -193,7 +193,7 @@ def lines(found: Measured, n: int) -> list[str]:
         *table((*head, "CPU s", "peak MB"), cells),
         "",
         "Recall counts rows; `again` is that of what index.faiss and copies.npy give, by brute force over "
-        f"every row, on {FOUND_AGAIN:,} queries. MB are of both files; times of the search alone, in turns.",
+        f"every row, on {FOUND_AGAIN:,} queries. MB are of both files. Times: searches alone, in turns.",
         "",
         *table(("keep / collapse", "ef", "recall", "MB", "ndis"), both),
         "",

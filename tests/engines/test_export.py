@@ -223,3 +223,18 @@ def test_the_extra_engines_brings_those_with_open_licences() -> None:
     brought = set(found.removeprefix("vector-index-tuner[").removesuffix("]").split(","))
     assert brought == {name for name in PERMISSIVE if name not in ("faiss", "hnswlib")}
     assert "redis" not in brought
+
+
+@pytest.mark.parametrize("name", ["pgvector", "elasticsearch"])
+def test_a_file_of_distinct_rows_says_what_the_application_has_to_do(name: str, tmp_path: Path) -> None:
+    engine, made = find_engine(name), Exported(settings=config(name), claims=claims(in_engine=False))
+    text = render(engine, made)
+    assert "n_copies" not in text
+    assert "distinct" not in text
+    collapsed = replace(made, claims=replace(made.claims, n_copies=1_234))
+    path = tmp_path / f"index{suffix(engine)}"
+    write_exported(engine, collapsed, path)
+    text = path.read_text()
+    assert "measured on distinct rows: 1,234 that repeat one of them are in no index" in text
+    assert "keep the ids of its copies in the application" in text
+    assert read_exported(path) == (engine, collapsed)

@@ -1,5 +1,6 @@
 """Rows that repeat another are one node, and a user gets all of them, as brute force over every row says."""
 
+import io
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import planted_rows, scores
+from rich.console import Console
 
 import tuner
 from tuner.data.ids import named
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.gate import CheckOptions, CheckResult, check, read_baseline, save_baseline, write_baseline
-from tuner.report import result_to_json
+from tuner.report import result_to_json, show_result
 from tuner.runtime.steps import result_of
 from tuner.sweep import sweep
 from tuner.sweep.advice import collapse_hint
@@ -156,6 +158,11 @@ def test_the_report_says_what_was_collapsed_and_how_to_follow_it(
     assert f"one node for each of {result.collapsed.n_distinct:,} distinct rows" in page
     assert "Recall counts rows" in page
     assert "duplicates: collapse" in text
+    screen = Console(width=200, record=True, file=io.StringIO())
+    show_result(result, screen)
+    shown = screen.export_text()
+    assert f"({result.collapsed.n_distinct:,} distinct rows)" in shown
+    assert f"copies.npy beside the index lists {result.collapsed.n_copies:,} rows" in shown
     assert not any("--duplicates" in advice for advice in result.advice)
 
 

@@ -70,3 +70,11 @@ def test_a_limit_that_was_passed_is_told() -> None:
     assert memory_doubts(2_000, None) == memory_doubts(2_000, 2_000) == ()
     (doubt,) = memory_doubts(3_000_000_000, 2_000_000_000)
     assert "took 3 GB of memory at its peak, more than its limit of 2 GB" in doubt.text
+
+
+def test_a_limit_on_memory_is_not_hopeless_before_copies_are_known() -> None:
+    x = open_vectors(np.zeros((5_000, 64), dtype=np.float32), "base")
+    tight = Options(recall=0.9, max_memory_per_vector=20)
+    with pytest.raises(InputError, match="max_memory is"):
+        plan(x, None, tight, Path())
+    assert plan(x, None, replace(tight, duplicates="collapse"), Path()).n_indexed == 4_000

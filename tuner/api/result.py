@@ -200,6 +200,11 @@ class Result(types.Result):
         index, copies, names = self.index(), self.copies(), self.ids()
         distances, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
         if copies is not None:
+            if names is not None and copies.size and not 0 <= copies.min() <= copies.max() < len(names):
+                raise InputError(
+                    f"{self._delivered().path / COPIES_FILE}: names rows beyond the last of {len(names):,}: "
+                    "another run wrote there, so run this one again"
+                )
             ids, places = with_copies(copies, ids, k)
             distances = np.take_along_axis(distances, places, axis=1)
         return distances, ids if names is None else names[ids]

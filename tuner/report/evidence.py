@@ -27,7 +27,11 @@ def memory_by_part(result: Result) -> Iterator[str]:
         for point in (result.points[i] for i in shown)
     )
     yield from table(head, rows)
-    yield "\nBytes of the serialized index; overhead is headers, codebooks and transforms; disk is apart."
+    about_list = "" if result.collapsed is None else " copies is the list of them, a file of its own."
+    yield (
+        "\nBytes of the serialized index; overhead is headers, codebooks and transforms; disk is apart."
+        f"{about_list}"
+    )
 
 
 def ef_table(result: Result) -> Iterator[str]:

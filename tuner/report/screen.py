@@ -18,6 +18,7 @@ from tuner.report.words import (
     data_sentence,
     earlier_sentence,
     gain_sentence,
+    list_sentence,
     names_of,
     recommended_point,
     sample_sentence,
@@ -83,7 +84,8 @@ def show_result(result: Result, console: Console, following: Following | None = 
 
 def _above(result: Result) -> Iterator[RenderableType]:
     yield Text(verdict(result), style=STATUS_STYLE[result.status])
-    for line in (sample_sentence(result), gain_sentence(result), earlier_sentence(result)):
+    sentences = (sample_sentence, gain_sentence, earlier_sentence, list_sentence)
+    for line in (write(result) for write in sentences):
         if line:
             yield Text(line)
     if shown_points(result):

@@ -1,5 +1,6 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
+from tuner.data.copies import COPIES_FILE
 from tuner.text import counted
 from tuner.types import Options, OwnIds, Recall, ReferenceComparison, Result, WholeIndex
 
@@ -220,6 +221,16 @@ def collapsed_sentence(result: Result) -> str:
         f"until there are k; the {result.options.k:,} nearest are {found.distinct_per_query:.3g} distinct "
         "rows on average. Bytes are those of index and list over all rows; times are of the search alone, "
         "without looking copies up."
+    )
+
+
+def list_sentence(result: Result) -> str:
+    """Where the rows are that the index does not hold itself; empty where each row has a node."""
+    if result.collapsed is None:
+        return ""
+    return (
+        f"{COPIES_FILE} beside the index lists {result.collapsed.n_copies:,} rows that repeat one in it; "
+        "the lines in recommended.yaml follow it. Recall counts rows."
     )
 
 

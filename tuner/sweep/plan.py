@@ -73,7 +73,10 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
     exact = is_exact_the_answer(options, n, base.n, base.d)
     if not exact:
         refuse_hopeless_target(options, n_queries)
-    refuse_hopeless_limits(options, n, base.d)
+    known = options
+    if options.duplicates == "collapse":  # how few rows are distinct is not known before they are read
+        known = replace(options, max_memory_bytes=None, max_memory_per_vector=None)
+    refuse_hopeless_limits(known, n, base.d)
     threads = options.threads or available_cores()
     M = options.space.most_links
     fp32, graph = 4 * n * base.d, n * (8 * M + 12)
