@@ -132,7 +132,7 @@ def test_it_leaves_the_files_that_the_readme_lists(
     visited: tuple[Path, subprocess.CompletedProcess[str]], result: Result
 ) -> None:
     listed = set(re.findall(r"^\| `([\w.]+)` \|", README, flags=re.MULTILINE))
-    assert listed == {"index.faiss", "recommended.yaml", "report.md", "report.json"}
+    assert listed == {"index.faiss", "recommended.yaml", "report.html", "report.md", "report.json"}
     assert listed <= {path.name for path in (visited[0] / "tune-out" / "base").iterdir()}
     assert result.recommendation is not None
     assert (visited[0] / "tune-out/base/index.faiss").stat().st_size == result.recommendation.memory_bytes
