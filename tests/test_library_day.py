@@ -183,6 +183,41 @@ def test_few_vectors_have_an_answer_too(few: tuner.Result) -> None:
     assert few.index().search(BASE[kept], 1)[1][:, 0].tolist() == kept.tolist()
 
 
+def test_a_result_shows_itself_in_a_notebook_and_as_a_table(
+    result: tuner.Result, few: tuner.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = result._repr_mimebundle_()
+    assert result.best is not None
+    assert shown["text/plain"] == repr(result)
+    assert result.best.sentence in shown["text/html"]
+    assert "<table>" in shown["text/html"]
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert "<img" not in result._repr_mimebundle_()["text/html"], "nothing draws it"
+    assert "exact search" in few._repr_mimebundle_()["text/html"]
+    table = result.to_dataframe()
+    assert len(table) == len(result.points)
+    (best,) = table[table.recommended].label
+    assert best == result.best.label
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(tuner.InputError, match="pip install pandas"):
+        result.to_dataframe()
+
+
+def test_a_result_has_charts_and_answers_for_other_limits(
+    result: tuner.Result, few: tuner.Result, tmp_path: Path
+) -> None:
+    assert len(result.chart()["datasets"]["points"]) == len(result.points)
+    assert result.plot(tmp_path / "recall.json", "recall").exists()
+    own = result.within()
+    assert own is not None
+    assert result.best is not None
+    assert (own.label, own.ef_search) == (result.best.label, result.best.ef_search)
+    assert result.within(max_memory_bytes=1) is None
+    for wrong in (lambda: result.chart("pie"), few.chart, lambda: result.plot(tmp_path / "x.gif")):
+        with pytest.raises(tuner.InputError, match=r"no chart 'pie'|nothing was measured|no kind of picture"):
+            wrong()
+
+
 def test_a_result_is_saved_and_loaded_with_its_index(result: tuner.Result, tmp_path: Path) -> None:
     (tmp_path / "rerank.faiss").write_bytes(b"of an earlier run")
     written = result.save(tmp_path)

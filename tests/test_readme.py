@@ -118,7 +118,7 @@ def test_it_leaves_the_files_that_the_pages_list(
 ) -> None:
     start = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([\w.]+)` \|", start, flags=re.MULTILINE))
-    assert listed == {"index.faiss", "recommended.yaml", "report.md", "report.json"}
+    assert listed == {"index.faiss", "recommended.yaml", "report.html", "report.md", "report.json"}
     assert listed <= {path.name for path in (visited[0] / "tune-out" / "base").iterdir()}
     assert result.recommendation is not None
     assert (visited[0] / "tune-out/base/index.faiss").stat().st_size == result.recommendation.memory_bytes

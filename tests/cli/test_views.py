@@ -10,6 +10,7 @@ import pytest
 
 from tuner.cli.main import _exit_code
 from tuner.cli.stop import Stopping
+from tuner.report.charts.picture import REQUIREMENT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REPORT = str(GOLDEN / "report.json")
@@ -45,6 +46,10 @@ def test_a_specification_needs_nothing(run: Run, tmp_path: Path, monkeypatch: py
     assert code == 2
     assert "pip install 'vl-convert-python>=" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.json"]
+
+
+def test_what_draws_pictures_is_the_extra_of_that_name() -> None:
+    assert f'plots = ["{REQUIREMENT}"]' in (GOLDEN.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
