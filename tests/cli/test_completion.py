@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from click.shell_completion import ShellComplete
+from click.shell_completion import ShellComplete, shell_complete
 
 from tuner.cli.main import tune
 
@@ -26,16 +26,18 @@ def asked(shell: str, **given: str) -> str:
     return done.stdout
 
 
+def test_the_command_prints_the_script_of_bash() -> None:
+    assert "complete -o nosort -F _tune_completion tune" in asked("bash_source")
+
+
 @pytest.mark.parametrize(
-    ("shell", "words"),
-    [
-        ("bash_source", "complete -o nosort -F _tune_completion tune"),
-        ("zsh_source", "#compdef tune"),
-        ("fish_source", "complete --no-files --command tune"),
-    ],
+    ("shell", "words"), [("zsh", "#compdef tune"), ("fish", "complete --no-files --command tune")]
 )
-def test_click_prints_the_script_of_a_shell(shell: str, words: str) -> None:
-    assert words in asked(shell)
+def test_click_has_the_script_of_other_shells(
+    shell: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell_complete(tune, {}, "tune", "_TUNE_COMPLETE", f"{shell}_source") == 0
+    assert words in capsys.readouterr().out
 
 
 def completed(words: list[str], incomplete: str) -> list[tuple[str, str]]:

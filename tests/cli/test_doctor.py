@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tuner.cli import doctor, trials
+from tuner.cli import doctor, extras, trials
 from tuner.cli.main import tune
 from tuner.errors import InputError
 from tuner.runtime import child
@@ -43,7 +43,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return "3.1"
 
     monkeypatch.setattr(doctor, "requires_of", lambda name: REQUIRES)
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(extras, "version", version)
     monkeypatch.setattr(doctor, "tried", tried)
     return asked
 
@@ -65,7 +65,7 @@ def test_what_is_not_installed_is_no_fault_unless_it_was_asked_for(planted: list
 
 
 def test_a_package_that_is_too_old_is_missing(planted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "version", lambda name: "0.9")
+    monkeypatch.setattr(extras, "version", lambda name: "0.9")
     assert "'there>=1'" in run("formats").stdout
 
 
@@ -96,12 +96,11 @@ def test_every_extra_has_a_trial_or_consists_of_others() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         listed = tomllib.load(file)["project"]["optional-dependencies"]
     lines = [f"{each}; extra == '{name}'" for name, wanted in listed.items() for each in wanted]
-    extras = doctor.extras_of(lines)
-    assert {extra.name for extra in extras} == set(listed)
-    assert all(extra.parts or trials.trial_of(extra.name) for extra in extras)
-    known = {extra.name: extra for extra in extras}
-    assert "pgvector" in doctor.leaves(known, "engines")
-    assert {"docs", "formats", "test"} <= set(doctor.leaves(known, "dev"))
+    known = {extra.name: extra for extra in extras.extras_of(lines)}
+    assert set(known) == set(listed)
+    assert all(extra.parts or trials.trial_of(extra.name) for extra in known.values())
+    assert "pgvector" in extras.leaves(known, "engines")
+    assert {"docs", "formats", "test"} <= set(extras.leaves(known, "dev"))
 
 
 # ---------------------------------------------------------------- trials
@@ -121,6 +120,13 @@ def test_formats_are_written_and_read(tmp_path: Path) -> None:
 
 def test_an_engine_is_built_and_searched(tmp_path: Path) -> None:
     assert trials.try_engine("hnswlib", tmp_path).endswith("built and searched an index")
+
+
+def test_an_extra_without_a_trial_of_its_own_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "requires_of", lambda name: ["PyYAML>=6.0; extra == 'new'"])
+    assert trials.trial_of("new")(tmp_path) == "imported: yaml"
 
 
 def test_a_search_that_finds_nothing_does_not_work() -> None:

@@ -8,18 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import click
 import psutil
 
 from tuner.cli.draw import Screen
+from tuner.cli.extras import PACKAGE, Extra, extras_of, leaves, missing_of, pip_line, requires_of
 from tuner.cli.options import JSON, QUIET
 from tuner.cli.outputs import show_verdict
 from tuner.cli.trials import tried
-from tuner.errors import InputError
 from tuner.report.json_report import versioned_json
 from tuner.report.words import bytes_text
 from tuner.runtime.cache import cache_dir, cache_size
@@ -27,29 +25,12 @@ from tuner.runtime.machine import available_cores, describe_machine, describe_ve
 from tuner.text import counted
 from tuner.types import Line
 
-PACKAGE = "vector-index-tuner"
 SCHEMA_VERSION = 1
 UNWELL = 1
 LITTLE_DISK, LITTLE_MEMORY = 1e9, 1e9
 MOST_AT_ONCE = 4
-REQUIREMENT = re.compile(r"(?P<wanted>(?P<name>[\w.-]+)(?P<parts>\[[\w,-]+\])?[^;]*?)\s*(?:;(?P<when>.*))?")
-OF_EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 FEATURES = ("avx2", "avx512f", "asimd", "sve")
 """Instructions that faiss has kernels for, as Linux names them."""
-
-
-@dataclass(frozen=True)
-class Extra:
-    """An extra of the package.
-
-    Attributes:
-        requirements: what pip would install for it alone.
-        parts: other extras that it consists of.
-    """
-
-    name: str
-    requirements: tuple[str, ...]
-    parts: tuple[str, ...]
 
 
 @click.command(short_help="Say what works here: processor, memory, cache, every extra.")
@@ -148,81 +129,3 @@ def extra_lines(known: dict[str, Extra], named: tuple[str, ...] | None) -> Itera
             yield trials[name]
         else:
             yield Line(name, "fail" if named else "info", f"not installed: {pip_line(missing[name])}")
-
-
-def leaves(known: dict[str, Extra], name: str) -> tuple[str, ...]:
-    """Return the extras that one consists of, itself if of none.
-
-    Raises:
-        InputError: there is no such extra.
-    """
-    if name not in known:
-        raise InputError(f"there is no extra {name!r}: there are {', '.join(sorted(known))}")
-    parts = known[name].parts
-    return tuple(leaf for part in parts for leaf in leaves(known, part)) if parts else (name,)
-
-
-def requires_of(package: str) -> list[str]:
-    """Return what the installed package says that it requires.
-
-    Raises:
-        InputError: it is not installed, so that its extras are not known.
-    """
-    try:
-        return requires(package) or []
-    except PackageNotFoundError:
-        raise InputError(f"{package} is not installed here: pip install . in its checkout") from None
-
-
-def extras_of(lines: list[str]) -> list[Extra]:
-    """Return the extras that requirements name, in their order.
-
-    >>> extras_of(["numpy>=1", "h5py>=3; extra == 'formats'", "numpy; extra == 'x'"])[0]
-    Extra(name='formats', requirements=('h5py>=3',), parts=())
-    """
-    found: dict[str, tuple[list[str], list[str]]] = {}
-    for line in lines:
-        parsed = REQUIREMENT.fullmatch(line)
-        extra = OF_EXTRA.search(parsed["when"] or "") if parsed else None
-        if parsed is None or extra is None:
-            continue
-        own, parts = found.setdefault(extra[1], ([], []))
-        if parsed["name"] == PACKAGE:
-            parts += parsed["parts"].strip("[]").split(",")
-        else:
-            own.append(parsed["wanted"])
-    return [Extra(name, tuple(own), tuple(parts)) for name, (own, parts) in found.items()]
-
-
-def missing_of(extra: Extra) -> list[str]:
-    """Return the requirements of an extra that no installed package meets."""
-    return [wanted for wanted in extra.requirements if not is_met(wanted)]
-
-
-def is_met(requirement: str) -> bool:
-    """Return whether a package is installed that is not older than a requirement asks for.
-
-    >>> is_met("numpy>=1.0"), is_met("numpy>=999"), is_met("no-such-package")
-    (True, False, False)
-    """
-    name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-    try:
-        found = version(name)
-    except PackageNotFoundError:
-        return False
-    least = re.search(r">=\s*([\w.]+)", requirement)
-    return least is None or _numbers(found) >= _numbers(least[1])
-
-
-def pip_line(requirements: list[str]) -> str:
-    """Return the line that installs requirements.
-
-    >>> pip_line(["h5py>=3.10", "fsspec"])
-    "pip install 'h5py>=3.10' 'fsspec'"
-    """
-    return f"pip install {' '.join(map(repr, requirements))}"
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    leading = re.match(r"\d+(\.\d+)*", text)
-    return tuple(map(int, leading[0].split("."))) if leading else ()

@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tuner.cli.extras import PACKAGE, extras_of, modules_of, requires_of
 from tuner.data.vectors import open_vectors
 from tuner.engines import Deployment, EngineConfig, EngineProcess, check_config, find_engine
 from tuner.engines.registry import OURS
@@ -85,7 +87,9 @@ def trial_of(name: str) -> Callable[[Path], str]:
         "docs": try_docs,
         "test": try_tests,
     }
-    return partial(try_engine, name) if name in OURS else own[name]
+    if name in OURS:
+        return partial(try_engine, name)
+    return own.get(name) or partial(try_imports, name)
 
 
 def planted() -> tuple[FloatArray, FloatArray]:
@@ -175,6 +179,15 @@ def try_engine(name: str, folder: Path) -> str:
         check_found(running.search(queries, K).ids, x, queries)
         version = running.applied().version
     return f"{version} built and searched an index"
+
+
+def try_imports(name: str, _: Path) -> str:
+    """Import every package of an extra that has no trial of its own."""
+    requirements = next(each.requirements for each in extras_of(requires_of(PACKAGE)) if each.name == name)
+    modules = modules_of(requirements)
+    for module in modules:
+        import_module(module)
+    return f"imported: {', '.join(modules)}"
 
 
 def try_bench(folder: Path) -> str:
