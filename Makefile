@@ -18,7 +18,7 @@ check:
 	$(BIN)/mypy
 
 test:
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench-quick:
 	$(BIN)/python -m benchmarks.sweep.quick

@@ -27,7 +27,7 @@ from tuner.runtime.process import use_threads
 from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
-pytest_plugins = ("diagnosed", "gated", "hurried")
+pytest_plugins = ("diagnosed", "gated", "hurried", "kept")
 
 T = TypeVar("T")
 

@@ -300,12 +300,11 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / "index.faiss"
     path.write_bytes(b"old")
 
-    def full(_index: faiss.Index, name: str) -> None:
-        Path(name).write_bytes(b"ha")
-        raise RuntimeError("no space left")
+    def defect(_index: faiss.Index, _writer: object) -> None:
+        raise RuntimeError("no such kind")
 
-    monkeypatch.setattr(faiss, "write_index", full)
-    with pytest.raises(InputError, match=r"cannot be written \(no space left\)"):
+    monkeypatch.setattr(faiss, "write_index", defect)
+    with pytest.raises(InputError, match=r"cannot be written \(no such kind\)"):
         write(faiss.IndexFlatL2(4), path)
     assert path.read_bytes() == b"old"
 

@@ -21,6 +21,7 @@ import numpy as np
 from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.recall.metric import release_pages
+from tuner.runtime.journal import about, rename_synced
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 BLOCK_BYTES = 4 << 20
@@ -127,16 +128,16 @@ def prepare(
     n = vectors.n - len(left_out)
     partial = path.with_suffix(".partial")
     step = max(1, BLOCK_BYTES // (4 * vectors.d))
-    with partial.open("wb") as out:
+    with about(path), partial.open("wb") as out:
         for start in range(0, vectors.n, step):
             stop = min(vectors.n, start + step)
             block = vectors.read(start, stop)
             dropped = left_out[(left_out >= start) & (left_out < stop)] - start
             if len(dropped):
                 block = np.delete(block, dropped, axis=0)
-            _prepare_rows(block, metric, largest_norm).tofile(out)
+            out.write(np.ascontiguousarray(_prepare_rows(block, metric, largest_norm)).data)
             yield stop / vectors.n
-    partial.replace(path)
+    rename_synced(partial, path)
     return open_prepared(path, n, d, metric, left_out, largest_norm, own_ids=vectors.ids)
 
 
