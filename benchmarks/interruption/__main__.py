@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.common import origin, write_lines
-from benchmarks.interruption.answers import JOBS
+from benchmarks.interruption.answers import JOBS, Job
 from benchmarks.interruption.full_disk import CONTROL, Disk, Full, FullDisks, compiled
 from benchmarks.interruption.kills import Bench, Trial
 from tuner.report.tables import table
@@ -35,6 +35,7 @@ HEAD = (
 )
 FULL_HEAD = ("job", "full at", "exit code 2", "0: the cache alone", "others", "wrong")
 OUT = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the table.")
+NAMES = click.option("--jobs", default="", help="Names and commas, run first.  [default: all]")
 ROWS = click.option("--rows", default=1_500, show_default=True, help="Number of vectors, drawn at random.")
 
 
@@ -62,6 +63,11 @@ def write_kills(trials: list[Trial], out: Path) -> None:
     write_lines([*table(HEAD, rows), "", f"Besides: {damage}.", "", origin()], out / "kills.md")
 
 
+def named(names: str) -> tuple[Job, ...]:
+    """Return the jobs of these names, all where there is none."""
+    return tuple(job for job in JOBS if not names or job.name in names.split(","))
+
+
 def write_full(found: list[Full], out: Path) -> None:
     """Write the table of all runs whose disk was full, and a line of each."""
     rows = []
@@ -86,14 +92,15 @@ def main() -> None:
 @click.option("--seed", default=1, show_default=True, help="Random seed.")
 @click.option("--kills", "n_kills", default=200, show_default=True, help="SIGKILLs, each before an end.")
 @click.option("--at-once", default=1, show_default=True, help="Runs at once, each with a seed of its own.")
+@NAMES
 @ROWS
 @OUT
-def kills(seed: int, n_kills: int, at_once: int, rows: int, out: Path) -> None:
+def kills(seed: int, n_kills: int, at_once: int, jobs: str, rows: int, out: Path) -> None:
     """Kill runs with SIGKILL after a random share of their time, and go on; exit code 1 if one differs."""
     shares = [n_kills // at_once + (number < n_kills % at_once) for number in range(at_once)]
     files = [out / f"kills-{seed + number}.jsonl" for number in range(at_once)]
     processes = [
-        Process(target=kill, args=(rows, seed + number, share, file))
+        Process(target=kill, args=(rows, seed + number, share, named(jobs), file))
         for number, (share, file) in enumerate(zip(shares, files, strict=True))
     ]
     for each in processes:
@@ -108,11 +115,11 @@ def kills(seed: int, n_kills: int, at_once: int, rows: int, out: Path) -> None:
     sys.exit(failed or any(trial.wrong for trial in trials))
 
 
-def kill(rows: int, seed: int, n_kills: int, file: Path) -> None:
+def kill(rows: int, seed: int, n_kills: int, jobs: tuple[Job, ...], file: Path) -> None:
     """Kill runs, and write a line of each."""
     lines: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tune-kills-") as folder:
-        bench = Bench(Path(folder), rows, seed)
+        bench = Bench(Path(folder), rows, seed, jobs)
         bench.prepare()
         for trial in bench.trials(n_kills):
             lines.append(msgspec.json.encode(trial).decode())
@@ -135,9 +142,7 @@ def full_disk(writes: int, once: bool, jobs: str, seed: int, rows: int, out: Pat
         if CONTROL not in os.environ:
             sys.exit(begun_again(Path(folder)))
         disks, found = FullDisks(Path(folder), rows), list[Full]()
-        for job in JOBS:
-            if job.name not in jobs.split(","):
-                continue
+        for job in named(jobs):
             for each in disks.each(job, writes, np.random.default_rng(seed), once=once):
                 found.append(each)
                 click.echo(msgspec.json.encode(each).decode(), err=True)

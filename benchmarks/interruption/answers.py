@@ -53,7 +53,7 @@ class Job:
 
 REPORTED = (f"{OUT}/report.json", f"{OUT}/index.faiss", f"{OUT}/recommended.yaml")
 RUN = Job("run", ("run", *SMALLEST, "--queries", QUERIES, "--out", OUT, BASE), REPORTED)
-HELD_OUT = Job("run, held-out queries", ("run", *SMALLEST, "--out", OUT, BASE), REPORTED)
+HELD_OUT = Job("held-out", ("run", *SMALLEST, "--out", OUT, BASE), REPORTED)
 BUILD = Job(
     "build",
     ("build", "report.json", BASE, "--queries", QUERIES, "--threads", "1", "--quiet", "--out", OUT),

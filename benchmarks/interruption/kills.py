@@ -24,8 +24,8 @@ from benchmarks.interruption.answers import (
 )
 from benchmarks.interruption.forked import Ended, Running
 
-SHARE_OF_RUNS = (0.6, 0.15, 0.15, 0.1)
-"""How often each of ``JOBS`` is killed."""
+SHARES = dict(zip((job.name for job in JOBS), (0.6, 0.15, 0.15, 0.1), strict=True))
+"""How often each job is killed."""
 AGAIN = 0.7
 """Share of resumed runs that are killed once more."""
 TOGETHER = 0.25
@@ -66,19 +66,21 @@ class Bench:
         folder: an empty folder.
         rows: number of vectors.
         seed: random seed of what is killed when.
+        jobs: what is killed, a run first.
     """
 
     folder: Path
     rows: int
     seed: int
+    jobs: tuple[Job, ...] = JOBS
     report: bytes = b""
     expected: dict[str, dict[str, Any]] = field(default_factory=dict)
     takes_s: dict[str, float] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Do every job once, undisturbed."""
-        for job in JOBS:
-            place = self._place(f"undisturbed-{JOBS.index(job)}")
+        """Do every job once, undisturbed; a run first, whose report others take."""
+        for job in self.jobs:
+            place = self._place(f"undisturbed-{self.jobs.index(job)}")
             ended = self._started(job, list(job.arguments), place, place / "cache").ended()
             if ended.code != 0:
                 raise RuntimeError(f"{job.name} itself fails: {ended.words}")
@@ -95,7 +97,8 @@ class Bench:
 
     def trial(self, rng: np.random.Generator, number: int, most: int) -> Trial:
         """Kill one run, once or more, end it, and compare its answer."""
-        job = JOBS[int(rng.choice(len(JOBS), p=SHARE_OF_RUNS))]
+        weights = np.array([SHARES[job.name] for job in self.jobs])
+        job = self.jobs[int(rng.choice(len(self.jobs), p=weights / weights.sum()))]
         place, second = self._place(f"{number}"), None
         # a build takes the graph of an earlier run from the cache where there is one: another answer
         alone = job is BUILD
