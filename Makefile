@@ -18,7 +18,7 @@ check:
 	$(BIN)/mypy
 
 test:
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs:
 	$(BIN)/python docs/engine_pages.py

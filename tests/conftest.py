@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +29,7 @@ from tuner.runtime.process import use_threads
 from tuner.runtime.steps import Driver
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
-pytest_plugins = ("diagnosed", "gated", "hurried")
+pytest_plugins = ("diagnosed", "gated", "hurried", "kept")
 
 T = TypeVar("T")
 
@@ -107,6 +109,17 @@ def trained_by_faiss(kind: str, x: FloatArray) -> faiss.Index:
         codes.pq.cp.niter, codes.pq.cp.min_points_per_centroid = PQ_ITERATIONS, 1
     index.train(x)
     return index
+
+
+@contextmanager
+def file_limit(n_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: the last of a write find no room, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @cache

@@ -96,7 +96,7 @@ def test_the_commands_are_the_two_that_the_readme_promises() -> None:
     )
     assert (
         marked("test")
-        == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -n 2 --dist loadfile\n"
+        == ".venv/bin/pip install -q '.[dev]' && .venv/bin/python -m pytest -n 2 --dist worksteal\n"
     )
 
 

@@ -59,13 +59,6 @@ def inputs(folder: Path) -> None:
     (folder / "space.yaml").write_text(SPACE)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    inputs(folder)
-    return answer(run(COMMAND, folder))
-
-
 def run(command: list[str], folder: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as here:
         here.chdir(folder)
@@ -78,9 +71,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def stopped_in(place: str, by: signal.Signals, folder: Path) -> tuple[int, str, int, Path]:
+def stopped_in(place: str, by: signal.Signals, folder: Path, *more: str) -> tuple[int, str, int, Path]:
     """Return exit code and last line of a run that was stopped there, and a child and a folder of it."""
-    ours = [sys.executable, "-c", PROGRAM, place, *COMMAND]
+    ours = [sys.executable, "-c", PROGRAM, place, *COMMAND, *more]
     with subprocess.Popen(
         ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=folder
     ) as process:
@@ -101,28 +94,31 @@ def answer(report: dict[str, Any]) -> dict[str, Any]:
     return {name: chosen[name] for name in ("label", "ef_search", "recall", "recall_lower", "memory_bytes")}
 
 
-@pytest.mark.parametrize(
-    ("place", "by", "code"),
-    [
-        ("tuner.sweep.proxy_graph:build", signal.SIGTERM, 143),
-        ("tuner.sweep.codecs:train", signal.SIGTERM, 143),
-        ("tuner.sweep.codecs:train", signal.SIGINT, 130),
-        ("tuner.sweep.finalist_times:interleave", signal.SIGINT, 130),
-        ("tuner.sweep.index_file:write", signal.SIGTERM, 143),
-    ],
+PLACES = (
+    ("tuner.sweep.proxy_graph:build", signal.SIGTERM),
+    ("tuner.sweep.codecs:train", signal.SIGTERM),
+    ("tuner.sweep.codecs:train", signal.SIGINT),
+    ("tuner.sweep.finalist_times:interleave", signal.SIGINT),
+    ("tuner.sweep.index_file:write", signal.SIGTERM),
 )
-def test_a_run_that_is_stopped_in_native_code_goes_on_to_the_same_answer(
-    undisturbed: dict[str, Any], tmp_path: Path, place: str, by: signal.Signals, code: int
-) -> None:
+"""Where one run is stopped, from stage to stage, and by what."""
+
+
+def test_a_run_that_is_stopped_in_native_code_goes_on_to_the_same_answer(tmp_path: Path) -> None:
+    out = tmp_path / "tune-out" / "base"
+    more: tuple[str, ...] = ()
     inputs(tmp_path)
-    ended, last, child, temporary = stopped_in(place, by, tmp_path)
-    assert ended == code
-    kept = "finished stages are in tune-out/base/work: the same command with --resume goes on from there"
-    assert last == f"tune: stopped; {kept}"
-    assert not psutil.pid_exists(child)
-    assert not temporary.exists()
-    assert list((tmp_path / "tune-out/base").glob("*.partial")) == []
-    assert answer(run([*COMMAND, "--resume"], tmp_path)) == undisturbed
+    for place, by in PLACES:
+        ended, last, child, temporary = stopped_in(place, by, tmp_path, *more)
+        assert ended == 128 + by
+        kept = "finished stages are in tune-out/base/work: the same command with --resume goes on from there"
+        assert last == f"tune: stopped; {kept}"
+        assert not psutil.pid_exists(child)
+        assert not temporary.exists()
+        assert list(out.glob("*.partial")) == []
+        more = ("--resume",)
+    resumed = answer(run([*COMMAND, *more], tmp_path))
+    assert resumed == answer(run([*COMMAND, "--force"], tmp_path))
 
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

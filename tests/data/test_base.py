@@ -6,7 +6,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from conftest import NQ, K, World, finish, planted_rows, scores
+from conftest import NQ, K, World, file_limit, finish, planted_rows, scores
 
 from tuner.data import base as module
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries, view_codes
@@ -163,3 +163,12 @@ def test_released_pages_are_read_again(tmp_path: Path) -> None:
     base.release()
     np.testing.assert_array_equal(base.x, rows)
     Base(x=rows, rows=None, metric="l2", radius=0.0).release()
+
+
+def test_the_last_rows_that_find_no_room_are_told(tmp_path: Path) -> None:
+    """NumPy's tofile leaves the file short and says nothing."""
+    vectors, path = open_vectors(np.ones((10, 4), dtype=np.float32), "base"), tmp_path / "base.f32"
+    with file_limit(10 * 4 * 4 - 3), pytest.raises(OSError, match="too large") as caught:
+        finish(prepare(vectors, "l2", np.zeros(0, np.int64), 1.0, path))
+    assert caught.value.filename == str(path)
+    assert not path.exists()

@@ -19,6 +19,8 @@ from tuner.engines.registry import OURS
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "datasets" / "docs-minilm-384"
+# the wheel's server asks for a runtime folder, which a container may lack
+pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
 RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
 
 
@@ -37,7 +39,7 @@ def in_this_process(arguments: Iterable[str]) -> CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_what_is_tuned_in_an_engine_is_verified_in_it(
-    name: str, out: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, out: Path, monkeypatch: pytest.MonkeyPatch, kept_engines: None
 ) -> None:
     needs(name)
     monkeypatch.setattr(benchmark, "run_tune", in_this_process)

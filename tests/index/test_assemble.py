@@ -11,7 +11,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from conftest import M_MAX, NQ, D, K, World
+from conftest import M_MAX, NQ, D, K, World, file_limit
 
 from tuner.data.base import prepared_queries
 from tuner.errors import InputError
@@ -300,12 +300,11 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / "index.faiss"
     path.write_bytes(b"old")
 
-    def full(_index: faiss.Index, name: str) -> None:
-        Path(name).write_bytes(b"ha")
-        raise RuntimeError("no space left")
+    def defect(_index: faiss.Index, _writer: object) -> None:
+        raise RuntimeError("no such kind")
 
-    monkeypatch.setattr(faiss, "write_index", full)
-    with pytest.raises(InputError, match=r"cannot be written \(no space left\)"):
+    monkeypatch.setattr(faiss, "write_index", defect)
+    with pytest.raises(InputError, match=r"cannot be written \(no such kind\)"):
         write(faiss.IndexFlatL2(4), path)
     assert path.read_bytes() == b"old"
 
@@ -317,3 +316,13 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> No
     with pytest.raises(InputError, match="cannot be written"):
         write(faiss.IndexFlatL2(4), tmp_path / "folder")
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_last_bytes_of_an_index_that_find_no_room_are_told(tmp_path: Path) -> None:
+    """faiss alone leaves the file short and says nothing."""
+    index, path = faiss.IndexFlatL2(4), tmp_path / "x.faiss"
+    index.add(np.zeros((10, 4), dtype=np.float32))
+    with file_limit(write(index, path) - 3), pytest.raises(InputError, match="File too large"):
+        write(index, path)
+    assert faiss.read_index(str(path)).ntotal == 10
+    assert [each.name for each in tmp_path.iterdir()] == ["x.faiss"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import World
+from conftest import World, file_limit
 
 from tuner.errors import InputError
 from tuner.index.graph import DerivableGraph
@@ -282,3 +282,28 @@ def test_the_clock_counts_cpu_and_the_peak_is_in_bytes() -> None:
         sum(range(10_000))
     assert np.ones(4 << 20).sum() == 4 << 20  # 32 MB touched
     assert 32 << 20 < peak_rss_bytes() < 1 << 40
+
+
+def test_a_file_is_on_the_disk_before_its_name_is_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, replace = [], Path.replace
+
+    def synced(fd: int) -> None:
+        seen.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    def replaced(self: Path, to: Path) -> Path:
+        seen.append(f"{self.name} -> {to.name}")
+        return replace(self, to)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    write_atomically(tmp_path / "x", b"new")
+    assert seen == ["x.partial", "x.partial -> x", tmp_path.name]
+
+
+def test_a_failed_write_names_its_file_and_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    with file_limit(2), pytest.raises(OSError, match="too large") as caught:
+        write_atomically(tmp_path / "x", b"new")
+    assert caught.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,7 @@ from tuner.report import result_from_json, write_report
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
 from tuner.report.within import best_within
 from tuner.report.words import verdict
+from tuner.runtime.journal import rename_synced
 from tuner.types import FloatArray, IdArray, Preference, Recommendation, Setting
 
 REPORT_NAME = "report.json"
@@ -229,7 +230,7 @@ class Result(types.Result):
                     self._copy_index(Path(partial))
                 written = [name for name in NAMES if Path(partial, name).exists()]
                 for name in written:
-                    Path(partial, name).replace(folder / name)
+                    rename_synced(Path(partial, name), folder / name)
         except OSError as error:
             raise InputError(
                 f"{error.filename or folder}: cannot be written ({error.strerror}): name another folder"

@@ -155,7 +155,7 @@ def _limit_reached(error: OSError | MemoryError | RuntimeError) -> str:
     if isinstance(error, OSError) and error.errno is None and NUMPY_CUT_SHORT in message:
         return f"a scratch file was cut short ({message}): make room, or set TMPDIR to another place"
     if isinstance(error, OSError) and error.errno in OS_LIMITS:
-        return f"{error.filename or 'a file'}: {error.strerror}: free it or choose another place"
+        return f"{error.filename or 'a file'}: {error.strerror}: make room there, or choose another place"
     if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
         asked = f" ({message})" if message else ""
         return f"memory ran out{asked}: free some, raise its limit (ulimit -v), or give fewer vectors"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from tuner.cli.folders import FINISHED_STAGES, claimed, has_journal, remove_part
 from tuner.cli.following import next_command
 from tuner.cli.outputs import show_text
 from tuner.cli.stop import Stopping
-from tuner.errors import InputError
+from tuner.errors import InputError, ResourceError
 from tuner.report import result_to_json, show_result, write_report
+from tuner.runtime.journal import FULL_DISK
 from tuner.sweep.run import finish
 from tuner.text import counted
 from tuner.types import Event, Result
@@ -34,7 +36,7 @@ def perform(
     """Run a sweep, write its report to ``out``, show it, and return the exit code."""
     screen = Screen(stderr=True)
     with ctx.ensure_object(Stopping).during(partial(_stopped, work), partial(remove_partial_files, out)):
-        with claimed(out, work):
+        with claimed(out, work), _full_disk_in_words(work):
             result = follow(sweep, screen, quiet=quiet)
             written = write_report(result, out)
             finish(work)
@@ -70,6 +72,24 @@ def check_stages(report: Path, work: Path, *, resume: bool, force: bool) -> None
             f"{report} is there: its run ended, and left nothing to resume; run again with --force"
         )
     raise InputError(f"{work}: no journal of an earlier run to resume; run without --resume")
+
+
+@contextmanager
+def _full_disk_in_words(work: Path) -> Iterator[None]:
+    """Say how a run goes on whose disk was full.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        sentence = f"{error.filename or work}: {error.strerror}: make room there, or choose another place"
+        if any(work.rglob(FINISHED_STAGES)):
+            sentence += "; the same command with --resume goes on from the stages that were finished"
+        raise ResourceError(sentence) from None
 
 
 def _stopped(work: Path) -> str:

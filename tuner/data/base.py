@@ -23,6 +23,7 @@ from tuner.data.copies import Copies, list_bytes
 from tuner.data.ids import Names, fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.recall.metric import release_pages
+from tuner.runtime.journal import about, rename_synced
 from tuner.types import FloatArray, IdArray, Metric, Steps
 
 BLOCK_BYTES = 4 << 20
@@ -147,11 +148,11 @@ def prepare(
     d = vectors.d + (metric == "ip")
     n = vectors.n - len(left_out)
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as out:
+    with about(path), partial.open("wb") as out:
         for rows, block in prepared_blocks(vectors, metric, left_out, largest_norm):
-            block.tofile(out)
+            out.write(np.ascontiguousarray(block).data)
             yield (int(rows[-1]) + 1) / vectors.n
-    partial.replace(path)
+    rename_synced(partial, path)
     return open_prepared(path, n, d, metric, left_out, largest_norm, own_ids=vectors.ids)
 
 

@@ -63,7 +63,7 @@ class Content:
         step = max(256, BLOCK_BYTES // (4 * d))
         with path.open("wb") as out:
             for start in range(0, n, step):
-                unit(self.vectors[start : start + step]).tofile(out)
+                out.write(np.ascontiguousarray(unit(self.vectors[start : start + step])).data)
         return np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))
 
     def n_of(self, state: int) -> int:
@@ -213,7 +213,7 @@ def _written(questions: Questions, stored: StoredVectors, content: Content, path
             other = source[part] < 0
             if other.any():
                 block[other] = back_through(stored.chain, stored.at(part[other]))
-            block.tofile(out)
+            out.write(np.ascontiguousarray(block).data)
             yield 0.8 + 0.2 * (start + len(part)) / n
     questions.problem.base.release()
     return np.memmap(path, dtype=np.float32, mode="r", shape=(n, d))

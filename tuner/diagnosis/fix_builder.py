@@ -255,7 +255,7 @@ class FixBuilder:
             if not np.array_equal(order, np.arange(self.base.n)):
                 with self._path("nodes.f32").open("wb") as out:
                     for start in range(0, len(order), ROWS):
-                        x[order[start : start + ROWS]].tofile(out)
+                        out.write(x[order[start : start + ROWS]].data)
                 self.base.release()
                 x = np.memmap(self._path("nodes.f32"), dtype=np.float32, mode="r", shape=x.shape)
             exact = faiss.IndexHNSWFlat(self.base.d, M)

@@ -38,6 +38,72 @@ class EngineDiedError(TunerError):
     """The engine's process ended, or the engine reported an error of its own."""
 
 
+class WorkerProcess:
+    """The child process of ``tuner.engines.worker``, asked over a pipe."""
+
+    def __init__(self) -> None:
+        ours, theirs = os.pipe(), os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
+        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            child.command("tuner.engines.worker", str(theirs[0]), str(ours[1])),
+            pass_fds=(theirs[0], ours[1]),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is the parent's to handle: it closes the engine in order
+        )
+        os.close(theirs[0])
+        os.close(ours[1])
+        self._calls = Connection(theirs[1], readable=False)
+        self._answers = Connection(ours[0], writable=False)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._child.pid
+
+    def ask(self, name: str, arguments: tuple[object, ...]) -> tuple[str, object]:
+        """Return what kind of answer a call gets, and the answer.
+
+        Raises:
+            EOFError: the process is gone.
+            OSError: likewise.
+        """
+        self._calls.send((name, arguments))
+        kind, value = self._answers.recv()
+        return kind, value
+
+    def end(self) -> bool:
+        """End the process, whatever state it is in; return whether it was killed."""
+        if self._log.closed:
+            return False
+        with suppress(OSError):
+            self._calls.close()  # which the child reads as the end
+        for wait_s, then in ((IDLE_S, signal.SIGINT), (CLOSING_S, signal.SIGKILL)):
+            try:
+                self._child.wait(wait_s)
+                break
+            except subprocess.TimeoutExpired:
+                self._child.send_signal(then)
+        self._child.wait()
+        killed = self._child.returncode < 0
+        if killed:  # it could not end what it had started
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        self._answers.close()
+        self._log.close()
+        return killed
+
+    def last_words(self) -> tuple[int | None, str]:
+        """Return the exit status, None while it has none, and the last line that it wrote."""
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(5.0)
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - LAST_WORDS))
+        words = self._log.read().decode(errors="replace").strip().splitlines()
+        return self._child.returncode, words[-1] if words else ""
+
+
 class EngineProcess:
     """A ``Running`` index in a child process; use it as a context manager.
 
@@ -61,20 +127,7 @@ class EngineProcess:
         self.n = deployment.n
         self._order: IdArray | None = None
         self._secrets = _secrets(deployment.address)
-        ours, theirs = os.pipe(), os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            child.command("tuner.engines.worker", str(theirs[0]), str(ours[1])),
-            pass_fds=(theirs[0], ours[1]),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C is the parent's to handle: it closes the engine in order
-        )
-        os.close(theirs[0])
-        os.close(ours[1])
-        self._calls = Connection(theirs[1], readable=False)
-        self._answers = Connection(ours[0], writable=False)
+        self._worker = WorkerProcess()
         try:
             self._ask("open", config, deployment)
         except BaseException:
@@ -84,7 +137,7 @@ class EngineProcess:
     @property
     def pid(self) -> int:
         """The process that the engine runs in."""
-        return self._child.pid
+        return self._worker.pid
 
     def __enter__(self) -> EngineProcess:
         """Return the index itself."""
@@ -150,35 +203,19 @@ class EngineProcess:
 
     def close(self) -> None:
         """Close the engine and end its process, whatever state they are in."""
-        if self._log.closed:
-            return
-        with suppress(OSError):
-            self._calls.close()  # which the child reads as the end
-        for wait_s, then in ((IDLE_S, signal.SIGINT), (CLOSING_S, signal.SIGKILL)):
-            try:
-                self._child.wait(wait_s)
-                break
-            except subprocess.TimeoutExpired:
-                self._child.send_signal(then)
-        self._child.wait()
-        if self._child.returncode < 0:  # it could not end what it had started
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, signal.SIGKILL)
+        if self._worker.end():
             self._engine.reap_orphans()
-        self._answers.close()
-        self._log.close()
 
     def _ask(self, name: str, *arguments: object) -> object:
         try:
-            self._calls.send((name, arguments))
-            kind, value = self._answers.recv()
+            kind, value = self._worker.ask(name, arguments)
         except (EOFError, OSError):
             raise EngineDiedError(f"{self.title} died during {name}: {self._last_words()}") from None
         if kind == "input":
             raise InputError(self._without_secret(str(value)))
         if kind == "error":
             raise EngineDiedError(f"{self.title} failed during {name}: {self._without_secret(str(value))}")
-        return cast("object", value)
+        return value
 
     def _without_secret(self, text: str) -> str:
         for word in self._secrets:
@@ -186,14 +223,9 @@ class EngineProcess:
         return text
 
     def _last_words(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            self._child.wait(5.0)
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - LAST_WORDS))
-        words = self._log.read().decode(errors="replace").strip().splitlines()
-        code = self._child.returncode
+        code, words = self._worker.last_words()
         ended = "it does not answer" if code is None else f"exit status {code}"
-        return f"{ended}{': ' + self._without_secret(words[-1][:200]) if words else ''}"
+        return f"{ended}{': ' + self._without_secret(words[:200]) if words else ''}"
 
 
 def _secrets(address: str | None) -> list[str]:

@@ -23,6 +23,7 @@ from tuner.index.encoders import Encoder
 from tuner.index.graph import DerivableGraph, transplant
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
+from tuner.runtime.journal import FULL_DISK, about, rename_synced
 from tuner.types import Configuration, IdArray, Memory, Metric
 
 
@@ -186,16 +187,33 @@ def delivered(
 def write(index: faiss.Index, path: Path) -> int:
     """Write an index under a temporary name, rename it, and return its bytes.
 
+    faiss's own way to a file does not say that the last bytes found no room.
+
     Raises:
         InputError: the file cannot be written; nothing is left of it.
+        OSError: the disk is full; likewise.
     """
     partial = path.with_name(path.name + ".partial")
+    failed: list[OSError] = []
+
+    def take(block: bytes) -> None:
+        try:
+            out.write(block)
+        except OSError as error:  # which faiss would make words of
+            failed.append(error)
+            raise
+
     try:
-        faiss.write_index(index, str(partial))
-        partial.replace(path)
+        with about(path):
+            with partial.open("wb") as out:
+                faiss.write_index(index, faiss.PyCallbackIOWriter(take))
+            rename_synced(partial, path)
     except (RuntimeError, OSError) as error:
         partial.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or str(error).rstrip().rsplit(": ", 1)[-1]
+        cause = failed[0] if failed else error
+        if isinstance(cause, OSError) and cause.errno in FULL_DISK:
+            raise OSError(cause.errno, cause.strerror, str(path)) from None
+        why = getattr(cause, "strerror", None) or str(cause).rstrip().rsplit(": ", 1)[-1]
         raise InputError(f"{path}: cannot be written ({why}): name another file, or make room") from None
     return path.stat().st_size
 

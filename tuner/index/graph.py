@@ -19,6 +19,7 @@ from tuner.data.base import Base, view_codes
 from tuner.index.codecs import Codes
 from tuner.index.encoders import Encoder
 from tuner.index.insertion import NODES, LinkArray, lay_out, lists_of
+from tuner.runtime.journal import about, rename_synced
 from tuner.types import FloatArray, Steps
 
 ROWS = 1024
@@ -106,9 +107,9 @@ def build(
     """
     order = np.random.default_rng(seed).permutation(base.n).astype(np.int32)
     shuffled = path.with_suffix(".shuffled.partial")
-    with shuffled.open("wb") as out:
+    with about(path), shuffled.open("wb") as out:
         for start in range(0, base.n, ROWS):
-            base.x[order[start : start + ROWS]].tofile(out)
+            out.write(base.x[order[start : start + ROWS]].data)
     base.release()
     yield 0.02
     index = encoder.empty(M)
@@ -170,21 +171,21 @@ def _write_level_0(index: faiss.IndexHNSW, M: int, path: Path) -> tuple[int, flo
     index.reorder_links()
     sorted_path = path.with_suffix(".sorted.partial")
     width, n_links = 0, 0
-    with sorted_path.open("wb") as out:
+    with about(path), sorted_path.open("wb") as out:
         for start in range(0, n, NODES):
             lists = slots[offsets[start : min(n, start + NODES), None] + columns]
             degree = (lists >= 0).sum(axis=1)
             width, n_links = max(width, int(degree.max())), n_links + int(degree.sum())
-            lists.tofile(out)
+            out.write(lists.data)
     index.shrink_level_0_neighbors(2 * M)
     partial = path.with_suffix(".partial")
-    with sorted_path.open("rb") as closest_first, partial.open("wb") as out:
+    with about(path), sorted_path.open("rb") as closest_first, partial.open("wb") as out:
         for start in range(0, n, NODES):
             diverse = slots[offsets[start : min(n, start + NODES), None] + columns]
             lists = np.fromfile(closest_first, dtype=np.int32, count=diverse.size).reshape(diverse.shape)
-            diverse_first(lists, diverse)[:, :width].tofile(out)
+            out.write(np.ascontiguousarray(diverse_first(lists, diverse)[:, :width]).data)
     sorted_path.unlink()
-    partial.replace(path)
+    rename_synced(partial, path)
     return width, n_links / n
 
 

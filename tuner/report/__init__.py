@@ -7,6 +7,7 @@ from tuner.report.markdown import result_to_markdown
 from tuner.report.page.run import result_to_html
 from tuner.report.recommended import recommended_yaml
 from tuner.report.screen import Following, show_result
+from tuner.runtime.journal import about, rename_synced
 from tuner.types import Result
 
 __all__ = [
@@ -45,9 +46,10 @@ def write_report(result: Result, out: Path) -> list[Path]:
     partial = {path: path.with_name(f".{path.name}.partial") for path in contents}
     try:
         for path, content in contents.items():
-            partial[path].write_bytes(content)
+            with about(path):
+                partial[path].write_bytes(content)
         for path in contents:
-            partial[path].replace(path)
+            rename_synced(partial[path], path)
     finally:
         for path in partial.values():
             path.unlink(missing_ok=True)

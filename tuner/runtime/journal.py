@@ -6,9 +6,11 @@ there. Stages hold frozen dataclasses, numbers, strings and arrays, as MessagePa
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,6 +24,8 @@ from tuner.runtime.steps import as_progress
 from tuner.types import Event, StageCost, StageFinished, StageStarted, Steps
 
 T = TypeVar("T")
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or of a user's share of it, that has no room."""
 JOURNAL = "journal.json"
 """File of a journal that says what the run depends on."""
 
@@ -122,11 +126,39 @@ def check_identity(mark: Path, identity: dict[str, str]) -> None:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write under a temporary name, flush to disk and rename, so that no reader sees half a file."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
+    try:
+        with about(path):
+            with partial.open("wb") as out:
+                out.write(data)
+            rename_synced(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def rename_synced(partial: Path, path: Path) -> None:
+    """Rename a finished file once it is on the disk: after a power loss the old one is there, or this one."""
+    with about(path):
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some file systems of others cannot
+                os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Let an error of the system name the file that was being written; a failed write itself names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def cpu_seconds() -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.data.base import Base
 from tuner.data.copies import COPIES_FILE, write_copies
@@ -21,7 +25,7 @@ from tuner.index.assemble import SearchableIndex, delivered, labelled, metric_tr
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE, copies_lines
-from tuner.runtime.journal import write_atomically
+from tuner.runtime.journal import about, write_atomically
 from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, IdArray, OperatingPoint, OwnIds, Recommendation
@@ -32,7 +36,7 @@ CHECKED_QUERIES = 1_000
 EXPAND = "# expand"
 """Where the program of a fresh process puts copies behind what they repeat, if there are any."""
 FRESH_PROCESS = f"""
-import sys
+import io, sys
 sys.path[:] = filter(None, sys.path)  # an exported faiss.py in the current folder is not the package
 import faiss, numpy as np
 index_path, store_path, factor, names_path, queries_path, ids_path, k = sys.argv[1:]
@@ -46,8 +50,11 @@ distances, ids = index.search(np.load(queries_path), int(k))
 {EXPAND}
 if names_path:
     ids = np.load(names_path)[ids]
-np.save(ids_path, ids)
+file = io.BytesIO()
+np.save(file, ids)
+open(ids_path, "wb").write(file.getvalue())
 """
+"""np.save itself does not say that the last bytes found no room."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +149,15 @@ def _write_ids(ids: Names | None, out: Path, *, on_disk: bool) -> Names | None:
     if ids is None or not _lie_beside(ids, on_disk=on_disk):
         (out / IDS_FILE).unlink(missing_ok=True)
         return None
-    file = io.BytesIO()
-    np.save(file, ids, allow_pickle=False)
-    write_atomically(out / IDS_FILE, file.getvalue())
+    write_atomically(out / IDS_FILE, _npy(ids))
     return ids
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    """Return what a .npy file of an array holds."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def own_ids_of(vectors: Vectors, answer: Recommendation | None) -> OwnIds | None:
@@ -169,7 +181,8 @@ def _search_freshly(
 ) -> Names:
     with tempfile.TemporaryDirectory() as folder:
         queries_path, ids_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids"))
-        np.save(queries_path, queries)
+        with about(queries_path):
+            queries_path.write_bytes(_npy(queries))
         arguments = [
             str(out / INDEX_FILE),
             str(out / STORE_FILE) if has_store else "",
@@ -186,6 +199,8 @@ def _search_freshly(
         )
         if done.returncode != 0:
             last = (done.stderr.strip() or "it was killed").splitlines()[-1]
+            if (full := os.strerror(errno.ENOSPC)) in last:
+                raise OSError(errno.ENOSPC, full, folder)
             raise ResourceError(f"{out / INDEX_FILE}: a fresh process could not load and search it ({last})")
         found: Names = np.load(ids_path)
         return found

@@ -17,7 +17,7 @@ from tuner.data.base import Base, prepared_blocks, prepared_rows
 from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import judged, nearest_ids
-from tuner.runtime.journal import Journal
+from tuner.runtime.journal import Journal, about, rename_synced
 from tuner.runtime.steps import scaled
 from tuner.sweep.pose import FEWEST_POOL_QUERIES, WHOLE_POOL, is_whole, pool_shape, work_of
 from tuner.sweep.problem import Problem
@@ -82,10 +82,11 @@ def _draw(problem: Problem, whole: WholeFile, path: Path) -> Steps[Pool]:
     nearest = yield from scaled(nearest_ids(blocks, whole.vectors.n, queries, depth), 0.0, 0.9)
     rows = np.unique(nearest)
     partial_file = path.with_suffix(".partial")
-    with partial_file.open("wb") as out:
+    with about(path), partial_file.open("wb") as out:
         for start in range(0, len(rows), ROWS):
-            prepared_rows(whole.vectors.rows(rows[start : start + ROWS]), metric, radius).tofile(out)
-    partial_file.replace(path)
+            some = prepared_rows(whole.vectors.rows(rows[start : start + ROWS]), metric, radius)
+            out.write(np.ascontiguousarray(some).data)
+    rename_synced(partial_file, path)
     base = _mapped(path, len(rows), problem.base)
     found = judged(np.searchsorted(rows, nearest), base.x, queries, problem.options.k)
     yield 1.0
