@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tuner import types
+from tuner.api.index_folder import IndexFolder
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
-from tuner.api.result import IndexFolder, Result, read_report, with_files
+from tuner.api.result import Result, read_report, with_files
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
 from tuner.diagnosis import DiagnoseOptions, Diagnosis

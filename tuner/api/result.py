@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import weakref
 from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
@@ -14,11 +13,11 @@ import faiss
 import numpy as np
 
 from tuner import types
+from tuner.api.index_folder import IndexFolder, check_there, read_delivered
 from tuner.api.views import drawn, notebook_html, plot, to_dataframe
 from tuner.data.copies import COPIES_FILE, read_copies, with_copies
 from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
-from tuner.index.files.faiss import read_index
 from tuner.report import result_from_json, write_report
 from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
 from tuner.report.within import best_within
@@ -35,24 +34,6 @@ NAMES = (
 WITHOUT_INDEX = ("not_reached", "extrapolated")
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""
-
-
-@dataclass(frozen=True, eq=False)
-class IndexFolder:
-    """Where the files of a delivered index lie.
-
-    Attributes:
-        temporary: Whether the folder is removed along with this object.
-        foreign: Whether the files come from elsewhere, so that they are probed before they are read.
-    """
-
-    path: Path
-    temporary: bool = False
-    foreign: bool = False
-
-    def __post_init__(self) -> None:
-        if self.temporary:
-            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -134,7 +115,7 @@ class Result(types.Result):
             InputError: nothing reached the target, or the file is gone or another run's.
         """
         files = self._delivered()
-        index = _read(files, INDEX_FILE)
+        index = read_delivered(files, INDEX_FILE)
         n = self.profile.n_indexed if self.collapsed is None else self.collapsed.n_distinct
         if (index.d, index.ntotal) != (self.profile.d, n):
             raise InputError(
@@ -144,7 +125,7 @@ class Result(types.Result):
         best = self.recommendation
         if best is None or best.rerank is None or best.rerank_at == "memory":
             return index
-        index = faiss.IndexRefine(index, _read(files, STORE_FILE, faiss.IO_FLAG_MMAP_IFC))
+        index = faiss.IndexRefine(index, read_delivered(files, STORE_FILE, faiss.IO_FLAG_MMAP_IFC))
         index.k_factor = float(best.rerank_factor)
         return index
 
@@ -160,7 +141,7 @@ class Result(types.Result):
         if self.own_ids is None or self.own_ids.in_index:
             return None
         path = self._delivered().path / IDS_FILE
-        _check_there(path)
+        check_there(path)
         names = read_ids(path).names
         if len(names) != self.profile.n:
             raise InputError(f"{path}: has {len(names):,} ids of {self.profile.n:,} rows: run this one again")
@@ -262,7 +243,7 @@ class Result(types.Result):
         files = self._delivered()
         for name in (INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE):
             if name == INDEX_FILE or (files.path / name).exists():
-                _check_there(files.path / name)
+                check_there(files.path / name)
                 shutil.copyfile(files.path / name, folder / name)
 
 
@@ -285,21 +266,3 @@ def read_report(path: Path) -> types.Result:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): name a run's report.json") from None
     return result_from_json(data, str(path))
-
-
-def _read(files: IndexFolder, name: str, flags: int = 0) -> faiss.Index:
-    path = files.path / name
-    _check_there(path)
-    if files.foreign:
-        probed = read_index(path)
-        if not flags:
-            return probed
-    try:
-        return faiss.read_index(str(path), flags)
-    except RuntimeError:
-        raise InputError(f"{path}: cannot be read, something else was written there: run again") from None
-
-
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: the index that was delivered is gone: run again, and save() the result")

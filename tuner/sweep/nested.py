@@ -24,6 +24,7 @@ OF_EACH = 2
 """Graphs of each size: two of them differ, on some data by three points of recall."""
 LADDER = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 """Values of ef_search, as multiples of what the graph of the whole sample needs."""
+MOST_QUERIES = 1_000
 BUILDS = OF_EACH * sum(1 / parts for parts in PARTS)
 """Builds of the whole sample that they take."""
 
@@ -75,6 +76,7 @@ def measure_parts(
         graph: graph of all rows.
         ladder: values of ef_search by M.
     """
+    problem = problem.part(problem.sample(MOST_QUERIES))
     parts = parts_of(problem.base.n, problem.options.seed)
     whole = ProxyCodes(problem.base, proxy)
     found = [_measured(problem, problem.base, problem.truth, graph, problem.links_path, whole, ladder)]
