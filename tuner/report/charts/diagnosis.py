@@ -33,11 +33,12 @@ def waterfall_chart(found: Diagnosis | EngineDiagnosis) -> Chart:
     for row in rows:
         row["start"] = max(lowest, float(row["from"])) if row["kind"] != "recall" else lowest
         row["end"] = float(row["to"])
+        row["beside"] = row["share_text"] if row["kind"] != "recall" else ""  # the caption says it
     return chart(
         "waterfall",
         "Where recall goes",
-        "From all of the true neighbours down to what the index finds; each step was measured. The broken "
-        f"line is the target of {found.target:g}.",
+        f"From all of the true neighbours down to the {found.recall.mean:.4f} that the index finds; each step "
+        f"was measured. The broken line is the target of {found.target:g}.",
         datasets={"steps": rows, "target": [{"from": found.target}]},
         layers=[
             layer("steps", {"type": "bar", "height": {"band": 0.66}},
@@ -46,7 +47,7 @@ def waterfall_chart(found: Diagnosis | EngineDiagnosis) -> Chart:
                          "scale": {"domain": kinds, "range": colours}},
                   tooltip=tooltips(*shown)),
             layer("steps", {"type": "text", "align": "right", "dx": -6, "aria": False},
-                  y=y, x={**end, "field": "left"}, text={"field": "share_text", "type": "nominal"}),
+                  y=y, x={**end, "field": "left"}, text={"field": "beside", "type": "nominal"}),
             layer("target", {"type": "rule", "strokeDash": [4, 3], "color": FAINT, "aria": False}, x=x),
         ],
         head=[heading for _, heading in shown],
