@@ -37,8 +37,8 @@ def waterfall_chart(found: Diagnosis | EngineDiagnosis) -> Chart:
     return chart(
         "waterfall",
         "Where recall goes",
-        f"From all of the true neighbours down to the {found.recall.mean:.4f} that the index finds; each step "
-        f"was measured. The broken line is the target of {found.target:g}.",
+        f"From all of the true neighbours down to the {found.recall.mean:.4f} that the index finds; each "
+        f"step was measured. The broken line is the target of {found.target:g}.",
         datasets={"steps": rows, "target": [{"from": found.target}]},
         layers=[
             layer("steps", {"type": "bar", "height": {"band": 0.66}},
