@@ -33,7 +33,7 @@ HEAD = (
     "beside another",
     "wrong",
 )
-FULL_HEAD = ("job", "full at", "exit code 2", "0: the cache alone", "others", "wrong")
+FULL_HEAD = ("job", "full at", "exit code 2", "exit code 0", "others", "wrong")
 OUT = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the table.")
 NAMES = click.option("--jobs", default="", help="Names and commas, run first.  [default: all]")
 ROWS = click.option("--rows", default=1_500, show_default=True, help="Number of vectors, drawn at random.")

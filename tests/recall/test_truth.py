@@ -153,8 +153,24 @@ def test_other_queries_have_their_own_whatever_the_key(
     assert len(list(cache_folder.rglob("*.npz"))) == 3
 
 
+IN_THE_DIRECTORY = {"method": (10, 99), "deflate": (10, 8), "password": (8, 1)}
+"""A byte of an entry of the archive's directory: where, and what it is made."""
+
+
 @pytest.mark.parametrize(
-    "damage", ["empty", "half", "bits", "text", "pickle", "other arrays", "fewer queries"]
+    "damage",
+    [
+        "empty",
+        "half",
+        "bits",
+        "text",
+        "pickle",
+        "other arrays",
+        "fewer queries",
+        "method",
+        "deflate",
+        "password",
+    ],
 )
 def test_a_damaged_cache_is_made_again(world: Callable[..., World], cache_folder: Path, damage: str) -> None:
     one = world("l2")
@@ -165,6 +181,10 @@ def test_a_damaged_cache_is_made_again(world: Callable[..., World], cache_folder
         np.savez(path, x=np.zeros(3))
     elif damage == "fewer queries":
         np.savez(path, ids=first.ids[1:], right=first.right[1:], kth_distance=first.kth_distance[1:])
+    elif damage in IN_THE_DIRECTORY:
+        offset, value = IN_THE_DIRECTORY[damage]
+        entry = whole.index(b"PK\x01\x02") + offset
+        path.write_bytes(whole[:entry] + bytes([value]) + whole[entry + 1 :])
     else:
         flipped = bytes(byte ^ 0xFF for byte in whole[400:500])
         path.write_bytes(

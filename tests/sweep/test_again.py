@@ -111,11 +111,12 @@ def test_without_the_graph_it_is_built_with_twice_the_links(first: tuner.Result,
     assert options.space.most_links == 2 * first.best.M
 
 
-def test_a_damaged_graph_in_the_cache_is_built_again(first: tuner.Result, tmp_path: Path) -> None:
-    (links,) = graph_dir().glob("*.i32")
-    data = bytearray(links.read_bytes())
+@pytest.mark.parametrize("part", ["*.i32", "*.graph"])
+def test_a_damaged_graph_in_the_cache_is_built_again(part: str, first: tuner.Result, tmp_path: Path) -> None:
+    (damaged,) = graph_dir().glob(part)
+    data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 1
-    links.write_bytes(bytes(data))
+    damaged.write_bytes(bytes(data))
     notes = notes_of(first, X, QUERIES, tmp_path / "again")
     assert not any("cache" in note and "graph" in note for note in notes)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,11 @@ from tuner.recall.metric import exact_distances, first_occurrences, is_right, ro
 from tuner.runtime.cache import TRUTH_SUFFIX, mark_used, store, truth_dir
 from tuner.types import FloatArray, IdArray, Steps
 
+BROKEN = (
+    *(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError, AttributeError),
+)
+"""What reading a damaged archive raises: one of an unknown method, of a password or of no array as well."""
 BLOCK_BYTES = 8 << 20
 MARGIN = 16
 """Neighbours kept beyond k, so that ties at rank k and rounding in BLAS cannot hide a true one."""
@@ -244,7 +250,7 @@ def cached(
         if truth.ids.shape[0] == len(queries) and int(truth.ids.max()) < len(base):
             mark_used(path)
             return truth, True
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except BROKEN:
         pass  # no cache, or one that an interrupted run left broken: it is made again
     truth = yield from search_exactly(base, queries, depth, k, weights)
     ids = truth.ids.astype(np.int32)

@@ -192,5 +192,8 @@ def _encode(value: Any) -> Any:
 
 def _decode(kind: Any, value: Any) -> Any:
     if getattr(kind, "__origin__", kind) is np.ndarray:
-        return np.frombuffer(value["data"], dtype=value["dtype"]).reshape(value["shape"])
+        try:
+            return np.frombuffer(value["data"], dtype=value["dtype"]).reshape(value["shape"])
+        except KeyError as name:
+            raise ValueError(f"an array lacks its {name}: it is damaged") from None
     raise NotImplementedError(f"a stage cannot read a {kind}")

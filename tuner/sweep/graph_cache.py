@@ -20,6 +20,8 @@ LARGEST_SHARE = 0.5
 """Share of the cache that one graph may take."""
 COPIED = 1 << 20
 """Bytes copied at once."""
+SUM_BYTES = 16
+"""Bytes of the sum before a graph."""
 KEPT_FREE = 4
 """Times the size of a graph that must be free on the disk before it is kept."""
 
@@ -47,7 +49,7 @@ def name_of(fingerprint: str, metric: Metric, left_out: IdArray, options: Option
     """
     space = options.space
     settings = (fingerprint, metric, options.seed, space.most_links, space.ef_construction, faiss.__version__)
-    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=SUM_BYTES)
     digest.update(left_out.tobytes())
     return digest.hexdigest()
 
@@ -69,14 +71,18 @@ def keep(name: str, what: Kept, links: Path) -> None:
     graph = encoded(replace(what, digest=digest_of(links)))
     with links.open("rb") as lists:
         store(graph_dir() / f"{name}{LINKS_SUFFIX}", lambda out: shutil.copyfileobj(lists, out, COPIED))
-    store(graph_dir() / f"{name}{GRAPH_SUFFIX}", lambda out: out.write(graph))
+    store(graph_dir() / f"{name}{GRAPH_SUFFIX}", lambda out: out.write(_sum_of(graph) + graph))
 
 
 def kept(name: str, links: Path) -> Kept | None:
     """Return a graph, its level 0 lists copied to ``links``; None if the cache has none, or a damaged one."""
     folder = graph_dir()
     try:
-        found: Kept = decoded((folder / f"{name}{GRAPH_SUFFIX}").read_bytes(), Kept)
+        content = (folder / f"{name}{GRAPH_SUFFIX}").read_bytes()
+        graph = content[SUM_BYTES:]
+        if _sum_of(graph) != content[:SUM_BYTES]:
+            return None
+        found: Kept = decoded(graph, Kept)
         shutil.copyfile(folder / f"{name}{LINKS_SUFFIX}", links)
         if digest_of(links) != found.digest:
             return None
@@ -87,9 +93,14 @@ def kept(name: str, links: Path) -> Kept | None:
     return found
 
 
+def _sum_of(graph: bytes) -> bytes:
+    """Return what stands before a graph in its file, so that damage to it shows."""
+    return hashlib.blake2b(graph, digest_size=SUM_BYTES).digest()
+
+
 def digest_of(path: Path) -> str:
     """Return BLAKE2b of a file."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=SUM_BYTES)
     with path.open("rb") as file:
         while block := file.read(COPIED):
             digest.update(block)
