@@ -329,7 +329,7 @@ def test_a_lack_of_disk_keeps_finished_stages_only(
             (args[4] / "truth.stage").touch()
         raise ResourceError("the plan needs 3 GB of disk and 1 GB is free: use another --work")
 
-    monkeypatch.setattr("tuner.cli.run.sweep", starved)
+    monkeypatch.setattr("tuner.cli.run.sweep_or_sample", starved)
     assert "3 GB of disk" in _refusal([*IN.split(), "base.npy"], capsys)
     assert (folder / "tune-out").exists() == finished
 

@@ -55,7 +55,7 @@ def sweep(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sw
     np.save("base.npy", np.eye(300, 8, dtype=np.float32) + 1)
     np.save("q.npy", np.eye(30, 8, dtype=np.float32) + 2)
     stub = Sweep(result)
-    monkeypatch.setattr("tuner.cli.run.sweep", stub)
+    monkeypatch.setattr("tuner.cli.run.sweep_or_sample", stub)
     return stub
 
 
@@ -213,7 +213,7 @@ def test_ctrl_c_says_how_to_go_on(
         yield Note("working")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuner.cli.run.sweep", stopped)
+    monkeypatch.setattr("tuner.cli.run.sweep_or_sample", stopped)
     assert _code("--recall .9 base.npy") == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("tune: stopped; ")

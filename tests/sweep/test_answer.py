@@ -241,7 +241,7 @@ def test_what_was_not_timed_is_reported_but_never_on_the_front() -> None:
 def test_the_recommendation_is_the_point_of_the_name_that_is_preferred() -> None:
     finalists = [point("SQ8", 16, 64_000, 100e-6, 90e-6), point("SQ4", 8, 32_000, 150e-6, 150e-6)]
     answer = answer_of(finalists, tuple(finalists), np.inf, 0.0)
-    base = SimpleNamespace(n=900, n_delivered=1000)
+    base = SimpleNamespace(n=900, n_delivered=1000, n_answers=1000)
     for prefer, label, a_vector in (("smallest", "HNSW8,SQ4", 32.0), ("fastest", "HNSW16,SQ8", 64.0)):
         settings: Any = {"recall": 0.95, "prefer": prefer}
         problem: Any = SimpleNamespace(options=Options(**settings), base=base)

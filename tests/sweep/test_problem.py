@@ -16,7 +16,7 @@ K = 10
 
 
 def problem(recall: float = 0.9, n_queries: int = 400, **changes: Any) -> Problem:
-    base: Any = SimpleNamespace(n=900, n_delivered=1000, d=32)
+    base: Any = SimpleNamespace(n=900, n_delivered=1000, n_answers=1000, d=32)
     nothing: Any = np.zeros((n_queries, 32), dtype=np.float32)
     truth: Any = None
     return Problem(
