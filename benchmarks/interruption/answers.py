@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 BASE, QUERIES, SPACE, DISK = "base.npy", "queries.npy", "space.yaml", "disk"
-OUT = f"{DISK}/out"
+OUT, SCRATCH = f"{DISK}/out", f"{DISK}/scratch"
 ONE_CONFIGURATION = """
 M: [6]
 ef_construction: 40
@@ -46,17 +46,18 @@ class Job:
         """Return the arguments that go on after an interruption, None if there is nothing left to do."""
         if not self.resumes:
             return None if (folder / self.results[0]).exists() else list(self.arguments)
-        if any((folder / OUT).rglob("journal.json")):
+        if any((folder / SCRATCH).rglob("journal.json")):
             return [*self.arguments, "--resume"]
         return None if (folder / OUT / "report.json").exists() else list(self.arguments)
 
 
+FOLDERS = ("--out", OUT, "--work", SCRATCH)
 REPORTED = (f"{OUT}/report.json", f"{OUT}/index.faiss", f"{OUT}/recommended.yaml")
-RUN = Job("run", ("run", *SMALLEST, "--queries", QUERIES, "--out", OUT, BASE), REPORTED)
-HELD_OUT = Job("held-out", ("run", *SMALLEST, "--out", OUT, BASE), REPORTED)
+RUN = Job("run", ("run", *SMALLEST, "--queries", QUERIES, *FOLDERS, BASE), REPORTED)
+HELD_OUT = Job("held-out", ("run", *SMALLEST, *FOLDERS, BASE), REPORTED)
 BUILD = Job(
     "build",
-    ("build", "report.json", BASE, "--queries", QUERIES, "--threads", "1", "--quiet", "--out", OUT),
+    ("build", "report.json", BASE, "--queries", QUERIES, "--threads", "1", "--quiet", *FOLDERS),
     REPORTED,
 )
 BASELINE = Job(

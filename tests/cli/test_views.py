@@ -2,29 +2,17 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from gated import Run
 
-from tuner.cli.main import _exit_code
-from tuner.cli.stop import Stopping
 from tuner.report.charts.picture import REQUIREMENT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REPORT = str(GOLDEN / "report.json")
 REAL = str(GOLDEN.parents[1] / "reports" / "glove-50-100k")
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def go(*arguments: str) -> tuple[int, str, str]:
-        code = _exit_code(arguments, Stopping())
-        return code, *capsys.readouterr()
-
-    return go
 
 
 def test_a_chart_is_drawn_as_the_ending_says(run: Run, tmp_path: Path) -> None:

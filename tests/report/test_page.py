@@ -6,7 +6,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from test_report import NOT_REACHED, REACHED, RESULTS
 
 from tuner.report import result_from_json
 from tuner.report.charts import CHARTS, chart_of
-from tuner.report.charts.bars import losses
+from tuner.report.charts.bars import PARTS, losses
 from tuner.report.charts.queries import worst_queries
 from tuner.report.page.answer import answer_html
 from tuner.report.page.run import result_to_html
 from tuner.report.within import MOST_POINTS, answer_table, best_within, settings_of
-from tuner.types import PREFERENCES, OperatingPoint, Result, TriedEf
+from tuner.types import PREFERENCES, Memory, OperatingPoint, Result, TriedEf
 
 ROOT = Path(__file__).parents[2]
 REAL = sorted((ROOT / "reports").glob("*/report.json"))
@@ -129,6 +129,10 @@ def test_every_chart_has_the_points_of_the_report() -> None:
     assert specs == {kind: json.loads(json.dumps(each.spec)) for kind, each in charts.items()}
     bars = charts["queries"].datasets["queries"]
     assert [row["n"] for row in bars] == [0, 0, 0, 30, 0, 0, 0, 20, 0, 0, 700]
+
+
+def test_every_part_of_the_memory_has_a_bar() -> None:
+    assert set(PARTS.values()) == {field.name for field in fields(Memory)}
 
 
 def test_bars_add_up_to_what_they_split() -> None:

@@ -22,12 +22,14 @@ from tuner.errors import InputError, ResourceError
 from tuner.gate.baseline import save_baseline
 from tuner.prediction.ceilings import make_pool
 from tuner.recall.truth import search_exactly
+from tuner.report import result_to_html, result_to_markdown
+from tuner.report.compare import remarks
 from tuner.runtime.steps import result_of
 from tuner.sweep import sample_size, sampled
 from tuner.sweep.nested import PARTS, parts_of
 from tuner.sweep.sample_size import FEWEST, for_sample, plan_of_sample, rows_that_fit
 from tuner.sweep.whole_file import whole_pool
-from tuner.types import Options, Space, StageFinished
+from tuner.types import Note, Options, Space, StageFinished
 
 N, SAMPLE, D = 6_000, 3_000, 24
 SPACE = Space(M=(6, 12), codecs=("SQ8", "SQ4"), cuts=(1.0,), rerank_stores=("SQ8",), rerank_factors=(1, 2))
@@ -85,6 +87,35 @@ def test_no_index_is_handed_over_and_none_can_be_frozen_or_exported(
         tuner.export(found, "qdrant")
     with pytest.raises(InputError, match="freeze the report of tune build"):
         save_baseline(found)
+
+
+def test_the_report_never_passes_the_sample_off_as_the_file(found: tuner.Result) -> None:
+    page = result_to_html(found)
+    assert 'id="choose"' not in page  # sliders would answer for the sample
+    assert "tune export" not in page
+    assert "tune baseline" not in page
+    assert "tune build report.json" in page
+    assert found.warnings[0].startswith("6,000 rows do not fit the limits of this run: it is made on 3,000")
+    assert "among all rows of the file" in result_to_markdown(found)
+    assert any("the first run measured 3,000 of 6,000 rows" in each for each in remarks(found, found))
+
+
+def test_a_no_of_a_sample_says_that_it_is_one_and_what_would_help() -> None:
+    coarse = replace(SPACE, codecs=("RaBitQ1",), rerank_factors=(1,))
+    no = tuner.tune(X, recall=0.98, queries=QUERIES, space=coarse, seed=1)
+    assert (no.status, no.extrapolation) == ("not_reached", None)
+    assert "it is made on 3,000 of them" in no.warnings[0]
+    assert no.advice
+
+
+def test_what_is_told_of_the_data_is_told_of_all_rows(tmp_path: Path) -> None:
+    x = X.copy()
+    x[3_000:4_000] = x[:1_000]  # a sample of half of the rows has a quarter of the pairs
+    job = sampled._prepare(
+        open_vectors(x, "base"), open_vectors(QUERIES, "queries"), ASKED, SAMPLE, tmp_path, resume=False
+    )
+    notes = [event.text for event in job if isinstance(event, Note)]
+    assert any(note.startswith("1,000 rows (16.7%) repeat another") for note in notes)
 
 
 def test_the_recommendation_built_on_all_rows_is_measured_there(found: tuner.Result, tmp_path: Path) -> None:

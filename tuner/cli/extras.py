@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tuner.errors import InputError
 
 PACKAGE = "vector-index-tuner"
-REQUIREMENT = re.compile(r"(?P<wanted>(?P<name>[\w.-]+)(?P<parts>\[[\w,-]+\])?[^;]*?)\s*(?:;(?P<when>.*))?")
 OF_EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 
 
@@ -59,15 +61,16 @@ def extras_of(lines: list[str]) -> list[Extra]:
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
     for line in lines:
-        parsed = REQUIREMENT.fullmatch(line)
-        extra = OF_EXTRA.search(parsed["when"] or "") if parsed else None
-        if parsed is None or extra is None:
+        wanted = Requirement(line)
+        extra = OF_EXTRA.search(str(wanted.marker))
+        if extra is None:
             continue
         own, parts = found.setdefault(extra[1], ([], []))
-        if parsed["name"] == PACKAGE:
-            parts += parsed["parts"].strip("[]").split(",")
+        if canonicalize_name(wanted.name) == PACKAGE:
+            parts += sorted(wanted.extras)
         else:
-            own.append(parsed["wanted"])
+            wanted.marker = None
+            own.append(str(wanted))
     return [Extra(name, tuple(own), tuple(parts)) for name, (own, parts) in found.items()]
 
 
@@ -77,17 +80,17 @@ def missing_of(extra: Extra) -> list[str]:
 
 
 def is_met(requirement: str) -> bool:
-    """Return whether a package is installed that is not older than a requirement asks for.
+    """Return whether a package is installed in a version that a requirement asks for.
 
     >>> is_met("numpy>=1.0"), is_met("numpy>=999"), is_met("no-such-package")
     (True, False, False)
     """
+    wanted = Requirement(requirement)
     try:
-        found = version(_name(requirement))
+        found = version(wanted.name)
     except PackageNotFoundError:
         return False
-    least = re.search(r">=\s*([\w.]+)", requirement)
-    return least is None or _numbers(found) >= _numbers(least[1])
+    return wanted.specifier.contains(found, prereleases=True)
 
 
 def pip_line(requirements: list[str]) -> str:
@@ -99,29 +102,13 @@ def pip_line(requirements: list[str]) -> str:
     return f"pip install {' '.join(map(repr, requirements))}"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    leading = re.match(r"\d+(\.\d+)*", text)
-    return tuple(map(int, leading[0].split("."))) if leading else ()
-
-
 def modules_of(requirements: tuple[str, ...]) -> list[str]:
     """Return the names that installed packages are imported by.
 
     >>> modules_of(("PyYAML>=6.0", "no-such-package"))
     ['yaml']
     """
-    wanted = {_normal(_name(each)) for each in requirements}
+    wanted = {canonicalize_name(Requirement(each).name) for each in requirements}
     found = packages_distributions().items()
-    return sorted(
-        module
-        for module, owners in found
-        if wanted & set(map(_normal, owners)) and module.isidentifier() and not module.startswith("_")
-    )
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    owned = (module for module, owners in found if wanted & set(map(canonicalize_name, owners)))
+    return sorted(module for module in owned if module.isidentifier() and not module.startswith("_"))

@@ -38,7 +38,7 @@ def next_command(result: Result, out: Path, given: Mapping[str, Any]) -> Followi
         return Following("Next, the index that searches exactly:", f"python -c {shlex.quote(read)}")
     if result.extrapolation is not None:
         words = ["tune", "build", str(out / REPORT_NAME), str(given["file"])]
-        for name in ("queries", "ids", "column"):
+        for name in GIVEN_AGAIN:
             words += [f"--{name}", str(given[name])] if given.get(name) else []
         words += ["--out", str(out.with_name(f"{out.name}-built"))]
         return Following("Next, where there is memory for all rows:", shlex.join(words))

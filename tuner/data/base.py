@@ -173,7 +173,7 @@ def prepared_blocks(
         if len(dropped):
             rows, block = np.delete(rows, dropped), np.delete(block, dropped, axis=0)
         if len(rows):
-            yield rows, prepared_rows(block, metric, largest_norm)
+            yield rows, in_prepared_space(block, metric, largest_norm)
 
 
 def open_prepared(
@@ -206,7 +206,7 @@ def open_prepared(
     )
 
 
-def prepared_rows(block: FloatArray, metric: Metric, radius: float) -> FloatArray:
+def in_prepared_space(block: FloatArray, metric: Metric, radius: float) -> FloatArray:
     """Return rows (m, d) float32 in the prepared space.
 
     Args:

@@ -30,6 +30,7 @@ from tuner.index.opened import IndexUnderTest, with_ids
 from tuner.index.projections import Projection, behind
 from tuner.prediction.ceilings import encode_rows
 from tuner.runtime.steps import result_of
+from tuner.sweep.advice import MANY_COPIES
 from tuner.types import Configuration, FixKind, IdArray
 
 STORES = ("SQ8", "fp16", "fp32")
@@ -37,8 +38,6 @@ CODECS = ("SQ6", "SQ8", "fp16", "fp32")
 PRUNED = (24, 16, 12, 8)
 REBUILT_M, REBUILT_EF, DERIVED = 32, 100, (16, 12, 8)
 TRAIN_ROWS = 10_000
-MANY_COPIES = 0.03
-"""Share of rows that repeat another from which on one node for all of them is tried."""
 ROWS = 1 << 14
 
 

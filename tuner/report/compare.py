@@ -43,7 +43,12 @@ def changes(before: Result, after: Result) -> list[Change]:
 
 def remarks(before: Result, after: Result) -> list[str]:
     """What must be known before figures of the two are compared."""
-    found = []
+    found = [
+        f"the {name} run measured {each.extrapolation.n_sample:,} of {each.extrapolation.n:,} rows: its "
+        "figures are those of the sample"
+        for name, each in (("first", before), ("second", after))
+        if each.extrapolation is not None
+    ]
     if before.profile.fingerprint != after.profile.fingerprint:
         found.append("the vectors are others, so a difference in recall may be theirs and not the index's")
     if before.queries.fingerprint != after.queries.fingerprint:

@@ -105,10 +105,15 @@ def ceilings(result: Result) -> Iterator[str]:
         for ceiling in result.ceilings
     )
     yield (
-        f"Recall@{result.options.k} of an exhaustive scan of the codes, "
+        f"Recall@{result.options.k} of an exhaustive scan of the codes{_among(result)}, "
         "the best so many times k re-ranked exactly.\n"
     )
     yield from table(head, rows)
+
+
+def _among(result: Result) -> str:
+    """Among what the codes were scanned, where that is not what else was measured on."""
+    return "" if result.extrapolation is None else " among all rows of the file"
 
 
 def graph_curves(result: Result) -> Iterator[str]:

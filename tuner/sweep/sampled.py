@@ -23,6 +23,7 @@ from tuner.errors import InputError
 from tuner.runtime.journal import Journal
 from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.process import use_threads
+from tuner.sweep.advice import advice_not_reached
 from tuner.sweep.answer import answer, closest
 from tuner.sweep.deliver import Delivered
 from tuner.sweep.index_file import remove_index
@@ -122,10 +123,11 @@ def _prepare(
     n = yield from journal.stage(SAMPLE_STAGE.stem, "choose the size of a sample", int, size)
     needed = plan_of_sample(base, queries, options, work, n)
     check_resources(replace(needed, least_s=0.0), options, work)
-    yield Warned(
+    of_a_sample = Warned(
         f"{base.n:,} rows do not fit the limits of this run: it is made on {n:,} of them, and what all of "
         "them need is extrapolated"
     )
+    yield of_a_sample
     yield Estimated(needed.estimate_s, needed.stages)
     use_threads(options.threads)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
@@ -143,13 +145,14 @@ def _prepare(
         for_sample(options, n, base.n),
         work,
         profile=replace(of_sample, norm_max=profile.norm_max, metric_reason=profile.metric_reason),
-        accept=partial(accept_data, sample.vectors, options.rerank_store),
+        # what is told of the data is told of all rows
+        accept=lambda _, query_set: accept_data(base, options.rerank_store, profile, query_set),
         put_back=True,
     )
     held_out = sample.rows[np.array(posed.query_set.held_out_rows, dtype=np.int64)]
     left_out = np.union1d(held_out, rows_without_direction(base, profile))
     whole = WholeFile(base, profile, left_out)
-    warnings = doubts_of(base, profile, posed.query_set)
+    warnings = (of_a_sample, *doubts_of(base, profile, posed.query_set))
     return Prepared(journal, needed, posed, warnings, started_s, whole)
 
 
@@ -162,32 +165,30 @@ def _result(prepared: Prepared, modelled: Model, measured: Measured) -> Generato
     """Yield events; return the result of the sample, and what its answer needs at the size of the file."""
     problem, journal, whole = measured.problem, prepared.journal, prepared.whole
     assert whole is not None  # noqa: S101 - only samples come here
-    found = answer(measured)
-    if not found.found:
-        delivered = Delivered(found, None, (), None, (), peak_rss_bytes(), None)
-        return sweep_result(prepared, modelled, measured, delivered)
-    Ms = sorted({point.configuration.M for point in measured.timed.points})
-    ladder = ladders(modelled.curves, Ms, problem.aim, problem.options.space.ef_search_max)
-    parts = yield from journal.stage(
-        "parts",
-        "graphs of parts of the sample, for what more rows need",
-        tuple[PartCurves, ...],
-        partial(measure_parts, problem, modelled.proxy, modelled.graph, ladder),
-    )
-    ceilings = yield from journal.stage(
-        "ceilings-sample",
-        "what the codecs lose in the sample",
-        tuple[Ceiling, ...],
-        partial(sample_ceilings, modelled, measured),
-    )
-    found, expected = answer_at(
-        whole.n, measured, expected_points(whole.n, modelled, measured, parts, ceilings)
-    )
+    found, expected = answer(measured), None
+    parts: tuple[PartCurves, ...] = ()
+    if found.found:
+        Ms = sorted({point.configuration.M for point in measured.timed.points})
+        ladder = ladders(modelled.curves, Ms, problem.aim, problem.options.space.ef_search_max)
+        parts = yield from journal.stage(
+            "parts",
+            "graphs of parts of the sample, for what more rows need",
+            tuple[PartCurves, ...],
+            partial(measure_parts, problem, modelled.proxy, modelled.graph, ladder),
+        )
+        ceilings = yield from journal.stage(
+            "ceilings-sample",
+            "what the codecs lose in the sample",
+            tuple[Ceiling, ...],
+            partial(sample_ceilings, modelled, measured),
+        )
+        points = expected_points(whole.n, modelled, measured, parts, ceilings)
+        found, expected = answer_at(whole.n, measured, points)
     if expected is None:
         found = closest(problem, list(measured.points), measured.timed.points)
-    result = sweep_result(
-        prepared, modelled, measured, Delivered(found, None, (), None, (), peak_rss_bytes(), None)
-    )
+    advice = () if expected else advice_not_reached(problem, list(found.points), modelled.evaluation.ceilings)
+    delivered = Delivered(found, None, (), None, tuple(advice), peak_rss_bytes(), None)
+    result = sweep_result(prepared, modelled, measured, delivered)
     if expected is None:
         return result
     source = whole.profile.source

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuner.data.base import Base, prepared_blocks, prepared_rows
+from tuner.data.base import Base, in_prepared_space, prepared_blocks
 from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import judged, nearest_ids
@@ -84,7 +84,7 @@ def _draw(problem: Problem, whole: WholeFile, path: Path) -> Steps[Pool]:
     partial_file = path.with_suffix(".partial")
     with about(path), partial_file.open("wb") as out:
         for start in range(0, len(rows), ROWS):
-            some = prepared_rows(whole.vectors.rows(rows[start : start + ROWS]), metric, radius)
+            some = in_prepared_space(whole.vectors.rows(rows[start : start + ROWS]), metric, radius)
             out.write(np.ascontiguousarray(some).data)
     rename_synced(partial_file, path)
     base = _mapped(path, len(rows), problem.base)

@@ -12,7 +12,16 @@ import hurried
 import pytest
 
 from benchmarks.common import ROOT
-from benchmarks.interruption.answers import OUT, RUN, Job, answer_of, differences, leftovers, write_inputs
+from benchmarks.interruption.answers import (
+    OUT,
+    RUN,
+    SCRATCH,
+    Job,
+    answer_of,
+    differences,
+    leftovers,
+    write_inputs,
+)
 from benchmarks.interruption.full_disk import CONTROL, Disk, compiled
 
 MAIN = "from benchmarks.interruption.__main__ import main; main()"
@@ -87,9 +96,10 @@ def test_another_answer_is_seen(tmp_path: Path) -> None:
 def test_what_was_interrupted_is_gone_on_with_as_its_user_would(tmp_path: Path) -> None:
     job = Job("j", ("run", "x.npy"), (f"{OUT}/report.json",))
     assert job.again(tmp_path) == ["run", "x.npy"]
-    (tmp_path / OUT / "work").mkdir(parents=True)
-    (tmp_path / OUT / "work" / "journal.json").touch()
+    (tmp_path / SCRATCH).mkdir(parents=True)
+    (tmp_path / SCRATCH / "journal.json").touch()
     assert job.again(tmp_path) == ["run", "x.npy", "--resume"]
-    (tmp_path / OUT / "work" / "journal.json").unlink()
+    (tmp_path / SCRATCH / "journal.json").unlink()
+    (tmp_path / OUT).mkdir()
     (tmp_path / OUT / "report.json").touch()
     assert job.again(tmp_path) is None

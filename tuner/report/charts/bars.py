@@ -15,6 +15,7 @@ PARTS = {
     "ids": "ids_bytes",
     "re-ranking": "rerank_bytes",
     "overhead": "overhead_bytes",
+    "list of copies": "copies_bytes",
     "on disk, not in memory": "disk_bytes",
 }
 BAR, AROUND = 34, 90
@@ -55,7 +56,12 @@ LOSSES = ("dimension cut", "codec", "graph", "search", "codec, graph and search"
 
 
 def loss_chart(result: Result) -> Chart | None:
-    """What each index of the front loses recall to; None where nothing was measured."""
+    """What each index of the front loses recall to; None where nothing was measured.
+
+    None of a sample too: its ceilings are those among all rows, its points are not.
+    """
+    if result.extrapolation is not None:
+        return None
     rows: list[Row] = []
     for position in shown_points(result):
         point = result.points[position]

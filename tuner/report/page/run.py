@@ -49,7 +49,7 @@ class PointText:
         names: names that it has earned, in words.
         facts: what is known of it, by name.
         code: lines of Python that make an empty index of it.
-        command: line of a shell that writes it for an engine.
+        command: line of a shell that writes it for an engine; empty where it was measured on a sample.
     """
 
     title: str
@@ -100,6 +100,8 @@ def _figures(result: Result) -> list[tuple[str, str, str]]:
     """The few figures that matter: name, figure, what is beside it."""
     best = result.recommendation
     if best is None or result.status == "exact":
+        return []
+    if result.extrapolation is not None:  # what was measured is that of the sample, and stands in a sentence
         return []
     found = [
         (f"recall@{result.options.k}", f"{best.recall:.4f}", f"at least {best.recall_lower:.4f}"),
@@ -171,7 +173,9 @@ def _point_text(result: Result, position: int) -> PointText:
         code="\n".join(("import faiss", *lines))
         if (lines := construct_lines(point, result.profile.d, result.profile.metric))
         else "",
-        command=f"tune export report.json --to ENGINE --point {position}",
+        command=""
+        if result.status == "extrapolated"
+        else f"tune export report.json --to ENGINE --point {position}",
     )
 
 
@@ -180,9 +184,9 @@ def _memory_text(n_bytes: int, n: int) -> str:
 
 
 def _choice(result: Result) -> dict[str, Any] | None:
-    """What the sliders need; None where nothing was measured."""
+    """What the sliders need; None where nothing was measured, or a sample whose answer is of all rows."""
     table = answer_table(result)
-    if not table.settings:
+    if not table.settings or result.extrapolation is not None:
         return None
     n, options = result.profile.n_indexed, result.options
     most = table.sizes[-1]
