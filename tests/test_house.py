@@ -118,6 +118,20 @@ def test_nothing_is_longer_than_a_reader_takes_in() -> None:
     assert long(ROOT) == {}
 
 
+def silent_writes(root: Path) -> list[str]:
+    """Files that write arrays in a way that loses what a full disk has no room for without a word."""
+    return [
+        path.name for path in sorted((root / "tuner").rglob("*.py")) if ".tofile(" in path.read_text("utf-8")
+    ]
+
+
+def test_a_full_disk_is_never_passed_over(tmp_path: Path) -> None:
+    assert silent_writes(ROOT) == []
+    (tmp_path / "tuner").mkdir()
+    (tmp_path / "tuner" / "a.py").write_text("x.tofile(out)\n", encoding="utf-8")
+    assert silent_writes(tmp_path) == ["a.py"]
+
+
 def body(lines: int, name: str = "f") -> str:
     return f"def {name}():\n" + "    x = 1\n" * (lines - 1)
 

@@ -14,6 +14,7 @@ from tuner.data.ids import fits_in_index
 from tuner.data.vectors import Vectors
 from tuner.index.assemble import original_rows
 from tuner.index.opened import IndexUnderTest
+from tuner.runtime.journal import about
 
 ROWS = 1 << 14
 
@@ -27,9 +28,9 @@ def distinct_rows(base: Base, vectors: Vectors, path: Path) -> tuple[Base, Copie
     """
     copies = copies_among(vectors, base.rows)
     first = copies.first
-    with path.open("wb") as out:
+    with about(path), path.open("wb") as out:
         for start in range(0, len(first), ROWS):
-            base.x[first[start : start + ROWS]].tofile(out)
+            out.write(base.x[first[start : start + ROWS]].data)
     base.release()
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(len(first), base.d))
     return replace(base, x=x, rows=original_rows(first, base)), copies
