@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from tuner.cli.draw import Board, Screen, follow
+from tuner.report.progress import RunProgress
 from tuner.runtime.remaining import Remaining
 from tuner.types import Estimated, Event, ExpectedStage, Note, Progress, StageFinished, StageStarted, Warned
 
@@ -113,15 +114,16 @@ def test_a_pipe_is_told_what_is_left_when_a_stage_ends() -> None:
 
 
 def test_the_display_is_two_lines_of_80_columns_whatever_it_says() -> None:
-    board = Board()
-    board.remaining = Remaining(STAGES)
-    board.start(StageStarted("graph", "a title " * 20))
-    board.advance(Progress("graph", 0.5, "a detail " * 20))
+    progress = RunProgress()
+    board = Board(progress)
+    progress.see(Estimated(600.0, STAGES))
+    progress.see(StageStarted("graph", "a title " * 20))
+    progress.see(Progress("graph", 0.5, "a detail " * 20))
     screen = Screen(file=io.StringIO(), width=80, force_terminal=True)
     lines = screen.render_lines(board, screen.options, pad=False)
     assert len(lines) == 2
     assert all(sum(part.cell_length for part in line) <= 80 for line in lines)
-    board.finish(StageFinished("graph", "g", 1.0, 1.0))
+    progress.see(StageFinished("graph", "g", 1.0, 1.0))
     assert screen.render_lines(board, screen.options, pad=False) in ([], [[]])
 
 

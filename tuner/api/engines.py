@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tuner import types
 from tuner.api.keywords import checked_call
+from tuner.api.notebook import watched
 from tuner.api.result import read_report
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
@@ -18,7 +19,6 @@ from tuner.engines.translate import config_of, nearest_expressible
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import kept_threads
-from tuner.runtime.steps import result_of
 from tuner.types import OperatingPoint, Preference, VerifyResult
 
 MOST_NAME = 48
@@ -106,7 +106,7 @@ def verify(
     )
     vectors, given = open_inputs(base, queries, ids, column)
     with kept_threads(), tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
-        return result_of(run_verify(able, exported, vectors, given, asked, Path(work)))
+        return watched(run_verify(able, exported, vectors, given, asked, Path(work)))
 
 
 def checked_name(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tuner import types
 from tuner.api.keywords import checked_call
+from tuner.api.notebook import watched
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
 from tuner.errors import InputError
@@ -15,7 +16,6 @@ from tuner.gate import CheckOptions, CheckResult, GateBaseline, Limits, read_bas
 from tuner.gate import check as run_check
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import borrowed_process
-from tuner.runtime.steps import result_of
 
 
 @checked_call
@@ -64,7 +64,7 @@ def check(
     frozen = _frozen(baseline)
     vectors, given = open_inputs(base, queries, ids, column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-check-") as work:
-        return result_of(run_check(frozen, vectors, given, asked, Path(work)))
+        return watched(run_check(frozen, vectors, given, asked, Path(work)))
 
 
 def _frozen(baseline: Any) -> GateBaseline:

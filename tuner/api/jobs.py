@@ -13,6 +13,7 @@ from typing import Any
 from tuner import types
 from tuner.api.index_folder import IndexFolder
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
+from tuner.api.notebook import watched
 from tuner.api.result import Result, read_report, with_files
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
@@ -21,7 +22,6 @@ from tuner.diagnosis import diagnose as run_diagnosis
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import borrowed_process
-from tuner.runtime.steps import result_of
 from tuner.space import checked_space, default_space, load_space
 from tuner.sweep.again import Earlier, build_again, since
 from tuner.sweep.run import finish
@@ -122,7 +122,7 @@ def _into_folder(
             if out is None:
                 failed.callback(shutil.rmtree, folder, ignore_errors=True)
             with borrowed_process():
-                found = result_of(job(folder, work))
+                found = watched(job(folder, work))
             finish(work)
             failed.pop_all()
     return with_files(found, IndexFolder(folder, temporary=out is None))
@@ -180,7 +180,7 @@ def diagnose(
     wanted = Options(recall=recall, **options)
     vectors, given = open_inputs(base, queries, ids, column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        return result_of(run_diagnosis(vectors, given, asked, wanted, Path(work)))
+        return watched(run_diagnosis(vectors, given, asked, wanted, Path(work)))
 
 
 def _space_of(space: Space | str | Path | None) -> Space:

@@ -14,12 +14,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from tuner import types
+from tuner.report.progress import RunProgress
 from tuner.report.words import seconds_text
-from tuner.runtime.remaining import Remaining
 from tuner.runtime.steps import Driver
 from tuner.text import without_commands
-from tuner.types import Estimated, Event, Finished, Note, StageFinished, StageStarted, Warned
+from tuner.types import Event, Note, StageFinished, Warned
 
 T = TypeVar("T")
 BAR_WIDTH, FRAMES_A_SECOND = 20, 8
@@ -61,11 +60,10 @@ class Drawing:
     """
 
     def __init__(self, console: Console, *, live: bool, quiet: bool, whole: bool = True) -> None:
-        self.console = console
-        self.quiet, self.whole = quiet, whole
-        self.board = Board()
+        self.console, self.quiet = console, quiet
+        self.progress = RunProgress(whole=whole)
         self.display = (
-            Live(self.board, console=console, transient=True, refresh_per_second=FRAMES_A_SECOND)
+            Live(Board(self.progress), console=console, transient=True, refresh_per_second=FRAMES_A_SECOND)
             if live
             else None
         )
@@ -74,88 +72,41 @@ class Drawing:
         """Draw one event."""
         if self.quiet:
             return
+        self.progress.see(event)
         match event:
-            case Estimated(_, stages):
-                self.board.remaining = Remaining(stages) if self.whole and stages else None
-            case StageStarted():
-                self.board.start(event)
-            case types.Progress():
-                self.board.advance(event)
             case StageFinished():
-                self._finish(event)
+                took = "done by the earlier run" if event.resumed else seconds_text(event.wall_s)
+                left = "" if self.display else self.progress.left()
+                self._line(f"{event.title}: {took}{'; ' if left else ''}{left}")
             case Note(text):
                 self._line(text)
             case Warned(text):
                 self._line(f"warning: {text}", style="yellow")
-            case Finished():
+            case _:
                 pass
 
-    def _finish(self, event: StageFinished) -> None:
-        self.board.finish(event)
-        took = "done by the earlier run" if event.resumed else seconds_text(event.wall_s)
-        left = "" if self.display else self.board.left()
-        self._line(f"{event.title}: {took}{'; ' if left else ''}{left}")
-
     def _line(self, text: str, style: str | None = None) -> None:
-        text = without_commands(text)
-        print_wrapped(self.console, text, style)
+        print_wrapped(self.console, without_commands(text), style)
 
 
 class Board:
-    """The two lines of the stage that runs: its title, and below it share, rate and what is left of the run.
+    """The two lines of the stage that runs: its title, and below it share, rate and time left."""
 
-    Attributes:
-        remaining: what is left of the whole run; None where nobody knows.
-    """
-
-    def __init__(self) -> None:
-        self.remaining: Remaining | None = None
-        self.title, self.detail, self.share = "", "", 0.0
+    def __init__(self, progress: RunProgress) -> None:
+        self._progress = progress
         self._spinner = Spinner("dots")
-
-    def start(self, event: StageStarted) -> None:
-        """Show this stage from now on."""
-        self.title, self.detail, self.share = event.title, "", 0.0
-        if self.remaining:
-            self.remaining.start(event.name)
-
-    def advance(self, event: types.Progress) -> None:
-        """Show this share of it."""
-        self.share, self.detail = event.done, event.detail
-        if self.remaining:
-            self.remaining.advance(event.done)
-
-    def finish(self, event: StageFinished) -> None:
-        """Show it no longer."""
-        self.title = ""
-        if self.remaining:
-            self.remaining.finish(event.name, 0.0 if event.resumed else event.wall_s)
-
-    def left(self) -> str:
-        """Return what is left of the whole run, in words; empty without an estimate, or at its end."""
-        left_s = self.remaining.seconds() if self.remaining else 0.0
-        return f"about {seconds_text(float(f'{left_s:.2g}'))} left in all" if left_s >= 1 else ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the stage; nothing between two."""
-        if not self.title:
+        known = self._progress
+        if not known.title:
             return
         head, line = Table.grid(padding=(0, 1)), Table.grid(padding=(0, 1))
-        head.add_row(self._spinner, _cut(self.title))
-        texts = [text for text in (self._rate(), self.left(), self.detail) if text]
-        bar = ProgressBar(1.0, self.share, width=BAR_WIDTH)
-        line.add_row(self._position(), bar, f"{self.share:.0%}", _cut(", ".join(texts)))
+        head.add_row(self._spinner, _cut(known.title))
+        bar = ProgressBar(1.0, known.share, width=BAR_WIDTH)
+        line.add_row(f"  {known.position()}".rstrip() or " ", bar, f"{known.share:.0%}", _cut(known.words()))
         yield head
         yield line
-
-    def _position(self) -> str:
-        """``stage 6 of 11``; empty where nobody knows how many there are."""
-        known = self.remaining
-        return f"  stage {known.position} of {len(known.stages)}" if known and known.position else " "
-
-    def _rate(self) -> str:
-        found = self.remaining.rate() if self.remaining else None
-        return "" if found is None else f"{float(f'{found[0]:.2g}'):,.0f} {found[1]}/s"
 
 
 def _cut(text: str) -> Text:
