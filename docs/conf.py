@@ -42,7 +42,7 @@ LINK = re.compile(r"\]\((\.\./[^)#:]+\.(?:md|ipynb))\)")
 
 
 def link_what_lies_outside(_: Sphinx, name: str, source: list[str]) -> None:
-    """Let links to Markdown files and notebooks of the repository that are no pages here be files to download."""
+    """Let links to Markdown files and notebooks that are no pages here be files to download."""
     folder = (HERE / name).parent
 
     def outside(found: re.Match[str]) -> str:
