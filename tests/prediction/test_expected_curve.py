@@ -46,3 +46,26 @@ def test_the_upper_end_may_lie_beyond_what_was_tried() -> None:
     assert found is not None
     assert found.high > EFS[-1] > found.value
     assert curve.ndis_at(2 * EFS[-1]) == pytest.approx(2 * curve.ndis_at(EFS[-1]))
+
+
+def test_more_vectors_never_need_less() -> None:
+    """Graphs that differ by chance, so that the error bar alone would allow recall to rise with the rows."""
+    chance = [1, -1, 1, -1, 1, -1, 1]
+    graphs = [
+        (
+            n,
+            [
+                CurvePoint(
+                    M=8, ef_search=p.ef_search, recall=min(0.999, p.recall + 0.01 * sign), ndis_per_query=1.0
+                )
+                for p in ps
+            ],
+        )
+        for (n, ps), sign in zip(map(graph, SIZES), chance, strict=True)
+    ]
+    wanted = recall_of(0.2)
+    found = expected_curve(256_000, graphs).ef_for(wanted)
+    now = expected_curve(8_001, graphs).ef_for(wanted)
+    assert found is not None
+    assert now is not None
+    assert found.low >= 0.9 * now.value  # two graphs of the same rows may differ by a twentieth

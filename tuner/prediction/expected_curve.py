@@ -1,6 +1,7 @@
 """What a derived graph is expected to do at a size that was not measured, from graphs of nested samples.
 
-Recall at each ef_search follows its trend; distances computed grow as a power of the number of vectors.
+Recall at each ef_search follows its trend; distances computed grow as a power of the number of vectors. More
+vectors never make a graph find more of the neighbours, so no error bar says that they do.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class ExpectedCurve:
         log_ef: (m,) logarithms of ef_search.
         height: (m,) ``asin(sqrt(1 - recall))``, made to fall with ef_search.
         half: (m,) half the width of its error bar.
+        least: (m,) height of the largest graph that was measured, where the error bar ends below.
         log_ndis: (m,) logarithms of distance computations per query.
     """
 
     log_ef: Array
     height: Array
     half: Array
+    least: Array
     log_ndis: Array
 
     def ef_for(self, recall: float) -> Bar | None:
@@ -50,7 +53,10 @@ class ExpectedCurve:
         wanted = height_of(recall)
         if wanted < self.height[-1]:
             return None
-        value, low, high = (self._where(self.height + sign * self.half, wanted) for sign in (0, -1, 1))
+        lowest = np.maximum(self.height - self.half, self.least)
+        value, low, high = (
+            self._where(each, wanted) for each in (self.height, lowest, self.height + self.half)
+        )
         below, above = np.hypot(value - low, SAME_ROWS), np.hypot(high - value, SAME_ROWS)
         return Bar(*(float(np.exp(each)) for each in (value, value - below, value + above)))
 
@@ -73,20 +79,26 @@ def expected_curve(n: int, graphs: Sequence[tuple[int, Sequence[CurvePoint]]]) -
     """Return what a graph of n vectors is expected to do.
 
     Args:
-        n: number of vectors.
+        n: number of vectors, more than any graph has.
         graphs: number of vectors of each graph that was measured, of two sizes and three graphs at least,
             and its points of one M, all of them at the same values of ef_search.
     """
     sizes = [size for size, _ in graphs]
     efs = [point.ef_search for point in graphs[0][1]]
-    heights, halves, distances = [], [], []
+    heights, halves, leasts, distances = [], [], [], []
     for i in range(len(efs)):
-        height, half = fit_trend(sizes, [points[i].recall for _, points in graphs]).height_at(n)
+        trend = fit_trend(sizes, [points[i].recall for _, points in graphs])
+        least, (height, half) = trend.height_at(max(sizes))[0], trend.height_at(n)
         ndis = np.log([points[i].ndis_per_query for _, points in graphs])
         slope, start = np.polyfit(np.log(sizes), ndis, 1)
-        heights.append(height)
+        heights.append(max(height, least))
         halves.append(half)
+        leasts.append(least)
         distances.append(start + slope * np.log(n))
     return ExpectedCurve(
-        np.log(efs), np.minimum.accumulate(heights), np.array(halves), np.maximum.accumulate(distances)
+        np.log(efs),
+        np.minimum.accumulate(heights),
+        np.array(halves),
+        np.minimum.accumulate(leasts),
+        np.maximum.accumulate(distances),
     )
