@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
+
+SPARE_S, BYTES_A_SECOND = 30.0, 20e6
+"""Seconds that reading a file may take in a child: these, and the file at this speed."""
 
 HOME = Path(__file__).resolve().parents[2]
 CODE = (
@@ -19,3 +23,30 @@ def command(module: str, *arguments: str) -> list[str]:
     holds this package is, last, for who runs it where it is not installed.
     """
     return [sys.executable, "-c", CODE, str(HOME), module, *arguments]
+
+
+def read_apart(module: str, path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+    """Return what the ``main`` of a module, given ``path`` first, did with a file that may be damaged.
+
+    Such a file can take memory without end, a minute of time, or the process with it; it should call
+    ``limit_memory``. None where it did not come to an end.
+    """
+    try:
+        return subprocess.run(  # noqa: S603 - our own module
+            command(module, str(path), *arguments),
+            capture_output=True,
+            check=False,
+            timeout=SPARE_S + path.stat().st_size / BYTES_A_SECOND,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def limit_memory(n_bytes: int) -> None:
+    """Let this process take no more addresses than that, where the system can do so, and leave no dump."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (n_bytes, n_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,5 +1,8 @@
 """Files that fuzzing found: each is a sentence now, or is read without a word."""
 
+import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -107,3 +110,54 @@ def test_ids_that_say_more_than_the_archive_holds_take_no_memory(tmp_path: Path)
         archive.writestr("id.npy", npy(b"<i8", b"(99999999999999,)", bytes(16)))
     with pytest.raises(InputError, match="id has 144 bytes where its header promises"):
         column_of(tmp_path / "x.npz", "id", frozenset())
+
+
+def lengthened(path: Path, length: int) -> None:
+    """Make the file say that a text of this length, which lies apart, is of two gigabytes."""
+    content = path.read_bytes()
+    described = struct.pack("<IQ", length, content.index(b"GCOL"))
+    assert content.count(described) == 1
+    path.write_bytes(content.replace(described, struct.pack("<I", 0x7FFFFFFF) + described[4:]))
+
+
+def peak_of(module: str, *arguments: str) -> int:
+    """Largest memory, in bytes, of a child that reads text, and of nothing else."""
+    code = (
+        f"import resource, sys; sys.argv = ['', *{list(arguments)!r}]\n"
+        f"from tuner.data.formats.hdf5_text import {module} as read\nfrom pathlib import Path\n"
+        "found = read(Path(sys.argv[1]), sys.argv[2])\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+    )
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+
+def test_text_in_hdf5_that_says_it_is_of_gigabytes_takes_none(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["id"] = ["first", "b"]
+    assert column_of(path, "id", frozenset()).tolist() == ["first", "b"]
+    lengthened(path, len("first"))
+    with pytest.raises(InputError, match="id cannot be read: write the file again"):
+        column_of(path, "id", frozenset())
+    assert peak_of("dataset_text", str(path), "id") < 400 << 20
+
+
+def test_so_does_the_name_of_a_distance(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["train"] = np.ones((5, 4), np.float32)
+        file.attrs["distance"] = "angular"
+    assert hdf5.open_hdf5(path, "x.h5", "base", None).distance == "angular"
+    lengthened(path, len("angular"))
+    assert hdf5.open_hdf5(path, "x.h5", "base", None).distance == ""
+    assert peak_of("attribute_text", str(path), "distance") < 400 << 20
+
+
+def test_ids_of_chunks_that_were_never_written_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra 'formats' is not installed")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("id", (1 << 40,), np.int64, chunks=(1 << 16,))
+    with pytest.raises(InputError, match="chunks"):
+        column_of(tmp_path / "x.h5", "id", frozenset())

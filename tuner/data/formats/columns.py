@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.arrow import damage_in_words
+from tuner.data.formats.hdf5 import refuse_missing
+from tuner.data.formats.hdf5_text import dataset_text
 from tuner.data.formats.json_text import MARK, type_of_rows
 from tuner.data.formats.json_text import SUFFIXES as JSON
 from tuner.data.formats.npz import SUFFIX as NPY
@@ -170,7 +172,13 @@ def _of_hdf5(path: Path, source: str, name: str | None) -> NDArray[Any]:
             values = file[name] if here else None
             if values is None or values.external or values.is_virtual:
                 raise InputError(f"{source}[{name}] lies in other files: copy it into one with h5py")
-            return np.asarray(values.asstr()[...] if values.dtype.kind == "O" else values[...])
+            if values.dtype.kind != "O":
+                refuse_missing(values, path, source, f"{source}[{name}]")
+                return np.asarray(values[...])
+        found = dataset_text(path, name)
+        if found is None:
+            raise ValueError(name)
+        return found
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError):
         raise InputError(f"{source}: {name} cannot be read: write the file again") from None
 

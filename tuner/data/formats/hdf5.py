@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile, ListedNeighbours
+from tuner.data.formats.hdf5_text import attribute_text
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import BLOCK_BYTES, written
 from tuner.errors import InputError
@@ -60,14 +61,17 @@ def _opened(h5py: Any, file: Any, path: Path, source: str, role: Role, column: s
     listed = found.get(NEIGHBOURS) if name == QUERIES and BASE in found else None
     return replace(
         flat,
-        distance=_distance(file),
+        distance=_distance(file, path),
         listed=None if listed is None else _listed(listed, f"{source}[{BASE}]", flat.shape[0]),
     )
 
 
-def _distance(file: Any) -> str:
+def _distance(file: Any, path: Path) -> str:
     """Return what the file says that its vectors are compared by, empty where it does not."""
-    found = file.attrs.get(DISTANCE, "")
+    if DISTANCE not in file.attrs:
+        return ""
+    any_length = file.attrs.get_id(DISTANCE).dtype.kind == "O"
+    found = attribute_text(path, DISTANCE) if any_length else file.attrs[DISTANCE]
     text = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
     return text if isinstance(text, str) and text.isprintable() and len(text) < MOST_LETTERS else ""
 
@@ -82,12 +86,10 @@ def _listed(dataset: Any, base: str, n: int) -> ListedNeighbours | None:
 
 def _matrix(dataset: Any, path: Path, source: str, named: str, shape: tuple[int, ...]) -> FlatFile:
     offset = dataset.id.get_offset()
+    refuse_missing(dataset, path, source, named)
     if offset is None or len(shape) != 2:
         n, d = _two(shape, named)
-        _refuse_unwritten(dataset, named)
         return written(named, d, dataset.dtype, _blocks(dataset), n)
-    if offset + dataset.size * dataset.dtype.itemsize > path.stat().st_size:
-        raise InputError(f"{source} {DAMAGED}")
     return FlatFile(path=path, source=named, shape=shape, dtype=dataset.dtype, offset=offset)
 
 
@@ -97,8 +99,11 @@ def _two(shape: tuple[int, ...], named: str) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _refuse_unwritten(dataset: Any, named: str) -> None:
-    """Raise InputError if chunks are missing: HDF5 reads zeros there, as many as the file says."""
+def refuse_missing(dataset: Any, path: Path, source: str, named: str) -> None:
+    """Raise InputError if the file ends early, or chunks are missing: HDF5 reads as many zeros as it says."""
+    offset = dataset.id.get_offset()
+    if offset is not None and offset + dataset.nbytes > path.stat().st_size:
+        raise InputError(f"{source} {DAMAGED}")
     if not dataset.chunks:
         return
     pieces = prod(-(-side // chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True))

@@ -8,7 +8,6 @@ looks at every size and link, and searches a little; only what it came through i
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ from tuner.text import one_line
 
 SPARE_BYTES = 4 << 30
 """Memory that the child may take beside four times the file: the libraries map a lot."""
-SPARE_S, BYTES_A_SECOND = 30.0, 20e6
-"""Seconds that the child may take: these, and the file at this speed."""
 CUT, UNKNOWN_KIND = "read error in", "not recognized"
 """In what faiss says of a file that ends early, and of one that begins with letters it does not know."""
 PROBED = 4
@@ -66,16 +63,8 @@ def read_probed(path: Path) -> tuple[faiss.Index, int]:
 
 def _probed(path: Path) -> Probed:
     """Return what a child process found out about a file."""
-    size = path.stat().st_size
-    try:
-        done = subprocess.run(  # noqa: S603 - our own module
-            child.command(__name__, str(path), str(SPARE_BYTES + 4 * size)),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SPARE_S + size / BYTES_A_SECOND,
-        )
-    except subprocess.TimeoutExpired:
+    done = child.read_apart(__name__, path, str(SPARE_BYTES + 4 * path.stat().st_size))
+    if done is None:
         return Probed("reading it does not come to an end, so it is damaged")
     if done.returncode == 0:
         return msgspec.json.decode(done.stdout, type=Probed)
@@ -107,18 +96,8 @@ def _unreadable(message: str) -> str:
     return f"faiss cannot read it ({found}), so it {NO_FAISS if UNKNOWN_KIND in message else 'is damaged'}"
 
 
-def _limit(n_bytes: int) -> None:
-    """Let this process take no more memory than that, where the system can do so."""
-    try:
-        import resource  # noqa: PLC0415 - not on every system
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (n_bytes, n_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def main() -> None:
     """Write what a file holds to standard output; its name and the memory allowed are arguments."""
-    _limit(int(sys.argv[2]))
+    child.limit_memory(int(sys.argv[2]))
     faiss.omp_set_num_threads(1)
     os.write(1, msgspec.json.encode(probe(Path(sys.argv[1]))))  # the pipe to the parent

@@ -1,0 +1,1 @@
+"""Pages of real jobs in a real browser."""
