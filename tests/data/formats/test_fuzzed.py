@@ -112,6 +112,12 @@ def test_ids_that_say_more_than_the_archive_holds_take_no_memory(tmp_path: Path)
         column_of(tmp_path / "x.npz", "id", frozenset())
 
 
+def test_values_that_are_arrays_themselves_are_told(tmp_path: Path) -> None:
+    (tmp_path / "ids.npy").write_bytes(npy(b"|12S2", b"(2,)", b"ab" * 24))
+    with pytest.raises(InputError, match="has a damaged or truncated header"):
+        read_ids(tmp_path / "ids.npy")
+
+
 def lengthened(path: Path, length: int) -> None:
     """Make the file say that a text of this length, which lies apart, is of two gigabytes."""
     content = path.read_bytes()

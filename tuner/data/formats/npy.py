@@ -77,6 +77,8 @@ def parse_header(file: IO[bytes], source: str, path: Path) -> FlatFile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
             shape, fortran, dtype = read(file)
+        if dtype.subdtype is not None:  # no array has such values: numpy gives it more dimensions
+            raise ValueError(dtype)
     except (ValueError, SyntaxError, tokenize.TokenError):
         raise InputError(
             f"{source} has a damaged or truncated header: copy it again or write it again"
