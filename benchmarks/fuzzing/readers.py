@@ -104,7 +104,7 @@ READERS = {
     "text": Reader((".csv", ".tsv", ".txt", ".vec")),
     "npz-entry": Reader((".npz",), wrapped=as_entry),
     "ids": Reader((".txt", ".npy", ".jsonl", ".json"), ids),
-    "column": Reader((".json", ".jsonl", ".npz", ".parquet", ".arrow", ".h5"), column),
+    "column": Reader((".json", ".jsonl", ".npz", ".parquet", ".arrow", ".h5", ".csv"), column),
     "torch": Reader((".pt",)),
     "safetensors": Reader((".safetensors",)),
     "arrow": Reader((".arrow",)),

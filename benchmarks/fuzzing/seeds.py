@@ -172,6 +172,8 @@ def _text() -> Iterator[Seed]:
     yield 0, rows(",").encode()
     yield 0, ("a,b,c,d\n" + rows(",")).encode()
     yield 0, b'\xef\xbb\xbf"1","2"\r\n3,nan\r\n'
+    yield 0, b'id,embedding,n\n"a, b","[0.5, 1]",2\nc,"[1 2.]",3\n'
+    yield 0, b"id,e_0,e_1,n\na,0.5,1,2\nb,1,2,3\n"
     yield 1, rows("\t").encode()
     yield 2, ("the " + rows(" ").replace("\n", "\nof ")).encode()
     yield 3, ("5 4\nthe " + rows(" ").replace("\n", "\nof ")).encode()
@@ -188,6 +190,7 @@ def _ids() -> Iterator[Seed]:
 
 
 def _column() -> Iterator[Seed]:
+    yield 6, b'id,e\n"a, b","[0.5, 1]"\nc,"[1 2.]"\n'
     yield 0, b'[{"id":1},{"id":2}]'
     yield 1, b'{"id":"a","b":[1]}\n{"id":"b","b":[2]}'
     yield 2, archive({"id.npy": npy(np.arange(2))}, zipfile.ZIP_DEFLATED)

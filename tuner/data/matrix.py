@@ -125,7 +125,7 @@ def open_file(path: Path, source: str, role: Role, column: str | None = None) ->
     if reader is not None:
         return reader(path, source, role, column)
     if found is None and path.suffix.lower() in SEPARATORS:
-        return open_text(path, source)
+        return open_text(path, source, role, column)
     if found is None and (path.suffix.lower() in JSON or is_json(start)):
         return open_json(path, source, role, column)
     if found is None and is_word2vec(start, size):

@@ -65,12 +65,12 @@ WRONG: dict[str, tuple[str, bytes | str, str]] = {
     ),
     "a short row at a block": ("x.csv", "\n".join([*CSV[:4_096], "1,2,3"]), "row 4096 has 3 numbers, where"),
     "a long row": ("x.csv", "\n".join([*CSV[:5], CSV[5] + ",1"]), "row 5 has 8 numbers"),
-    "prose": ("x.txt", "What is this?\nNothing.\n", "line 2 is no vector"),
-    "a table with names in it": ("x.csv", "id,name\n1,ann\n2,bob\n", "line 2 is no vector"),
-    "names alone": ("x.csv", "a,b,c\n", "line 2 is no vector"),
-    "empty lines": ("x.csv", "\n\n\n", "line 2 is no vector"),
+    "prose": ("x.txt", "What is this?\nNothing.\n", "the first row is no vector"),
+    "a table with names in it": ("x.csv", "id,name\n1,ann\n2,bob\n", "the first row is no vector"),
+    "names alone": ("x.csv", "a,b,c\n", "the first row is no vector"),
+    "empty lines": ("x.csv", "\n\n\n", "the first row is no vector"),
     "other bytes": ("x.csv", b"1,2\n\xff\xfe,3\n", "no UTF-8 text"),
-    "zeros": ("x.txt", b"\0" * 100, "line 2 is no vector"),
+    "zeros": ("x.txt", b"\0" * 100, "the first row is no vector"),
     "a word without its vector": ("x.txt", "a 1 2\nb 1\n", r"row 1, cell .* is 'b'"),
 }
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.formats import csv_table
+from tuner.data.formats.choice import Role
+from tuner.data.formats.csv_table import ENCODING, Columns, listed_blocks, numbers_at_the_end
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import written
 from tuner.errors import InputError
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None, ".vec": None}
+SEPARATORS = {**csv_table.SEPARATORS, ".txt": None, ".vec": None}
 """None is any white space."""
 ROWS = 4_096
 PLACE = re.compile(r"'(.*)' to float32 at row (\d+), column (\d+)")
 CHANGED = re.compile(r"number of columns changed from (\d+) to (\d+) at row (\d+)")
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 DTYPE = np.dtype(np.float32)
 
 
@@ -29,70 +30,85 @@ class Layout(NamedTuple):
     """How rows are written.
 
     Attributes:
-        separator: what stands between numbers, None for white space.
+        separator: what stands between cells, None for white space.
         head: lines before the first row.
-        d: numbers of a row.
-        words: whether a word stands before them.
+        columns: where vectors stand; a word may stand before them.
+        alone: whether nothing else stands in a row.
     """
 
     separator: str | None
     head: int
-    d: int
-    words: bool
+    columns: Columns
+    alone: bool = True
 
 
-def open_text(path: Path, source: str) -> FlatFile:
+def open_text(path: Path, source: str, role: Role, column: str | None) -> FlatFile:
     """Return the rows of a text file as float32.
 
     A first line without numbers is one of names; two whole numbers before words are those of word2vec.
+
+    Args:
+        role: what the vectors are, which tells columns of usual names apart.
+        column: name of the column of lists, or of numbered columns without their numbers; None for the only.
 
     Raises:
         InputError: it is no UTF-8, a cell is no number, or rows differ in length.
     """
     try:
-        layout = _layout(path, source)
-        return written(source, layout.d, DTYPE, _blocks(path, source, layout))
+        separator = SEPARATORS[path.suffix.lower()]
+        found = (
+            _words(path, separator) if separator is None else _table(path, source, separator, role, column)
+        )
+        if found is None:
+            raise InputError(
+                f"{source}: the first row is no vector: give numbers alone, one list of numbers in a column, "
+                "numbered columns, or one word before numbers with white space between them; or save the "
+                "vectors with np.save"
+            )
+        return written(source, found.columns.d, DTYPE, _blocks(path, source, found))
     except UnicodeDecodeError:
         raise InputError(f"{source} is no UTF-8 text: save the vectors with np.save") from None
 
 
-def _layout(path: Path, source: str) -> Layout:
-    separator = SEPARATORS[path.suffix.lower()]
-    with path.open(encoding="utf-8-sig") as file:
-        first, second = (_cells(file.readline(), separator) for _ in range(2))
-    head = int(_is_head(first, second, separator))
+def _table(path: Path, source: str, separator: str, role: Role, column: str | None) -> Layout | None:
+    with path.open(encoding=ENCODING, newline="") as file:
+        rows = csv_table.rows_of(file, separator, source)
+        first, second = next(rows, []), next(rows, [])
+    head = csv_table.is_head(first)
+    if head:
+        columns = csv_table.columns_of(first, second, source, role, column)
+        return None if columns is None else Layout(separator, 1, columns, columns.d == len(second))
+    return Layout(separator, 0, Columns(0, len(first))) if numbers_at_the_end(first) == len(first) else None
+
+
+def _words(path: Path, separator: None) -> Layout | None:
+    with path.open(encoding=ENCODING) as file:
+        first, second = (_cells(file.readline()) for _ in range(2))
+    head = not numbers_at_the_end(first) or _is_count(first, second)
     row = second if head else first
-    d = _numbers_at_the_end(row)
-    words = separator is None and 0 < d < len(row)
-    if not d or (d < len(row) and not words):
-        raise InputError(
-            f"{source}: line {head + 1} is no vector: give numbers alone, or one word before numbers with "
-            "white space between them; or save the vectors with np.save"
-        )
-    return Layout(separator, head, d, words)
+    d = numbers_at_the_end(row)
+    return Layout(separator, int(head), Columns(len(row) - d, d), d == len(row)) if d else None
 
 
-def _is_head(first: list[str], second: list[str], separator: str | None) -> bool:
-    """Return whether the first line is one of names, or the two numbers that word2vec writes before words."""
-    if not _numbers_at_the_end(first):
-        return True
-    two = separator is None and len(first) == 2 and all(cell.isdigit() for cell in first)
-    return two and _numbers_at_the_end(second) == int(first[1]) < len(second)
+def _is_count(first: list[str], second: list[str]) -> bool:
+    """Return whether the first line is the two numbers that word2vec writes before words."""
+    two = len(first) == 2 and all(cell.isdigit() for cell in first)
+    return two and numbers_at_the_end(second) == int(first[1]) < len(second)
 
 
-def _cells(line: str, separator: str | None) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.strip().split(separator)]
-
-
-def _numbers_at_the_end(cells: list[str]) -> int:
-    return sum(1 for _ in takewhile(NUMBER.fullmatch, reversed(cells)))
+def _cells(line: str) -> list[str]:
+    return [cell.strip('"') for cell in line.split()]
 
 
 def _blocks(path: Path, source: str, layout: Layout) -> Iterator[NDArray[Any]]:
     """Yield the rows, some thousands at a time."""
+    separator, columns = layout.separator, layout.columns
+    if columns.listed and separator is not None:
+        yield from listed_blocks(path, source, separator, columns)
+        return
+    used = range(columns.first, columns.first + columns.d) if separator else range(-columns.d, 0)
     done = 0
-    columns = range(-layout.d, 0) if layout.words else None
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=ENCODING) as file:
         for _ in range(layout.head):
             file.readline()
         while True:
@@ -103,8 +119,8 @@ def _blocks(path: Path, source: str, layout: Layout) -> Iterator[NDArray[Any]]:
                         file,
                         dtype=DTYPE,
                         comments=None,
-                        delimiter=layout.separator,
-                        usecols=columns,
+                        delimiter=separator,
+                        usecols=None if layout.alone else used,
                         ndmin=2,
                         max_rows=ROWS,
                         quotechar='"',
@@ -115,9 +131,9 @@ def _blocks(path: Path, source: str, layout: Layout) -> Iterator[NDArray[Any]]:
                 raise InputError(f"{source}: {_sentence(str(error), done)}") from None
             if not block.size:
                 return
-            if block.shape[1] != layout.d:
+            if block.shape[1] != columns.d:
                 raise InputError(
-                    f"{source}: row {done} has {block.shape[1]} numbers, where the first has {layout.d}: "
+                    f"{source}: row {done} has {block.shape[1]} numbers, where the first has {columns.d}: "
                     "write it again"
                 )
             yield block
