@@ -16,6 +16,7 @@ from benchmarks.common import FILE, origin, write_json, write_lines
 from benchmarks.pages.browser import (
     CHROMIUM,
     Browser,
+    empty_charts,
     marks,
     out_of_reach,
     slider_settings,
@@ -29,7 +30,7 @@ from tuner.types import Result
 VIEWS = ((1280, "light"), (1280, "dark"), (380, "light"), (380, "dark"))
 HEAD = (
     *("page", "bytes", "view", "wider than the view", "console, requests"),
-    *("marks", "sliders", "not by keyboard", "axe, serious"),
+    *("charts", "marks", "sliders", "not by keyboard", "axe, serious"),
 )
 
 
@@ -48,7 +49,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         view: width in pixels, and the scheme of colours.
         overflow: pixels that it is wider than its view.
         wrong: lines on the console, dialogs and requests.
-        marks: marks drawn and wanted, of all its charts.
+        charts: its charts, and those of them without a mark.
+        marks: marks drawn and wanted, of all its charts; of reports of runs alone.
         sliders: settings at which the page and the library agree, and settings tried; none without sliders.
         unreachable: things to use that the keyboard does not come to.
         violations: serious and critical findings of axe-core.
@@ -59,6 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     view: str
     overflow: int
     wrong: list[str]
+    charts: tuple[int, list[str]]
     marks: tuple[int, int]
     sliders: tuple[int, int] | None
     unreachable: int
@@ -67,7 +70,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def fine(self) -> bool:
         """Whether nothing is wrong with it."""
         agreed = self.sliders is None or self.sliders[0] == self.sliders[1]
-        faults = (self.overflow, self.wrong, self.unreachable, self.violations)
+        faults = (self.overflow, self.wrong, self.charts[1], self.unreachable, self.violations)
         return not any(faults) and self.marks[0] == self.marks[1] and agreed
 
 
@@ -89,6 +92,7 @@ def look(browser: Browser, file: Path, width: int, scheme: str, picture: Path) -
         view=f"{width} {scheme}",
         overflow=max(0, page.evaluate("document.documentElement.scrollWidth") - width),
         wrong=wrong,
+        charts=(page.evaluate("Object.keys(tuneReport.views).length"), empty_charts(page)),
         marks=(sum(found for found, _ in drawn.values()), sum(wanted for _, wanted in drawn.values())),
         sliders=(sum(ours == theirs for ours, theirs in answers), len(answers)) if answers else None,
         unreachable=out_of_reach(page),
@@ -106,6 +110,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.view,
         f"{row.overflow} px",
         "; ".join(row.wrong) or "none",
+        f"{row.charts[0]}, empty {len(row.charts[1])}",
         f"{row.marks[0]} of {row.marks[1]}" if row.marks[1] else "-",
         "-" if row.sliders is None else f"{row.sliders[0]} of {row.sliders[1]}",
         str(row.unreachable),

@@ -96,6 +96,12 @@ def marks(page: Any, result: Result) -> dict[str, tuple[int, int]]:
     return found
 
 
+def empty_charts(page: Any) -> list[str]:
+    """Return the charts of a page that have no mark."""
+    names = page.evaluate("Object.keys(tuneReport.views)")
+    return [name for name in names if not page.evaluate(f"tuneReport.marks({name!r})")]
+
+
 def slider_settings(page: Any, result: Result, n: int = 20) -> Iterator[tuple[str, str]]:
     """Yield what the page answers at ``n`` settings of its sliders, and what the library answers there."""
     ends = {

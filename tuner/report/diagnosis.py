@@ -117,6 +117,7 @@ def _time_text(seconds: float, whole: float) -> str:
 CAUSE_HEAD = ("lost to", "recall", "seen")
 COST_HEAD = ("what it costs", "now", "with prescription 1")
 PRESCRIPTION_HEAD = ("", "what it costs you", "what is done", "index", "recall", "bytes", "time")
+PRESCRIPTION_WORDS = PRESCRIPTION_HEAD[1:4]
 SCREEN_HEAD = ("", "what is done: the index", "recall (lower)", "bytes", "time")
 SCREEN_WORDS = 36
 """Columns that the words of a prescription get on a screen of 80."""
@@ -146,7 +147,7 @@ def to_markdown(found: Diagnosis, command: str = "") -> str:
     ]
     if found.prescriptions:
         rows = (prescription_row(number, each) for number, each in enumerate(found.prescriptions, start=1))
-        lines += [*table(PRESCRIPTION_HEAD, rows), ""]
+        lines += [*table(PRESCRIPTION_HEAD, rows, PRESCRIPTION_WORDS), ""]
     if command:
         lines += [apply_text(found), "", "```bash", command, "```", ""]
     lines += [describe_sensitivity(found.sensitivity, found.target), ""]

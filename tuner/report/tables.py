@@ -1,7 +1,7 @@
 """Markdown tables and lists."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tuner.text import one_line
 from tuner.types import OperatingPoint
@@ -37,9 +37,15 @@ def facts(*pairs: tuple[str, str]) -> Iterator[str]:
     return (f"- {prose(name)}: {prose(value)}" for name, value in pairs)
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A table, a line at a time."""
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], words: Collection[str] = ()) -> Iterator[str]:
+    """A table, a line at a time.
+
+    Args:
+        head: names of the columns.
+        rows: the cells of each row.
+        words: names of columns that hold words, which begin at the left.
+    """
     names = tuple(head)
     yield f"| {' | '.join(names)} |"
-    yield f"|{'---|' * len(names)}"
+    yield f"|{''.join(':---|' if name in words else '---|' for name in names)}"
     yield from (f"| {' | '.join(map(prose, row))} |" for row in rows)

@@ -124,6 +124,8 @@ CONFIG: Spec = {
     "font": FONT,
     "view": {"stroke": None},
     "axis": {
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
         "labelColor": INK,
         "titleColor": INK,
         "labelFontSize": 12,

@@ -14,8 +14,10 @@ from tuner.report.charts.gate import changed_chart, history_chart
 from tuner.report.page.render import render
 from tuner.report.tables import cell, prose, table
 from tuner.report.words import data_sentence
+from tuner.runtime.machine import now
 from tuner.text import one_lined
 from tuner.types import CheckResult, Diagnosis, EngineDiagnosis, GateBaseline, TargetResult, VerifyResult
+from tuner.version import __version__
 
 
 def diagnosis_to_html(found: Diagnosis, command: str = "") -> str:
@@ -113,8 +115,9 @@ def _page(
     created: str = "",
     version: str = "",
 ) -> str:
+    """Return a page; what does not say when and by which version it was made is made now, by this one."""
     shown = [chart for chart in charts if chart is not None]
     return render(
         "job.html.j2", shown, title=title, headline=headline, text=text, good=good, remarks=remarks,
-        created=created, version=version,
+        created=created or now(), version=version or __version__,
     )  # fmt: skip
