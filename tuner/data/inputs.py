@@ -63,7 +63,7 @@ def id_column(base: Source, name: str, column: str | None = None) -> IdSource:
         InputError: the base has no such column.
     """
     if isinstance(base, str) and is_address(base):
-        return ids_at(Address.of(base), column, name)
+        return ids_at(Address.of(base), column, name, SUFFIXES)
     if isinstance(base, (str, Path)):
         found = ids_in(Path(base), column, name)
         return column_of(base, name, SUFFIXES) if found is None else found

@@ -86,16 +86,15 @@ def _fetched(address: Address, role: Role, column: str | None) -> FlatFile | Sha
     """Return the matrix of remote files, in a copy that lives as long as it."""
     copy = fetched(address)
 
-    def as_given(text: str) -> str:
-        return text.replace(str(copy.path), address.shown).replace(str(copy.folder.path), address.shown)
-
     def named(part: FlatFile) -> FlatFile:
-        return replace(part, source=as_given(part.source), copied_to=(part.copied_to, copy.folder))
+        return replace(
+            part, source=copy.as_given(part.source, address), copied_to=(part.copied_to, copy.folder)
+        )
 
     try:
         found = open_matrix(copy.path, role, column)
     except InputError as error:
-        raise InputError(as_given(str(error))) from None
+        raise InputError(copy.as_given(str(error), address)) from None
     if isinstance(found, Shards):
         return replace(found, source=address.shown, parts=tuple(map(named, found.parts)))
     return named(found)

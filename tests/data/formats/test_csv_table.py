@@ -81,8 +81,14 @@ def test_a_column_is_the_ids(name: str, tmp_path: Path) -> None:
     base, _ = open_inputs(tmp_path / "x.csv", None, "sku")
     assert base.ids is not None
     assert base.ids.tolist() == IDS
-    with pytest.raises(InputError, match="--ids 'skus' is no file"):
+    with pytest.raises(InputError, match=r"--ids 'skus' is no file and no column of .*, which has sku"):
         open_inputs(tmp_path / "x.csv", None, "skus")
+
+
+def test_a_row_without_its_id_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("e_0,e_1,sku\n1,2,a\n3,4\n")
+    with pytest.raises(InputError, match="row 1 ends before sku: write it again"):
+        column_of(tmp_path / "x.csv", "sku", frozenset())
 
 
 def test_one_of_several_is_named(tmp_path: Path) -> None:

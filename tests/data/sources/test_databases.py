@@ -224,14 +224,27 @@ def test_lancedb(fingerprint: str, tmp_path: Path) -> None:
         open_vectors(tmp_path / "empty.lance", "base")
 
 
+def ids_of(address: str, name: str) -> list[Any]:
+    base, _ = open_inputs(address, None, name)
+    assert base.ids is not None
+    found: list[Any] = base.ids.tolist()
+    return found
+
+
 def test_chroma(fingerprint: str, tmp_path: Path) -> None:
     chroma = pytest.importorskip("chromadb", reason="the extra 'chroma' is not installed")
     client = chroma.PersistentClient(path=str(tmp_path))
     collection = client.create_collection("items", embedding_function=None)
     for start in range(0, len(X), 1_000):
         block = X[start : start + 1_000]
-        collection.add(ids=[f"{start + n}" for n in range(len(block))], embeddings=block)
+        names = [f"item {start + n}" for n in range(len(block))]
+        collection.add(ids=names, embeddings=block, metadatas=[{"sku": f"sku {each}"} for each in names])
     assert open_vectors(f"chroma://{tmp_path}", "base").fingerprint == fingerprint
+    wanted = [f"item {n}" for n in range(len(X))]
+    assert ids_of(f"chroma://{tmp_path}", "id") == wanted
+    assert ids_of(f"chroma://{tmp_path}", "sku") == [f"sku {each}" for each in wanted]
+    with pytest.raises(InputError, match="row 0 is"):
+        ids_of(f"chroma://{tmp_path}", "other")
     client.create_collection("others", embedding_function=None)
     assert open_vectors(f"chroma://{tmp_path}?collection=items", "base").fingerprint == fingerprint
     with pytest.raises(
@@ -265,6 +278,9 @@ def test_qdrant(monkeypatch: pytest.MonkeyPatch) -> None:
         address = "qdrant://host:6333"
         found = open_vectors(f"{address}?collection=items", "base")
         np.testing.assert_array_equal(found.read(0, found.n), x)
+        assert ids_of(f"{address}?collection=items", "id") == list(range(len(x)))
+        with pytest.raises(InputError, match="row 0 is"):
+            ids_of(f"{address}?collection=items", "sku")
         for more, message in (
             ("", r"say which collection with \?collection=NAME: there is items, named"),
             ("?collection=named", "say which vectors with --column: there is a, b"),

@@ -14,6 +14,7 @@ import pytest
 from gated import Run
 
 from tuner.cli.folders import name_of
+from tuner.data.inputs import open_inputs
 from tuner.data.sources import shown
 from tuner.data.sources.address import Address
 from tuner.data.sources.remote import safe_name
@@ -56,6 +57,32 @@ def test_files_of_an_object_store(source: str, bucket: Any) -> None:
     found = open_vectors(source, "base")
     np.testing.assert_array_equal(found.read(0, found.n), X)
     assert found.source.startswith("memory://b/")
+
+
+def test_ids_of_an_object_store_lie_in_the_copy_of_the_vectors(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket.open("/b/named.csv", "w") as file:
+        file.write("sku,e_0,e_1\n" + "".join(f"s{n},{n},1\n" for n in range(50)))
+    opened: list[Any] = []
+    monkeypatch.setattr(type(bucket), "open", _counted(type(bucket).open, opened))
+    base, _ = open_inputs("memory://b/named.csv", None, "sku")
+    assert base.ids is not None
+    assert base.ids.tolist() == [f"s{n}" for n in range(50)]
+    assert len(opened) == 1
+    with pytest.raises(InputError, match="--ids 'skus' is no file and no column of memory://b/"):
+        open_inputs("memory://b/named.csv", None, "skus")
+    del base
+    open_vectors("memory://b/named.csv", "base")
+    assert len(opened) > 1
+
+
+def _counted(function: Any, calls: list[Any]) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args[1])
+        return function(*args, **kwargs)
+
+    return call
 
 
 @pytest.mark.parametrize(

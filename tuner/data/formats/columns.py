@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tuner.data.formats.arrow import damage_in_words
 from tuner.data.formats.csv_table import SEPARATORS as CSV
-from tuner.data.formats.csv_table import csv_column
+from tuner.data.formats.csv_table import csv_column, csv_names
 from tuner.data.formats.hdf5 import refuse_missing
 from tuner.data.formats.hdf5_text import dataset_text
 from tuner.data.formats.json_text import MARK, type_of_rows
@@ -50,8 +50,9 @@ def column_of(source: str | Path, name: str, suffixes: frozenset[str]) -> NDArra
 
 def _column(path: Path, name: str) -> NDArray[Any]:
     source, read = str(path), _reader_of(path)
-    if read is None and path.suffix.lower() in CSV and (found := csv_column(path, source, name)) is not None:
-        return found
+    if read is None and path.suffix.lower() in CSV and (names := csv_names(path)):
+        refuse_unknown(source, name, names)
+        return csv_column(path, source, name)
     if read is None:
         raise InputError(f"--ids {name!r} is no file, and {source} has no named columns: name a file of ids")
     return _checked(read(path, source, name), source, name)

@@ -176,20 +176,23 @@ def _sentence(
     return f"{at} has {cell!r:.40} and no list of numbers: leave such rows out"
 
 
-def csv_column(path: Path, source: str, name: str) -> NDArray[np.str_] | None:
-    """Return the cells (n,) of a column, None where the table has no names of columns, or not this one.
+def csv_names(path: Path) -> list[str]:
+    """Return the names of the columns of a table, none where it has no line of names."""
+    with path.open(encoding=ENCODING, newline="", errors="replace") as file:
+        names = next(rows_of(file, SEPARATORS[path.suffix.lower()], str(path)), [])
+    return names if is_head(names) else []
+
+
+def csv_column(path: Path, source: str, name: str) -> NDArray[np.str_]:
+    """Return the cells (n,) of a column that a table has.
 
     Raises:
         InputError: a row is shorter, or it is no text.
     """
-    separator = SEPARATORS[path.suffix.lower()]
     try:
         with path.open(encoding=ENCODING, newline="") as file:
-            rows = rows_of(file, separator, source)
-            names = next(rows, [])
-            if name not in names or not is_head(names):
-                return None
-            place = names.index(name)
+            rows = rows_of(file, SEPARATORS[path.suffix.lower()], source)
+            place = next(rows).index(name)
             cells = [row[place] if place < len(row) else None for row in rows]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no UTF-8 text: write it again") from None

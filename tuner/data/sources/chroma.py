@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
 from tuner.data.sources.address import Address
+from tuner.data.sources.tables import ID, as_ids
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -31,6 +33,38 @@ def open_chroma(address: Address, role: Role, column: str | None) -> FlatFile:
     Raises:
         InputError: the folder holds no database of Chroma, or it cannot be told which collection is meant.
     """
+    with _collection(address) as (collection, named):
+        first = collection.get(limit=1, include=["embeddings"])["embeddings"]
+        d = 0 if first is None or not len(first) else len(first[0])
+        return written(named, d, DTYPE, _blocks(collection), collection.count())
+
+
+def chroma_ids(address: Address, name: str) -> NDArray[Any]:
+    """Return the ids (n,) of a collection, or what its metadata have of a name, in the order of its entries.
+
+    Args:
+        address: as for the embeddings.
+        name: ``id``, or a key of the metadata.
+
+    Raises:
+        InputError: an entry has none, or as ``open_chroma``.
+    """
+    with _collection(address) as (collection, named):
+        found: list[Any] = []
+        for start in range(0, collection.count(), PAGE):
+            page = collection.get(limit=PAGE, offset=start, include=["metadatas"])
+            metadata = page["metadatas"] or []
+            found += page["ids"] if name == ID else [(each or {}).get(name) for each in metadata]
+        return as_ids(found, f"{named}[{name}]")
+
+
+@contextmanager
+def _collection(address: Address) -> Iterator[tuple[Any, str]]:
+    """Open a collection; give it and its name in messages, and say in a sentence what its client raises.
+
+    Raises:
+        InputError: the folder holds no database of Chroma, or it cannot be told which collection is meant.
+    """
     folder = Path(address.path)
     if not (folder / DATABASE).is_file():  # its client would make one
         raise InputError(
@@ -44,11 +78,7 @@ def open_chroma(address: Address, role: Role, column: str | None) -> FlatFile:
         if name not in names:
             there = ", ".join(names[:8]) or "none"
             raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
-        collection = client.get_collection(name, embedding_function=None)
-        first = collection.get(limit=1, include=["embeddings"])["embeddings"]
-        d = 0 if first is None or not len(first) else len(first[0])
-        named = f"{address.shown}[{name}]"
-        return written(named, d, DTYPE, _blocks(collection), collection.count())
+        yield client.get_collection(name, embedding_function=None), f"{address.shown}[{name}]"
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - the client raises those of its database

@@ -8,27 +8,44 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tuner.data.formats.columns import column_of
 from tuner.data.formats.regular import look_at
 from tuner.data.formats.signatures import format_of
 from tuner.data.sources.address import Address
+from tuner.data.sources.chroma import chroma_ids
 from tuner.data.sources.duckdb import duckdb_ids
 from tuner.data.sources.lance import SUFFIX, lance_ids
 from tuner.data.sources.postgres import postgres_ids
+from tuner.data.sources.qdrant import qdrant_ids
+from tuner.data.sources.remote import fetched
 from tuner.data.sources.sqlite import sqlite_ids
 from tuner.errors import InputError
 
+OF_COLLECTIONS = {"chroma": chroma_ids, "qdrant": qdrant_ids}
 OF_FILES = {"a SQLite file": sqlite_ids, "a DuckDB file": duckdb_ids}
 
 
-def ids_at(address: Address, column: str | None, name: str) -> NDArray[Any]:
-    """Return a column of ids (n,) of a table behind an address.
+def ids_at(address: Address, column: str | None, name: str, suffixes: frozenset[str]) -> NDArray[Any]:
+    """Return the ids (n,) of a table, a collection or a file behind an address.
+
+    Args:
+        address: address of the vectors.
+        column: column of the vectors.
+        name: column of the ids.
 
     Raises:
         InputError: there is none that can be read.
     """
     if address.scheme in ("postgresql", "postgres"):
         return postgres_ids(address, column, name)
-    raise InputError(f"--ids {name!r} is no file: those of {address.shown} are read from a file of their own")
+    if address.scheme in OF_COLLECTIONS:
+        return OF_COLLECTIONS[address.scheme](address, name)
+    copy = fetched(address)
+    try:
+        found = ids_in(copy.path, column, name)
+        return column_of(copy.path, name, suffixes) if found is None else found
+    except InputError as error:
+        raise InputError(copy.as_given(str(error), address)) from None
 
 
 def ids_in(path: Path, column: str | None, name: str) -> NDArray[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
 from tuner.data.sources.address import Address
+from tuner.data.sources.tables import ID, as_ids
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -30,6 +32,39 @@ def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
     Raises:
         InputError: it cannot be reached, or it cannot be told which vectors are meant.
     """
+    with _collection(address) as (client, name):
+        kinds = client.get_collection(name).config.params.vectors
+        vector = _vector(kinds, address, column)
+        d = kinds[vector].size if isinstance(kinds, dict) else kinds.size
+        named = f"{address.shown}[{name}]"
+        return written(named, d, DTYPE, _blocks(client, name, vector, d, named))
+
+
+def qdrant_ids(address: Address, name: str) -> NDArray[Any]:
+    """Return the ids (n,) of the points, or what their payloads have of a name, in the order of the points.
+
+    Args:
+        address: as for the vectors.
+        name: ``id``, or a key of the payloads.
+
+    Raises:
+        InputError: a point has none, or as ``open_qdrant``.
+    """
+    with _collection(address) as (client, collection):
+        pages = _pages(client, collection, with_vectors=False, with_payload=False if name == ID else [name])
+        found = [
+            point.id if name == ID else (point.payload or {}).get(name) for page in pages for point in page
+        ]
+        return as_ids(found, f"{address.shown}[{collection}][{name}]")
+
+
+@contextmanager
+def _collection(address: Address) -> Iterator[tuple[Any, str]]:
+    """Give a client and the name of the collection, and say in a sentence what the client raises.
+
+    Raises:
+        InputError: it cannot be reached, or it cannot be told which collection is meant.
+    """
     qdrant = package("qdrant_client", address.shown, "a collection of Qdrant")
     try:
         client = _client(qdrant, address)
@@ -38,11 +73,7 @@ def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
         if name not in names:
             there = ", ".join(sorted(names)[:8]) or "none"
             raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
-        kinds = client.get_collection(name).config.params.vectors
-        vector = _vector(kinds, address, column)
-        d = kinds[vector].size if isinstance(kinds, dict) else kinds.size
-        named = f"{address.shown}[{name}]"
-        return written(named, d, DTYPE, _blocks(client, name, vector, d, named))
+        yield client, name
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - the client raises those of its transports
@@ -74,13 +105,18 @@ def _vector(kinds: Any, address: Address, column: str | None) -> str | None:
     return name
 
 
-def _blocks(client: Any, name: str, vector: str | None, d: int, named: str) -> Iterator[NDArray[Any]]:
-    done, offset = 0, None
+def _pages(client: Any, name: str, **wanted: Any) -> Iterator[list[Any]]:
+    offset = None
     while True:
-        wanted = True if vector is None else [vector]
-        points, offset = client.scroll(
-            name, limit=PAGE, offset=offset, with_vectors=wanted, with_payload=False
-        )
+        points, offset = client.scroll(name, limit=PAGE, offset=offset, **wanted)
+        yield points
+        if offset is None:
+            return
+
+
+def _blocks(client: Any, name: str, vector: str | None, d: int, named: str) -> Iterator[NDArray[Any]]:
+    done = 0
+    for points in _pages(client, name, with_vectors=True if vector is None else [vector], with_payload=False):
         rows = [point.vector if vector is None else (point.vector or {}).get(vector) for point in points]
         for row, value in enumerate(rows, done):
             if value is None or len(value) != d:
@@ -88,5 +124,3 @@ def _blocks(client: Any, name: str, vector: str | None, d: int, named: str) -> I
         if rows:
             yield np.array(rows, dtype=DTYPE)
         done += len(rows)
-        if offset is None:
-            return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import BLOCK_BYTES, KEPT_FREE, ScratchFolder
@@ -32,14 +33,27 @@ class Fetched:
     path: Path
     folder: ScratchFolder
 
+    def as_given(self, text: str, address: Address) -> str:
+        """Return a message on the copy as one on the address that it was made of."""
+        return text.replace(str(self.path), address.shown).replace(str(self.folder.path), address.shown)
+
+
+COPIES: WeakValueDictionary[str, ScratchFolder] = WeakValueDictionary()
+"""Copies by address, as long as something holds them: vectors and their ids lie in the same files."""
+
 
 def fetched(address: Address) -> Fetched:
     """Return a copy of a file, or of the files of a pattern or a folder in the order of their names.
+
+    An address of which there is a copy still is not fetched again.
 
     Raises:
         InputError: there is no such file, it cannot be reached, or a package is missing.
         ResourceError: the disk has no room for it.
     """
+    folder = COPIES.get(address.source)
+    if folder is not None:
+        return _of(folder)
     fsspec = package("fsspec", address.shown, "a remote file")
     try:
         system, path = fsspec.core.url_to_fs(address.source)
@@ -91,7 +105,13 @@ def _copied(system: Any, files: list[tuple[str, int]], address: Address) -> Fetc
     for (name, _), local in zip(files, names, strict=True):
         with system.open(name, "rb") as there, (folder.path / local).open("wb") as here:
             shutil.copyfileobj(there, here, BLOCK_BYTES)
-    return Fetched(folder.path / (names[0] if len(files) == 1 else "*"), folder)
+    COPIES[address.source] = folder
+    return _of(folder)
+
+
+def _of(folder: ScratchFolder) -> Fetched:
+    names = [path.name for path in folder.path.iterdir()]
+    return Fetched(folder.path / (names[0] if len(names) == 1 else "*"), folder)
 
 
 def safe_name(name: str) -> str:

@@ -14,6 +14,8 @@ from tuner.data.formats.choice import Role, chosen
 from tuner.errors import InputError
 
 BATCH_ROWS = 4_096
+ID = "id"
+"""What the ids of a collection are asked for by, which are no column of it."""
 
 
 def chosen_column(shapes: Mapping[str, tuple[int, ...]], source: str, role: Role, column: str | None) -> str:
