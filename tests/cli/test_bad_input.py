@@ -89,7 +89,7 @@ CASES = [
          lambda: Path("folder").mkdir()),
     Case("device", IN + "/dev/null", ("/dev/null is not a regular file",)),
     Case("path through a file", IN + "base.npy/x.npy", ("base.npy/x.npy",)),
-    Case("empty file", X, ("x.npy is empty", "np.save"), _write("x.npy", b"")),
+    Case("empty file", X, ("x.npy is empty", "write it again"), _write("x.npy", b"")),
     Case("text file", X, ("x.npy is not a .npy file", "np.save"), _write("x.npy", b"1 2 3\n")),
     Case("npz of two", IN + "x.npz", ("x.npz holds 2 matrices", "--column", "left 9 x 4, right 9 x 4"), _npz),
     Case("npz without that one", IN + "--column lef x.npz", ("has no array 'lef'", "left 9 x 4"), _npz),

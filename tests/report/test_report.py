@@ -341,9 +341,9 @@ def test_the_front_is_drawn_in_characters() -> None:
 
 def test_a_doubt_takes_the_place_of_the_drawing() -> None:
     assert "us |" in on_screen(REACHED, terminal=True)
-    text = on_screen(replace(REACHED, warnings=("a doubt " * 15,) * 3), terminal=True)
+    text = on_screen(replace(REACHED, warnings=("a doubt " * 15,) * 2), terminal=True)
     assert "us |" not in text
-    assert text.count("Warning:") == 3
+    assert text.count("Warning:") == 2
 
 
 def test_a_command_is_one_line_however_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -111,7 +112,7 @@ def _lock_of(folder: Path) -> FileLock | None:
         BusyFolderError: another run holds it.
     """
     locks = cache_dir() / "locks"
-    name = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=16).hexdigest()
+    name = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=16).hexdigest()
     lock = FileLock(locks / f"{name}.lock", timeout=0)
     try:
         locks.mkdir(parents=True, exist_ok=True)

@@ -51,8 +51,9 @@ def render(engine: Engine, exported: Exported) -> str:
 def _for_machines(exported: Exported) -> str:
     """Return the settings in one line; what most files have nothing to say of is left out, as ever."""
     tree = msgspec.to_builtins(exported)
-    if not exported.claims.n_copies:
-        del tree["claims"]["n_copies"]
+    for name in ("n_copies", "text_ids"):
+        if not tree["claims"][name]:
+            del tree["claims"][name]
     return msgspec.json.encode(tree).decode()
 
 
@@ -156,10 +157,9 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
     ]
     if not claims.in_engine:
         unseen = "on a running server" if can.runs == "no" else f"in {can.title}"
-        lines.append(
-            f"NOT verified {unseen}: the engine's own codec and graph can reach another recall"
-            + ("" if can.runs == "no" else f"; tune verify FILE --on {can.name} VECTORS.npy does it")
-        )
+        lines.append(f"NOT verified {unseen}: the engine's own codec and graph can reach another recall")
+        if can.runs != "no":
+            lines[-1] += f"; tune verify FILE --on {can.name} VECTORS, with the same --queries, does it"
     if config.variant:
         lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:
@@ -170,6 +170,8 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
             "each distinct row once and keep the ids of its copies in the application (copies.npy beside "
             f"index.faiss has them); recall counts rows: an answer and its copies, until there are {config.k}"
         )
+    if claims.text_ids:
+        lines.append("your ids are text: give what holds them that type, where whole numbers are named below")
     if config.oversampling > 1:
         lines.append(f"oversampling: {can.counts_oversampling}")
     return lines
@@ -200,4 +202,5 @@ def claims_of(result: Result, point: OperatingPoint) -> Claims:
         confidence=result.options.confidence,
         n_held_out=held_out,
         n_copies=n_copies,
+        text_ids=result.own_ids is not None and not result.own_ids.in_index,
     )

@@ -75,8 +75,8 @@ def power_line(power: Power) -> Line:
     return Line(
         "power",
         "warn",
-        f"{text}: too few for the {points(power.allowed)} that are allowed; {needed:,} queries would see "
-        f"{points(twice)}",
+        f"{text}: too few to judge the {points(power.allowed)} that are allowed; {needed:,} queries would "
+        f"see {points(twice)}, twice that, which is enough",
     )
 
 

@@ -208,6 +208,11 @@ def _footnotes(result: Result) -> Iterator[str]:
     shown = shown_points(result)
     if len(shown) > MOST_ROWS:
         yield f"{counted(len(shown) - MOST_ROWS, 'more point')} in report.md."
+    best, chosen = result.recommendation, recommended_point(result)
+    if best is not None and chosen is not None:
+        seen = f"{result.points[chosen].recall.mean:.4f}"
+        if seen != f"{best.recall:.4f}":
+            yield f"Of new queries {best.recall:.4f} is expected, of these {seen}: they chose the index."
     on_disk = [result.points[i] for i in shown if result.points[i].memory.disk_bytes]
     if on_disk:
         most = max(on_disk, key=lambda point: point.memory.disk_bytes)

@@ -1,6 +1,7 @@
 """The sentences and the spelling of figures that the screen and the Markdown report share."""
 
 from tuner.data.copies import COPIES_FILE
+from tuner.report.commands import file_and_column
 from tuner.text import counted
 from tuner.types import Options, OwnIds, Recall, ReferenceComparison, Result, WholeIndex
 
@@ -153,9 +154,10 @@ def sample_sentence(result: Result) -> str:
     of_all, best = result.extrapolation, result.recommendation
     if of_all is None or best is None:
         return ""
+    file, _ = file_and_column(of_all.source)
     return (
         f"On the sample: {best.sentence} What codecs lose was measured among all rows; how graphs grow was "
-        f"seen on parts of {_list_of(of_all.part_sizes)} vectors. `tune build REPORT {of_all.source}`, where "
+        f"seen on parts of {_list_of(of_all.part_sizes)} vectors. `tune build REPORT {file}`, where "
         "there is memory for it, builds this index on all rows, finds its ef_search and measures it."
     )
 

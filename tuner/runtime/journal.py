@@ -58,6 +58,11 @@ class Journal:
                 old.unlink()
             write_atomically(mark, msgspec.json.encode(identity))
 
+    @property
+    def spent_s(self) -> float:
+        """Wall seconds of all stages, those of an earlier run that this one goes on with among them."""
+        return sum(cost.wall_s for cost in self.costs)
+
     def stage(
         self,
         name: str,

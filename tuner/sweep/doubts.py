@@ -22,8 +22,8 @@ MOST_COLUMNS_A_ROW = 8
 class Doubt(Enum):
     """A doubt that the user should act on; its value is the sentence, facts in braces.
 
-    >>> Doubt.OUT_OF_TIME.about().text
-    'the time budget ended the measurements early: the front may lack a point'
+    >>> Doubt.QUERIES_IN_BASE.about(n_in_base=3, n_queries=10).text[:38]
+    '3 of 10 queries equal a row of the bas'
     """
 
     ZERO_ROWS = (
@@ -50,7 +50,10 @@ class Doubt(Enum):
         "{share:.1%} of the neighbours listed for {source} are not among the {k} nearest by {metric}: recall "
         "is counted by exact neighbours found here, so do not compare it with figures counted by those listed"
     )
-    OUT_OF_TIME = "the time budget ended the measurements early: the front may lack a point"
+    OUT_OF_TIME = (
+        "the time budget of {budget} ended the measurements early, {spent} after the beginning: the front "
+        "may lack a point, and what every run needs is not cut short"
+    )
     MEMORY_PASSED = (
         "the run took {peak} of memory at its peak, more than its limit of {limit}: its plan said less, "
         "so raise the limit or give fewer rows"

@@ -139,8 +139,7 @@ def measure_frontier(
     measured: list[OperatingPoint] = []
     done: set[str] = set()
     while len(measured) < most_points:
-        spent_s = sum(cost.wall_s for cost in journal.costs)  # of a resumed run too
-        if measured and out_of_time(spent_s, problem.options.time_budget_s, FRONTIER_SHARE):
+        if measured and out_of_time(journal.spent_s, problem.options.time_budget_s, FRONTIER_SHARE):
             return Frontier(tuple(measured), out_of_time=True)
         group = next_group(remaining, measured, done)
         if group is None:

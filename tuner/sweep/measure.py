@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tuner.prediction.curves import Curve
+from tuner.report.words import seconds_text
 from tuner.sweep.doubts import Doubt, timing_doubts
 from tuner.sweep.exhaustive import NativeBuilder, measure_everything
 from tuner.sweep.finalist_times import Timed, time_finalists
@@ -83,7 +84,11 @@ def _measure_points(
     found = yield from measure_frontier(
         prepared.journal, problem, builder, model.curves, evaluation, stages.most_points
     )
-    warnings = (Doubt.OUT_OF_TIME.about(),) if found.out_of_time else ()
+    warnings: tuple[Warned, ...] = ()
+    if found.out_of_time:
+        budget_s, spent_s = problem.options.time_budget_s or 0.0, prepared.journal.spent_s
+        times = {"budget": seconds_text(budget_s), "spent": seconds_text(spent_s)}
+        warnings = (Doubt.OUT_OF_TIME.about(**times),)
     yield from warnings
     return found.points, warnings
 

@@ -84,6 +84,7 @@ class Claims:
         queries: fingerprint of the queries, or "held out" if they were rows of the base.
         n_held_out: number of those rows.
         n_copies: number of rows that repeat one of the indexed ones and are in no index themselves.
+        text_ids: whether the user's own ids are text.
     """
 
     target: float
@@ -102,6 +103,7 @@ class Claims:
     confidence: float = 0.95
     n_held_out: int = 0
     n_copies: int = 0
+    text_ids: bool = False
     tuner: str = __version__
 
 

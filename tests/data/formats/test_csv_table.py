@@ -85,6 +85,12 @@ def test_a_column_is_the_ids(name: str, tmp_path: Path) -> None:
         open_inputs(tmp_path / "x.csv", None, "skus")
 
 
+def test_a_number_beyond_float32_is_infinite(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('id,e\na,"[1e999, 2]"\nb,"[1 -1e60]"\n')
+    found = open_vectors(tmp_path / "x.csv", "base").read(0, 2)
+    np.testing.assert_array_equal(found, [[np.inf, 2], [1, -np.inf]])
+
+
 def test_a_row_without_its_id_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("e_0,e_1,sku\n1,2,a\n3,4\n")
     with pytest.raises(InputError, match="row 1 ends before sku: write it again"):

@@ -122,11 +122,12 @@ def list_of(cell: str) -> NDArray[np.float32] | None:
     ([0.5, 1.0], [0.5, 1.0], None)
     """
     try:
-        return np.array(msgspec.json.decode(cell, type=list[float]), dtype=np.float32)
+        values: list[Any] = msgspec.json.decode(cell, type=list[float])
     except msgspec.DecodeError:
-        pass
+        values = cell.removeprefix("[").removesuffix("]").replace(",", " ").split()
     try:
-        return np.array(cell.removeprefix("[").removesuffix("]").replace(",", " ").split(), np.float32)
+        with np.errstate(over="ignore"):  # what is beyond float32 is infinite, and told by its row
+            return np.array(values, dtype=np.float64).astype(np.float32)
     except ValueError:
         return None
 

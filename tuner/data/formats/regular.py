@@ -26,7 +26,7 @@ def look_at(path: Path, source: str) -> tuple[int, bytes]:
             raise InputError(f"{source} is not a regular file: save the vectors to a .npy file first")
         size = path.stat().st_size
         if not size:
-            raise InputError(f"{source} is empty: write it again with np.save")
+            raise InputError(f"{source} is empty: write it again")
         with path.open("rb") as file:
             return size, file.read(START_BYTES)
     except OSError as error:

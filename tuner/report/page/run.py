@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuner.report.charts import CHARTS, worst_queries
+from tuner.report.commands import given_again
 from tuner.report.faiss_lines import construct_lines, search_lines
 from tuner.report.markdown import sections
 from tuner.report.page.render import render
@@ -127,22 +128,21 @@ def _commands(result: Result) -> list[tuple[str, str]]:
     """What each command does, and the line of a shell; none that would hold characters no line can."""
     if result.recommendation is None:
         return []
-    source, queries = result.profile.source, result.queries
-    asked = [] if queries.held_out_rows else ["--queries", queries.source]
+    given = given_again(result)
     lines = [
         ("Write it for the engine that you run", ["tune", "export", "report.json", "--to", "ENGINE"]),
         ("Freeze it for CI", ["tune", "baseline", "report.json", "-o", "baseline.yaml"]),
-        (
-            "Check the index at every change",
-            ["tune", "check", "baseline.yaml", source, *asked, "--index", "index.faiss"],
-        ),
-        ("Next week, with more vectors", ["tune", "run", "--since", "report.json", *asked, source]),
     ]
-    if result.status == "exact":
-        lines = lines[3:]
-    if result.status == "extrapolated":
-        build = ["tune", "build", "report.json", source, *asked, "--out", "built"]
-        lines = [("Build and measure it, where there is memory for all rows", build)]
+    if result.status in ("exact", "extrapolated"):
+        lines = []
+    if given is not None and result.status == "reached":
+        check = ["tune", "check", "baseline.yaml", *given, "--index", "index.faiss"]
+        lines.append(("Check the index at every change", check))
+    if given is not None and result.status != "extrapolated":
+        lines.append(("Next week, with more vectors", ["tune", "run", "--since", "report.json", *given]))
+    if given is not None and result.status == "extrapolated":
+        build = ["tune", "build", "report.json", *given, "--out", "built"]
+        lines.append(("Build and measure it, where there is memory for all rows", build))
     return [(text, shlex.join(words)) for text, words in lines if all(map(str.isprintable, words))]
 
 
