@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +51,19 @@ def test_a_run_over_a_file_whose_name_is_code(
             assert "system" not in ast.dump(ast.parse(text))
     assert run("baseline", "out/report.json", "-o", "b.yaml")[0] == 0
     assert not [line for line in Path("b.yaml").read_text().splitlines() if line.strip().startswith(PLANTED)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_file_whose_name_is_no_utf8(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, hurried = os.fsdecode(b"caf\xe9.npy"), ("--space", "quick", "--threads", "1")
+    np.save(name, planted_rows(1500, 16, seed=0))
+    code, _, err = run("--recall", ".9", name, *hurried)
+    assert code == 0, err
+    out = Path("tune-out/caf\ufffd")
+    assert (out / "index.faiss").exists()
+    assert result_from_json((out / "report.json").read_bytes()).profile.source == "caf\ufffd.npy"
+    code, _, err = run("--recall", ".9", name, *hurried, "--out", os.fsdecode(b"\xe9"))
+    assert code == 2
+    assert "cannot be used, as its name is no UTF-8: choose another --out" in err
+    assert not Path(os.fsdecode(b"\xe9")).exists()

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import random
 import re
@@ -21,7 +22,7 @@ from tuner.report.charts.queries import worst_queries
 from tuner.report.page.answer import answer_html
 from tuner.report.page.run import result_to_html
 from tuner.report.within import MOST_POINTS, answer_table, best_within, settings_of
-from tuner.types import PREFERENCES, Memory, OperatingPoint, Result, TriedEf
+from tuner.types import PREFERENCES, Memory, OperatingPoint, OwnIds, Result, TriedEf
 
 ROOT = Path(__file__).parents[2]
 REAL = sorted((ROOT / "reports").glob("*/report.json"))
@@ -274,3 +275,22 @@ def test_hostile_text_in_a_notebook() -> None:
     page = Page(answer_html(hostile(), chart_of(hostile(), "front"), ""))
     assert list(loads(page)) == []
     assert {tag for tag, _ in page.tags} <= TEXT | {"div", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def commands(**changed: Any) -> list[str]:
+    """What the page of a run whose vectors and queries lay in Parquet files says to type."""
+    profile = replace(PLANTED.profile, source=changed.pop("source", "my items.parquet[embedding]"))
+    queries = replace(PLANTED.queries, source="log.parquet[vector]", held_out_rows=())
+    result = replace(PLANTED, profile=profile, queries=queries, **changed)
+    found = html.unescape(re.sub("<[^>]*>", "\n", result_to_html(result)))
+    return [line for line in found.splitlines() if line.startswith("tune ")]
+
+
+def test_commands_take_files_and_columns_as_they_were_given() -> None:
+    ids = OwnIds(source="my items.parquet[sku]", in_index=False, n_deleted=0)
+    given = "'my items.parquet' --queries log.parquet --column embedding --ids sku"
+    found = commands(own_ids=ids)
+    assert f"tune check baseline.yaml {given} --index index.faiss" in found
+    assert f"tune run --since report.json {given}" in found
+    assert any(line.endswith("--ids ids.npy") for line in commands(own_ids=replace(ids, source="ids.npy")))
+    assert not [line for line in commands(source="base array") if "array" in line]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tuner.data.matrix import in_utf8
 from tuner.data.sources import is_address
 from tuner.data.sources.address import Address
 from tuner.errors import InputError, TunerError
@@ -41,8 +42,8 @@ def name_of(source: str) -> str:
     path = Path(source)
     if path.is_dir() or (has_magic(source) and not path.exists()):
         named = path if path.is_dir() else path.parent
-        return named.resolve().name or "vectors"
-    return path.stem
+        return in_utf8(named.resolve().name) or "vectors"
+    return in_utf8(path.stem)
 
 
 def has_journal(work: Path) -> bool:
@@ -68,6 +69,9 @@ def claimed(*folders: Path) -> Iterator[None]:
         BusyFolderError: another run writes to the first of them.
     """
     made: list[Path] = []
+    for folder in folders:
+        if in_utf8(folder.absolute()) != str(folder.absolute()):  # no library reads an index there
+            raise InputError(f"{in_utf8(folder)} cannot be used, as its name is no UTF-8: {ANOTHER_OUT}")
     try:
         for folder in folders:
             made += [parent for parent in (*reversed(folder.parents), folder) if not parent.exists()]
