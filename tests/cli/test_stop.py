@@ -156,6 +156,23 @@ def test_a_job_that_is_over_has_no_sentence_of_its_own(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "tune: stopped\n"
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_a_stop_is_told_once(
+    told: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the main thread, or where that does not end in time, by the other one."""
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    monkeypatch.setattr("tuner.cli.stop._end_children", lambda: None)
+    monkeypatch.setattr("tuner.cli.stop._remove_temporary_folders", lambda clean: None)
+    stopping = Stopping()
+    if told:
+        stopping.say()
+    stopping._end(15)
+    assert capfd.readouterr().err.count("tune: stopped") == 1
+    assert codes == [143]
+
+
 def test_the_library_ends_no_process() -> None:
     """Who calls it from Python has signal handlers of their own."""
     program = "import sys, tuner, tuner.testing; print([name for name in sys.modules if 'tuner.cli' in name])"

@@ -76,6 +76,8 @@ def first(found: Diagnosis) -> tuple[str, float]:
 def adds_up(found: Diagnosis) -> None:
     total = sum(cause.share for cause in found.causes) + found.residual
     assert total == pytest.approx(1 - found.recall.mean, abs=1e-9)
+    new = {"rebuild", "collapse"} & {each.kind for each in found.prescriptions}
+    assert any("let tune --recall" in note for note in found.notes) == bool(new)
 
 
 def test_a_healthy_index_is_called_healthy(x: np.ndarray, q: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from tuner.engines import Capabilities, engine_names, find_engine, missing_modul
 from tuner.engines.versions import known_versions
 from tuner.errors import InputError
 
+CODECS = "codecs (nearest of faiss)"
 RUNS = {"library": "library", "embedded": "embedded", "server": "own server", "no": "export only"}
 
 
@@ -26,8 +27,9 @@ def engines(name: str | None) -> int:
         _show_engine(screen, find_engine(name).capabilities)
         return 0
     table = Table(box=None, pad_edge=False)
-    for title in ("engine", "runs here", "codecs (nearest of faiss)", "M", "ef_search", "re-scoring"):
-        table.add_column(title, overflow="fold")
+    for title in ("engine", "runs here", CODECS, "M", "ef_search", "re-scoring"):
+        words = title in (CODECS, "runs here")  # which are wrapped between words, and figures not at all
+        table.add_column(title, no_wrap=not words, ratio={CODECS: 3, "runs here": 1}.get(title))
     for each in engine_names():
         try:
             engine = find_engine(each)

@@ -49,6 +49,7 @@ class Stopping:
         self.signal = int(signal.SIGINT)
         self._asked = threading.Event()
         self._finished = threading.Event()
+        self._told = threading.Event()
         self._sentence: Callable[[], str] = lambda: "stopped"
         self._clean: Callable[[], None] = nothing
 
@@ -72,6 +73,7 @@ class Stopping:
 
     def say(self) -> None:
         """Tell the user that the process was stopped."""
+        self._told.set()
         say(f"tune: {self._sentence()}", err=True)
 
     def interrupt(self, number: int, _: FrameType | None) -> None:
@@ -104,7 +106,7 @@ class Stopping:
         cleaning = threading.Thread(target=_remove_temporary_folders, args=(self._clean,), daemon=True)
         cleaning.start()
         cleaning.join(CLEANING_S)
-        line = without_commands(f"tune: {sentence}") + "\n"
+        line = "" if self._told.is_set() else without_commands(f"tune: {sentence}") + "\n"
         with suppress(OSError):  # not through Python's file, which the main thread may hold
             os.write(2, ((SHOW_CURSOR if os.isatty(2) else "") + line).encode(errors="replace"))
         os._exit(STOPPED_CODE + number)

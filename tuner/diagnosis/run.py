@@ -49,6 +49,8 @@ from tuner.types import (
 
 TIMED = 512
 """Queries whose time is split."""
+NEW_GRAPHS = ("rebuild", "collapse")
+"""Kinds of fixes that build a graph."""
 OVERLAPPING = 0.5
 """Share of the whole loss from which on drift is named first, whatever it acts through."""
 
@@ -241,6 +243,11 @@ def _diagnosis(
         notes.append(
             f"the queries are {questions.query_set.source}: searches find those a little too well, so give "
             "--queries"
+        )
+    if any(each.kind in NEW_GRAPHS for each in fixes.prescriptions):
+        notes.append(
+            "few graphs were tried here: before you build a new one, let tune --recall "
+            f"{problem.options.recall:g} compare all M and codecs; it may find a smaller or a faster index"
         )
     return Diagnosis(
         source=opened.source,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.vectors import Vectors
+from tuner.errors import ResourceError
 from tuner.sweep.plan import Plan, plan, refusal
 from tuner.types import Options
 
@@ -18,10 +19,11 @@ TIGHT = 0.5
 def rows_that_fit(base: Vectors, queries: Vectors | None, options: Options, work: Path) -> int | None:
     """Return the rows of the largest sample that fits the limit on memory and the time budget.
 
-    None where everything fits, neither is limited, or no sample would fit: then the run itself refuses.
+    None where everything fits, neither is limited, or a run on all rows is better than on so few.
 
     Raises:
         InputError: no index could meet the limits.
+        ResourceError: neither all rows nor the smallest sample fit.
     """
     limited = options.run_memory_bytes is not None or options.time_budget_s is not None
     if not limited:
@@ -30,7 +32,11 @@ def rows_that_fit(base: Vectors, queries: Vectors | None, options: Options, work
     if not refusal(needed, options, TIGHT * needed.estimate_s):
         return None
     low, high = FEWEST, base.n
-    if base.n <= FEWEST or not _fits(base, queries, options, work, low):
+    if base.n <= FEWEST:
+        return None
+    if not _fits(base, queries, options, work, low):
+        if reason := refusal(needed, options, needed.least_s):
+            raise ResourceError(f"{reason}, which no sample of {FEWEST:,} rows fits either: raise it")
         return None
     while high - low > low // 100:
         middle = (low + high) // 2

@@ -91,6 +91,14 @@ def test_a_number_beyond_float32_is_infinite(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, [[np.inf, 2], [1, -np.inf]])
 
 
+def test_ids_that_could_be_a_number_of_the_vector_are_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("product,a,b\n7,1,2\n9,3,4\n")
+    with pytest.raises(InputError, match="product stands among the numbers of the vectors: number the names"):
+        column_of(tmp_path / "x.csv", "product", frozenset())
+    (tmp_path / "x.csv").write_text("id,a,b\n7,1,2\n9,3,4\n")
+    assert column_of(tmp_path / "x.csv", "id", frozenset()).tolist() == ["7", "9"]
+
+
 def test_a_row_without_its_id_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("e_0,e_1,sku\n1,2,a\n3,4\n")
     with pytest.raises(InputError, match="row 1 ends before sku: write it again"):

@@ -62,6 +62,35 @@ def test_tensors_of_a_list_have_numbers(tmp_path: Path) -> None:
     assert open_vectors(tmp_path / "x.pt", "base", "1").n == 5
 
 
+def test_tensors_of_a_dictionary_in_a_dictionary_have_both_names(tmp_path: Path) -> None:
+    """As a checkpoint has them."""
+    state = b"}" + text("weight") + tensor("Float", "0", X.shape) + b"s"
+    archive(tmp_path / "x.pt", b"}(" + text("epoch") + whole(3) + text("state") + state + b"u", X.tobytes())
+    assert open_vectors(tmp_path / "x.pt", "base").fingerprint == open_vectors(X, "base").fingerprint
+    assert open_vectors(tmp_path / "x.pt", "base", "state.weight").n == len(X)
+    with pytest.raises(InputError, match=r"has no tensor 'weight': there is state\.weight 40 x 6"):
+        open_vectors(tmp_path / "x.pt", "base", "weight")
+
+
+def thrice(depth: int) -> bytes:
+    """A dictionary that holds one three times, which does so too."""
+    found = b"}" + text("x") + whole(1) + b"s"
+    for n in range(depth):
+        again = b"h" + bytes([n])
+        found = b"}(" + text("a") + found + b"q" + bytes([n]) + text("b") + again + text("c") + again + b"u"
+    return found
+
+
+ENDLESS = {"in itself": b"}q\x00" + text("a") + b"h\x00s", "of half a million names": thrice(12)}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_dictionaries_without_an_end_are_told(name: str, tmp_path: Path) -> None:
+    archive(tmp_path / "x.pt", ENDLESS[name])
+    with pytest.raises(InputError, match="holds dictionaries in dictionaries without an end"):
+        open_vectors(tmp_path / "x.pt", "base")
+
+
 def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
     bits = (X.view(np.uint32) >> 16).astype(np.uint16)
     save(tmp_path / "x.pt", {"emb": bits})

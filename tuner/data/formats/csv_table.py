@@ -193,10 +193,26 @@ def csv_column(path: Path, source: str, name: str) -> NDArray[np.str_]:
     try:
         with path.open(encoding=ENCODING, newline="") as file:
             rows = rows_of(file, SEPARATORS[path.suffix.lower()], source)
-            place = next(rows).index(name)
-            cells = [row[place] if place < len(row) else None for row in rows]
+            names = next(rows)
+            place = names.index(name)
+            first = next(rows, [])
+            _refuse_part_of_vector(names, first, place, source)
+            cells = [row[place] if place < len(row) else None for row in (first, *rows)]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no UTF-8 text: write it again") from None
     if None in cells:
         raise InputError(f"{source}: row {cells.index(None)} ends before {name}: write it again")
     return np.array(cells, dtype=np.str_)
+
+
+def _refuse_part_of_vector(names: list[str], row: list[str], place: int, source: str) -> None:
+    """Raise InputError if a column was taken for one of the numbers of the vector."""
+    same = len(names) == len(row)
+    if not same or _listed(names, row) or _numbered(names, row):
+        return
+    columns = columns_of(names, row, source, "base", None)
+    if columns is not None and columns.first <= place < columns.first + columns.d:
+        raise InputError(
+            f"{source}: {names[place]} stands among the numbers of the vectors: number the names of these, "
+            "as in e0, e1, or call it id"
+        )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickletools
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 TENSOR, ORDERED = ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict")
 STORAGE = re.compile(r"[A-Za-z0-9]+Storage")
 MOST = 2**63 - 1
+DEEPEST, MOST_NAMES = 16, 100_000
+"""Dictionaries in one another, and names in all of them, above which a file is no list of tensors."""
 DAMAGE = (IndexError, KeyError, TypeError, ValueError, struct.error)
 
 
@@ -202,7 +205,8 @@ STEPS: dict[str, Step] = {
 def tensors_of(pickled: bytes) -> dict[str, Tensor | None]:
     """Return the tensors of a pickle by name, and None for what else has a name beside them.
 
-    A tensor that stands alone is called ``tensor``, those of a list have their numbers.
+    A tensor that stands alone is called ``tensor``, those of a list have their numbers, and those of a
+    dictionary in a dictionary have both names, as in ``state_dict.embedding.weight``.
 
     Raises:
         ForeignError: it holds something else, with what that is.
@@ -219,4 +223,21 @@ def tensors_of(pickled: bytes) -> dict[str, Tensor | None]:
         found = dict(enumerate(found))
     if not isinstance(found, dict):
         found = {"tensor": found}
-    return {str(name): each if isinstance(each, Tensor) else None for name, each in found.items()}
+    return dict(_named(found, "", 0, count(1)))
+
+
+def _named(
+    found: dict[Any, Any], before: str, depth: int, counted: Iterator[int]
+) -> Iterator[tuple[str, Tensor | None]]:
+    """Yield what a dictionary and those in it hold, by name.
+
+    Raises:
+        ForeignError: there is no end to it: a dictionary may hold itself.
+    """
+    for name, each in found.items():
+        if depth > DEEPEST or next(counted) > MOST_NAMES:
+            raise ForeignError("dictionaries in dictionaries without an end")
+        if isinstance(each, dict) and each:
+            yield from _named(each, f"{before}{name}.", depth + 1, counted)
+        else:
+            yield f"{before}{name}", each if isinstance(each, Tensor) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuner.prediction.choice import GAIN
 from tuner.report.charts.chart import (
     ACCENT,
     FAINT,
@@ -45,7 +46,10 @@ def front_chart(result: Result) -> Chart | None:
     if chosen is not None:
         caption.append("The ring is around the choice.")
     if result.front:
-        caption.append("The broken line joins the front.")
+        caption.append(
+            "The broken line joins the front, which leaves out what was not timed, and memory that buys less "
+            f"than {GAIN:.0%} of the time."
+        )
     return chart(
         "front",
         "Memory against time",

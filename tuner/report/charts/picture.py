@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from textwrap import wrap
 
 from tuner.errors import InputError
 from tuner.report.charts.chart import WIDTH, Chart
@@ -11,6 +12,9 @@ from tuner.report.charts.chart import WIDTH, Chart
 REQUIREMENT = "vl-convert-python>=1.8"
 """As in the extra ``plots``, which a test compares."""
 SUFFIXES = (".svg", ".png", ".json")
+CAPTION_LETTERS = 100
+"""Letters of a line of the caption: what fits the width."""
+TITLE = {"anchor": "start", "frame": "group", "fontSize": 16, "subtitleFontSize": 12, "offset": 12}
 PNG_SCALE = 2.0
 """Pixels of the picture for one of the specification, so that it is sharp on paper."""
 
@@ -25,7 +29,8 @@ def picture(chart: Chart, suffix: str) -> bytes:
     Raises:
         InputError: there is no such kind of picture, or what draws it is not installed.
     """
-    spec = {**chart.spec, "width": WIDTH, "background": "white"}
+    title = {"text": chart.title, "subtitle": wrap(chart.caption, CAPTION_LETTERS), **TITLE}
+    spec = {**chart.spec, "width": WIDTH, "background": "white", "title": title}
     if suffix == ".json":
         return (json.dumps(spec, indent=1) + "\n").encode()
     if suffix not in SUFFIXES:
