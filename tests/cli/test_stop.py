@@ -156,9 +156,9 @@ def test_a_job_that_is_over_has_no_sentence_of_its_own(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "tune: stopped\n"
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("already", [False, True])
 def test_a_stop_is_told_once(
-    told: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    already: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the main thread, or where that does not end in time, by the other one."""
     codes: list[int] = []
@@ -166,7 +166,7 @@ def test_a_stop_is_told_once(
     monkeypatch.setattr("tuner.cli.stop._end_children", lambda: None)
     monkeypatch.setattr("tuner.cli.stop._remove_temporary_folders", lambda clean: None)
     stopping = Stopping()
-    if told:
+    if already:
         stopping.say()
     stopping._end(15)
     assert capfd.readouterr().err.count("tune: stopped") == 1

@@ -90,11 +90,13 @@ def test_no_index_is_handed_over_and_none_can_be_frozen_or_exported(
 
 
 def test_the_report_never_passes_the_sample_off_as_the_file(found: tuner.Result) -> None:
-    page = result_to_html(found)
+    profile = replace(found.profile, source="items.npy")
+    page = result_to_html(replace(found, profile=profile, queries=replace(found.queries, source="log.npy")))
     assert 'id="choose"' not in page  # sliders would answer for the sample
     assert "tune export" not in page
     assert "tune baseline" not in page
-    assert "tune build report.json" in page
+    assert "tune build report.json items.npy --queries log.npy" in page
+    assert "tune build report.json" not in result_to_html(found)  # which was given arrays, and no file
     assert found.warnings[0].startswith("6,000 rows do not fit the limits of this run: it is made on 3,000")
     assert "among all rows of the file" in result_to_markdown(found)
     assert any("the first run measured 3,000 of 6,000 rows" in each for each in remarks(found, found))
@@ -229,7 +231,8 @@ def test_where_not_even_the_smallest_sample_fits_the_run_refuses(
 ) -> None:
     monkeypatch.setattr(sampled, "rows_that_fit", sample_size.rows_that_fit)
     base, queries = stub(1_000_000, D), open_vectors(QUERIES, "queries")
-    assert rows_that_fit(base, queries, limited(20_000_000), tmp_path) is None
+    with pytest.raises(ResourceError, match="which no sample of 8,000 rows fits either: raise it"):
+        rows_that_fit(base, queries, limited(20_000_000), tmp_path)
     with pytest.raises(ResourceError, match="MB of memory and the limit on it is"):
         result_of(sampled.sweep_or_sample(base, queries, limited(20_000_000), tmp_path, tmp_path / "work"))
 
