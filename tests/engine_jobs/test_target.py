@@ -249,6 +249,10 @@ def test_flags_of_the_sweep_alone_are_refused(flag: str, data: tuple[Path, Path]
 def test_engines_are_listed_and_told() -> None:
     code, output = run(["engines"])
     assert code == 0
+    assert all(
+        title in output.splitlines()[0] for title in ("runs here", "codecs", "ef_search", "re-scoring")
+    )
+    assert len(output.splitlines()) < 75
     for name in ("pgvector", "lucene", "azure"):
         assert name in output
     assert "silently: " in run(["engines", "pgvector"])[1]

@@ -14,7 +14,7 @@ from tuner.engines import Capabilities, engine_names, find_engine, missing_modul
 from tuner.engines.versions import known_versions
 from tuner.errors import InputError
 
-CODECS = "codecs (nearest of faiss)"
+CODECS = "codecs"
 RUNS = {"library": "library", "embedded": "embedded", "server": "own server", "no": "export only"}
 
 
@@ -26,10 +26,10 @@ def engines(name: str | None) -> int:
     if name is not None:
         _show_engine(screen, find_engine(name).capabilities)
         return 0
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("engine", "runs here", CODECS, "M", "ef_search", "re-scoring"):
         words = title in (CODECS, "runs here")  # which are wrapped between words, and figures not at all
-        table.add_column(title, no_wrap=not words, ratio={CODECS: 3, "runs here": 1}.get(title))
+        table.add_column(title, no_wrap=not words, overflow="fold", min_width=16 if title == CODECS else None)
     for each in engine_names():
         try:
             engine = find_engine(each)
@@ -41,13 +41,16 @@ def engines(name: str | None) -> int:
         table.add_row(
             can.name,
             RUNS[can.runs] + there,
-            ", ".join(f"{codec.name} ({codec.nearest})" for codec in can.codecs),
+            ", ".join(codec.name for codec in can.codecs),
             f"{can.M[0]}-{can.M[1]}",
             f"{can.ef_search[0]}-{can.ef_search[1]:,}",
             f"x{can.oversampling[1]}" if any(codec.oversampling for codec in can.codecs) else "-",
         )
     screen.print(table)
-    screen.print("tune engines NAME tells more: bounds, silent fallbacks, what was tested", highlight=False)
+    screen.print(
+        "tune engines NAME tells more: codecs of faiss that are like its own, bounds, silent fallbacks",
+        highlight=False,
+    )
     return 0
 
 
