@@ -118,6 +118,16 @@ def test_values_that_are_arrays_themselves_are_told(tmp_path: Path) -> None:
         read_ids(tmp_path / "ids.npy")
 
 
+def test_names_of_columns_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('a,b,"line\n\nline"\n1,"[1.]","[2.]"\n')
+    with pytest.raises(InputError) as caught:
+        open_vectors(tmp_path / "x.csv", "base")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        column_of(tmp_path / "x.csv", "other", frozenset())
+    assert "\n" not in str(caught.value)
+
+
 def lengthened(path: Path, length: int) -> None:
     """Make the file say that a text of this length, which lies apart, is of two gigabytes."""
     content = path.read_bytes()

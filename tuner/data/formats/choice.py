@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
 from tuner.errors import InputError
+from tuner.text import one_line
 
 Role: TypeAlias = Literal["base", "queries"]
 NAMES: dict[Role, tuple[str, ...]] = {
@@ -59,7 +60,7 @@ def _named(names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Return names with their shapes."""
     if not names:
         return "it is empty"
-    return "there is " + ", ".join(f"{name} {_sides(shapes[name])}" for name in names)
+    return "there is " + ", ".join(f"{one_line(name):.60} {_sides(shapes[name])}" for name in names)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -27,6 +27,7 @@ from tuner.data.formats.regular import look_at
 from tuner.data.formats.shards import files_of
 from tuner.data.formats.signatures import format_of
 from tuner.errors import InputError
+from tuner.text import one_line
 
 WHOLE = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 TEXT = ("string", "large_string", "string_view")
@@ -87,7 +88,7 @@ def _picked(source: str, name: str | None, known: list[str]) -> str:
         refuse_unknown(source, name, known)
         return name
     if len(known) != 1:
-        there = ", ".join(known[:8]) or "none"
+        there = ", ".join(f"{one_line(each):.60}" for each in known[:8]) or "none"
         raise InputError(
             f"{source} has {len(known)} columns ({there}): save the ids alone, one column of them"
         )
@@ -98,7 +99,7 @@ def refuse_unknown(source: str, name: str, known: list[str]) -> None:
     """Raise InputError unless a file has a column of that name."""
     if name not in known:
         near = get_close_matches(name, known, n=1) or known[:8]
-        there = ", ".join(near) or "none"
+        there = ", ".join(f"{one_line(each):.60}" for each in near) or "none"
         raise InputError(f"--ids {name!r} is no file and no column of {source}, which has {there}")
 
 
