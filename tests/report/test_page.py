@@ -277,10 +277,10 @@ def test_hostile_text_in_a_notebook() -> None:
     assert {tag for tag, _ in page.tags} <= TEXT | {"div", "table", "thead", "tbody", "tr", "th", "td"}
 
 
-def commands(**changed: Any) -> list[str]:
-    """What the page of a run whose vectors and queries lay in Parquet files says to type."""
-    profile = replace(PLANTED.profile, source=changed.pop("source", "my items.parquet[embedding]"))
-    queries = replace(PLANTED.queries, source="log.parquet[vector]", held_out_rows=())
+def commands(source: str, asked: str, **changed: Any) -> list[str]:
+    """What the page of a run over a file, asked by another, says to type."""
+    profile = replace(PLANTED.profile, source=source)
+    queries = replace(PLANTED.queries, source=asked, held_out_rows=())
     result = replace(PLANTED, profile=profile, queries=queries, **changed)
     found = html.unescape(re.sub("<[^>]*>", "\n", result_to_html(result)))
     return [line for line in found.splitlines() if line.startswith("tune ")]
@@ -288,9 +288,18 @@ def commands(**changed: Any) -> list[str]:
 
 def test_commands_take_files_and_columns_as_they_were_given() -> None:
     ids = OwnIds(source="my items.parquet[sku]", in_index=False, n_deleted=0)
-    given = "'my items.parquet' --queries log.parquet --column embedding --ids sku"
-    found = commands(own_ids=ids)
+    items = "my items.parquet[embedding]"
+    given = "'my items.parquet' --queries log.npy --column embedding --ids sku"
+    found = commands(items, "log.npy", own_ids=ids)
     assert f"tune check baseline.yaml {given} --index index.faiss" in found
     assert f"tune run --since report.json {given}" in found
-    assert any(line.endswith("--ids ids.npy") for line in commands(own_ids=replace(ids, source="ids.npy")))
-    assert not [line for line in commands(source="base array") if "array" in line]
+    other = commands(items, "log.npy", own_ids=replace(ids, source="ids.npy"))
+    assert any(line.endswith("--ids ids.npy") for line in other)
+    assert not [line for line in commands("base array", "log.npy") if "array" in line]
+
+
+def test_one_name_is_not_given_to_base_and_queries_of_different_names() -> None:
+    found = commands("glove.hdf5[train]", "glove.hdf5[test]")
+    assert "tune run --since report.json glove.hdf5 --queries glove.hdf5" in found
+    found = commands("chroma:///shop?collection=items[items]", "log.parquet[vector]")
+    assert "tune run --since report.json 'chroma:///shop?collection=items' --queries log.parquet" in found

@@ -15,23 +15,23 @@ def file_and_column(source: str) -> tuple[str, str]:
     (('items.parquet', 'embedding'), ('x[1].npy', ''))
     """
     file, bracket, column = source.removesuffix("]").rpartition("[")
-    return (file, column) if source.endswith("]") and bracket and "." in file else (source, "")
+    return (
+        (file, column)
+        if source.endswith("]") and bracket and ("." in file or "://" in file)
+        else (source, "")
+    )
 
 
-def given_again(result: Result, *, ids: bool = True) -> list[str] | None:
-    """Return the words that give a command the vectors of a run again, None where they lay in no file.
-
-    Args:
-        result: what the run found.
-        ids: whether the command takes ids.
-    """
+def given_again(result: Result) -> list[str] | None:
+    """Return the words that give a command the vectors of a run again, None where they lay in no file."""
     base, column = file_and_column(result.profile.source)
-    words = [base]
+    words, of_queries = [base], ""
     if not result.queries.held_out_rows:
-        words += ["--queries", file_and_column(result.queries.source)[0]]
-    if column:
+        file, of_queries = file_and_column(result.queries.source)
+        words += ["--queries", file]
+    if column and of_queries in ("", column):  # where they differ, both were told without a name
         words += ["--column", column]
-    if ids and result.own_ids is not None:
+    if result.own_ids is not None:
         file, name = file_and_column(result.own_ids.source)
         words += ["--ids", name if name and file == base else result.own_ids.source]
     return None if any(word.endswith(ARRAYS) for word in words) else words

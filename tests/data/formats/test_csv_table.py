@@ -43,6 +43,8 @@ TABLES = {
     "numbers as names, as pandas writes them": table(",".join(map(str, range(9)))),
     "an index as pandas writes it": table("," + ",".join(map(str, range(9))), COUNT),
     "names without numbers behind an id": table("id,a,b,c,d,e,f,g,h,i", COUNT),
+    "a name of two lines": table(f'"sku\n(ours)",{NAMES}', QUOTED),
+    "lines before the names": "\n\n" + table(f"sku,{NAMES}", QUOTED),
     "a list": listed(),
     "a list as numpy writes it": listed("[ ", "\n  "),
 }

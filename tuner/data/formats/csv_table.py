@@ -80,6 +80,11 @@ def columns_of(
         if name not in found:
             raise InputError(f"{source}: {name} holds {row[names.index(name)]!r:.40}, and no list of numbers")
         return found[name]
+    return _last(names, row)
+
+
+def _last(names: list[str], row: list[str]) -> Columns | None:
+    """Return the numbers at the end of a row without a key before them, None without any."""
     first = len(row) - numbers_at_the_end(row)
     first += first == 0 and names[0].lower() in KEYS and len(row) > 1
     return Columns(first, len(row) - first) if first < len(row) else None
@@ -207,10 +212,9 @@ def csv_column(path: Path, source: str, name: str) -> NDArray[np.str_]:
 
 def _refuse_part_of_vector(names: list[str], row: list[str], place: int, source: str) -> None:
     """Raise InputError if a column was taken for one of the numbers of the vector."""
-    same = len(names) == len(row)
-    if not same or _listed(names, row) or _numbered(names, row):
+    if len(names) != len(row) or _listed(names, row) or _numbered(names, row):
         return
-    columns = columns_of(names, row, source, "base", None)
+    columns = _last(names, row)
     if columns is not None and columns.first <= place < columns.first + columns.d:
         raise InputError(
             f"{source}: {names[place]} stands among the numbers of the vectors: number the names of these, "

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from tuner.data.formats import csv_table
 from tuner.data.formats.choice import Role
-from tuner.data.formats.csv_table import ENCODING, Columns, listed_blocks, numbers_at_the_end
+from tuner.data.formats.csv_table import ENCODING, ROWS, Columns, listed_blocks, numbers_at_the_end
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import written
 from tuner.errors import InputError
 
 SEPARATORS = {**csv_table.SEPARATORS, ".txt": None, ".vec": None}
 """None is any white space."""
-ROWS = 4_096
 PLACE = re.compile(r"'(.*)' to float32 at row (\d+), column (\d+)")
 CHANGED = re.compile(r"number of columns changed from (\d+) to (\d+) at row (\d+)")
 DTYPE = np.dtype(np.float32)
@@ -56,9 +55,7 @@ def open_text(path: Path, source: str, role: Role, column: str | None) -> FlatFi
     """
     try:
         separator = SEPARATORS[path.suffix.lower()]
-        found = (
-            _words(path, separator) if separator is None else _table(path, source, separator, role, column)
-        )
+        found = _words(path) if separator is None else _table(path, source, separator, role, column)
         if found is None:
             raise InputError(
                 f"{source}: the first row is no vector: give numbers alone, one list of numbers in a column, "
@@ -81,13 +78,13 @@ def _table(path: Path, source: str, separator: str, role: Role, column: str | No
     return Layout(separator, 0, Columns(0, len(first))) if numbers_at_the_end(first) == len(first) else None
 
 
-def _words(path: Path, separator: None) -> Layout | None:
+def _words(path: Path) -> Layout | None:
     with path.open(encoding=ENCODING) as file:
         first, second = (_cells(file.readline()) for _ in range(2))
     head = not numbers_at_the_end(first) or _is_count(first, second)
     row = second if head else first
     d = numbers_at_the_end(row)
-    return Layout(separator, int(head), Columns(len(row) - d, d), d == len(row)) if d else None
+    return Layout(None, int(head), Columns(len(row) - d, d), d == len(row)) if d else None
 
 
 def _is_count(first: list[str], second: list[str]) -> bool:
@@ -110,7 +107,7 @@ def _blocks(path: Path, source: str, layout: Layout) -> Iterator[NDArray[Any]]:
     done = 0
     with path.open(encoding=ENCODING) as file:
         for _ in range(layout.head):
-            file.readline()
+            file.readline() if separator is None else next(csv_table.rows_of(file, separator, source))
         while True:
             try:
                 with warnings.catch_warnings():

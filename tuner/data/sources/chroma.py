@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
 from tuner.data.sources.address import Address
-from tuner.data.sources.tables import ID, as_ids
+from tuner.data.sources.tables import ID, as_ids, chosen_collection
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -60,7 +61,7 @@ def chroma_ids(address: Address, name: str) -> NDArray[Any]:
 
 @contextmanager
 def _collection(address: Address) -> Iterator[tuple[Any, str]]:
-    """Open a collection; give it and its name in messages, and say in a sentence what its client raises.
+    """Give a collection and its name in messages.
 
     Raises:
         InputError: the folder holds no database of Chroma, or it cannot be told which collection is meant.
@@ -71,20 +72,15 @@ def _collection(address: Address) -> Iterator[tuple[Any, str]]:
             f"{address.shown}: {folder} holds no {DATABASE}: name the folder of Chroma's database"
         )
     chroma = package("chromadb", address.shown, "a collection of Chroma")
-    try:
-        client = chroma.PersistentClient(path=str(folder))
-        names = sorted(each.name for each in client.list_collections())
-        name = address.asked.get("collection", names[0] if len(names) == 1 else "")
-        if name not in names:
-            there = ", ".join(names[:8]) or "none"
-            raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
+
+    def names(client: Any) -> list[str]:
+        return [each.name for each in client.list_collections()]
+
+    with chosen_collection(address, partial(chroma.PersistentClient, path=str(folder)), names) as (
+        client,
+        name,
+    ):
         yield client.get_collection(name, embedding_function=None), f"{address.shown}[{name}]"
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the client raises those of its database
-        raise InputError(
-            f"{address.shown}: cannot be read by Chroma ({type(error).__name__}): check it"
-        ) from None
 
 
 def _blocks(collection: Any) -> Iterator[NDArray[Any]]:

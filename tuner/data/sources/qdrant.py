@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
 from tuner.data.sources.address import Address
-from tuner.data.sources.tables import ID, as_ids
+from tuner.data.sources.tables import ID, as_ids, chosen_collection
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -58,28 +59,18 @@ def qdrant_ids(address: Address, name: str) -> NDArray[Any]:
         return as_ids(found, f"{address.shown}[{collection}][{name}]")
 
 
-@contextmanager
-def _collection(address: Address) -> Iterator[tuple[Any, str]]:
-    """Give a client and the name of the collection, and say in a sentence what the client raises.
+def _collection(address: Address) -> AbstractContextManager[tuple[Any, str]]:
+    """Give a client and the name of the collection.
 
     Raises:
         InputError: it cannot be reached, or it cannot be told which collection is meant.
     """
     qdrant = package("qdrant_client", address.shown, "a collection of Qdrant")
-    try:
-        client = _client(qdrant, address)
-        names = [each.name for each in client.get_collections().collections]
-        name = address.asked.get("collection", names[0] if len(names) == 1 else "")
-        if name not in names:
-            there = ", ".join(sorted(names)[:8]) or "none"
-            raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
-        yield client, name
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the client raises those of its transports
-        raise InputError(
-            f"{address.shown}: cannot be read ({type(error).__name__}): check the address and the collection"
-        ) from None
+
+    def names(client: Any) -> list[str]:
+        return [each.name for each in client.get_collections().collections]
+
+    return chosen_collection(address, partial(_client, qdrant, address), names)
 
 
 def _client(qdrant: Any, address: Address) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.formats.choice import Role, chosen
-from tuner.errors import InputError
+from tuner.data.sources.address import Address
+from tuner.errors import InputError, TunerError
 
 BATCH_ROWS = 4_096
 ID = "id"
@@ -36,6 +38,36 @@ def chosen_column(shapes: Mapping[str, tuple[int, ...]], source: str, role: Role
             f"{source} has {column!r} in {len(matching)} tables: say which with --column {matching[0]}"
         )
     return chosen(shapes, source, role, column, "column of vectors")
+
+
+@contextmanager
+def chosen_collection(
+    address: Address, client: Callable[[], Any], names: Callable[[Any], list[str]]
+) -> Iterator[tuple[Any, str]]:
+    """Give a client and the name of the collection that is meant; what the client raises becomes a sentence.
+
+    Args:
+        address: names the collection, or none where there is only one.
+        client: opens the client.
+        names: names of the collections that a client knows.
+
+    Raises:
+        InputError: it cannot be read, or it cannot be told which collection is meant.
+    """
+    try:
+        opened = client()
+        known = sorted(names(opened))
+        name = address.asked.get("collection", known[0] if len(known) == 1 else "")
+        if name not in known:
+            there = ", ".join(known[:8]) or "none"
+            raise InputError(f"{address.shown}: say which collection with ?collection=NAME: there is {there}")
+        yield opened, name
+    except TunerError:  # ours, such as a full disk
+        raise
+    except Exception as error:  # noqa: BLE001 - clients raise those of their databases and transports
+        raise InputError(
+            f"{address.shown}: cannot be read ({type(error).__name__}): check the address and the collection"
+        ) from None
 
 
 def quoted(name: str) -> str:
