@@ -237,6 +237,7 @@ def test_a_file_of_distinct_rows_says_what_the_application_has_to_do(name: str, 
     text = path.read_text()
     assert "measured on distinct rows: 1,234 that repeat one of them are in no index" in text
     assert "keep the ids of its copies in the application" in text
+    assert read_exported(path) == (engine, collapsed)
 
 
 @pytest.mark.parametrize("name", ["pgvector", "hnswlib"])
@@ -247,4 +248,3 @@ def test_a_file_of_a_run_with_keys_of_text_says_so(name: str, tmp_path: Path) ->
     assert "your ids are text: give what holds them that type" in render(find_engine(name), keyed)
     write_exported(find_engine(name), keyed, tmp_path / "x")
     assert read_exported(tmp_path / "x")[1] == keyed
-    assert read_exported(path) == (engine, collapsed)
