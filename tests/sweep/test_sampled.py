@@ -28,7 +28,7 @@ from tuner.runtime.steps import result_of
 from tuner.sweep import sample_size, sampled
 from tuner.sweep.nested import PARTS, parts_of
 from tuner.sweep.sample_size import FEWEST, for_sample, plan_of_sample, rows_that_fit
-from tuner.sweep.whole_file import whole_pool
+from tuner.sweep.whole_file import WholeFile
 from tuner.types import Note, Options, Space, StageFinished
 
 N, SAMPLE, D = 6_000, 3_000, 24
@@ -139,8 +139,8 @@ def test_the_pool_that_codecs_are_judged_on_is_that_of_all_rows(metric: Any, tmp
     made = sampled._prepare(vectors, None, asked, SAMPLE, work, resume=False)
     prepared = result_of(made)
     problem, whole = prepared.problem, prepared.whole
-    assert whole is not None
-    pool, judged = result_of(whole_pool(prepared.journal, problem, whole))
+    assert isinstance(whole, WholeFile)
+    pool, judged = result_of(whole.pool(prepared.journal, problem))
     assert len(whole.left_out) == problem.n_queries + 2 * (metric == "cosine")
     norm = whole.profile.norm_max
     every_row = result_of(prepare(vectors, metric, whole.left_out, norm, tmp_path / "all"))

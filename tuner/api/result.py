@@ -31,7 +31,7 @@ NAMES = (
     *(INDEX_FILE, STORE_FILE, IDS_FILE, COPIES_FILE),
 )
 """Everything that a folder of results can hold."""
-WITHOUT_INDEX = ("not_reached", "extrapolated")
+WITHOUT_INDEX = ("not_reached", "extrapolated", "sharded")
 FILES = "_files"
 """Attribute that is no field, so that reports and comparisons do without it."""
 
@@ -234,6 +234,8 @@ class Result(types.Result):
             raise InputError("nothing reached the target, so there is no index: lower it or raise the limits")
         if self.status == "extrapolated":
             raise InputError("only a sample was measured, so there is no index: tuner.build makes it")
+        if self.status == "sharded":
+            raise InputError("the index is in shards: tuner.search.ShardedIndex.load(folder) has them")
         files: IndexFolder | None = vars(self).get(FILES)
         if files is None:
             raise InputError("this result is a report alone: Result.load(folder) has the index beside it")

@@ -36,6 +36,11 @@ def next_command(result: Result, out: Path, given: Mapping[str, Any]) -> Followi
     if result.status == "exact":
         read = f"import faiss; print(faiss.read_index({json.dumps(str(out / INDEX_FILE))}).ntotal)"
         return Following("Next, the index that searches exactly:", f"python -c {shlex.quote(read)}")
+    if result.sharded is not None:
+        read = (
+            f"from tuner.search import ShardedIndex; print(ShardedIndex.load({json.dumps(str(out))}).ntotal)"
+        )
+        return Following("Next, the index with all its shards:", f"python -c {shlex.quote(read)}")
     if result.extrapolation is not None:
         words = ["tune", "build", str(out / REPORT_NAME), str(given["file"])]
         for name in GIVEN_AGAIN:

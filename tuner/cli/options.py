@@ -151,6 +151,15 @@ SWEEP_OPTIONS = (
     _path("--sweep", "earlier", metavar="REPORT", help="With --target: report.json to begin from."),
     _path("--since", metavar="REPORT", help="Earlier answer: built again if it holds, else swept again."),
     _flag("--exhaustive", help="Build and measure every configuration natively."),
+    click.option(
+        "--shards", type=int, metavar="NUMBER", help="Build as so many shards, whose answers are merged."
+    ),
+    click.option(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="Run on this Ray cluster, a shard for each machine unless --shards says otherwise.",
+    ),
+    _size("--node-memory", help="With --shards or --ray: memory of a machine that serves a shard."),
     SEED,
     # no IntRange: check_options has a sentence for what is out of range
     _value(

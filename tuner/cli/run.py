@@ -20,6 +20,7 @@ from tuner.cli.options import (
 from tuner.cli.outputs import refuse_to_replace
 from tuner.cli.perform import check_stages, perform
 from tuner.cli.rehearse import show_plan
+from tuner.cli.shards import OF_SHARDS, run_shards
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.engines import find_engine
@@ -65,12 +66,14 @@ def run(
     """
     if since is not None:
         return run_since(ctx)
+    shards = [chosen.pop(name) for name in OF_SHARDS]
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
+    if any(shards):
+        return run_shards(ctx, options)
     base, given = open_inputs(file, queries or None, ids, column)
     refuse_base_as_queries(file, queries, base, given)
-    as_default = out is None
-    out = out or Path("tune-out", name_of(file))
+    as_default, out = out is None, out or Path("tune-out", name_of(file))
     check_inputs(base, given, options)
     if earlier is not None and target is None:
         raise InputError("--sweep is for --target: name an engine, or leave it out")

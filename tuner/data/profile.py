@@ -38,6 +38,12 @@ class BadRows:
                 self.first = start + int(bad.argmax())
             self.count += int(bad.sum())
 
+    def merge(self, later: BadRows) -> None:
+        """Add the faults of rows that come after these."""
+        if not self.count:
+            self.first = later.first
+        self.count += later.count
+
     def within(self, vectors: Vectors) -> str:
         """Return in words how many rows of a file these are, and which is the first."""
         first = self.first if vectors.kept is None else vectors.kept[self.first]
@@ -58,11 +64,12 @@ class Tally:
     norm_sum: float = 0.0
     counts_only: bool = True
     origin: NDArray[np.float64] | None = None
-    sums: NDArray[np.float64] = field(init=False)
-    squares: NDArray[np.float64] = field(init=False)
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        self.sums, self.squares = np.zeros(self.d), np.zeros(self.d)
+        if not len(self.sums):
+            self.sums, self.squares = np.zeros(self.d), np.zeros(self.d)
 
     def add(self, start: int, block: FloatArray) -> None:
         """Add a block that begins at row ``start``; rows that are not finite count only as such."""
@@ -84,6 +91,22 @@ class Tally:
         values -= self.origin  # so that constant columns have a spread of exactly zero
         self.sums += values.sum(axis=0)
         self.squares += np.einsum("nd,nd->d", values, values)
+
+    def merge(self, later: Tally) -> None:
+        """Add the sums over rows that come after these, of a tally with the same origin."""
+        for mine, other in (
+            (self.not_finite, later.not_finite),
+            (self.zero, later.zero),
+            (self.too_long, later.too_long),
+        ):
+            mine.merge(other)
+        self.counts_only = self.counts_only and later.counts_only
+        self.n += later.n
+        self.norm_min, self.norm_max = min(self.norm_min, later.norm_min), max(self.norm_max, later.norm_max)
+        self.norm_sum += later.norm_sum
+        self.sums, self.squares = self.sums + later.sums, self.squares + later.squares
+        if self.origin is None:
+            self.origin = later.origin
 
     def dead_dimensions(self) -> tuple[int, ...]:
         """Return columns whose spread is below rounding, ascending; none for a single row."""
@@ -111,17 +134,38 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         hashes[start:stop] = row_hashes(block)
         yield 0.8 * stop / vectors.n
     _refuse(vectors, tally, "auto")
-    _refuse_packed(vectors, seed)
+    fingerprint = vectors.fingerprint
+    yield 0.9
+    rows = sampled_rows(vectors.n, vectors.d, seed)
+    return profile_of(vectors, metric, tally, vectors.rows(rows), _group_sizes(hashes), fingerprint)
+
+
+def profile_of(
+    vectors: Vectors,
+    metric: MetricChoice,
+    tally: Tally,
+    sample: FloatArray,
+    groups: NDArray[np.int64],
+    fingerprint: str,
+) -> Profile:
+    """Return the profile that sums over all rows make.
+
+    Args:
+        metric: the user's, or ``auto``.
+        sample: (m, d) float32 rows of ``sampled_rows``; changed in place.
+        groups: number of rows of each group of equal ones.
+
+    Raises:
+        InputError: NaN or infinity, values too large for float32 distances, zero rows under cosine.
+    """
+    _refuse(vectors, tally, "auto")
+    _refuse_packed(vectors, sample)
     chosen, reason = choose_metric(_shape(tally), metric, vectors.distance)
     if chosen == "cosine" and 2 * tally.zero.count > vectors.n:
         raise InputError(
             f"{vectors.source} has zero vectors in {tally.zero.within(vectors)}, more than half of it: embed "
             "them again"
         )
-    fingerprint = vectors.fingerprint
-    yield 0.9
-    spectrum = _spectrum(_sample(vectors, seed))
-    groups = _group_sizes(hashes)
     return Profile(
         source=vectors.source,
         n=vectors.n,
@@ -137,7 +181,7 @@ def scan(vectors: Vectors, metric: MetricChoice, *, seed: int) -> Steps[Profile]
         n_duplicate_rows=vectors.n - len(groups),
         largest_duplicate_group=int(groups.max()),
         dead_dimensions=tally.dead_dimensions(),
-        spectrum_dims=spectrum,
+        spectrum_dims=_spectrum(sample),
     )
 
 
@@ -201,11 +245,11 @@ def _shape(tally: Tally) -> Shape:
     )
 
 
-def _refuse_packed(vectors: Vectors, seed: int) -> None:
+def _refuse_packed(vectors: Vectors, sample: FloatArray) -> None:
     if vectors.dtype != np.uint8 or vectors.n < FEWEST_ROWS:
         return
-    rows = np.random.default_rng(seed).choice(vectors.n, min(vectors.n, PACKED_SAMPLE), replace=False)
-    if looks_packed(vectors.rows(np.sort(rows)).astype(np.uint8)):
+    some = sample[:: -(-len(sample) // PACKED_SAMPLE)]
+    if looks_packed(some.astype(np.uint8)):
         raise InputError(
             f"{vectors.source}: its rows look like packed binary embeddings (numpy.packbits, {vectors.d} "
             f"bytes for {8 * vectors.d:,} bits), whose neighbours by l2 are not those by Hamming distance: "
@@ -221,9 +265,10 @@ def _group_sizes(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.diff(starts, prepend=0, append=len(hashes))
 
 
-def _sample(vectors: Vectors, seed: int) -> FloatArray:
-    size = min(vectors.n, SAMPLE_ROWS if vectors.d <= WIDE else WIDE_SAMPLE_ROWS)
-    return vectors.rows(np.sort(np.random.default_rng(seed).choice(vectors.n, size, replace=False)))
+def sampled_rows(n: int, d: int, seed: int) -> IdArray:
+    """Return the rows that the spectrum is taken of, ascending int64."""
+    size = min(n, SAMPLE_ROWS if d <= WIDE else WIDE_SAMPLE_ROWS)
+    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False)).astype(np.int64)
 
 
 def _spectrum(sample: FloatArray) -> tuple[int, int, int]:

@@ -57,6 +57,11 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
             "the report is of a sample, and no index was built: freeze the report of tune build, which "
             "builds it"
         )
+    if result.sharded is not None:
+        raise InputError(
+            "the report is of an index in shards, whose recall tune check cannot measure yet: freeze a run "
+            "without --shards and --ray"
+        )
     if result.status != "reached" or result.recommendation is None:
         raise InputError(
             "the report reached no target, so there is nothing to freeze: run tune with one that it reaches"

@@ -29,6 +29,8 @@ BROKEN = (
 BLOCK_BYTES = 8 << 20
 MARGIN = 16
 """Neighbours kept beyond k, so that ties at rank k and rounding in BLAS cannot hide a true one."""
+SPARE = 8
+"""Rows looked for beyond these, because rounding decides which of two that are as near is found last."""
 NOWHERE = -2
 """A row that is in no list of answers."""
 
@@ -38,7 +40,8 @@ class Truth:
     """Exact neighbours of a query set.
 
     Attributes:
-        ids: (nq, depth) int64, nearest first by BLAS distances (expanded form).
+        ids: (nq, depth) int64, nearest first: the first k + MARGIN by exact distance, deeper ones by BLAS
+            (expanded form).
         right: (nq, k + MARGIN) whether the row in ``ids`` is within the k-th exact distance, which is
             recomputed from the rows themselves.
         kth_distance: (nq,) float64, exact squared distance of the k-th neighbour.
@@ -129,14 +132,20 @@ def search_exactly(
         k: rank whose exact distance decides what counts as right.
         weights: (n,) number of rows that each row of the base stands for; None where that is one.
     """
+    ids = yield from nearest_in(base, queries, min(len(base), max(depth, k + MARGIN + SPARE)))
+    found = judged(ids, base, queries, k, weights)
+    return replace(found, ids=found.ids[:, : max(depth, k + MARGIN)])
+
+
+def nearest_in(base: FloatArray, queries: FloatArray, depth: int) -> Steps[IdArray]:
+    """Yield the share done; return the rows (nq, depth) of ``base`` (n, d) that are nearest to each query."""
     n, d = base.shape
     rows = max(256, BLOCK_BYTES // (4 * d))
     blocks = (
         (np.arange(start, min(n, start + rows)), np.ascontiguousarray(base[start : start + rows]))
         for start in range(0, n, rows)
     )
-    ids = yield from nearest_ids(blocks, n, queries, min(n, max(depth, k + MARGIN)))
-    return judged(ids, base, queries, k, weights)
+    return (yield from nearest_ids(blocks, n, queries, depth))
 
 
 def nearest_ids(
@@ -169,8 +178,8 @@ def judged(
     own: IdArray | None = None,
 ) -> Truth:
     """Return the truth whose nearest rows are ``ids`` (nq, depth)."""
-    near = ids[:, : k + MARGIN]
-    exact = exact_distances(base, queries, near)
+    ids, exact = in_exact_order(ids, exact_distances(base, queries, ids[:, : k + MARGIN + SPARE]))
+    near, exact = ids[:, : k + MARGIN], exact[:, : k + MARGIN]
     if weights is None:
         kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
     else:
@@ -180,6 +189,25 @@ def judged(
         kth_distance = np.take_along_axis(exact, order, axis=1)[np.arange(len(ids)), last]
     right = is_right(exact, kth_distance)
     return Truth(ids=ids, right=right, kth_distance=kth_distance, k=k, weights=weights, own=own)
+
+
+def in_exact_order(ids: IdArray, exact: NDArray[np.float64]) -> tuple[IdArray, NDArray[np.float64]]:
+    """Return ids (nq, depth), the first of them by exact distance and number, and these distances.
+
+    So what is found does not depend on how a search was divided, nor on what multiplies its matrices.
+
+    Args:
+        exact: (nq, m) float64 exact squared distances of the first m of each.
+
+    Example:
+        >>> ids, exact = in_exact_order(np.array([[7, 5, 4, 9]]), np.array([[1.0, 0.5, 0.5]]))
+        >>> ids.tolist(), exact.tolist()
+        ([[4, 5, 7, 9]], [[0.5, 0.5, 1.0]])
+    """
+    first = ids[:, : exact.shape[1]]
+    order = np.lexsort((first, exact), axis=1)
+    ordered = np.take_along_axis(first, order, axis=1)
+    return np.hstack([ordered, ids[:, exact.shape[1] :]]), np.take_along_axis(exact, order, axis=1)
 
 
 def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:
@@ -234,7 +262,7 @@ def cached(
         weights: (n,) number of rows that each row of the base stands for; None where that is one.
     """
     digest = hashlib.blake2b(np.ascontiguousarray(queries).data, digest_size=16)
-    digest.update(repr((key, depth, k)).encode())
+    digest.update(repr((key, depth, k, SPARE)).encode())  # SPARE: order of the nearest
     name = digest.hexdigest()
     path = truth_dir() / f"{name}{TRUTH_SUFFIX}"
     try:

@@ -4,6 +4,7 @@ import json
 
 from tuner.data.copies import COPIES_FILE
 from tuner.index.codecs import SCALAR_TYPES, Quantizer, quantizer
+from tuner.search import MANIFEST
 from tuner.text import one_line
 from tuner.types import Metric, OperatingPoint, Result
 
@@ -18,7 +19,10 @@ def search_lines(result: Result) -> tuple[str, ...]:
     answer = result.recommendation
     on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
     lines = ["import faiss, numpy as np"]
-    lines.append(f'index = faiss.read_index("{INDEX_FILE}")')
+    if result.sharded is not None:
+        lines += _shard_lines(result.sharded.n_shards)
+    else:
+        lines.append(f'index = faiss.read_index("{INDEX_FILE}")')
     if answer is not None and on_disk:
         lines += [
             f'store = faiss.read_index("{STORE_FILE}", faiss.IO_FLAG_MMAP_IFC)',
@@ -34,6 +38,27 @@ def search_lines(result: Result) -> tuple[str, ...]:
     if result.own_ids is not None and not result.own_ids.in_index:
         lines.append(f'ids = np.load("{IDS_FILE}")[ids]')
     return tuple(lines)
+
+
+def where_it_lies(result: Result, quote: str = "") -> str:
+    """What lies beside a file, in words.
+
+    Args:
+        quote: what stands around names of files.
+    """
+    if result.sharded is None:
+        return f"{quote}{INDEX_FILE}{quote} lies beside"
+    return f"the folders of the shards, and their {quote}{MANIFEST}{quote}, lie beside"
+
+
+def _shard_lines(n_shards: int) -> tuple[str, ...]:
+    """Lines that load every shard and let faiss merge their answers."""
+    return (
+        f'shards = [faiss.read_index(f"shard-{{i:05}}/{INDEX_FILE}") for i in range({n_shards})]',
+        "index = faiss.IndexShards(shards[0].d, False, False)",
+        "for shard in shards:",
+        "    index.add_shard(shard)",
+    )
 
 
 def copies_lines(k: int, file: str = COPIES_FILE) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from tuner.report.evidence import (
     memory_by_part,
     stage_costs,
 )
-from tuner.report.faiss_lines import IDS_FILE, search_lines
+from tuner.report.faiss_lines import IDS_FILE, search_lines, where_it_lies
+from tuner.report.sharded import sharded_sentence
 from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
@@ -64,8 +65,8 @@ def sections(result: Result) -> dict[str, str]:
 
 def _answer(result: Result) -> Iterator[str]:
     yield f"**{prose(verdict(result))}**"
-    asked = f"Asked: {asked_for(result.options)}."
-    for sentence in (asked, sample_sentence(result), earlier_sentence(result), gain_sentence(result)):
+    sentences = (sample_sentence, sharded_sentence, earlier_sentence, gain_sentence)
+    for sentence in (f"Asked: {asked_for(result.options)}.", *(each(result) for each in sentences)):
         if sentence:
             yield f"\n{prose(sentence)}"
     if result.warnings or result.advice:
@@ -125,7 +126,7 @@ def _front_row(result: Result, position: int) -> tuple[str, ...]:
 def _code(result: Result) -> Iterator[str]:
     if result.status in ("not_reached", "extrapolated"):
         return
-    yield "Plain faiss; `index.faiss` lies beside this report:\n"
+    yield f"Plain faiss; {where_it_lies(result, '`')} this report:\n"
     yield from ("```python", *search_lines(result), "```")
 
 

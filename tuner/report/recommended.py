@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from tuner.report.faiss_lines import construct_lines, search_lines
+from tuner.report.faiss_lines import construct_lines, search_lines, where_it_lies
+from tuner.report.sharded import sharded_sentence
 from tuner.report.words import (
     asked_for,
     collapsed_sentence,
@@ -54,6 +55,7 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
             "rerank_at": answer.rerank_at,
         },
         **_of_all(result),
+        **_shards(result),
         "measured": {
             "k": result.options.k,
             "recall": _cut(answer.recall),
@@ -82,6 +84,21 @@ def _of_all(result: Result) -> dict[str, Any]:
             "ef_search": [of_all.ef_search_low, of_all.ef_search_high],
             "ndis_per_query": [_cut(of_all.ndis_per_query_low), _cut(of_all.ndis_per_query_high)],
             "memory_bytes": of_all.memory_bytes,
+        }
+    }
+
+
+def _shards(result: Result) -> dict[str, Any]:
+    """What each shard holds, empty where the index is one."""
+    found = result.sharded
+    if found is None:
+        return {}
+    return {
+        "shards": {
+            "n_shards": found.n_shards,
+            "k_per_shard": found.k_per_shard,
+            "most_rows": max(found.rows),
+            "most_memory_bytes": max(found.memory_bytes),
         }
     }
 
@@ -118,13 +135,14 @@ def _document(
         f"Asked: {asked_for(result.options)}.",
         f"Measured on {data_sentence(result)}",
         sample_sentence(result),
+        sharded_sentence(result),
         gain_sentence(result),
     ]
     lines = [f"# {line}" for text in head if text for line in textwrap.wrap(text, COMMENT_WIDTH)]
     if result.extrapolation is None:
         lines += [
             "#",
-            "# Load and search; index.faiss lies beside this file:",
+            f"# Load and search; {where_it_lies(result)} this file:",
             *(f"#   {line}" for line in search),
             *(f"# {line}" for line in textwrap.wrap(collapsed_sentence(result), COMMENT_WIDTH)),
         ]

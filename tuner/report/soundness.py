@@ -38,7 +38,7 @@ def _faults(result: Result) -> Iterator[str]:
         if not names_known_codecs(point.configuration):
             yield f"points[{position}] names an unknown codec"
     named = result.recommendation is not None and result.options.prefer in result.named
-    if result.status == "reached" and not named:
+    if result.status in ("reached", "sharded") and not named:
         yield "it reached the target and names no point"
 
 

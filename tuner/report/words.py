@@ -119,7 +119,7 @@ def verdict(result: Result) -> str:
             f"With k = {result.options.k:,} of {result.profile.n_indexed:,} vectors exact search is the "
             "answer: recall is 1 by definition and there is no index to tune."
         )
-    if result.status == "reached":
+    if result.status in ("reached", "sharded"):
         return result.recommendation.sentence if result.recommendation else ""
     if result.status == "extrapolated":
         return _expected(result)

@@ -55,3 +55,12 @@ def as_progress(name: str, steps: Steps[T]) -> Generator[Event, None, T]:
     for share in driver:
         yield Progress(name, share)
     return driver.result
+
+
+def shares_of(events: Generator[Event, None, T]) -> Steps[T]:
+    """Yield the share done of each progress among events; return their result."""
+    driver = Driver(events)
+    for event in driver:
+        if isinstance(event, Progress):
+            yield event.done
+    return driver.result

@@ -123,13 +123,8 @@ class Timings:
         Percentiles are over the queries, the least of each query's visits, scaled so that they belong to
         the same typical round.
         """
-        typical = float(np.median(self.seconds[reference].mean(axis=1)))
-        mean = typical * self.ratio(contestant, reference)
-        own = self.seconds[contestant]
-        by_query = np.concatenate(
-            [own[slice_ :: self.n_slices].min(axis=0) for slice_ in range(min(self.n_slices, len(own)))]
-        )
-        p50, p95, p99 = np.percentile(by_query, [50, 95, 99]) * (mean / by_query.mean())
+        mean = self._mean_s(contestant, reference)
+        p50, p95, p99 = np.percentile(self.by_query(contestant, reference), [50, 95, 99])
         return Latency(
             mean_s=mean,
             p50_s=float(p50),
@@ -138,6 +133,19 @@ class Timings:
             n_rounds=self.seconds.shape[1],
             queries_per_second=queries_per_second,
         )
+
+    def by_query(self, contestant: int, reference: int) -> NDArray[np.float64]:
+        """Return the seconds of each query, the least of its visits, scaled to the contestant's mean."""
+        own = self.seconds[contestant]
+        least = np.concatenate(
+            [own[slice_ :: self.n_slices].min(axis=0) for slice_ in range(min(self.n_slices, len(own)))]
+        )
+        scaled: NDArray[np.float64] = least * (self._mean_s(contestant, reference) / least.mean())
+        return scaled
+
+    def _mean_s(self, contestant: int, reference: int) -> float:
+        typical = float(np.median(self.seconds[reference].mean(axis=1)))
+        return typical * self.ratio(contestant, reference)
 
 
 def _spread(values: NDArray[np.float64]) -> float:

@@ -192,10 +192,11 @@ def refuse_unlike(earlier: Earlier, base: Vectors, queries: Vectors | None) -> N
     result, source = earlier.result, earlier.source
     if result.recommendation is None:
         raise InputError(f"{source} recommends nothing, as nothing reached its target: run tune without it")
+    if result.sharded is not None:
+        raise InputError(f"{source} is of an index in shards: run tune with --shards instead")
     if base.d != result.profile.d:
-        raise InputError(
-            f"{source} is of {result.profile.d:,} columns and {base.source} has {base.d:,}: run tune on it"
-        )
+        found = f"{result.profile.d:,} columns and {base.source} has {base.d:,}"
+        raise InputError(f"{source} is of {found}: run tune on it")
     held_out = bool(result.queries.held_out_rows)
     if queries is None and not held_out:
         raise InputError(

@@ -70,7 +70,7 @@ def deliver(
             tuple[WrittenIndex, tuple[CertifiedEf, ...]],
             partial(_write, problem, measured.builder, chosen, out),
         )
-        check_written(written, chosen)
+        check_written(written, chosen.memory)
     peak = peak_rss_bytes()
     if not answer.found:
         advice = advice_not_reached(problem, list(answer.points), model.evaluation.ceilings)

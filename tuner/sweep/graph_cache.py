@@ -14,6 +14,7 @@ from tuner.index.graph import DerivableGraph
 from tuner.runtime.cache import GRAPH_SUFFIX, LINKS_SUFFIX, MOST_BYTES, cache_dir, graph_dir, mark_used, store
 from tuner.runtime.journal import decoded, encoded
 from tuner.runtime.machine import free_bytes
+from tuner.search import digest_of
 from tuner.types import IdArray, Metric, Options
 
 LARGEST_SHARE = 0.5
@@ -96,12 +97,3 @@ def kept(name: str, links: Path) -> Kept | None:
 def _sum_of(graph: bytes) -> bytes:
     """Return what stands before a graph in its file, so that damage to it shows."""
     return hashlib.blake2b(graph, digest_size=SUM_BYTES).digest()
-
-
-def digest_of(path: Path) -> str:
-    """Return BLAKE2b of a file."""
-    digest = hashlib.blake2b(digest_size=SUM_BYTES)
-    with path.open("rb") as file:
-        while block := file.read(COPIED):
-            digest.update(block)
-    return digest.hexdigest()

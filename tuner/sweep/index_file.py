@@ -28,7 +28,7 @@ from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE, copies_li
 from tuner.runtime.journal import about, write_atomically
 from tuner.runtime.process import kept_threads, use_threads
 from tuner.sweep.problem import Problem
-from tuner.types import FloatArray, IdArray, OperatingPoint, OwnIds, Recommendation
+from tuner.types import FloatArray, IdArray, Memory, OwnIds, Recommendation
 
 CHECKED_QUERIES = 1_000
 """Queries whose answers must be the same after writing and reading."""
@@ -120,17 +120,15 @@ def write_list(base: Base, out: Path) -> int:
     return path.stat().st_size
 
 
-def check_written(written: WrittenIndex, chosen: OperatingPoint) -> None:
+def check_written(written: WrittenIndex, memory: Memory) -> None:
     """Raise AssertionError unless what was delivered is what was measured.
 
     Args:
         written: what a fresh process found.
-        chosen: the point that was measured.
+        memory: bytes of the index that was measured.
     """
-    if written.index_bytes != chosen.memory.resident_bytes:
-        raise AssertionError(
-            f"index of {written.index_bytes} bytes, {chosen.memory.resident_bytes} by arithmetic"
-        )
+    if written.index_bytes != memory.resident_bytes:
+        raise AssertionError(f"index of {written.index_bytes} bytes, {memory.resident_bytes} by arithmetic")
     if written.same_ids < 1:
         raise AssertionError(f"only {written.same_ids:.4f} of the ids are the same after write and read")
 
@@ -149,11 +147,11 @@ def _write_ids(ids: Names | None, out: Path, *, on_disk: bool) -> Names | None:
     if ids is None or not _lie_beside(ids, on_disk=on_disk):
         (out / IDS_FILE).unlink(missing_ok=True)
         return None
-    write_atomically(out / IDS_FILE, _npy(ids))
+    write_atomically(out / IDS_FILE, npy_bytes(ids))
     return ids
 
 
-def _npy(array: NDArray[Any]) -> bytes:
+def npy_bytes(array: NDArray[Any]) -> bytes:
     """Return what a .npy file of an array holds."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
@@ -182,7 +180,7 @@ def _search_freshly(
     with tempfile.TemporaryDirectory() as folder:
         queries_path, ids_path = (Path(folder, f"{name}.npy") for name in ("queries", "ids"))
         with about(queries_path):
-            queries_path.write_bytes(_npy(queries))
+            queries_path.write_bytes(npy_bytes(queries))
         arguments = [
             str(out / INDEX_FILE),
             str(out / STORE_FILE) if has_store else "",

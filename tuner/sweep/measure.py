@@ -47,7 +47,7 @@ def measure(prepared: Prepared, model: Model, stages: StageOptions) -> Generator
     """Yield events; return the measured points and the finalists' latencies."""
     journal, problem, evaluation = prepared.journal, model.problem, model.evaluation
     builder = stages.builder_for(problem.options)(problem, model.graph, evaluation.trained)
-    points, warnings = yield from _measure_points(prepared, model, builder, stages)
+    points, warnings = yield from measure_points(prepared, model, builder, stages)
     timed = yield from journal.stage(
         "timing",
         "certify the finalists together and time them in interleaved rounds",
@@ -68,7 +68,7 @@ def _first_guess(curves: dict[int, Curve], problem: Problem) -> int:
     return max(problem.options.k, sorted(guesses)[len(guesses) // 2] if guesses else REFERENCE_GUESS)
 
 
-def _measure_points(
+def measure_points(
     prepared: Prepared, model: Model, builder: IndexBuilder, stages: StageOptions
 ) -> Generator[Event, None, tuple[tuple[OperatingPoint, ...], tuple[Warned, ...]]]:
     """Yield events; return every point measured, of the front or of the whole space, and what to warn of."""

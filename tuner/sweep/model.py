@@ -16,7 +16,6 @@ from tuner.sweep.prepare import Prepared
 from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import Curves, ProxyCodec, ProxyCodes, choose_proxy, trace_curves
 from tuner.sweep.stage_options import StageOptions
-from tuner.sweep.whole_file import whole_pool
 from tuner.types import CurvePoint, Event, Note
 
 
@@ -79,7 +78,7 @@ def model(prepared: Prepared, stages: StageOptions) -> Generator[Event, None, Mo
     problem = replace(problem, measured_aim=traced.aim)
     judging, judged = pool, problem.base
     if prepared.whole is not None:
-        judging, judged = yield from whole_pool(journal, problem, prepared.whole)
+        judging, judged = yield from prepared.whole.pool(journal, problem)
     curves = curves_of(traced.points)
     evaluation = yield from journal.stage(
         "ceilings",

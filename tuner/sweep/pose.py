@@ -260,17 +260,16 @@ def whole_base(journal: Journal, posed: PosedProblem) -> Generator[Event, None, 
 
 def truth_pool(problem: Problem, profile: Profile, query_set: QuerySet) -> Steps[Pool]:
     """Yield the share done; return the pool that ceilings are measured on."""
-    n_queries, depth = pool_shape(problem)
+    n_queries, depth = pool_shape(problem.options, problem.base.d)
     queries = problem.queries[problem.sample(n_queries)]
     key, weights = _truth_key(profile, query_set, "pool", problem.base), problem.base.weights
     truth, _ = yield from cached(key, problem.base.x, queries, depth, problem.options.k, weights)
     return make_pool(problem.base, queries, truth)
 
 
-def pool_shape(problem: Problem) -> tuple[int, int]:
-    """Return how many queries have a pool, and how many rows each."""
-    options = problem.options
-    n_queries = thinned(POOL_QUERIES, problem.base.d, FEWEST_POOL_QUERIES)
+def pool_shape(options: Options, d: int) -> tuple[int, int]:
+    """Return how many queries have a pool of prepared rows of ``d`` columns, and how many rows each."""
+    n_queries = thinned(POOL_QUERIES, d, FEWEST_POOL_QUERIES)
     return n_queries, options.k * max(POOL_DEPTH_K, DEEPER * max(options.space.rerank_factors))
 
 

@@ -24,7 +24,7 @@ from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
-from tuner.sweep.whole_file import WholeFile
+from tuner.sweep.whole_file import WholeRows
 from tuner.text import counted
 from tuner.types import Estimated, Event, Note, Options, Profile, QuerySet, StoreAt, Warned
 
@@ -45,7 +45,7 @@ class Prepared:
         posed: the problem with its profile and queries.
         warnings: doubts about the data.
         started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
-        whole: file that the base is a sample of; None where it is all of it.
+        whole: all rows, where the base has some of them; None where it has all.
     """
 
     journal: Journal
@@ -53,7 +53,7 @@ class Prepared:
     posed: PosedProblem
     warnings: tuple[Warned, ...]
     started_s: float
-    whole: WholeFile | None = None
+    whole: WholeRows | None = None
 
     @property
     def problem(self) -> Problem:

@@ -164,7 +164,7 @@ def _just(n: int) -> Steps[int]:
 def _result(prepared: Prepared, modelled: Model, measured: Measured) -> Generator[Event, None, Result]:
     """Yield events; return the result of the sample, and what its answer needs at the size of the file."""
     problem, journal, whole = measured.problem, prepared.journal, prepared.whole
-    assert whole is not None  # noqa: S101 - only samples come here
+    assert isinstance(whole, WholeFile)  # noqa: S101 - only samples come here
     found, expected = answer(measured), None
     parts: tuple[PartCurves, ...] = ()
     if found.found:

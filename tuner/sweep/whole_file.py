@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +26,18 @@ from tuner.types import Event, IdArray, Profile, Steps
 
 ROWS = 4096
 """Rows read at once while the pool is written."""
+
+
+class WholeRows(Protocol):
+    """All rows, of which the problem has some."""
+
+    def pool(self, journal: Journal, problem: Problem) -> Generator[Event, None, tuple[Pool, Base]]:
+        """Yield events; return the pool of exact neighbours among all rows, and the rows that it names.
+
+        Args:
+            problem: the problem of some rows, whose queries are asked.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -46,36 +59,29 @@ class WholeFile:
         """Number of vectors that an index of the whole file holds."""
         return self.profile.n_indexed
 
-
-def whole_pool(
-    journal: Journal, problem: Problem, whole: WholeFile
-) -> Generator[Event, None, tuple[Pool, Base]]:
-    """Yield events; return the pool of exact neighbours among all rows, and the prepared rows that it names.
-
-    Args:
-        problem: the problem of the sample, whose queries are asked.
-    """
-    path = work_of(problem) / WHOLE_POOL
-    d = problem.base.d
-    pool = yield from journal.stage(
-        "pool-whole",
-        f"exact neighbours among all {whole.n:,} rows, for ceilings",
-        Pool,
-        partial(_draw, problem, whole, path),
-        intact=lambda pool: is_whole(path, 4 * len(pool.rows) * d),
-    )
-    return pool, _mapped(path, len(pool.rows), problem.base)
+    def pool(self, journal: Journal, problem: Problem) -> Generator[Event, None, tuple[Pool, Base]]:
+        """Yield events; return the pool of exact neighbours among all rows, and the rows that it names."""
+        path = work_of(problem) / WHOLE_POOL
+        d = problem.base.d
+        pool = yield from journal.stage(
+            "pool-whole",
+            f"exact neighbours among all {self.n:,} rows, for ceilings",
+            Pool,
+            partial(_draw, problem, self, path),
+            intact=lambda pool: is_whole(path, 4 * len(pool.rows) * d),
+        )
+        return pool, mapped_rows(path, len(pool.rows), problem.base)
 
 
 def pool_queries(problem: Problem) -> int:
     """Return how many queries have a pool among all rows: its rows take no more memory than the sample."""
-    n_queries, depth = pool_shape(problem)
+    n_queries, depth = pool_shape(problem.options, problem.base.d)
     return min(n_queries, max(FEWEST_POOL_QUERIES, problem.base.n // depth))
 
 
 def _draw(problem: Problem, whole: WholeFile, path: Path) -> Steps[Pool]:
     metric, radius = problem.base.metric, whole.profile.norm_max
-    _, depth = pool_shape(problem)
+    _, depth = pool_shape(problem.options, problem.base.d)
     queries = problem.queries[problem.sample(pool_queries(problem))]
     blocks = prepared_blocks(whole.vectors, metric, whole.left_out, radius)
     depth = min(depth, whole.vectors.n - len(whole.left_out))
@@ -87,12 +93,13 @@ def _draw(problem: Problem, whole: WholeFile, path: Path) -> Steps[Pool]:
             some = in_prepared_space(whole.vectors.rows(rows[start : start + ROWS]), metric, radius)
             out.write(np.ascontiguousarray(some).data)
     rename_synced(partial_file, path)
-    base = _mapped(path, len(rows), problem.base)
+    base = mapped_rows(path, len(rows), problem.base)
     found = judged(np.searchsorted(rows, nearest), base.x, queries, problem.options.k)
     yield 1.0
     return make_pool(base, queries, found)
 
 
-def _mapped(path: Path, m: int, sample: Base) -> Base:
+def mapped_rows(path: Path, m: int, sample: Base) -> Base:
+    """Return ``m`` prepared rows of a file as a base like that of the sample."""
     x = np.memmap(path, dtype=np.float32, mode="r", shape=(m, sample.d))
     return Base(x=x, rows=None, metric=sample.metric, radius=sample.radius)

@@ -95,7 +95,7 @@ def make_whole(
     written = None
     if point.reaches_target:
         written = write_and_check(whole, every, out)
-        check_written(written, point)
+        check_written(written, point.memory)
     places.whole.release()
     return HandedOver(point, found, written, table)
 

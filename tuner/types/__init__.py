@@ -57,6 +57,7 @@ from tuner.types.results import (
     StageCost,
     WholeIndex,
 )
+from tuner.types.sharded import Sharded, ShardSize
 from tuner.types.verdict import Cause, CauseName, Line, Status
 from tuner.types.words import (
     PREFERENCES,
@@ -133,6 +134,8 @@ __all__ = [
     "Result",
     "Sensitivity",
     "Setting",
+    "ShardSize",
+    "Sharded",
     "Space",
     "Spent",
     "Split",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tuner.types.data import Collapsed, OwnIds, Profile, QuerySet
 from tuner.types.options import Options, Space
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
+from tuner.types.sharded import Sharded
 from tuner.types.words import StoreAt
 
 SCHEMA_VERSION = 2
@@ -227,7 +228,8 @@ class Result:
 
     Attributes:
         status: ``reached``; ``not_reached`` (the honest no); ``exact`` (so few vectors that exact
-            search is the answer); ``extrapolated`` (measured on a sample, see ``extrapolation``).
+            search is the answer); ``extrapolated`` (measured on a sample, see ``extrapolation``);
+            ``sharded`` (reached by an index in shards, see ``sharded``).
         options: what the user asked for.
         profile: what one pass over the vectors found.
         queries: origin and number of the queries.
@@ -254,10 +256,12 @@ class Result:
         earlier: answer of the report that this run began from; None where it began from nothing.
         extrapolation: what the recommendation needs of the whole file, where all else is of a sample of it.
         collapsed: rows that repeat another, where one node stands for them; None where each row has its own.
+        sharded: index in shards, where it is: recall is that of the merged answer, bytes and distances are
+            those of all shards, seconds are modelled from those of each; None where it is one index.
         schema_version: version of the report's schema.
     """
 
-    status: Literal["reached", "not_reached", "exact", "extrapolated"]
+    status: Literal["reached", "not_reached", "exact", "extrapolated", "sharded"]
     options: Options
     profile: Profile
     queries: QuerySet
@@ -284,4 +288,5 @@ class Result:
     earlier: EarlierAnswer | None = None
     extrapolation: Extrapolation | None = None
     collapsed: Collapsed | None = None
+    sharded: Sharded | None = None
     schema_version: int = SCHEMA_VERSION

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,11 +56,31 @@ def fetched(address: Address) -> Fetched:
     folder = COPIES.get(address.source)
     if folder is not None:
         return _of(folder)
-    fsspec = package("fsspec", address.shown, "a remote file")
-    try:
+    with _in_words(address) as fsspec:
+        system, path = fsspec.core.url_to_fs(address.source)
+        return _copied(system, _files(system, path, address), address)
+
+
+def addresses_of(address: Address) -> list[str]:
+    """Return the addresses of the files of a pattern or a folder, in the order of their names.
+
+    Raises:
+        InputError: there is no such file, it cannot be reached, or a package is missing.
+    """
+    with _in_words(address) as fsspec:
         system, path = fsspec.core.url_to_fs(address.source)
         files = _files(system, path, address)
-        return _copied(system, files, address)
+        if len(files) == 1 and files[0][0] == path:
+            return [address.source]
+        return [f"{address.scheme}://{name}" for name, _ in files]
+
+
+@contextmanager
+def _in_words(address: Address) -> Iterator[Any]:
+    """Hand out fsspec; what it and its back-ends raise becomes a sentence on the address."""
+    fsspec = package("fsspec", address.shown, "a remote file")
+    try:
+        yield fsspec
     except (InputError, ResourceError):
         raise
     except (ImportError, ValueError) as error:

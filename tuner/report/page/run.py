@@ -8,9 +8,10 @@ from typing import Any
 
 from tuner.report.charts import CHARTS, worst_queries
 from tuner.report.commands import given_again
-from tuner.report.faiss_lines import construct_lines, search_lines
+from tuner.report.faiss_lines import construct_lines, search_lines, where_it_lies
 from tuner.report.markdown import sections
 from tuner.report.page.render import render
+from tuner.report.sharded import sharded_sentence
 from tuner.report.within import MOST_POINTS, answer_table
 from tuner.report.words import (
     asked_for,
@@ -62,7 +63,7 @@ class PointText:
 
 def result_to_html(result: Result) -> str:
     """The whole report as a page that needs nothing but a browser."""
-    code = search_lines(result) if result.status in ("reached", "exact") else ()
+    code = search_lines(result) if result.status in ("reached", "exact", "sharded") else ()
     commands, result = _commands(result), one_lined(result)
     charts = [drawn for make in CHARTS.values() if (drawn := make(result)) is not None]
     written = sections(result)
@@ -77,12 +78,13 @@ def result_to_html(result: Result) -> str:
         figures=_figures(result),
         remarks=[
             text
-            for text in (sample_sentence(result), earlier_sentence(result), gain_sentence(result))
-            if text
+            for sentence in (sample_sentence, sharded_sentence, earlier_sentence, gain_sentence)
+            if (text := sentence(result))
         ],
         warnings=result.warnings,
         advice=result.advice,
         code="\n".join(code),
+        where=where_it_lies(result),
         commands=commands,
         points=[_point_text(result, position) for position in range(min(len(result.points), MOST_POINTS))],
         n_points=len(result.points),
@@ -135,10 +137,12 @@ def _commands(result: Result) -> list[tuple[str, str]]:
     ]
     if result.status in ("exact", "extrapolated"):
         lines = []
+    if result.status == "sharded":
+        lines = lines[:1]
     if given is not None and result.status == "reached":
         check = ["tune", "check", "baseline.yaml", *given, "--index", "index.faiss"]
         lines.append(("Check the index at every change", check))
-    if given is not None and result.status != "extrapolated":
+    if given is not None and result.status not in ("extrapolated", "sharded"):
         lines.append(("Next week, with more vectors", ["tune", "run", "--since", "report.json", *given]))
     if given is not None and result.status == "extrapolated":
         build = ["tune", "build", "report.json", *given, "--out", "built"]

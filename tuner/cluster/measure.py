@@ -1,0 +1,252 @@
+"""Finalists built and searched on every shard: recall of the merged answer, and the time of the slowest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.cluster.merge import merged_hits
+from tuner.cluster.representative import ShardSweep
+from tuner.cluster.shard import Shard
+from tuner.cluster.shard_index import Answered, Asked, Timed, search_shard, time_shard
+from tuner.cluster.stages import across
+from tuner.index.codec_view import CodecView
+from tuner.recall.truth import Truth
+from tuner.runtime.journal import Journal
+from tuner.runtime.steps import result_of
+from tuner.runtime.workers import Workers
+from tuner.sweep.ef_search import EfResult, find_min_ef, judged
+from tuner.sweep.finalists import quantile_of
+from tuner.sweep.problem import Problem
+from tuner.types import Configuration, Event, Latency, Memory, OperatingPoint, Steps, TriedEf
+
+OF_ONE = 0.6
+"""Share of a single shard's ef_search at which the merged answer is tried first: the true neighbours of all
+rows are the very nearest of their shard, which are found first."""
+
+
+@dataclass(frozen=True)
+class ShardedPoint:
+    """A configuration on all shards.
+
+    Attributes:
+        point: what it finds, needs and takes: bytes and distances are those of all shards, seconds those of
+            the slowest of them.
+        memory: bytes of each shard's index.
+        ndis: distance computations a query of each shard.
+    """
+
+    point: OperatingPoint
+    memory: tuple[Memory, ...]
+    ndis: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class OnAllShards:
+    """What the shards together say of configurations.
+
+    Attributes:
+        whole: the problem of all rows, of which only the number is here.
+        tuned: what the representative shard said.
+    """
+
+    workers: Workers
+    shards: list[Shard]
+    whole: Problem
+    tuned: ShardSweep
+
+    @property
+    def truth(self) -> Truth:
+        """Exact neighbours among all rows."""
+        return self.whole.truth
+
+    def answers(self, what: Configuration, ef_search: int, k: int) -> Steps[list[Answered]]:
+        """Yield the share done; return the answers of all shards to all queries."""
+        tuned = self.tuned
+        asked = [Asked(shard, what, tuned.proxy, tuned.trained, ef_search, k) for shard in self.shards]
+        return (yield from self.workers.spread(search_shard, asked))
+
+    def least_ef(
+        self, problem: Problem, what: Configuration, guess: int, k: int, known: ShardedPoint | None = None
+    ) -> Steps[ShardedPoint]:
+        """Yield the share done; return a configuration at the least ef_search that the queries certify.
+
+        Args:
+            problem: the problem of all rows, with the quantile of its bounds.
+            guess: where to look first.
+            k: neighbours asked of each shard.
+            known: what these queries said of it before.
+        """
+        tried: dict[int, tuple[EfResult, list[Answered]]] = {}
+
+        def at(ef_search: int) -> EfResult:
+            if known is not None and ef_search == known.point.ef_search:
+                return judged(problem, ef_search, np.array(known.point.hits), known.point.ndis_per_query, 0.0)
+            answers = result_of(self.answers(what, ef_search, k))
+            hits = merged_hits(answers, self.truth)
+            ndis, hops = sum(each.ndis for each in answers), sum(each.hops for each in answers)
+            tried[ef_search] = judged(problem, ef_search, hits, ndis, hops), answers
+            return tried[ef_search][0]
+
+        least = k * what.rerank_factor
+        most = max(least, problem.options.space.ef_search_max)
+        found = find_min_ef(at, least, min(most, max(least, guess)), most)
+        yield 1.0
+        if found.ef_search not in tried and known is not None:
+            passes = replace(known.point, recall=problem.recall(found.hits), reaches_target=found.passes)
+            return replace(known, point=passes)
+        others = {ef: result for ef, (result, _) in tried.items() if ef != found.ef_search}
+        return self._point(problem, what, found, tried[found.ef_search][1], others, k)
+
+    def _point(
+        self,
+        problem: Problem,
+        what: Configuration,
+        found: EfResult,
+        answers: list[Answered],
+        others: dict[int, EfResult],
+        k: int,
+    ) -> ShardedPoint:
+        cost = dict(self.tuned.costs)[CodecView.of(what)]
+        n_reranked, memory = k * what.rerank_factor, tuple(each.memory for each in answers)
+        ndis = tuple(each.ndis for each in answers)
+
+        def seconds(of: EfResult) -> float:
+            share = max(ndis) / max(sum(ndis), 1.0)  # that of the slowest shard
+            return cost.latency_s(of.ndis * share, of.ef_search, what.rerank, n_reranked)
+
+        whole = sum_of(memory)
+        reads = n_reranked * len(answers) if what.rerank else 0
+        a_code = whole.codes_bytes / n_rows(self.shards)
+        a_store = (whole.rerank_bytes + whole.disk_bytes) / n_rows(self.shards)
+        point = OperatingPoint(
+            configuration=what,
+            ef_search=found.ef_search,
+            recall=problem.recall(found.hits),
+            ndis_per_query=found.ndis,
+            bytes_read_per_query=found.ndis * a_code + found.hops * 2 * what.M * 4 + reads * a_store,
+            memory=whole,
+            predicted_recall=None,
+            modelled_latency_s=seconds(found),
+            reads_per_query=float(reads) if what.rerank_at == "disk" else 0.0,
+            hits=tuple(found.hits.tolist()),
+            reaches_target=found.passes,
+            tried=tuple(
+                TriedEf(
+                    ef_search=ef,
+                    recall=others[ef].recall,
+                    lower=problem.recall(others[ef].hits).lower,
+                    ndis_per_query=others[ef].ndis,
+                    time_ratio=seconds(others[ef]) / seconds(found),
+                )
+                for ef in sorted(others)
+            ),
+        )
+        return ShardedPoint(point, memory, ndis)
+
+
+@dataclass(frozen=True)
+class TimedShards:
+    """Finalists on all shards, with their latencies.
+
+    Attributes:
+        points: the finalists.
+        quantile: standard errors between mean and bound of each of them; None where there is one.
+        noise_floor: largest deviation from 1 of the ratio between two entries of the same index.
+        waited: largest share of the time that others had a processor.
+        one_shard: latency of the slowest shard alone, of each finalist.
+    """
+
+    points: tuple[ShardedPoint, ...]
+    quantile: float | None
+    noise_floor: float
+    waited: float
+    one_shard: tuple[Latency, ...]
+
+
+def measure_shards(journal: Journal, on_all: OnAllShards) -> Generator[Event, None, TimedShards]:
+    """Yield events; return the finalists, certified by the merged answers and timed on every shard."""
+    tuned, k = on_all.tuned, on_all.whole.options.k
+    first = []
+    share = OF_ONE if len(on_all.shards) > 1 else 1.0
+    for finalist in tuned.finalists:
+        what = finalist.configuration
+        point = yield from journal.stage(
+            f"merged-{what.label}",
+            f"search {what.label} on every shard",
+            ShardedPoint,
+            partial(on_all.least_ef, on_all.whole, what, round(share * finalist.ef_search), k),
+        )
+        first.append(point)
+    good = [each for each in first if each.point.reaches_target]
+    quantile, points = None, good
+    if len(good) > 1:
+        quantile = quantile_of(on_all.whole, [each.point for each in good])
+        problem = replace(on_all.whole, quantile=quantile)
+        points = []
+        for each in good:
+            what = each.point.configuration
+            point = yield from journal.stage(
+                f"together-{what.label}",
+                f"certify {what.label} together with the others",
+                ShardedPoint,
+                partial(on_all.least_ef, problem, what, each.point.ef_search, k, each),
+            )
+            points.append(point)
+    if not points:
+        return TimedShards(tuple(first), None, 0.0, 0.0, ())
+    timed = yield from across(
+        journal,
+        on_all.workers,
+        "timing",
+        "time the finalists on every shard",
+        Timed,
+        time_shard,
+        [
+            (shard, tuned.proxy, tuned.trained, tuple(each.point for each in points), k)
+            for shard in on_all.shards
+        ],
+    )
+    return _with_latencies(on_all.whole, points, quantile, timed)
+
+
+def _with_latencies(
+    whole: Problem, points: Sequence[ShardedPoint], quantile: float | None, timed: Sequence[Timed]
+) -> TimedShards:
+    """Return the points with their latencies: of each query that of the slowest shard, which is a model."""
+    scale = [float(np.median([each.anchor_s for each in timed])) / each.anchor_s for each in timed]
+    seconds = np.array([each.seconds * factor for each, factor in zip(timed, scale, strict=True)])
+    most_s, found = whole.options.max_latency_s, []
+    for number, each in enumerate(points):
+        latency = latency_of(seconds[:, number].max(axis=0))
+        fast = most_s is None or latency.p95_s <= most_s
+        point = replace(each.point, latency=latency, reaches_target=each.point.reaches_target and fast)
+        found.append(replace(each, point=point))
+    means = seconds.mean(axis=2)
+    alone = tuple(
+        latency_of(seconds[int(means[:, number].argmax()), number]) for number in range(len(points))
+    )
+    noise = max(each.noise for each in timed)
+    return TimedShards(tuple(found), quantile, noise, max(each.waited for each in timed), alone)
+
+
+def latency_of(seconds: NDArray[np.float64]) -> Latency:
+    """Return the latency of queries whose seconds (nq,) are known."""
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+    return Latency(
+        mean_s=float(seconds.mean()), p50_s=float(p50), p95_s=float(p95), p99_s=float(p99), n_rounds=1
+    )
+
+
+def sum_of(memory: Sequence[Memory]) -> Memory:
+    """Return the bytes of several indexes, part by part."""
+    return Memory(**{each.name: sum(getattr(one, each.name) for one in memory) for each in fields(Memory)})
+
+
+def n_rows(shards: Sequence[Shard]) -> int:
+    """Return the number of rows of all shards."""
+    return sum(shard.n for shard in shards)

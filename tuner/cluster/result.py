@@ -1,0 +1,130 @@
+"""Everything that a sweep over shards found, in one record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from tuner.cluster.measure import OnAllShards, ShardedPoint, TimedShards
+from tuner.cluster.pose import PosedShards
+from tuner.cluster.representative import ShardSweep
+from tuner.report.words import bytes_text, seconds_text
+from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.peak import peak_rss_bytes
+from tuner.runtime.timing import call_overhead_s
+from tuner.sweep.answer import Answer, answer_of, closest, flattered, recommendation_of
+from tuner.sweep.doubts import timing_doubts
+from tuner.sweep.prepare import doubts_of
+from tuner.sweep.problem import Problem
+from tuner.types import Cost, OwnIds, Recommendation, Result, Sharded
+
+
+def sharded_result(
+    posed: PosedShards, on_all: OnAllShards, measured: TimedShards, representative: int, started_s: float
+) -> tuple[Result, ShardedPoint | None]:
+    """Return the result, and the point whose index is handed over; None where nothing reaches the target.
+
+    Args:
+        representative: number of the shard that the sweep was made on.
+        started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
+    """
+    tuned, options = on_all.tuned, on_all.whole.options
+    problem = replace(on_all.whole, quantile=measured.quantile)
+    points = tuple(each.point for each in measured.points)
+    found = answer_of(list(points), points, problem.max_memory_bytes(), measured.noise_floor)
+    if not found.found:
+        found = closest(problem, [*points, *tuned.closest], points)
+    chosen, sharded, best = None, None, None
+    if found.found:
+        point = found.points[found.named[options.prefer]]
+        number = next(i for i, each in enumerate(measured.points) if each.point is point)
+        chosen = measured.points[number]
+        sharded = _sharded(posed, chosen, measured, number, tuned, representative)
+        best = _recommendation(problem, found, points, sharded)
+    stages = (*posed.journal.costs, *tuned.stages)
+    result = Result(
+        status="sharded" if found.found else "not_reached",
+        options=options,
+        profile=posed.looked.profile,
+        queries=posed.query_set,
+        points=found.points,
+        front=found.front,
+        named=found.named,
+        recommendation=best,
+        baseline=None,
+        ceilings=tuned.ceilings,
+        curves=tuned.curves,
+        n_configurations=tuned.n_configurations,
+        prediction_error=None,
+        noise_floor=measured.noise_floor,
+        call_overhead_s=call_overhead_s(problem.base.d),
+        cost=Cost(
+            wall_s=time.perf_counter() - started_s,
+            cpu_s=sum(cost.cpu_s for cost in stages) + on_all.workers.cpu_s_elsewhere,
+            peak_rss_bytes=peak_rss_bytes(),
+            n_graph_builds=len(posed.shards),
+            n_indexes_measured=tuned.n_measured + len(posed.shards) * len(points),
+            stages=stages,
+        ),
+        machine=describe_machine(),
+        versions=describe_versions(),
+        warnings=_warnings(posed, measured),
+        created=now(),
+        own_ids=_own_ids(posed),
+        sharded=sharded,
+    )
+    return result, chosen
+
+
+def _warnings(posed: PosedShards, measured: TimedShards) -> tuple[str, ...]:
+    points = [each.point for each in measured.points]
+    latencies = {each.configuration.label: each.latency for each in points if each.latency is not None}
+    doubts = (
+        *doubts_of(posed.shards[0].vectors, posed.looked.profile, posed.query_set),
+        *timing_doubts(latencies, measured.noise_floor, measured.waited),
+    )
+    return tuple(warned.text for warned in doubts)
+
+
+def _own_ids(posed: PosedShards) -> OwnIds | None:
+    ids = posed.request.ids
+    return None if ids is None else OwnIds(source=ids, n_deleted=0, in_index=True)
+
+
+def _sharded(
+    posed: PosedShards,
+    chosen: ShardedPoint,
+    measured: TimedShards,
+    number: int,
+    tuned: ShardSweep,
+    representative: int,
+) -> Sharded:
+    alone = next(each for each in tuned.finalists if each.configuration == chosen.point.configuration)
+    return Sharded(
+        n_shards=len(posed.shards),
+        rows=tuple(shard.n for shard in posed.shards),
+        memory_bytes=tuple(each.resident_bytes for each in chosen.memory),
+        ndis_per_query=chosen.ndis,
+        representative=representative,
+        k_per_shard=posed.problem.options.k,
+        ef_search_alone=alone.ef_search,
+        latency_of_slowest=measured.one_shard[number],
+    )
+
+
+def _recommendation(
+    problem: Problem, found: Answer, points: tuple[object, ...], sharded: Sharded
+) -> Recommendation:
+    luck = flattered(problem, tuple(found.points[i] for i in found.front)) if len(found.front) > 1 else 0.0
+    best = recommendation_of(problem, found, luck)
+    n, largest = sharded.n_shards, max(sharded.memory_bytes)
+    each = f" on each of {n} shards" if n > 1 else ""
+    where = f"{bytes_text(largest)} on the largest shard, " if n > 1 else ""
+    seconds = "the slowest shard, modelled without a network" if n > 1 else "median"
+    sentence = (
+        f"{best.label} with ef_search={best.ef_search}{each} finds {best.recall:.4f} of the true "
+        f"{problem.options.k} nearest (at least {best.recall_lower:.4f} with "
+        f"{100 * problem.options.confidence:g} % confidence) in {best.memory_per_vector_bytes:.0f} bytes per "
+        f"vector, {where}and {seconds_text(best.latency_p50_s)} a query ({seconds})."
+    )
+    return replace(best, sentence=sentence)

@@ -1,0 +1,230 @@
+"""The index of one shard: its graph built, configurations searched and timed, the chosen one written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.cluster.shard import Shard
+from tuner.index.assemble import SearchableIndex
+from tuner.index.codec_view import CodecView
+from tuner.prediction.kernel_costs import small_graph
+from tuner.recall.metric import exact_distances
+from tuner.report.faiss_lines import INDEX_FILE
+from tuner.runtime.steps import shares_of
+from tuner.runtime.timing import ROUNDS, Search, interleave, queries_a_turn
+from tuner.search import digest_of
+from tuner.sweep.grown_graph import OneGraph
+from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.index_file import check_written, write_and_check
+from tuner.sweep.pose import is_whole
+from tuner.sweep.proxy_graph import ProxyCodec, ProxyCodes
+from tuner.sweep.stage_options import StageOptions
+from tuner.types import Configuration, FloatArray, IdArray, Memory, OperatingPoint, Steps
+
+MOST_KEPT = 8
+"""Indexes that a process keeps ready to search: those of one configuration, a shard each."""
+TIMED_QUERIES = 512
+Trained = tuple[tuple[CodecView, bytes], ...]
+"""Serialized encoders by the codes that they make."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search of a shard with all queries.
+
+    Attributes:
+        configuration: index that is searched.
+        proxy: codec that the graph was built on.
+        trained: encoders of the representative shard.
+        ef_search: candidates kept while searching.
+        k: neighbours asked of the shard.
+    """
+
+    shard: Shard
+    configuration: Configuration
+    proxy: ProxyCodec
+    trained: Trained
+    ef_search: int
+    k: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a shard answered.
+
+    Attributes:
+        rows: (nq, k) int64 rows of the source, -1 where fewer were found.
+        scores: (nq, k) float32 distances as the index has them, by which answers are merged.
+        distances: (nq, k) float64 exact squared distances.
+        ndis: distance computations a query.
+        hops: hops a query.
+        memory: bytes of the index.
+    """
+
+    rows: IdArray
+    scores: FloatArray
+    distances: NDArray[np.float64]
+    ndis: float
+    hops: float
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of a shard.
+
+    Attributes:
+        seconds: (contestants, nq) of each query.
+        anchor_s: mean seconds of a small index, which has its turn among them on every machine.
+        noise: relative difference in time of the first contestant from itself.
+        waited: share of the time that others had the processor.
+    """
+
+    seconds: NDArray[np.float64]
+    anchor_s: float
+    noise: float
+    waited: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """An index on disk.
+
+    Attributes:
+        n: number of its vectors.
+        n_bytes: bytes that must stay in memory.
+        digest: BLAKE2b of the file.
+    """
+
+    n: int
+    n_bytes: int
+    digest: str
+
+
+def build_shard(item: tuple[Shard, ProxyCodec]) -> Steps[int]:
+    """Yield the share done; build the one graph of a shard, once; return its number of nodes."""
+    made = yield from _graph(*item)
+    return made.graph.n
+
+
+def _graph(shard: Shard, proxy: ProxyCodec) -> Steps[OneGraph]:
+    profile, base = shard.stages()
+    problem = shard.problem(base)
+    work = partial(StageOptions().make_graph, profile, problem, ProxyCodes(base, proxy))
+    path = problem.links_path
+    staged = shard.journal.stage(
+        "graph",
+        "build the graph",
+        OneGraph,
+        work,
+        lambda made: is_whole(path, 4 * made.graph.n * made.graph.width),
+    )
+    return (yield from shares_of(staged))
+
+
+def builder_of(shard: Shard, proxy: ProxyCodec, trained: Trained) -> Steps[IndexBuilder]:
+    """Yield the share done; return what makes indexes of a shard, its graph built once."""
+    made = yield from _graph(shard, proxy)
+    return IndexBuilder(shard.problem(shard.prepared()), made.graph, dict(trained))
+
+
+_KEPT: dict[tuple[str, str], tuple[IndexBuilder, SearchableIndex]] = {}
+"""Indexes that were searched last in this process, by folder and configuration."""
+
+
+def _ready(asked: Asked) -> Steps[tuple[IndexBuilder, SearchableIndex]]:
+    key = (str(asked.shard.folder), asked.configuration.label)
+    found = _KEPT.get(key)
+    if found is None:
+        if len(_KEPT) >= MOST_KEPT or any(label != key[1] for _, label in _KEPT):
+            _KEPT.clear()
+        builder = yield from builder_of(asked.shard, asked.proxy, asked.trained)
+        found = _KEPT[key] = builder, builder.serve(asked.configuration)
+    return found
+
+
+def forget_indexes() -> None:
+    """Free the indexes that this process keeps."""
+    _KEPT.clear()
+
+
+def search_shard(asked: Asked) -> Steps[Answered]:
+    """Yield the share done; return what a shard answers to all queries."""
+    builder, searchable = yield from _ready(asked)
+    problem = builder.problem
+    searchable.set_ef(asked.ef_search)
+    stats = faiss.cvar.hnsw_stats
+    stats.reset()
+    scores, found = searchable.index.search(problem.raw, asked.k)
+    ndis, hops = stats.ndis / len(found), stats.nhops / len(found)
+    distances = exact_distances(problem.base.x, problem.queries, found)
+    rows = np.where(found >= 0, asked.shard.rows[np.maximum(found, 0)], -1)
+    memory = builder.memory_of(asked.configuration)
+    return Answered(rows, scores, distances, ndis, hops, memory)
+
+
+def time_shard(item: tuple[Shard, ProxyCodec, Trained, tuple[OperatingPoint, ...], int]) -> Steps[Timed]:
+    """Yield the share done; return the seconds of finalists on a shard, in interleaved rounds.
+
+    The machine does nothing else meanwhile. A small index has its turn too, so that the seconds of several
+    machines can be put on one scale.
+    """
+    shard, proxy, trained, points, k = item
+    forget_indexes()
+    builder = yield from builder_of(shard, proxy, trained)
+    problem = builder.problem
+    builder.keep_codecs(len(points))
+    searchables = [builder.serve(point.configuration) for point in points]
+    for searchable, point in zip(searchables, points, strict=True):
+        searchable.set_ef(point.ef_search)
+    yield 0.3
+    anchor, kept = _anchor(problem.queries, builder, problem.options.seed)
+    searches = [anchor, *(_search(each, k) for each in searchables)]
+    searches.append(searches[1])
+    twins = (1, len(searches) - 1)
+    timings = interleave(
+        searches,
+        problem.raw[problem.sample(TIMED_QUERIES)],
+        problem.options.seed,
+        a_round=queries_a_turn(problem.base.d),
+        twins=twins,
+        fewest=ROUNDS[0],
+        most=ROUNDS[1],
+    )
+    del kept
+    seconds = np.array([timings.by_query(number + 1, 0) for number in range(len(points))])
+    noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
+    return Timed(seconds, timings.latency(0, 0).mean_s, float(noise), timings.waited)
+
+
+def _anchor(queries: FloatArray, builder: IndexBuilder, seed: int) -> tuple[Search, object]:
+    graph = small_graph(builder.problem.base, queries[:1], seed).index
+    graph.hnsw.efSearch = 64
+    return (lambda _: graph.search(queries[:1], 10)), graph
+
+
+def _search(searchable: SearchableIndex, k: int) -> Callable[[FloatArray], object]:
+    return lambda queries: searchable.index.search(queries, k)
+
+
+def write_shard(
+    item: tuple[Shard, ProxyCodec, Trained, OperatingPoint, Memory, Path],
+) -> Steps[Written]:
+    """Yield the share done; write the index of a shard and search it in a fresh process."""
+    shard, proxy, trained, point, memory, folder = item
+    forget_indexes()
+    builder = yield from builder_of(shard, proxy, trained)
+    searchable = builder.serve(point.configuration)
+    searchable.set_ef(point.ef_search)
+    folder.mkdir(parents=True, exist_ok=True)
+    yield 0.5
+    written = write_and_check(builder.problem, searchable, folder)
+    check_written(written, memory)
+    return Written(builder.problem.base.n, written.index_bytes, digest_of(folder / INDEX_FILE))
