@@ -11,6 +11,7 @@ from typing import Any
 import faiss
 import pytest
 
+from tuner.cluster import shard_index
 from tuner.gate import measure
 from tuner.prediction import kernel_costs
 from tuner.runtime import timing
@@ -20,7 +21,7 @@ from tuner.sweep import baseline, codec_costs, ef_table, exact, finalist_times, 
 ROUNDS, A_ROUND = 2, 32
 TABLE_DISTANCES = 2e5
 """What the table of ef_search may cost; ``sweep/test_ef_table.py`` has the whole of it."""
-TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure)
+TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure, shard_index)
 PROGRAM = "import pytest, hurried; hurried.hurry(pytest.MonkeyPatch())\n"
 """What a program of a child process begins with, to be as fast; ``tests/`` is on its path then."""
 

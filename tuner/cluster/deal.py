@@ -9,6 +9,8 @@ from tuner.types import IdArray
 
 RUN_ROWS = 1024
 """Rows that follow each other and stay together: a shard reads runs, not single rows."""
+LEAST_ROWS = 1_000
+"""Rows of the smallest shard that is worth an index."""
 RUNS_A_SHARD = 32
 """Runs that a shard has at least, so that shards are of one size to a few percent."""
 FILES_A_SHARD = 8
@@ -44,8 +46,8 @@ def rows_of(runs: IdArray, left_out: IdArray) -> IdArray:
 
 
 def most_shards(n: int) -> int:
-    """Return how many shards ``n`` rows can be dealt to, some runs to each."""
-    return max(1, n // (2 * RUN_ROWS))
+    """Return how many shards ``n`` rows can be dealt to."""
+    return max(1, n // LEAST_ROWS)
 
 
 def _of_files(source: Source, n_shards: int, seed: int) -> list[IdArray]:

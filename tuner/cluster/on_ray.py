@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ LOOKED_S, SHOWN_S = 0.2, 1.0
 """Seconds between two looks at what runs, and between two words of a task about itself."""
 SLOW = 1.5
 """Times the median from which on an item is one that others waited for."""
+ANSWERS_S = 5.0
+"""Seconds after which a cluster that does not answer is not there."""
 START = "ray start --head"
 
 
@@ -45,11 +48,12 @@ def ray_workers(address: str) -> Iterator[RayWorkers]:
     try:
         import ray  # noqa: PLC0415 - only where it is asked for
     except ImportError:
-        raise InputError("--ray needs ray, which is not installed: pip install 'ray>=2.49'") from None
+        raise InputError("--ray needs ray, which is not installed: pip install '.[ray]'") from None
     own = {"include_dashboard": False} if address == "local" else {"address": address}
     try:
+        _check_answers(address)
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"--ray {address}: no Ray cluster answers there ({str(error).splitlines()[0]:.80}): start one "
             f"with {START}, or give --ray local"
@@ -58,6 +62,13 @@ def ray_workers(address: str) -> Iterator[RayWorkers]:
         yield RayWorkers(ray)
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError if nothing listens at an address: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=ANSWERS_S).close()
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +15,12 @@ from tuner.cluster.deal import deal, most_shards, rows_of
 from tuner.cluster.look import Looked, look
 from tuner.cluster.merge import merged_truth
 from tuner.cluster.shard import Near, Shard, nearest_in_shard, prepare_shard
-from tuner.cluster.source import Source, open_source
+from tuner.cluster.source import Source, open_source, state_of
 from tuner.cluster.stages import ITEMS, across
 from tuner.data.base import Base, prepared_queries
 from tuner.data.checks import check_inputs
 from tuner.data.ids import fits_in_index, read_ids
 from tuner.data.profile import check_queries
-from tuner.data.sources import is_address
 from tuner.data.split import random_order
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
@@ -139,6 +139,8 @@ def remove_scratch(work: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for name in (QUERIES_FILE, IDS_FILE):
         (work / name).unlink(missing_ok=True)
+    with suppress(OSError):  # someone else's files are in it
+        work.rmdir()
 
 
 def _counted(workers: Workers, request: Request) -> Generator[Event, None, Source]:
@@ -168,11 +170,7 @@ def _identity(
     """Return what finished stages depend on; of local files also when they were written last."""
     settings = msgspec.to_builtins(options)
     settings.pop("threads")
-    times = [
-        f"{Path(file).stat().st_size} {Path(file).stat().st_mtime_ns}"
-        for file in source.files
-        if not is_address(file) and Path(file).exists()
-    ]
+    times = [state_of(file) for file in source.files]
     return {
         "data": msgspec.json.encode([source.shown, source.counts, source.d, source.dtype, times]).decode(),
         "ids": request.ids or "rows",

@@ -84,7 +84,8 @@ class Source:
         return replace(whole.part(local), source=self.shown, ids=rows, ids_source="row numbers")
 
     def _opened(self, number: int) -> Vectors:
-        found = _kept_open(self.files[number], self.column)
+        file = self.files[number]
+        found = _kept_open(file, self.column, state_of(file))
         if (found.n, found.d) != (self.counts[number], self.d):
             raise InputError(
                 f"{found.source} is {found.n:,} x {found.d}, where {self.counts[number]:,} x {self.d} were "
@@ -124,7 +125,8 @@ def _files(name: str) -> tuple[str, ...]:
 
 def _count(item: tuple[str, str | None]) -> Generator[float, None, Counted]:
     yield 0.0
-    found = _kept_open(*item)
+    file, column = item
+    found = _kept_open(file, column, state_of(file))
     if found.kept is not None:
         raise InputError(
             f"{found.source} has deleted rows, which shards do not leave out: write the others to a file"
@@ -132,8 +134,16 @@ def _count(item: tuple[str, str | None]) -> Generator[float, None, Counted]:
     return Counted(found.n, found.d, found.dtype.name, found.distance)
 
 
+def state_of(file: str) -> tuple[int, ...]:
+    """Return what changes with a file of this machine: its size and when it was written."""
+    if is_address(file) or not Path(file).exists():
+        return ()
+    state = Path(file).stat()
+    return state.st_size, state.st_mtime_ns
+
+
 @lru_cache(maxsize=KEPT_OPEN)
-def _kept_open(file: str, column: str | None) -> Vectors:
+def _kept_open(file: str, column: str | None, state: tuple[int, ...]) -> Vectors:
     return open_vectors(file, "base", column)
 
 

@@ -1,0 +1,373 @@
+"""Shards, dealt and merged: the truth of all rows, what is measured and what is handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sharded import ASKED, QUERIES, K, X, shards_of, swept
+
+from tuner.cluster.deal import deal, most_shards, rows_of
+from tuner.cluster.look import look
+from tuner.cluster.merge import k_of_each, merged_hits, representative_of
+from tuner.cluster.shard import Near, nearest_in_shard
+from tuner.cluster.shard_index import Answered
+from tuner.cluster.source import Source, open_source
+from tuner.data.base import prepare, prepared_queries
+from tuner.data.profile import scan
+from tuner.data.vectors import open_vectors
+from tuner.errors import InputError
+from tuner.recall.truth import Truth, search_exactly
+from tuner.report import result_from_json
+from tuner.report.faiss_lines import search_lines
+from tuner.runtime.journal import Journal
+from tuner.runtime.steps import result_of
+from tuner.runtime.workers import LocalWorkers
+from tuner.search import ShardedIndex
+from tuner.sweep.run import sweep
+from tuner.types import Memory, Metric, Result
+
+Array = NDArray[Any]
+NO_ROWS = np.zeros(0, dtype=np.int64)
+NOTHING = Memory(
+    codes_bytes=0, links_bytes=0, levels_bytes=0, ids_bytes=0, rerank_bytes=0, overhead_bytes=0, disk_bytes=0
+)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def found(out: Path) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNER_CACHE_DIR", str(out / "cache"))
+        return swept(out, n_shards=3)
+
+
+# ---------------------------------------------------------------- rows are dealt
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 7])
+def test_every_row_is_in_one_shard_and_shards_are_of_one_size(n_shards: int) -> None:
+    source = Source("x", ("x",), (50_001,), 4, "float32")
+    shards = [rows_of(runs, np.array([3, 40_000])) for runs in deal(source, n_shards, seed=1)]
+    everyone = np.sort(np.concatenate(shards))
+    np.testing.assert_array_equal(everyone, np.delete(np.arange(50_001), [3, 40_000]))
+    sizes = [len(rows) for rows in shards]
+    assert max(sizes) < 1.1 * min(sizes)
+    assert all((np.diff(rows) > 0).all() for rows in shards)
+
+
+def test_a_file_sorted_by_topic_is_dealt_to_shards_that_are_alike() -> None:
+    source = Source("x", ("x",), (64_000,), 4, "float32")
+    topics = [np.bincount(rows_of(runs, NO_ROWS) // 16_000) for runs in deal(source, 2, seed=0)]
+    assert min(each.min() for each in topics) >= 5_000
+
+
+def test_whole_files_are_dealt_where_there_are_many() -> None:
+    counts = tuple(100 + number % 7 for number in range(40))
+    source = Source("x", tuple(map(str, range(40))), counts, 4, "float32")
+    for runs in deal(source, 4, seed=2):
+        assert set(runs[:, 0]) <= set(source.starts.tolist())
+        assert set(runs[:, 1]) <= set(source.starts.tolist())
+    uneven = replace(source, counts=(100_000, *counts[1:]))
+    sizes = [int((runs[:, 1] - runs[:, 0]).sum()) for runs in deal(uneven, 4, seed=2)]
+    assert max(sizes) < 1.1 * min(sizes)
+
+
+def test_rows_of_several_files_are_those_of_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "all.npy", X)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number, part in enumerate(np.array_split(X, 5)):
+        np.save(folder / f"{number}.npy", part)
+    workers = LocalWorkers(1)
+    one = result_of(open_source(workers, str(tmp_path / "all.npy"), None))
+    several = result_of(open_source(workers, str(folder / "*.npy"), None))
+    assert (one.n, len(several.files), several.n) == (len(X), 5, len(X))
+    some = np.array([0, 5, 1_199, 1_200, 2_401, len(X) - 1])
+    for source in (one, several):
+        vectors = source.vectors(some)
+        np.testing.assert_array_equal(vectors.read(0, vectors.n), X[some])
+        np.testing.assert_array_equal(vectors.ids, some)
+    np.save(folder / "3.npy", X[:7])
+    with pytest.raises(InputError, match="all machines have to see the same files"):
+        several.vectors(np.array([3_700]))
+
+
+def test_files_of_other_columns_are_refused_by_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", X)
+    np.save(tmp_path / "b.npy", X[:, :5])
+    with pytest.raises(InputError, match=r"b.npy has 5 columns of float32, where .*a.npy has 24"):
+        result_of(open_source(LocalWorkers(1), str(tmp_path / "*.npy"), None))
+
+
+# ---------------------------------------------------------------- maps give what one pass gives
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_the_profile_is_that_of_one_pass(
+    metric: Metric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.cluster.look.PART_BYTES", 4 * 24 * 900)
+    monkeypatch.setattr("tuner.cluster.look.BUCKET_ROWS", 2_000)
+    x = X.copy()
+    x[:, 3] = 0.5 if metric == "ip" else x[:, 3]
+    x[[7, 2_500]] = 0
+    x[[100, 4_000, 4_001]] = x[50]
+    queries = np.concatenate([QUERIES, x[[50, 900]]])
+    np.save(tmp_path / "x.npy", x)
+    source = result_of(open_source(LocalWorkers(1), str(tmp_path / "x.npy"), None))
+    journal = Journal(tmp_path / "work", {}, resume=False)
+    asked = replace(ASKED, metric=metric)
+    looked = result_of(look(journal, LocalWorkers(1), source, queries, asked))
+    wanted = result_of(scan(open_vectors(tmp_path / "x.npy", "base"), metric, seed=asked.seed))
+    assert replace(looked.profile, fingerprint="", norm_mean=0.0) == replace(
+        wanted, fingerprint="", norm_mean=0.0
+    )
+    assert looked.profile.norm_mean == pytest.approx(wanted.norm_mean, rel=1e-12)
+    assert looked.zero_rows.tolist() == [7, 2_500]
+    assert looked.n_in_base == 2
+    assert not list((tmp_path / "work").glob("digests*"))
+
+
+def test_a_bad_row_is_named_by_its_number_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.cluster.look.PART_BYTES", 4 * 24 * 900)
+    x = X.copy()
+    x[3_333, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match=r"NaN or infinite values .* the first is row 3333:"):
+        shards_of(tmp_path / "x.npy", tmp_path, 2)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 5])
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_the_truth_of_shards_is_that_of_one_machine_to_the_bit(
+    metric: Metric, n_shards: int, tmp_path: Path
+) -> None:
+    x = X.copy()
+    x[1_000:1_040] = x[17]  # more copies than neighbours are kept
+    x[4_444] = 0
+    queries = np.concatenate([QUERIES, x[[17]] * 1.001]).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    asked = replace(ASKED, metric=metric)
+    posed = shards_of(tmp_path / "x.npy", tmp_path, n_shards, queries, asked)
+    left_out = np.array([4_444]) if metric == "cosine" else NO_ROWS
+    largest = result_of(scan(open_vectors(x, "base"), metric, seed=1)).norm_max
+    base = result_of(prepare(open_vectors(x, "base"), metric, left_out, largest, tmp_path / "base"))
+    wanted = result_of(search_exactly(base.x, prepared_queries(queries, metric), K, K))
+    ids = wanted.ids if base.rows is None else base.rows[wanted.ids]
+    truth = posed.problem.truth
+    np.testing.assert_array_equal(truth.ids, ids)
+    np.testing.assert_array_equal(truth.right, wanted.right)
+    assert truth.kth_distance.tobytes() == wanted.kth_distance.tobytes()
+
+
+# ---------------------------------------------------------------- answers are merged
+
+
+def answered(rows: Array, scores: Array, distances: Array) -> Answered:
+    return Answered(rows, scores.astype(np.float32), distances, 10.0, 5.0, NOTHING)
+
+
+def test_merged_answers_are_the_best_by_what_indexes_say_and_right_by_what_is_true() -> None:
+    truth = Truth(np.array([[1, 2]]), np.ones((1, 2), dtype=bool), np.array([2.0]), 2)
+    one = answered(np.array([[1, 9]]), np.array([[1.0, 5.0]]), np.array([[1.0, 9.0]]))
+    other = answered(np.array([[2, -1]]), np.array([[2.0, 0.0]]), np.array([[2.0, np.inf]]))
+    assert merged_hits([one, other], truth).tolist() == [2]
+    flattered = answered(np.array([[8, 2]]), np.array([[0.5, 2.0]]), np.array([[7.0, 2.0]]))
+    assert merged_hits([one, flattered], truth).tolist() == [1]
+    assert merged_hits([one, one], truth).tolist() == [1]  # one row twice counts once
+
+
+def test_the_representative_is_neither_the_nearest_nor_the_farthest() -> None:
+    near = [Near(np.zeros((3, K), int), np.full((3, K), far)) for far in (9.0, 1.0, 4.0, 3.0, 100.0)]
+    assert representative_of(near, K) == 2
+
+
+def test_fewer_answers_of_each_shard_are_enough_where_neighbours_are_spread() -> None:
+    truth = Truth(np.zeros((2, 4), int), np.ones((2, 4), bool), np.ones(2), 4)
+    spread = np.array([[0, 1, 2, 3], [0, 1, 2, 2]])
+    assert [k_of_each(truth, spread, 4, lost) for lost in (0.0, 0.125)] == [2, 1]
+    assert k_of_each(truth, np.zeros((2, 4), int), 4, 0.0) == 4
+
+
+# ---------------------------------------------------------------- the whole of it
+
+
+def test_the_merged_answer_reaches_the_target_and_is_handed_over(found: Result, out: Path) -> None:
+    best, sharded = found.recommendation, found.sharded
+    assert best is not None
+    assert sharded is not None
+    assert (found.status, sharded.n_shards, sum(sharded.rows)) == ("sharded", 3, len(X))
+    assert best.recall_lower >= ASKED.recall
+    index = ShardedIndex.load(out)
+    assert index.ntotal == len(X)
+    _, ids = index.search(QUERIES, K)
+    exact = faiss.knn(QUERIES, X, K)[1]
+    assert (ids[:, :, None] == exact[:, None, :]).any(axis=2).mean() == pytest.approx(best.recall, abs=0.01)
+    sizes = [(out / f"shard-{number:05}" / "index.faiss").stat().st_size for number in range(3)]
+    assert sizes == list(sharded.memory_bytes)
+    assert best.memory_bytes == sum(sizes)
+    assert "modelled without a network" in best.sentence
+    assert not (out / "index.faiss").exists()
+
+
+def test_the_lines_of_plain_faiss_give_the_same_answers(
+    found: Result, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(out)
+    np.save("queries.npy", QUERIES)
+    lines = search_lines(replace(found, queries=replace(found.queries, source="queries.npy")))
+    names: dict[str, Any] = {}
+    exec("\n".join(lines), names)  # noqa: S102 - our own lines
+    np.testing.assert_array_equal(names["ids"], ShardedIndex.load(out).search(QUERIES, K)[1])
+
+
+def test_the_report_is_read_back(found: Result, out: Path) -> None:
+    again = result_from_json((out / "report.json").read_bytes())
+    assert again.sharded is not None
+    assert found.sharded is not None
+    assert again.sharded.rows == found.sharded.rows
+    page = (out / "report.html").read_text()
+    for text in ((out / "report.md").read_text(), page):
+        assert "measured on all 3 shards" in text
+        assert "The time of a query is modelled" in text
+    assert "n_shards: 3" in (out / "recommended.yaml").read_text()
+    assert "tune baseline" not in page
+
+
+def test_one_shard_is_the_answer_of_one_machine(tmp_path: Path) -> None:
+    one = swept(tmp_path / "sharded", n_shards=1)
+    vectors, queries = open_vectors(tmp_path / "sharded" / "x.npy", "base"), open_vectors(QUERIES, "queries")
+    (tmp_path / "plain").mkdir()
+    plain = result_of(sweep(vectors, queries, ASKED, tmp_path / "plain", tmp_path / "work"))
+    measured = {
+        point.configuration.label: (point.ef_search, point.memory.resident_bytes, point.recall.mean)
+        for point in plain.points
+        if point.latency is not None
+    }
+    assert measured == {
+        point.configuration.label: (point.ef_search, point.memory.resident_bytes, point.recall.mean)
+        for point in one.points
+    }
+    written = (tmp_path / "sharded" / "shard-00000" / "index.faiss").read_bytes()
+    same = plain.recommendation is not None and one.recommendation is not None
+    assert same
+    if plain.recommendation == one.recommendation:
+        assert written == (tmp_path / "plain" / "index.faiss").read_bytes()
+
+
+def test_a_target_that_nothing_reaches_leaves_no_shards(tmp_path: Path) -> None:
+    swept(tmp_path, n_shards=2)
+    assert (tmp_path / "shards.json").exists()
+    none = swept(tmp_path, n_shards=2, options=replace(ASKED, max_memory_bytes=len(X) * 76))
+    assert (none.status, none.recommendation, none.sharded) == ("not_reached", None, None)
+    assert not (tmp_path / "shards.json").exists()
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def test_own_ids_are_what_shards_answer_with(tmp_path: Path) -> None:
+    own = np.random.default_rng(5).permutation(10 * len(X))[: len(X)]
+    np.save(tmp_path / "own.npy", own)
+    swept(tmp_path, n_shards=2, ids=str(tmp_path / "own.npy"))
+    _, ids = ShardedIndex.load(tmp_path).search(QUERIES, K)
+    exact = own[faiss.knn(QUERIES, X, K)[1]]
+    assert (ids[:, :, None] == exact[:, None, :]).any(axis=2).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "n_shards", "sentence"),
+    [
+        ({"exhaustive": True}, 2, "--exhaustive is not for shards"),
+        ({"duplicates": "collapse"}, 2, "--duplicates collapse is not for shards"),
+        ({"other_ks": (10, 20)}, 2, "several --k or --recall is not for shards"),
+        ({}, 99, f"dealt to 1 to {most_shards(6_000)}"),
+        ({}, 0, "dealt to 1 to"),
+    ],
+)
+def test_what_does_not_go_with_shards_is_refused(
+    options: dict[str, Any], n_shards: int, sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        swept(tmp_path, n_shards=n_shards, options=replace(ASKED, **options))
+
+
+# ---------------------------------------------------------------- planted faults
+
+
+@pytest.mark.parametrize(
+    ("plant", "sentence"),
+    [
+        (lambda out: (out / "shard-00001" / "index.faiss").unlink(), "shard 1 is missing"),
+        (
+            lambda out: (out / "shard-00001" / "index.faiss").write_bytes(
+                (out / "shard-00000" / "index.faiss").read_bytes()
+            ),
+            "is not shard 1 of this run, but damaged or of other data",
+        ),
+        (
+            lambda out: edited(out, lambda text: text.replace('"number": 1', '"number": 0')),
+            "shard 0 of 3 is there 2 times",
+        ),
+        (
+            lambda out: edited(out, lambda text: text.replace('"n_shards": 3', '"n_shards": 4')),
+            "shard 3 of 4 is missing",
+        ),
+        (
+            lambda out: edited(out, lambda text: text.replace('"shard-00001"', '"../elsewhere"')),
+            "is no manifest of shards",
+        ),
+        (lambda out: edited(out, lambda text: text[:40]), "is no manifest of shards"),
+        (lambda out: (out / "shards.json").unlink(), "does not exist"),
+    ],
+)
+def test_a_shard_that_is_wrong_is_named(
+    found: Result, out: Path, tmp_path: Path, plant: Callable[[Path], object], sentence: str
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (out / "shards.json", *out.glob("shard-*/index.faiss")):
+        (copy / path.relative_to(out)).parent.mkdir(exist_ok=True)
+        (copy / path.relative_to(out)).write_bytes(path.read_bytes())
+    assert ShardedIndex.load(copy).ntotal == len(X)
+    plant(copy)
+    with pytest.raises(InputError, match=sentence):
+        ShardedIndex.load(copy)
+
+
+def edited(out: Path, change: Callable[[str], str]) -> None:
+    path = out / "shards.json"
+    text = path.read_text()
+    assert change(text) != text
+    path.write_text(change(text))
+
+
+def test_the_same_index_twice_is_named(found: Result, out: Path, tmp_path: Path) -> None:
+    digests = [
+        line.split('"digest": "')[1].split('"')[0]
+        for line in (out / "shards.json").read_text().splitlines()
+        if '"digest"' in line
+    ]
+    (tmp_path / "shards.json").write_text((out / "shards.json").read_text().replace(digests[1], digests[0]))
+    with pytest.raises(InputError, match="shards 0 and 1 are the same index"):
+        ShardedIndex.load(tmp_path)
+
+
+def test_the_neighbours_of_a_shard_are_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    posed = shards_of(tmp_path / "x.npy", tmp_path, 2)
+    for shard in posed.shards:
+        near = result_of(nearest_in_shard(shard))
+        assert np.isin(near.rows, shard.rows).all()
+        assert (np.diff(near.distances, axis=1) >= 0).all()
