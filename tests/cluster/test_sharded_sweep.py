@@ -156,7 +156,8 @@ def test_the_truth_of_shards_is_that_of_one_machine_to_the_bit(
     metric: Metric, n_shards: int, tmp_path: Path
 ) -> None:
     x = X.copy()
-    x[1_000:1_040] = x[17]  # more copies than neighbours are kept
+    copies = np.random.default_rng(3).choice(np.delete(np.arange(len(x)), 17), 300, replace=False)
+    x[copies] = x[17]  # far more than neighbours are kept: how BLAS rounds would decide which of them
     x[4_444] = 0
     queries = np.concatenate([QUERIES, x[[17]] * 1.001]).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
@@ -231,7 +232,10 @@ def test_the_lines_of_plain_faiss_give_the_same_answers(
     lines = search_lines(replace(found, queries=replace(found.queries, source="queries.npy")))
     names: dict[str, Any] = {}
     exec("\n".join(lines), names)  # noqa: S102 - our own lines
-    np.testing.assert_array_equal(names["ids"], ShardedIndex.load(out).search(QUERIES, K)[1])
+    index = ShardedIndex.load(out)
+    asked_for_all = replace(index, k_per_shard=K)  # faiss asks every shard for k
+    np.testing.assert_array_equal(names["ids"], asked_for_all.search(QUERIES, K)[1])
+    assert (names["ids"] == index.search(QUERIES, K)[1]).mean() > 0.99
 
 
 def test_the_report_is_read_back(found: Result, out: Path) -> None:
@@ -245,6 +249,30 @@ def test_the_report_is_read_back(found: Result, out: Path) -> None:
         assert "The time of a query is modelled" in text
     assert "n_shards: 3" in (out / "recommended.yaml").read_text()
     assert "tune baseline" not in page
+
+
+def test_what_other_numbers_of_shards_need_is_modelled_and_says_so(found: Result, out: Path) -> None:
+    sharded = found.sharded
+    assert sharded is not None
+    sizes = {size.n_shards: size for size in sharded.sizes}
+    assert set(sizes) == {1, 2, 3, 6, 12, 24}
+    assert [count for count, size in sizes.items() if size.measured] == [3]
+    assert found.recommendation is not None
+    assert sizes[3].ef_search == found.recommendation.ef_search
+    memory = [size.memory_bytes for _, size in sorted(sizes.items())]
+    assert memory == sorted(memory, reverse=True)
+    assert sizes[1].rows == len(X)
+    alone = sweep_alone(out)
+    assert sizes[1].ef_search == pytest.approx(alone[found.recommendation.label], rel=0.35)
+    assert {size.fits for size in sizes.values()} == {None}
+
+
+def sweep_alone(out: Path) -> dict[str, int]:
+    """Return the ef_search that each configuration needs on one machine."""
+    (out / "alone").mkdir()
+    vectors, queries = open_vectors(out / "x.npy", "base"), open_vectors(QUERIES, "queries")
+    alone = result_of(sweep(vectors, queries, ASKED, out / "alone", out / "alone-work"))
+    return {point.configuration.label: point.ef_search for point in alone.points}
 
 
 def test_one_shard_is_the_answer_of_one_machine(tmp_path: Path) -> None:
@@ -272,7 +300,10 @@ def test_a_target_that_nothing_reaches_leaves_no_shards(tmp_path: Path) -> None:
     swept(tmp_path, n_shards=2)
     assert (tmp_path / "shards.json").exists()
     none = swept(tmp_path, n_shards=2, options=replace(ASKED, max_memory_bytes=len(X) * 76))
-    assert (none.status, none.recommendation, none.sharded) == ("not_reached", None, None)
+    assert (none.status, none.recommendation) == ("not_reached", None)
+    assert none.sharded is not None
+    assert (none.sharded.n_shards, none.points) == (2, ())
+    assert "on the shard that stands for all" in none.advice[0]
     assert not (tmp_path / "shards.json").exists()
     assert not list(tmp_path.glob("shard-*"))
 

@@ -18,6 +18,8 @@ from tuner.types import Options, Result
 
 GIVEN_AGAIN = ("queries", "ids", "column")
 """Parameters of a run that its data depend on."""
+OF_SHARDS = ("shards", "ray")
+"""Parameters that its shards depend on."""
 
 
 def next_command(result: Result, out: Path, given: Mapping[str, Any]) -> Following:
@@ -36,7 +38,7 @@ def next_command(result: Result, out: Path, given: Mapping[str, Any]) -> Followi
     if result.status == "exact":
         read = f"import faiss; print(faiss.read_index({json.dumps(str(out / INDEX_FILE))}).ntotal)"
         return Following("Next, the index that searches exactly:", f"python -c {shlex.quote(read)}")
-    if result.sharded is not None:
+    if result.status == "sharded":
         read = (
             f"from tuner.search import ShardedIndex; print(ShardedIndex.load({json.dumps(str(out))}).ntotal)"
         )
@@ -51,7 +53,7 @@ def next_command(result: Result, out: Path, given: Mapping[str, Any]) -> Followi
     limited = without_limits(options) != options
     recall = options.recall if limited else reachable(result)
     words = ["tune", "--recall", f"{recall:g}"]
-    for name in GIVEN_AGAIN:
+    for name in (*GIVEN_AGAIN, *OF_SHARDS):
         if given.get(name):
             words += [f"--{name}", str(given[name])]
     words += [*(["--k", str(options.k)] if options.k != Options(recall=1.0).k else []), str(given["file"])]

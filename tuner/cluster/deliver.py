@@ -24,7 +24,7 @@ def folder_of(number: int) -> str:
 
 
 def deliver_shards(
-    journal: Journal, on_all: OnAllShards, chosen: ShardedPoint, k_per_shard: int, out: Path
+    journal: Journal, on_all: OnAllShards, chosen: ShardedPoint, out: Path
 ) -> Generator[Event, None, None]:
     """Yield events; write the index of every shard to ``out``, and the manifest when all are there."""
     tuned, shards = on_all.tuned, on_all.shards
@@ -41,7 +41,7 @@ def deliver_shards(
         "label": what.label,
         "ef_search": chosen.point.ef_search,
         "k": whole.options.k,
-        "k_per_shard": k_per_shard,
+        "k_per_shard": chosen.k_per_shard,
         "metric": whole.base.metric,
         "fingerprint": shards[0].profile.fingerprint,
         "shards": [

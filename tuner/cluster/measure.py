@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.cluster.merge import merged_hits
+from tuner.cluster.merge import k_of_each, merged_hits
 from tuner.cluster.representative import ShardSweep
 from tuner.cluster.shard import Shard
 from tuner.cluster.shard_index import Answered, Asked, Timed, search_shard, time_shard
@@ -17,16 +17,18 @@ from tuner.cluster.stages import across
 from tuner.index.codec_view import CodecView
 from tuner.recall.truth import Truth
 from tuner.runtime.journal import Journal
-from tuner.runtime.steps import result_of
+from tuner.runtime.steps import result_of, scaled
 from tuner.runtime.workers import Workers
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged
 from tuner.sweep.finalists import quantile_of
 from tuner.sweep.problem import Problem
-from tuner.types import Configuration, Event, Latency, Memory, OperatingPoint, Steps, TriedEf
+from tuner.types import Configuration, Event, IdArray, Latency, Memory, OperatingPoint, Steps, TriedEf
 
 OF_ONE = 0.6
 """Share of a single shard's ef_search at which the merged answer is tried first: the true neighbours of all
 rows are the very nearest of their shard, which are found first."""
+FEWER = 0.01
+"""Share of the misses at the target that may come from asking each shard for fewer than k."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class ShardedPoint:
             the slowest of them.
         memory: bytes of each shard's index.
         ndis: distance computations a query of each shard.
+        k_per_shard: neighbours asked of each shard.
     """
 
     point: OperatingPoint
     memory: tuple[Memory, ...]
     ndis: tuple[float, ...]
+    k_per_shard: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,42 @@ class OnAllShards:
         others = {ef: result for ef, (result, _) in tried.items() if ef != found.ef_search}
         return self._point(problem, what, found, tried[found.ef_search][1], others, k)
 
+    def certified(self, problem: Problem, known: ShardedPoint, *, needs_no_more: bool) -> Steps[ShardedPoint]:
+        """Yield the share done; return a point at the ef_search that bounds of all finalists ask for.
+
+        Each shard is asked for fewer than k where so few neighbours lie in one that the bound still holds.
+
+        Args:
+            problem: the problem of all rows, with the quantile of its bounds.
+            known: the point as its own bound certified it.
+            needs_no_more: whether it is the only one, and certified already.
+        """
+        what, k, found = known.point.configuration, problem.options.k, known
+        if not needs_no_more:
+            guess = known.point.ef_search
+            found = yield from scaled(self.least_ef(problem, what, guess, k, known), 0.0, 0.8)
+        few = k_of_each(self.truth, self._shard_of, len(self.shards), FEWER * (1 - problem.options.recall))
+        if len(self.shards) == 1 or few == k or not found.point.reaches_target:
+            return found
+        ef = found.point.ef_search
+        answers = yield from self.answers(what, ef, few)
+        hits = merged_hits(answers, self.truth)
+        ndis, hops = sum(each.ndis for each in answers), sum(each.hops for each in answers)
+        asked = judged(problem, ef, hits, ndis, hops)
+        if not asked.passes:
+            return found
+        fewer = self._point(problem, what, asked, answers, {}, few)
+        return replace(fewer, point=replace(fewer.point, tried=found.point.tried))
+
+    @property
+    def _shard_of(self) -> IdArray:
+        """Shard (nq, k) of each of the nearest rows."""
+        rows = self.truth.ids[:, : self.truth.k]
+        found = np.zeros(rows.shape, dtype=np.int64)
+        for shard in self.shards:
+            found[np.isin(rows, shard.rows)] = shard.number
+        return found
+
     def _point(
         self,
         problem: Problem,
@@ -146,7 +186,7 @@ class OnAllShards:
                 for ef in sorted(others)
             ),
         )
-        return ShardedPoint(point, memory, ndis)
+        return ShardedPoint(point, memory, ndis, k)
 
 
 @dataclass(frozen=True)
@@ -170,35 +210,23 @@ class TimedShards:
 
 def measure_shards(journal: Journal, on_all: OnAllShards) -> Generator[Event, None, TimedShards]:
     """Yield events; return the finalists, certified by the merged answers and timed on every shard."""
-    tuned, k = on_all.tuned, on_all.whole.options.k
-    first = []
-    share = OF_ONE if len(on_all.shards) > 1 else 1.0
-    for finalist in tuned.finalists:
-        what = finalist.configuration
-        point = yield from journal.stage(
-            f"merged-{what.label}",
-            f"search {what.label} on every shard",
-            ShardedPoint,
-            partial(on_all.least_ef, on_all.whole, what, round(share * finalist.ef_search), k),
-        )
-        first.append(point)
+    first = yield from _merged(journal, on_all)
     good = [each for each in first if each.point.reaches_target]
-    quantile, points = None, good
-    if len(good) > 1:
-        quantile = quantile_of(on_all.whole, [each.point for each in good])
-        problem = replace(on_all.whole, quantile=quantile)
-        points = []
-        for each in good:
-            what = each.point.configuration
-            point = yield from journal.stage(
-                f"together-{what.label}",
-                f"certify {what.label} together with the others",
-                ShardedPoint,
-                partial(on_all.least_ef, problem, what, each.point.ef_search, k, each),
-            )
-            points.append(point)
+    quantile = quantile_of(on_all.whole, [each.point for each in good]) if len(good) > 1 else None
+    problem, points = replace(on_all.whole, quantile=quantile), []
+    for each in good:
+        what = each.point.configuration
+        point = yield from journal.stage(
+            f"together-{what.label}",
+            f"certify {what.label} together with the others",
+            ShardedPoint,
+            partial(on_all.certified, problem, each, needs_no_more=quantile is None),
+        )
+        points.append(point)
     if not points:
         return TimedShards(tuple(first), None, 0.0, 0.0, ())
+    tuned = on_all.tuned
+    asked = tuple((each.point, each.k_per_shard) for each in points)
     timed = yield from across(
         journal,
         on_all.workers,
@@ -206,12 +234,25 @@ def measure_shards(journal: Journal, on_all: OnAllShards) -> Generator[Event, No
         "time the finalists on every shard",
         Timed,
         time_shard,
-        [
-            (shard, tuned.proxy, tuned.trained, tuple(each.point for each in points), k)
-            for shard in on_all.shards
-        ],
+        [(shard, tuned.proxy, tuned.trained, asked) for shard in on_all.shards],
     )
     return _with_latencies(on_all.whole, points, quantile, timed)
+
+
+def _merged(journal: Journal, on_all: OnAllShards) -> Generator[Event, None, list[ShardedPoint]]:
+    """Yield events; return what the finalists of the representative shard need on all shards."""
+    found, k = [], on_all.whole.options.k
+    share = OF_ONE if len(on_all.shards) > 1 else 1.0
+    for finalist in on_all.tuned.finalists:
+        what = finalist.configuration
+        point = yield from journal.stage(
+            f"merged-{what.label}",
+            f"search {what.label} on every shard",
+            ShardedPoint,
+            partial(on_all.least_ef, on_all.whole, what, round(share * finalist.ef_search), k),
+        )
+        found.append(point)
+    return found
 
 
 def _with_latencies(

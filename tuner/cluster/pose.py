@@ -30,6 +30,7 @@ from tuner.runtime.steps import as_progress
 from tuner.runtime.workers import Workers
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.hopeless import refuse_hopeless_limits
 from tuner.sweep.index_file import npy_bytes
 from tuner.sweep.pose import LINKS
 from tuner.sweep.prepare import accept_data
@@ -109,6 +110,7 @@ def pose_shards(
             f"{source.shown}: for the {options.k:,} nearest of {n:,} rows exact search is the answer, which "
             "needs no shards: run tune without --shards and --ray"
         )
+    refuse_hopeless_limits(options, n, source.d)
     title = "write the prepared rows of every shard"
     yield from across(journal, workers, "prepare", title, int, prepare_shard, shards)
     title = "exact neighbours within every shard"

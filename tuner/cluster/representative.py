@@ -13,6 +13,7 @@ import numpy as np
 from tuner.cluster.merge import merged_near
 from tuner.cluster.shard import Near, Shard, pool_in_shard, rows_of_shard
 from tuner.cluster.shard_index import Trained
+from tuner.cluster.sizes import Need, measure_needs
 from tuner.cluster.stages import across
 from tuner.data.base import Base, prepared_queries
 from tuner.data.split import random_order
@@ -60,6 +61,7 @@ class ShardSweep:
         closest: every point that was measured, where none of them could be.
         ceilings: best recall that each codec can reach among all rows.
         curves: recall and distances of each derived graph.
+        needs: what finalists need in shards of other sizes.
         n_configurations: number of configurations predicted.
         n_measured: number of indexes searched.
         stages: cost of each stage, its name after ``one-``.
@@ -72,6 +74,7 @@ class ShardSweep:
     closest: tuple[OperatingPoint, ...]
     ceilings: tuple[Ceiling, ...]
     curves: tuple[CurvePoint, ...]
+    needs: tuple[Need, ...]
     n_configurations: int
     n_measured: int
     stages: tuple[StageCost, ...]
@@ -161,6 +164,7 @@ def tune_shard(item: tuple[Shard, GatheredPool | None, int]) -> Generator[Event,
     builder = IndexBuilder(modelled.problem, modelled.graph, evaluation.trained)
     points, _ = yield from measure_points(prepared, modelled, builder, STAGES)
     finalists = choose_finalists(list(points), modelled.problem.max_memory_bytes())
+    needs = yield from measure_needs(journal, modelled, finalists, shard.n_shards)
     wanted = {view for point in finalists for view in _views(point.configuration, vectors, profile)}
     return ShardSweep(
         proxy=modelled.proxy,
@@ -170,6 +174,7 @@ def tune_shard(item: tuple[Shard, GatheredPool | None, int]) -> Generator[Event,
         closest=() if finalists else points,
         ceilings=evaluation.ceilings,
         curves=modelled.curve_points,
+        needs=needs,
         n_configurations=needed.n_configurations,
         n_measured=len(points),
         stages=tuple(replace(cost, name=f"one-{cost.name}") for cost in journal.costs),

@@ -8,6 +8,8 @@ from dataclasses import replace
 from tuner.cluster.measure import OnAllShards, ShardedPoint, TimedShards
 from tuner.cluster.pose import PosedShards
 from tuner.cluster.representative import ShardSweep
+from tuner.cluster.sizes import sizes_of
+from tuner.index.codec_view import CodecView
 from tuner.report.words import bytes_text, seconds_text
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.peak import peak_rss_bytes
@@ -16,7 +18,7 @@ from tuner.sweep.answer import Answer, answer_of, closest, flattered, recommenda
 from tuner.sweep.doubts import timing_doubts
 from tuner.sweep.prepare import doubts_of
 from tuner.sweep.problem import Problem
-from tuner.types import Cost, OwnIds, Recommendation, Result, Sharded
+from tuner.types import Cost, Latency, Options, OwnIds, Recommendation, Result, Sharded
 
 
 def sharded_result(
@@ -33,15 +35,20 @@ def sharded_result(
     points = tuple(each.point for each in measured.points)
     found = answer_of(list(points), points, problem.max_memory_bytes(), measured.noise_floor)
     if not found.found:
-        found = closest(problem, [*points, *tuned.closest], points)
-    chosen, sharded, best = None, None, None
+        found = closest(problem, list(points), points)
+    sharded = Sharded(
+        n_shards=len(posed.shards),
+        rows=tuple(shard.n for shard in posed.shards),
+        representative=representative,
+        k_per_shard=options.k,
+    )
+    chosen, best = None, None
     if found.found:
         point = found.points[found.named[options.prefer]]
         number = next(i for i, each in enumerate(measured.points) if each.point is point)
         chosen = measured.points[number]
-        sharded = _sharded(posed, chosen, measured, number, tuned, representative)
+        sharded = _with_answer(sharded, posed, chosen, measured.one_shard[number], tuned)
         best = _recommendation(problem, found, points, sharded)
-    stages = (*posed.journal.costs, *tuned.stages)
     result = Result(
         status="sharded" if found.found else "not_reached",
         options=options,
@@ -58,22 +65,28 @@ def sharded_result(
         prediction_error=None,
         noise_floor=measured.noise_floor,
         call_overhead_s=call_overhead_s(problem.base.d),
-        cost=Cost(
-            wall_s=time.perf_counter() - started_s,
-            cpu_s=sum(cost.cpu_s for cost in stages) + on_all.workers.cpu_s_elsewhere,
-            peak_rss_bytes=peak_rss_bytes(),
-            n_graph_builds=len(posed.shards),
-            n_indexes_measured=tuned.n_measured + len(posed.shards) * len(points),
-            stages=stages,
-        ),
+        cost=_cost(posed, on_all, len(points), started_s),
         machine=describe_machine(),
         versions=describe_versions(),
         warnings=_warnings(posed, measured),
+        advice=() if found.found else _advice(tuned, options),
         created=now(),
         own_ids=_own_ids(posed),
         sharded=sharded,
     )
     return result, chosen
+
+
+def _cost(posed: PosedShards, on_all: OnAllShards, n_points: int, started_s: float) -> Cost:
+    stages, n_shards = (*posed.journal.costs, *on_all.tuned.stages), len(posed.shards)
+    return Cost(
+        wall_s=time.perf_counter() - started_s,
+        cpu_s=sum(cost.cpu_s for cost in stages) + on_all.workers.cpu_s_elsewhere,
+        peak_rss_bytes=peak_rss_bytes(),
+        n_graph_builds=n_shards,
+        n_indexes_measured=on_all.tuned.n_measured + n_shards * n_points,
+        stages=stages,
+    )
 
 
 def _warnings(posed: PosedShards, measured: TimedShards) -> tuple[str, ...]:
@@ -86,30 +99,40 @@ def _warnings(posed: PosedShards, measured: TimedShards) -> tuple[str, ...]:
     return tuple(warned.text for warned in doubts)
 
 
+def _advice(tuned: ShardSweep, options: Options) -> tuple[str, ...]:
+    """Return what would help where nothing reaches the target."""
+    if not tuned.closest:
+        return ("a target or limits that the merged answers of the points below reach",)
+    best = max(tuned.closest, key=lambda point: point.recall.lower)
+    smallest = min(tuned.closest, key=lambda point: point.memory.resident_bytes)
+    return (
+        f"another target or other limits: on the shard that stands for all, recall of at most "
+        f"{best.recall.lower:.4f} was certified ({best.configuration.label}), and the smallest index takes "
+        f"{smallest.memory.resident_bytes / max(1, smallest.memory.levels_bytes // 12):.0f} bytes per vector",
+    )
+
+
 def _own_ids(posed: PosedShards) -> OwnIds | None:
     ids = posed.request.ids
     return None if ids is None else OwnIds(source=ids, n_deleted=0, in_index=True)
 
 
-def _sharded(
-    posed: PosedShards,
-    chosen: ShardedPoint,
-    measured: TimedShards,
-    number: int,
-    tuned: ShardSweep,
-    representative: int,
+def _with_answer(
+    sharded: Sharded, posed: PosedShards, chosen: ShardedPoint, slowest: Latency, tuned: ShardSweep
 ) -> Sharded:
-    alone = next(each for each in tuned.finalists if each.configuration == chosen.point.configuration)
-    return Sharded(
-        n_shards=len(posed.shards),
-        rows=tuple(shard.n for shard in posed.shards),
+    """Return what is known of the shards of the recommended index, and of other numbers of them."""
+    what = chosen.point.configuration
+    alone = next(each for each in tuned.finalists if each.configuration == what)
+    found = replace(
+        sharded,
+        k_per_shard=chosen.k_per_shard,
         memory_bytes=tuple(each.resident_bytes for each in chosen.memory),
         ndis_per_query=chosen.ndis,
-        representative=representative,
-        k_per_shard=posed.problem.options.k,
         ef_search_alone=alone.ef_search,
-        latency_of_slowest=measured.one_shard[number],
+        latency_of_slowest=slowest,
     )
+    cost = dict(tuned.costs)[CodecView.of(what)]
+    return replace(found, sizes=sizes_of(found, chosen.point, tuned.needs, cost, posed.request.node_bytes))
 
 
 def _recommendation(

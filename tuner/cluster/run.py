@@ -65,6 +65,6 @@ def sweep_shards(
     if best is None:
         remove_shards(out)
     else:
-        yield from deliver_shards(journal, on_all, best, k, out.resolve())
+        yield from deliver_shards(journal, on_all, best, out.resolve())
     yield Finished(result)
     return result

@@ -15,8 +15,8 @@ from tuner.data.base import Base, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.split import random_order
 from tuner.data.vectors import Vectors
-from tuner.recall.metric import exact_distances
-from tuner.recall.truth import MARGIN, SPARE, Truth, in_exact_order, nearest_in
+from tuner.recall.order import SPARE, settled
+from tuner.recall.truth import MARGIN, Truth, nearest_in
 from tuner.runtime.journal import JOURNAL, Journal
 from tuner.runtime.machine import available_cores
 from tuner.runtime.steps import result_of
@@ -161,5 +161,5 @@ def _nearest(shard: Shard, queries: FloatArray, depth: int) -> Steps[Near]:
     base = shard.prepared()
     wanted = prepared_queries(queries, base.metric)
     ids = yield from nearest_in(base.x, wanted, min(base.n, depth + SPARE))
-    ids, exact = in_exact_order(ids, exact_distances(base.x, wanted, ids))
+    ids, exact = settled(ids, base.x, wanted, depth)
     return Near(shard.rows[ids[:, :depth]], exact[:, :depth])

@@ -170,24 +170,27 @@ def search_shard(asked: Asked) -> Steps[Answered]:
     return Answered(rows, scores, distances, ndis, hops, memory)
 
 
-def time_shard(item: tuple[Shard, ProxyCodec, Trained, tuple[OperatingPoint, ...], int]) -> Steps[Timed]:
-    """Yield the share done; return the seconds of finalists on a shard, in interleaved rounds.
+def time_shard(
+    item: tuple[Shard, ProxyCodec, Trained, tuple[tuple[OperatingPoint, int], ...]],
+) -> Steps[Timed]:
+    """Yield the share done; return the seconds of finalists, each with its k, in interleaved rounds.
 
     The machine does nothing else meanwhile. A small index has its turn too, so that the seconds of several
     machines can be put on one scale.
     """
-    shard, proxy, trained, points, k = item
+    shard, proxy, trained, points = item
     forget_indexes()
     builder = yield from builder_of(shard, proxy, trained)
     problem = builder.problem
     builder.keep_codecs(len(points))
-    searchables = [builder.serve(point.configuration) for point in points]
-    for searchable, point in zip(searchables, points, strict=True):
-        searchable.set_ef(point.ef_search)
-    yield 0.3
     anchor, kept = _anchor(problem.queries, builder, problem.options.seed)
-    searches = [anchor, *(_search(each, k) for each in searchables)]
+    searches = [anchor]
+    for point, k in points:
+        searchable = builder.serve(point.configuration)
+        searchable.set_ef(point.ef_search)
+        searches.append(_search(searchable, k))
     searches.append(searches[1])
+    yield 0.3
     twins = (1, len(searches) - 1)
     timings = interleave(
         searches,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.recall.metric import exact_distances, first_occurrences, is_right, rows_taken
+from tuner.recall.order import SPARE, in_exact_order, settled
 from tuner.runtime.cache import TRUTH_SUFFIX, mark_used, store, truth_dir
 from tuner.types import FloatArray, IdArray, Steps
 
@@ -29,8 +30,6 @@ BROKEN = (
 BLOCK_BYTES = 8 << 20
 MARGIN = 16
 """Neighbours kept beyond k, so that ties at rank k and rounding in BLAS cannot hide a true one."""
-SPARE = 8
-"""Rows looked for beyond these, because rounding decides which of two that are as near is found last."""
 NOWHERE = -2
 """A row that is in no list of answers."""
 
@@ -133,6 +132,7 @@ def search_exactly(
         weights: (n,) number of rows that each row of the base stands for; None where that is one.
     """
     ids = yield from nearest_in(base, queries, min(len(base), max(depth, k + MARGIN + SPARE)))
+    ids, _ = settled(ids, base, queries, k + MARGIN)
     found = judged(ids, base, queries, k, weights)
     return replace(found, ids=found.ids[:, : max(depth, k + MARGIN)])
 
@@ -189,25 +189,6 @@ def judged(
         kth_distance = np.take_along_axis(exact, order, axis=1)[np.arange(len(ids)), last]
     right = is_right(exact, kth_distance)
     return Truth(ids=ids, right=right, kth_distance=kth_distance, k=k, weights=weights, own=own)
-
-
-def in_exact_order(ids: IdArray, exact: NDArray[np.float64]) -> tuple[IdArray, NDArray[np.float64]]:
-    """Return ids (nq, depth), the first of them by exact distance and number, and these distances.
-
-    So what is found does not depend on how a search was divided, nor on what multiplies its matrices.
-
-    Args:
-        exact: (nq, m) float64 exact squared distances of the first m of each.
-
-    Example:
-        >>> ids, exact = in_exact_order(np.array([[7, 5, 4, 9]]), np.array([[1.0, 0.5, 0.5]]))
-        >>> ids.tolist(), exact.tolist()
-        ([[4, 5, 7, 9]], [[0.5, 0.5, 1.0]])
-    """
-    first = ids[:, : exact.shape[1]]
-    order = np.lexsort((first, exact), axis=1)
-    ordered = np.take_along_axis(first, order, axis=1)
-    return np.hstack([ordered, ids[:, exact.shape[1] :]]), np.take_along_axis(exact, order, axis=1)
 
 
 def without_own(truth: Truth, own: IdArray, base: FloatArray, queries: FloatArray, k: int) -> Truth:

@@ -19,7 +19,7 @@ def search_lines(result: Result) -> tuple[str, ...]:
     answer = result.recommendation
     on_disk = answer is not None and answer.rerank is not None and answer.rerank_at == "disk"
     lines = ["import faiss, numpy as np"]
-    if result.sharded is not None:
+    if result.status == "sharded" and result.sharded is not None:
         lines += _shard_lines(result.sharded.n_shards)
     else:
         lines.append(f'index = faiss.read_index("{INDEX_FILE}")')

@@ -13,13 +13,15 @@ def sharded_sentence(result: Result) -> str:
     if found is None:
         return ""
     alone, best = found.ef_search_alone, result.recommendation
+    if best is None or found.latency_of_slowest is None:
+        return f"Recall is that of the merged answers of {found.n_shards} shards; bytes are those of all."
     text = (
         f"Recall, bytes and distances were measured on all {found.n_shards} shards, whose answers are "
         f"merged; each is asked for {found.k_per_shard} and holds {min(found.rows):,} to "
         f"{max(found.rows):,} vectors. The time of a query is modelled: that of its slowest shard, without a "
         f"network. The slowest shard alone takes {seconds_text(found.latency_of_slowest.p50_s)} (median)."
     )
-    if best is None or alone == best.ef_search:
+    if alone == best.ef_search:
         return text
     return (
         f"{text} Shard {found.representative}, on which the sweep was made, needs ef_search={alone} for the "

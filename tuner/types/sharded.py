@@ -32,15 +32,16 @@ class ShardSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharded:
-    """The recommended index in shards, of which each answers every query.
+    """The index of a run in shards, of which each answers every query.
 
     Attributes:
         n_shards: number of shards.
         rows: number of vectors of each shard.
-        memory_bytes: bytes of the index of each shard that must stay in memory.
-        ndis_per_query: distance computations a query of each shard.
         representative: number of the shard that the sweep was made on, from 0 on.
         k_per_shard: neighbours that each shard is asked for.
+        memory_bytes: bytes of the index of each shard that must stay in memory; empty, as is all that
+            follows, where nothing reaches the target.
+        ndis_per_query: distance computations a query of each shard.
         ef_search_alone: ef_search at which the representative shard reaches the target among its own rows.
         latency_of_slowest: latency of the shard that takes longest on average; that of all together is the
             slowest of them for each query, which is a model: no network, and all machines alike.
@@ -49,10 +50,10 @@ class Sharded:
 
     n_shards: int
     rows: tuple[int, ...]
-    memory_bytes: tuple[int, ...]
-    ndis_per_query: tuple[float, ...]
     representative: int
     k_per_shard: int
-    ef_search_alone: int
-    latency_of_slowest: Latency
+    memory_bytes: tuple[int, ...] = ()
+    ndis_per_query: tuple[float, ...] = ()
+    ef_search_alone: int = 0
+    latency_of_slowest: Latency | None = None
     sizes: tuple[ShardSize, ...] = ()
