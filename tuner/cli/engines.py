@@ -11,6 +11,7 @@ from tuner.cli.complete import complete_engine
 from tuner.cli.draw import Screen
 from tuner.cli.outputs import show_text
 from tuner.engines import Capabilities, engine_names, find_engine, missing_modules
+from tuner.engines.protocol import NO_LIMIT
 from tuner.engines.versions import known_versions
 from tuner.errors import InputError
 
@@ -81,6 +82,11 @@ def describe_engine(can: Capabilities) -> Iterator[tuple[str, str]]:
         f"{usual.codec}, M={usual.M}, ef_construction={usual.ef_construction}, ef_search={usual.ef_search}",
     )
     yield "oversampling", can.counts_oversampling
+    if can.most_shards > 1:
+        most = f"up to {can.most_shards:,}; " if can.most_shards < NO_LIMIT else ""
+        yield "shards", most + can.counts_shards
+    else:
+        yield "shards", can.counts_shards
     yield "bytes", can.bytes_are
     for codec in can.codecs:
         text = f"{codec.bits:g} bits a dimension, nearest {codec.nearest}"

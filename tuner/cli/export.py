@@ -12,7 +12,7 @@ from tuner.cli.complete import complete_engine
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace, say
 from tuner.engines import Exported, find_engine, write_exported
-from tuner.engines.export import claims_of, render
+from tuner.engines.export import claims_of, describe_shards, render
 from tuner.engines.translate import config_of, describe_nearest, describe_raised, nearest_expressible
 
 
@@ -72,6 +72,9 @@ def export(
         click.echo(f"instead of {wanted.configuration.label}: {taken}", err=True)
     if settings.ef_search > chosen.ef_search:
         click.echo(describe_raised(settings, chosen), err=True)
+    if engine.capabilities.most_shards == 1:  # what has to be done to use the file
+        for sentence in describe_shards(engine.capabilities, settings):
+            click.echo(sentence, err=True)
     exported = Exported(settings=settings, claims=claims_of(result, chosen))
     if out is None:
         click.echo(render(engine, exported), nl=False)

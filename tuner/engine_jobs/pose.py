@@ -54,6 +54,11 @@ def pose_for_engine(
     _check_address(can, options)
     if engine.open is None:
         raise InputError(f"{can.title} does not run on a development machine: nothing was verified")
+    if config.n_shards > 1:
+        raise InputError(
+            f"the configuration is of {config.n_shards} shards whose answers are merged, and {can.title} "
+            "runs here as one index: nothing was verified; export a run without --shards to verify one index"
+        )
     require_installed(engine, options.address)
     problem_options = _options_of(exported, queries, options)
     posed = yield from pose(Journal(work, {}, resume=False), base, queries, problem_options, work)

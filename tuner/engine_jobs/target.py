@@ -156,6 +156,11 @@ def _tuned_in_engine(
 
 def check_same(earlier: Result, base: Vectors, queries: Vectors | None, options: Options) -> None:
     """Raise InputError if an earlier sweep was of other data or another question."""
+    if earlier.sharded is not None:
+        raise InputError(
+            "--sweep: that report is of an index in shards: sweep again by leaving --sweep out, or write it "
+            "for the engine with tune export"
+        )
     of_queries = base.fingerprint if queries is None else queries.fingerprint
     for name, then, posed in (
         ("vectors", earlier.profile.fingerprint, base.fingerprint),

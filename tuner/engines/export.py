@@ -20,7 +20,7 @@ from tuner.engines.registry import find_engine
 from tuner.errors import InputError
 from tuner.runtime.journal import write_atomically
 from tuner.text import one_lined, unsafe_character
-from tuner.types import Claims, Exported, OperatingPoint, Result
+from tuner.types import Claims, EngineConfig, Exported, OperatingPoint, Result
 
 SUFFIXES = {"json": ".json", "sql": ".sql", "python": ".py", "java": ".java", "vespa": ".sd"}
 COMMENTS = {"sql": "-- ", "python": "# ", "java": "// ", "vespa": "# "}
@@ -54,6 +54,8 @@ def _for_machines(exported: Exported) -> str:
     for name in ("n_copies", "text_ids"):
         if not tree["claims"][name]:
             del tree["claims"][name]
+    if exported.settings.n_shards == 1:
+        del tree["settings"]["n_shards"]
     return msgspec.json.encode(tree).decode()
 
 
@@ -158,8 +160,9 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
     if not claims.in_engine:
         unseen = "on a running server" if can.runs == "no" else f"in {can.title}"
         lines.append(f"NOT verified {unseen}: the engine's own codec and graph can reach another recall")
-        if can.runs != "no":
+        if can.runs != "no" and config.n_shards == 1:
             lines[-1] += f"; tune verify FILE --on {can.name} VECTORS, with the same --queries, does it"
+    lines += describe_shards(can, config)
     if config.variant:
         lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:
@@ -175,6 +178,32 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
     if config.oversampling > 1:
         lines.append(f"oversampling: {can.counts_oversampling}")
     return lines
+
+
+def describe_shards(can: Capabilities, config: EngineConfig) -> list[str]:
+    """Return what has to be known of a configuration for several shards, a sentence each; none for one."""
+    n, k = config.n_shards, config.k
+    if n == 1:
+        return []
+    merged = (
+        f"measured on {n} shards, each of a part of the rows and asked for {k}, whose answers are merged: "
+        f"recall, bytes and vectors are those of all, ef_search={config.ef_search} is of EACH shard"
+    )
+    if can.most_shards > 1:
+        return [
+            merged,
+            f"shards: {can.counts_shards}",
+            "rows were dealt to the shards at random; the engine deals them as evenly, by a hash of their "
+            "ids, but its shards hold other rows, so recall can differ a little",
+        ]
+    return [
+        merged,
+        f"what follows is ONE of the {n}, as no number of shards stands in a configuration of {can.title}: "
+        f"make {n} such indexes, each of a part of the rows, ask each for {k}, and merge their answers by "
+        "distance in the application",
+        "rows were dealt to the shards at random: deal them so too, for parts by topic or time need another "
+        "ef_search",
+    ]
 
 
 def claims_of(result: Result, point: OperatingPoint) -> Claims:

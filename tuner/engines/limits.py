@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.engines.protocol import Engine, EngineCodec
+from tuner.engines.protocol import NO_LIMIT, Capabilities, Engine, EngineCodec
 from tuner.engines.versions import codec_fault, version_fault
 from tuner.errors import InputError
 from tuner.types import EngineConfig
@@ -14,6 +14,15 @@ def check_config(engine: Engine, config: EngineConfig) -> None:
     if faults:
         raise InputError(f"{engine.capabilities.title}: {faults[0]}")
     engine.check(config)
+
+
+def check_shards(can: Capabilities, n_shards: int) -> None:
+    """Raise InputError if the engine divides a collection into shards, and not into so many."""
+    if n_shards > can.most_shards > 1:
+        raise InputError(
+            f"{can.title} divides a collection into at most {can.most_shards:,} shards, and {n_shards:,} "
+            f"were measured: run tune with --shards {can.most_shards} or fewer"
+        )
 
 
 def problems(engine: Engine, config: EngineConfig) -> list[str]:
@@ -30,6 +39,7 @@ def problems(engine: Engine, config: EngineConfig) -> list[str]:
         ("oversampling", config.oversampling, can.oversampling),
         ("d", config.d, (1, can.most_dims)),
         ("k", config.k, (1, NO_K)),
+        ("n_shards", config.n_shards, (1, can.most_shards if can.most_shards > 1 else NO_LIMIT)),
     ):
         if not low <= value <= high:
             found.append(f"{name} is {value}, and it takes {low} to {high}")

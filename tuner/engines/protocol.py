@@ -106,6 +106,9 @@ class Capabilities:
         runs: how it runs on a development machine.
         tested: what was really run or read, with versions.
         counts_oversampling: what the engine's number means.
+        most_shards: most shards that a collection can be divided into and still answers as one; 1 if nothing
+            in its configuration divides it.
+        counts_shards: where their number stands, and what counts a shard.
         fallbacks: where it silently does something else.
         reports: facts that ``applied`` reads back; the others are None.
         bytes_are: what ``index_bytes`` reads.
@@ -138,6 +141,8 @@ class Capabilities:
     starved_ef: int = 1
     most_dims: int = 65_535
     counts_oversampling: str = "it has none"
+    most_shards: int = 1
+    counts_shards: str = "its configuration has no number of them: the settings of each are exported"
     fallbacks: tuple[str, ...] = ()
     reports: tuple[Fact, ...] = ()
     bytes_are: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tuner.engines.limits import problems
+from tuner.engines.limits import check_shards, problems
 from tuner.engines.protocol import Capabilities, Engine, EngineCodec
 from tuner.engines.versions import version_fault
 from tuner.errors import InputError
@@ -106,6 +106,7 @@ def config_of(engine: Engine, result: Result, point: OperatingPoint, variant: st
     """
     can = engine.capabilities
     check_version(can, variant)
+    check_shards(can, n_shards_of(result))
     check_lengths(can, result.profile.metric, result.profile.norm_min, result.profile.norm_max)
     config, why_not = _translated(engine, result, point, variant)
     if config is not None:
@@ -114,11 +115,11 @@ def config_of(engine: Engine, result: Result, point: OperatingPoint, variant: st
     beyond = f"{can.title} cannot express {point.configuration.label} ({why_not})"
     if near is None:
         raise InputError(
-            f"{beyond}, nor any other measured point of this report: tune with --target {can.name}"
+            f"{beyond}, nor any other measured point of this report: {_otherwise(engine, result)}"
         )
     raise InputError(
         f"{beyond}; the nearest measured point that it can is {describe_nearest(result, point, near)}: take "
-        f"it with --nearest, or tune with --target {can.name}"
+        f"it with --nearest, or {_otherwise(engine, result)}"
     )
 
 
@@ -127,6 +128,25 @@ def check_version(can: Capabilities, variant: str) -> None:
     fault = version_fault(can, variant)
     if fault:
         raise InputError(f"{can.title}: {fault}")
+
+
+def _otherwise(engine: Engine, result: Result) -> str:
+    """Return how to find a point that the engine can express."""
+    can = engine.capabilities
+    if result.sharded is None:
+        return f"tune with --target {can.name}"
+    codecs = dict.fromkeys(
+        codec.nearest for codec in fitting_codecs(engine, result.profile.d, result.profile.metric)
+    )
+    return (
+        f"run tune with --shards again and a --space of what tune engines {can.name} says, codecs like "
+        f"{', '.join(codecs)}"
+    )
+
+
+def n_shards_of(result: Result) -> int:
+    """Return the number of shards that were measured as one index."""
+    return 1 if result.sharded is None else result.sharded.n_shards
 
 
 def check_lengths(can: Capabilities, metric: Metric, shortest: float, longest: float) -> None:
@@ -260,6 +280,7 @@ def _translated(
             ef_search=point.ef_search,
             oversampling=what.rerank_factor,
             variant=variant,
+            n_shards=n_shards_of(result),
         )
         # what an engine searches at least finds no less than was measured
         config = replace(config, ef_search=max(config.ef_search, least_ef(can, config)))

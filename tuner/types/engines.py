@@ -17,6 +17,8 @@ class EngineConfig:
         oversampling: candidates re-scored on exact vectors, as a multiple of k; 1 re-scores nothing.
         variant: the engine's version line where its language differs between them ("2.19", "3.6"), else
             empty.
+        n_shards: parts that the rows are divided into, each with an index like this; their answers are
+            merged, and ef_search and oversampling are of each.
     """
 
     engine: str
@@ -29,6 +31,7 @@ class EngineConfig:
     ef_search: int
     oversampling: int = 1
     variant: str = ""
+    n_shards: int = 1
 
     @property
     def candidates(self) -> int:
@@ -39,9 +42,10 @@ class EngineConfig:
     def label(self) -> str:
         """Short name for people: ``SQ8, M=16, ef_construction=100, ef_search=40, re-scoring x4``."""
         scored = f", re-scoring x{self.oversampling}" if self.oversampling > 1 else ""
+        shards = f", {self.n_shards} shards" if self.n_shards > 1 else ""
         return (
             f"{self.codec}, M={self.M}, ef_construction={self.ef_construction}, ef_search={self.ef_search}"
-            f"{scored}"
+            f"{scored}{shards}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, get_args
 
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
@@ -60,6 +61,9 @@ CAPABILITIES = Capabilities(
     most_dims=4_096,
     counts_oversampling="rescore_vector.oversample: oversample x k of the num_candidates are compared on "
     "float vectors; 0 turns it off",
+    most_shards=1_024,
+    counts_shards="number_of_shards of the index, set when it is made; num_candidates, k and the "
+    "candidates that are re-scored count a shard",
     fallbacks=(
         "without rescore_vector in the query, the mapping's own (3 for bbq) applies",
         "num_candidates left out is 1.5 x k",
@@ -110,10 +114,17 @@ def knn(config: EngineConfig) -> dict[str, Any]:
     return whole
 
 
+def shards(config: EngineConfig) -> dict[str, Any]:
+    """Return the index's settings, where there are several shards."""
+    if config.n_shards == 1:
+        return {}
+    return {"settings": {"index": {"number_of_shards": config.n_shards}}}
+
+
 def body(config: EngineConfig) -> dict[str, Any]:
-    """Return the index's mapping and the search's body."""
+    """Return the index's settings, its mapping and the search's body."""
     return {
-        "index": {"mappings": {"properties": {"embedding": field(config)}}},
+        "index": {**shards(config), "mappings": {"properties": {"embedding": field(config)}}},
         "search": {"size": config.k, "knn": knn(config)},
     }
 
@@ -125,7 +136,8 @@ def check(config: EngineConfig) -> None:
         InputError: the client is installed and does not know an option or its value.
     """
     try:
-        from elasticsearch.dsl import types  # noqa: PLC0415 - as every engine's packages
+        from elasticsearch import Elasticsearch  # noqa: PLC0415 - as every engine's packages
+        from elasticsearch.dsl import types  # noqa: PLC0415
         from elasticsearch.dsl.field import DenseVector  # noqa: PLC0415
         from elasticsearch.dsl.query import Knn  # noqa: PLC0415
     except ImportError:
@@ -133,17 +145,20 @@ def check(config: EngineConfig) -> None:
     mapping, searched = field(config), knn(config)
     if mapping.pop("type") != DenseVector.name:
         raise InputError("Elasticsearch's client knows no dense_vector: update tune or the client")
-    _hold(DenseVector, mapping)
-    _hold(types.DenseVectorIndexOptions, mapping["index_options"])
-    _hold(Knn, searched)
+    _hold(DenseVector.__init__, mapping)
+    _hold(types.DenseVectorIndexOptions.__init__, mapping["index_options"])
+    _hold(Knn.__init__, searched)
     if "rescore_vector" in searched:
-        _hold(types.DenseVectorIndexOptionsRescoreVector, mapping["index_options"]["rescore_vector"])
-        _hold(types.RescoreVector, searched["rescore_vector"])
+        _hold(types.DenseVectorIndexOptionsRescoreVector.__init__, mapping["index_options"]["rescore_vector"])
+        _hold(types.RescoreVector.__init__, searched["rescore_vector"])
+    if config.n_shards > 1:
+        with Elasticsearch("http://localhost:9200") as client:  # which connects to nothing until it is asked
+            _hold(client.indices.create, body(config)["index"])
 
 
-def _hold(declares: type[Any], values: dict[str, Any]) -> None:
+def _hold(declares: Callable[..., Any], values: dict[str, Any]) -> None:
     """Raise InputError unless every name and every choice among words is one that ``declares`` has."""
-    declared = inspect.signature(declares.__init__).parameters
+    declared = inspect.signature(declares).parameters
     for name, value in values.items():
         if name not in declared:
             raise InputError(f"Elasticsearch's client knows no option {name!r}: update tune or the client")

@@ -43,6 +43,10 @@ CAPABILITIES = Capabilities(
     most_dims=32_768,
     counts_oversampling="refine_k: refine_k x k neighbours by their codes are compared on the vectors of "
     "refine_type, which the index then holds beside its codes",
+    most_shards=16,
+    counts_shards="num_shards of create_collection (params.shardsNum of the REST API), at most "
+    "proxy.maxShardNum; ef and refine_k count a segment, of which a shard has several from "
+    "dataCoord.segment.maxSize on (1,024 MB)",
     fallbacks=(
         "refine_k without refine in the index changes nothing",
         "growing segments, and sealed ones too small to be indexed, are scanned exactly",
@@ -82,10 +86,16 @@ def search_params(config: EngineConfig) -> dict[str, Any]:
     return {"metric_type": METRICS[config.metric], "params": params}
 
 
+def shards(config: EngineConfig) -> dict[str, Any]:
+    """Return what ``create_collection`` takes beside the schema, where there are several shards."""
+    return {"collection": {"num_shards": config.n_shards}} if config.n_shards > 1 else {}
+
+
 def body(config: EngineConfig) -> dict[str, Any]:
-    """Return the field, the index and the search."""
+    """Return the collection where it is divided, the field, the index and the search."""
     return {
         "version": config.variant or NEWEST,
+        **shards(config),
         "field": {"field_name": "embedding", "datatype": "FLOAT_VECTOR", "dim": config.d},
         "index": {"field_name": "embedding", **index_params(config)},
         "search": {

@@ -78,6 +78,9 @@ CAPABILITIES = Capabilities(
     most_dims=16_000,
     counts_oversampling="rescore.oversample_factor: oversample_factor x k neighbours by their codes, never "
     "fewer than 100, are compared on float vectors; false turns it off",
+    most_shards=1_024,
+    counts_shards="number_of_shards of the index, set when it is made; ef_search and k count a segment "
+    "of a shard, the candidates that are re-scored a shard",
     fallbacks=(
         "segments below approximate_threshold (15,000 vectors from 3.0 on) are scanned exactly",
         "re-scoring fetches 100 candidates at least, so a small oversampling finds more than was predicted",
@@ -106,6 +109,11 @@ def encoder(config: EngineConfig) -> dict[str, Any] | None:
     return {"name": "sq", "parameters": {**bits, "type": kind}}
 
 
+def shards(config: EngineConfig) -> dict[str, int]:
+    """Return the number of shards, where there are several."""
+    return {"number_of_shards": config.n_shards} if config.n_shards > 1 else {}
+
+
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index's settings and mapping, and the search's body."""
     parameters: dict[str, Any] = {
@@ -125,7 +133,10 @@ def body(config: EngineConfig) -> dict[str, Any]:
     }
     return {
         "version": config.variant or CAPABILITIES.versions[-1][1],
-        "index": {"settings": {"index": {"knn": True}}, "mappings": {"properties": {"embedding": field}}},
+        "index": {
+            "settings": {"index": {"knn": True, **shards(config)}},
+            "mappings": {"properties": {"embedding": field}},
+        },
         "search": {"size": config.k, "query": {"knn": {"embedding": _query(config)}}},
     }
 

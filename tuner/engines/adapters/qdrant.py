@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tuner.engines.common import metric_named, refuse_to_drop
-from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
+from tuner.engines.protocol import NO_LIMIT, OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
+FEWER_FROM = 128
+"""Limit from which on Qdrant asks each of several shards for less (SHARD_QUERY_SUBSAMPLING_LIMIT)."""
 CAPABILITIES = Capabilities(
     name="qdrant",
     title="Qdrant",
@@ -64,12 +66,18 @@ CAPABILITIES = Capabilities(
     M=(2, 512),
     counts_oversampling="limit x oversampling candidates are compared on the original vectors; rescore "
     "without it re-orders the k it returns and finds nothing more",
+    most_shards=NO_LIMIT,
+    counts_shards="shard_number of the collection; hnsw_ef, limit, oversampling and default_segment_number "
+    "count a shard",
     fallbacks=(
         "a search follows max(hnsw_ef, k x oversampling), so oversampling raises ef too",
         "segments below indexing_threshold kB have no graph and are scanned exactly",
         "searches over fewer than full_scan_threshold kB of vectors are exact though there is a graph",
         "each segment has a graph of its own and is searched with the full hnsw_ef: more segments find and "
         "cost more, and default_segment_number 0 makes as many as there are CPUs",
+        "without shard_number a cluster chooses it, and more shards find more, as hnsw_ef counts each",
+        f"from a limit of {FEWER_FROM} on, each of several shards is asked for fewer: for as many as nearly "
+        "surely lie in it",
         "without hnsw_ef a search takes ef_construct",
         "qdrant-client's local mode (:memory:) ignores graph and quantizer and searches exactly",
         "datatype uint8 cuts the components of unit vectors off to zero, so it is left out",
@@ -101,6 +109,11 @@ def quantization(config: EngineConfig) -> dict[str, Any] | None:
     return {kind: {**options[kind], "always_ram": True}} if kind in options else None
 
 
+def shards(config: EngineConfig) -> dict[str, int]:
+    """Return the number of shards, where there are several."""
+    return {"shard_number": config.n_shards} if config.n_shards > 1 else {}
+
+
 def collection(config: EngineConfig) -> dict[str, Any]:
     """Return the body that creates the collection."""
     quantizer = quantization(config)
@@ -118,6 +131,7 @@ def collection(config: EngineConfig) -> dict[str, Any]:
             "full_scan_threshold": THRESHOLD_KB,
         },
         "optimizers_config": {"default_segment_number": 1, "indexing_threshold": THRESHOLD_KB},
+        **shards(config),
     }
     return whole if quantizer is None else {**whole, "quantization_config": quantizer}
 
@@ -134,8 +148,7 @@ def search_params(config: EngineConfig) -> dict[str, Any]:
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the bodies of the requests that create the collection and that search it."""
     return {
-        "verification": f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB); tune verify sets both to "
-        f"{LEAST_KB} kB, because smaller collections are searched exactly, and keeps one segment",
+        "verification": _verification(config),
         "PUT /collections/items": collection(config),
         "POST /collections/items/points/query": {
             "query": "$query",
@@ -144,6 +157,21 @@ def body(config: EngineConfig) -> dict[str, Any]:
             "with_payload": False,
         },
     }
+
+
+def _verification(config: EngineConfig) -> str:
+    own = f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB)"
+    if config.n_shards == 1:
+        return (
+            f"{own}; tune verify sets both to {LEAST_KB} kB, because smaller collections are searched "
+            "exactly, and keeps one segment"
+        )
+    fewer = (
+        f"; from a limit of {FEWER_FROM} on Qdrant asks each shard for fewer, and all of them were measured"
+        if config.k >= FEWER_FROM
+        else ""
+    )
+    return f"{own}: smaller shards are searched exactly{fewer}"
 
 
 def check(config: EngineConfig) -> None:

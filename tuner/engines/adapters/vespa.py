@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import zip_longest
 from typing import Any
+from xml.etree import ElementTree
 
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
@@ -42,6 +43,9 @@ CAPABILITIES = Capabilities(
     ef_covers_candidates=True,
     counts_oversampling="written out: targetHits and the second phase's rerank-count are k x oversampling, "
     "compared on the float vectors, which are paged from disk",
+    most_shards=NO_LIMIT,
+    counts_shards="content nodes of services.xml, those of one group where there are groups; targetHits, "
+    "exploreAdditionalHits and rerank-count count a content node",
     fallbacks=(
         "ef_search is targetHits + hnsw.exploreAdditionalHits: without the latter it is k",
         "targetHits and rerank-count count a content node, so more nodes find more",
@@ -149,6 +153,24 @@ def query_profile(config: EngineConfig) -> list[str]:
     ]
 
 
+def content_nodes(config: EngineConfig) -> str:
+    """Return the element of ``services.xml`` that divides the documents."""
+    return f'<nodes count="{config.n_shards}" />'
+
+
+def services(config: EngineConfig) -> list[str]:
+    """Return what has to stand in another file, where there are several shards."""
+    if config.n_shards == 1:
+        return []
+    return [
+        f"services.xml of it: ef_search was measured for {config.n_shards} content nodes (of each group,",
+        "where there are groups), and targetHits counts each of them; where hosts are named, the content",
+        f"cluster has {config.n_shards} elements <node> instead of a count:",
+        content_nodes(config),
+        "",
+    ]
+
+
 def body(config: EngineConfig) -> str:
     """Return the schema file, with the search in comments."""
     searched = json.dumps(query(config), indent=2).splitlines()
@@ -157,7 +179,7 @@ def body(config: EngineConfig) -> str:
             "# schemas/items.sd of an application package",
             schema(config),
             "",
-            *(f"# {line}" for line in query_profile(config)),
+            *(f"# {line}" for line in (*services(config), *query_profile(config))),
             "# POST /search/",
             *(f"# {line}" for line in searched),
         ]
@@ -179,6 +201,16 @@ def check(config: EngineConfig) -> None:
     for theirs, ours in pairs:
         if theirs != ours:
             raise InputError(f"pyvespa writes {theirs!r} where the schema has {ours!r}: update it or tune")
+    if config.n_shards > 1:
+        _check_nodes(package, config)
+
+
+def _check_nodes(package: Any, config: EngineConfig) -> None:
+    cluster = ElementTree.Element("content")
+    package.Nodes(count=str(config.n_shards)).to_xml(cluster)
+    theirs = ElementTree.tostring(cluster[0], encoding="unicode")
+    if theirs != content_nodes(config):
+        raise InputError(f"pyvespa writes {theirs} for {content_nodes(config)}: update it or tune")
 
 
 def _words(text: str) -> list[str]:

@@ -58,10 +58,14 @@ CAPABILITIES = Capabilities(
     ef_covers_candidates=True,
     counts_oversampling="rescoreLimit, a number of candidates and no multiple: it is written as k x "
     "oversampling; of the ef that were found so many are compared on float vectors, and 0 turns it off",
+    most_shards=NO_LIMIT,
+    counts_shards="shardingConfig.desiredCount of the collection, set when it is made; ef, limit and "
+    "rescoreLimit count a shard",
     fallbacks=(
         "a query for more than rescoreLimit neighbours re-scores all ef: another k needs another limit",
         "ef of -1 is k x 8, at least 100 and at most 500: the default",
         "DEFAULT_QUANTIZATION of the server applies unless skipDefaultQuantization stands in the collection",
+        "without desiredCount a collection has as many shards as the cluster has nodes, and more find more",
         "under a filter, collections below flatSearchCutoff matches are scanned exactly",
     ),
     versions=(("1.27", "1.40"),),
@@ -99,6 +103,11 @@ def index_config(config: EngineConfig) -> dict[str, Any]:
     }
 
 
+def shards(config: EngineConfig) -> dict[str, Any]:
+    """Return how the collection is divided, where there are several shards."""
+    return {"shardingConfig": {"desiredCount": config.n_shards}} if config.n_shards > 1 else {}
+
+
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the collection and the search; ef stands in the collection, where it can be changed later."""
     vector = {
@@ -107,7 +116,7 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "vectorIndexConfig": index_config(config),
     }
     return {
-        "collection": {"class": "Items", "vectorConfig": {"embedding": vector}},
+        "collection": {"class": "Items", **shards(config), "vectorConfig": {"embedding": vector}},
         "search": {"near_vector": "$query", "target_vector": "embedding", "limit": config.k},
     }
 
@@ -138,6 +147,11 @@ def check(config: EngineConfig) -> None:
             f"Weaviate's client refuses the configuration ({one_line(str(error))}): update it or tune"
         ) from None
     check_written("Weaviate", made._to_dict(), wanted)  # the client's only way to JSON
+    divided = shards(config).get("shardingConfig", {})
+    if divided:
+        # the client writes the server's own defaults too: key, strategy and function
+        written = Configure.sharding(desired_count=config.n_shards)._to_dict()
+        check_written("Weaviate", {key: written.get(key) for key in divided}, divided)
 
 
 def _clients_quantizer(make: Any, wanted: dict[str, Any]) -> Any:
