@@ -19,12 +19,17 @@ FOLDER = Path(__file__).parent / "engines"
 EXAMPLE_DIMS, EXAMPLE_K = 256, 10
 FENCES = {"vespa": "text"}
 """Languages that are fenced by another name than their own."""
-BODY_MARK = "<!-- not run: tests/engines runs what is exported -->\n"
+SLOW = ("clickhouse", "lancedb", "lucene")
+"""Engines whose searches, or whose virtual machine, make the commands of a page take 7 to 12 seconds."""
+SLOW_MARK = """\
+<!-- not run: it takes 7 to 12 seconds, however few rows there are; tests/engine_jobs verify in it too -->
+"""
+BODY_MARKS = {"redis": "<!-- not run: it asks the port where users have theirs; tests/engines runs it -->\n"}
+"""What stands above a default in Python that tests do not run as it stands."""
 VERIFIED = """\
 `tune --target` searches for the answer in the running engine, `tune verify` proves an exported file on it:
 
-<!-- not run: it starts the engine; tests/engine_jobs do it for every engine that runs -->
-```bash
+{mark}```bash
 tune --target {name} --recall 0.95 --queries queries.npy embeddings.npy
 tune verify tune-out/embeddings/{name}/{file} embeddings.npy --queries queries.npy
 tune export tune-out/embeddings/report.json --to {name} --nearest -o index{suffix}
@@ -34,8 +39,7 @@ EXPORTED_ONLY = """\
 It does not run on a development machine: configurations are exported, held against the vendor's own client
 where it validates anything, and marked as not verified.
 
-<!-- not run: tests/engines exports to every engine -->
-```bash
+{mark}```bash
 tune --target {name} --recall 0.95 --queries queries.npy embeddings.npy
 tune export tune-out/embeddings/report.json --to {name} --nearest -o index{suffix}
 ```
@@ -64,12 +68,12 @@ def page(name: str) -> str:
     if silently:
         parts += ["## What it does silently", "\n".join(f"- {text}" for text in silently)]
     use = EXPORTED_ONLY if engine.open is None else VERIFIED
-    parts += ["## Use", use.format(name=name, file=f"{name}{suffix(engine)}", suffix=suffix(engine)).strip()]
+    file, mark = f"{name}{suffix(engine)}", SLOW_MARK if name in SLOW else ""
+    parts += ["## Use", use.format(name=name, file=file, suffix=suffix(engine), mark=mark).strip()]
     parts += [
         "## Its default, in its own language",
         f"The index that most of its users have, {EXAMPLE_DIMS} dimensions and cosine, as `tune` writes it:",
-        f"{BODY_MARK if can.language == 'python' else ''}```{FENCES.get(can.language, can.language)}\n"
-        f"{_body(engine)}\n```",
+        f"{BODY_MARKS.get(name, '')}```{FENCES.get(can.language, can.language)}\n{_body(engine)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

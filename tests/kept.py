@@ -18,6 +18,8 @@ import pytest
 
 from tuner.engines import Deployment, process
 from tuner.engines.process import WorkerProcess
+from tuner.engines.worker import Worker
+from tuner.errors import TunerError
 from tuner.types import EngineConfig
 
 MOST = 2
@@ -41,14 +43,9 @@ class KeptWorker:
 
     def ask(self, name: str, arguments: tuple[object, ...]) -> tuple[str, object]:
         if self._process is None:
-            config, deployment = arguments
-            assert isinstance(config, EngineConfig)
-            assert isinstance(deployment, Deployment)
-            self._name = config.engine
+            arguments = on_shared_server(arguments)
+            self._name = arguments[0].engine
             self._process = _idle.pop(self._name, None) or WorkerProcess()
-            if self._name == "pgvector":
-                own = f"tune_{next(_numbers)}"
-                arguments = (config, replace(deployment, address=postgres(), name=own))
         return self._process.ask(name, arguments)
 
     def last_words(self) -> tuple[int | None, str]:
@@ -64,6 +61,42 @@ class KeptWorker:
                 _keep(self._name, ended)
                 return False
         return ended.end()
+
+
+class EngineHere:
+    """An engine in this very process, for commands that are run to see that they run."""
+
+    pid = 0
+
+    def __init__(self) -> None:
+        self._worker = Worker()
+
+    def ask(self, name: str, arguments: tuple[object, ...]) -> tuple[str, object]:
+        if name == "open":
+            arguments = on_shared_server(arguments)
+        try:
+            return "ok", self._worker.answer(name, arguments)
+        except TunerError as error:
+            return "input", str(error)
+
+    def last_words(self) -> tuple[int | None, str]:
+        return None, ""
+
+    def end(self) -> bool:
+        running, self._worker.running = self._worker.running, None
+        if running is not None:
+            running.close()
+        return False
+
+
+def on_shared_server(arguments: tuple[object, ...]) -> tuple[EngineConfig, Deployment]:
+    """What an engine is opened with: a PostgreSQL that all share, and a table of its own there."""
+    config, deployment = arguments
+    assert isinstance(config, EngineConfig)
+    assert isinstance(deployment, Deployment)
+    if config.engine == "pgvector":
+        deployment = replace(deployment, address=postgres(), name=f"tune_{next(_numbers)}")
+    return config, deployment
 
 
 def _keep(name: str, idle: WorkerProcess) -> None:
@@ -93,6 +126,12 @@ def postgres() -> str:
 def kept_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let engines be opened in processes that earlier tests left."""
     monkeypatch.setattr(process, "WorkerProcess", KeptWorker)
+
+
+@pytest.fixture
+def engines_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let engines be opened in this process."""
+    monkeypatch.setattr(process, "WorkerProcess", EngineHere)
 
 
 @pytest.fixture(autouse=True, scope="session")

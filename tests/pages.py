@@ -19,6 +19,8 @@ PAGES = (
 )
 MARK = re.compile(r"<!-- (not run|run|file): (.+) -->")
 FENCE = re.compile(r"( *)```(\S*)")
+IN_SHELL = re.compile(r"in (activated )?(bash|zsh|fish); afterwards: (.+)")
+"""What a block is marked with that changes the shell that it is typed in, and how that shows."""
 SHOWN = {"text", "json", "sql", "java", "toml"}
 """Languages of blocks that show something and are not to be run."""
 
