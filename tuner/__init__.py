@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.version import __version__
 
 if TYPE_CHECKING:
-    from tuner.api import Result, build, check, diagnose, export, tune, verify
+    from tuner.api import Result, build, check, diagnose, export, tune, tune_shards, verify
     from tuner.diagnosis import Diagnosis
     from tuner.errors import InputError, ResourceError
     from tuner.types import CheckResult, Limits, OperatingPoint, Options, Space, VerifyResult
@@ -33,11 +33,13 @@ __all__ = [
     "diagnose",
     "export",
     "tune",
+    "tune_shards",
     "verify",
 ]
 
+JOBS = ("Result", "build", "check", "diagnose", "export", "tune", "tune_shards", "verify")
 _HOMES = {
-    **dict.fromkeys(("Result", "build", "check", "diagnose", "export", "tune", "verify"), "tuner.api"),
+    **dict.fromkeys(JOBS, "tuner.api"),
     **dict.fromkeys(
         ("CheckResult", "Limits", "OperatingPoint", "Options", "Space", "VerifyResult"), "tuner.types"
     ),

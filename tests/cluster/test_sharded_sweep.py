@@ -247,6 +247,8 @@ def test_the_report_is_read_back(found: Result, out: Path) -> None:
     for text in ((out / "report.md").read_text(), page):
         assert "measured on all 3 shards" in text
         assert "The time of a query is modelled" in text
+        assert "Numbers of shards" in text
+        assert text.count("modelled") > 5
     assert "n_shards: 3" in (out / "recommended.yaml").read_text()
     assert "tune baseline" not in page
 

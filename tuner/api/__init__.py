@@ -5,5 +5,17 @@ from tuner.api.gate import check
 from tuner.api.jobs import build, diagnose, tune
 from tuner.api.keywords import QueryOptions, TuneOptions
 from tuner.api.result import Result
+from tuner.api.shards import tune_shards
 
-__all__ = ["QueryOptions", "Result", "TuneOptions", "build", "check", "diagnose", "export", "tune", "verify"]
+__all__ = [
+    "QueryOptions",
+    "Result",
+    "TuneOptions",
+    "build",
+    "check",
+    "diagnose",
+    "export",
+    "tune",
+    "tune_shards",
+    "verify",
+]

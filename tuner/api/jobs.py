@@ -67,7 +67,7 @@ def tune(
         InputError: data or options cannot be used as they are.
         ResourceError: too little memory, disk or time.
     """
-    wanted = Options(recall=recall, space=_space_of(space), **options)
+    wanted = Options(recall=recall, space=space_of(space), **options)
     vectors, given = open_inputs(base, queries, ids, column)
     return _into_folder(partial(sweep_or_sample, vectors, given, wanted), out)
 
@@ -183,7 +183,12 @@ def diagnose(
         return watched(run_diagnosis(vectors, given, asked, wanted, Path(work)))
 
 
-def _space_of(space: Space | str | Path | None) -> Space:
+def space_of(space: Space | str | Path | None) -> Space:
+    """Return the space that is meant by an object, a name or a file; the default for None.
+
+    Raises:
+        InputError: it is no such space.
+    """
     if space is None:
         return default_space()
     if isinstance(space, (str, Path)):

@@ -9,7 +9,7 @@ from tuner.types import IdArray
 
 RUN_ROWS = 1024
 """Rows that follow each other and stay together: a shard reads runs, not single rows."""
-LEAST_ROWS = 1_000
+LEAST_ROWS = 500
 """Rows of the smallest shard that is worth an index."""
 RUNS_A_SHARD = 32
 """Runs that a shard has at least, so that shards are of one size to a few percent."""

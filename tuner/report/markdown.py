@@ -13,7 +13,7 @@ from tuner.report.evidence import (
     stage_costs,
 )
 from tuner.report.faiss_lines import IDS_FILE, search_lines, where_it_lies
-from tuner.report.sharded import sharded_sentence
+from tuner.report.sharded import sharded_sentence, sizes_table
 from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
     asked_for,
@@ -48,6 +48,7 @@ def sections(result: Result) -> dict[str, str]:
     found = {
         "": _answer(result),
         "The front": _front(result),
+        "Numbers of shards": sizes_table(result),
         "Load and search": lines_of_code,
         "Other k and targets": ef_table(result),
         "Memory by part": memory_by_part(result),

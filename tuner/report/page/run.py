@@ -30,6 +30,7 @@ from tuner.text import one_lined
 from tuner.types import Result
 
 EVIDENCE = (
+    "Numbers of shards",
     "The data",
     "How it was measured",
     "What it cost",
