@@ -2,6 +2,7 @@
 
 python -m benchmarks.sweep.seeds BASE.npy QUERIES.npy --out reports/benchmarks/seeds.md
 python -m benchmarks.sweep.seeds BASE.npy --rows 10000 --out reports/benchmarks/seeds-held-out.md
+python -m benchmarks.sweep.seeds BASE.npy QUERIES.npy --shards 4 --out reports/benchmarks/seeds-shards.md
 
 Without QUERIES a run holds its own queries out and puts them back; each seed is scored on 1,000 rows that
 were taken out of the file before, so that neither the tuner nor its index ever saw them.
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import faiss
@@ -26,6 +28,7 @@ from tuner.data.vectors import open_vectors
 from tuner.recall.target import summarize
 from tuner.report.tables import table
 from tuner.runtime.process import use_threads
+from tuner.search import ShardedIndex
 from tuner.types import FloatArray, Recall
 
 K, CONFIDENCE = 10, 0.95
@@ -34,10 +37,10 @@ FRESH = 1_000
 HEAD = ("seed", "index", "ef", "lower bound reported", "recall scored", "its lower bound", "meets the target")
 
 
-def scored_recall(index: Path, raw: FloatArray, asked: ScoringQueries) -> Recall:
-    """Return recall of a delivered index on queries that tuned nothing."""
+def scored_recall(index: Any, raw: FloatArray, asked: ScoringQueries) -> Recall:
+    """Return recall of a delivered index, of faiss or in shards, on queries that tuned nothing."""
     use_threads(0)
-    ids = faiss.read_index(str(index)).search(raw, K)[1]
+    ids = index.search(raw, K)[1]
     return summarize(asked.truth.hits(asked.base.x, asked.queries, ids), K, CONFIDENCE)
 
 
@@ -97,14 +100,17 @@ def _cells(seed: int, row: Row | None, recall: float) -> list[str]:
 @click.option("--runs", default=20, show_default=True, help="Seeds.")
 @click.option("--rows", default=0, help="Rows of BASE to take at random.  [default: all]")
 @click.option("--space", default="default", show_default=True, help="Preset of the space that is tuned.")
+@click.option("--shards", default=0, help="Number of shards, for which QUERIES are needed.  [default: none]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
 def main(
-    base: Path, queries: Path | None, recall: float, runs: int, rows: int, space: str, out: Path
+    base: Path, queries: Path | None, recall: float, runs: int, rows: int, space: str, shards: int, out: Path
 ) -> None:
     """Tune BASE under many seeds with two thirds of QUERIES, or with rows that each run holds out.
 
     Each answer is scored on the other queries, or on rows that were taken out of BASE before.
     """
+    if shards and queries is None:
+        raise click.UsageError("shards are measured with queries: give QUERIES too")
     vectors = open_vectors(base, "base")
     x = vectors.read(0, vectors.n)
     if rows:
@@ -113,7 +119,7 @@ def main(
     for seed in range(runs):
         with tempfile.TemporaryDirectory(prefix="seeds-") as temporary:
             task = _with_queries(x, queries) if queries is not None else _without_queries(x, seed)
-            found.append(_run(*task, recall, seed, space, Path(temporary)))
+            found.append(_run(*task, recall, seed, space, Path(temporary), shards))
         click.echo(" ".join(_cells(seed, found[-1], recall)), err=True)
     write_lines([*lines(found, recall), f"{origin()}; {len(x):,} x {vectors.d}"], out)
     click.echo(next(lines(found, recall)))
@@ -140,16 +146,24 @@ def _run(
     seed: int,
     space: str,
     folder: Path,
+    shards: int,
 ) -> Row | None:
-    result = tuner.tune(x, recall=recall, queries=tuning, seed=seed, space=space, out=folder)
+    if shards and tuning is not None:
+        np.save(folder / "base.npy", x)
+        result = tuner.tune_shards(
+            folder / "base.npy", tuning, recall=recall, seed=seed, space=space, out=folder, shards=shards
+        )
+    else:
+        result = tuner.tune(x, recall=recall, queries=tuning, seed=seed, space=space, out=folder)
     answer = result.recommendation
     if answer is None:
         return None
     prepared = prepared_base(open_vectors(x, "base"), "auto", 0, folder / "base.f32")
     unseen = scoring_queries(prepared, scoring, K)
-    if (n := faiss.read_index(str(folder / "index.faiss")).ntotal) != len(x):
-        raise AssertionError(f"the index holds {n:,} of {len(x):,} rows")
-    scored = scored_recall(folder / "index.faiss", scoring, unseen)
+    index = ShardedIndex.load(folder) if shards else faiss.read_index(str(folder / "index.faiss"))
+    if index.ntotal != len(x):
+        raise AssertionError(f"the index holds {index.ntotal:,} of {len(x):,} rows")
+    scored = scored_recall(index, scoring, unseen)
     return Row(answer.label, answer.ef_search, answer.recall_lower, scored)
 
 
