@@ -14,6 +14,7 @@ from tuner.cli.folders import FINISHED_STAGES, claimed, has_journal, remove_part
 from tuner.cli.following import next_command
 from tuner.cli.outputs import show_text
 from tuner.cli.stop import Stopping
+from tuner.cluster.deliver import remove_shards
 from tuner.errors import InputError, ResourceError
 from tuner.report import result_to_json, show_result, write_report
 from tuner.runtime.journal import FULL_DISK
@@ -39,6 +40,8 @@ def perform(
         with claimed(out, work), _full_disk_in_words(work):
             result = follow(sweep, screen, quiet=quiet)
             written = write_report(result, out)
+            if result.sharded is None:
+                remove_shards(out)
             finish(work)
         if not quiet:
             names = ", ".join(path.name for path in written)

@@ -69,7 +69,7 @@ def run(
     shards = [chosen.pop(name) for name in OF_SHARDS]
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
-    if any(shards):
+    if shards != [None] * len(OF_SHARDS):
         return run_shards(ctx, options)
     base, given = open_inputs(file, queries or None, ids, column)
     refuse_base_as_queries(file, queries, base, given)

@@ -11,6 +11,7 @@ import click
 
 from tuner.api.result import REPORT_NAME
 from tuner.cli.folders import name_of
+from tuner.cli.options import refuse_base_as_queries
 from tuner.cli.outputs import refuse_to_replace
 from tuner.cli.perform import check_stages, perform
 from tuner.cli.units import MemoryLimit
@@ -46,6 +47,8 @@ def run_shards(ctx: click.Context, options: Options) -> int:
         refuse_to_replace(out / REPORT_NAME, force=given["force"], instead="give another --out")
     check_stages(out / REPORT_NAME, work, resume=given["resume"], force=given["force"])
     asked = open_vectors(queries, "queries", request.column)
+    if Path(queries).exists() and Path(name).exists() and Path(queries).samefile(name):
+        refuse_base_as_queries(name, queries, open_vectors(name, "base", request.column), asked)
     dedicate_process()
     with _workers(given["ray"], options.threads) as workers:
         events = sweep_shards(workers, request, asked, options, out, work, resume=given["resume"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 
 from tuner.cluster.deal import deal, most_shards, rows_of
+from tuner.cluster.forecast import expected
 from tuner.cluster.look import Looked, look
 from tuner.cluster.merge import merged_truth
 from tuner.cluster.shard import Near, Shard, nearest_in_shard, prepare_shard
@@ -24,7 +26,7 @@ from tuner.data.profile import check_queries
 from tuner.data.split import random_order
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.runtime.journal import Journal, write_atomically
+from tuner.runtime.journal import Journal, cpu_seconds, write_atomically
 from tuner.runtime.machine import available_cores, describe_versions
 from tuner.runtime.steps import as_progress
 from tuner.runtime.workers import Workers
@@ -97,6 +99,7 @@ def pose_shards(
     identity = _identity(request, source, queries, options, n_shards)
     journal, raw = Journal(work, identity, resume=resume), queries.read(0, queries.n)
     write_atomically(work / QUERIES_FILE, npy_bytes(raw))
+    yield expected(source.n, source.d, queries.n, options, n_shards, workers.n_nodes)
     looked = yield from look(journal, workers, source, raw, options)
     asked = QuerySet(
         source=queries.source, fingerprint=queries.fingerprint, n=queries.n, n_in_base=looked.n_in_base
@@ -148,9 +151,10 @@ def remove_scratch(work: Path) -> None:
 def _counted(workers: Workers, request: Request) -> Generator[Event, None, Source]:
     """Yield events; return the source. Nothing of it is kept: a run that is resumed counts the rows again."""
     name, title = "count", "count the rows of every file"
+    started_s, cpu_s = time.perf_counter(), cpu_seconds()
     yield StageStarted(name, title)
     source = yield from as_progress(name, open_source(workers, request.name, request.column))
-    yield StageFinished(name, title, 0.0, 0.0)
+    yield StageFinished(name, title, time.perf_counter() - started_s, cpu_seconds() - cpu_s)
     return source
 
 
