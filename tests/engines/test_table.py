@@ -49,7 +49,7 @@ def test_what_is_tuned_in_an_engine_is_verified_in_it(
     space.write_text("codecs: [fp32, SQ8, RaBitQ1]\n", encoding="utf-8")
     files = ["--space", str(space), str(DATA / "base.npy"), str(some)]
     done = CliRunner().invoke(
-        benchmark.main, [*files, "--rows", "2000", "--out", str(out), "--engines", name]
+        benchmark.main, [*files, "--rows", "1200", "--out", str(out), "--engines", name]
     )
     assert done.exit_code == 0, done.output
     answer = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
