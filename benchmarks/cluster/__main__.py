@@ -159,6 +159,7 @@ def lines(row: Row) -> tuple[str, ...]:
 @click.option("--recall", type=float, default=0.95, show_default=True)
 @click.option("--space", default="default", show_default=True)
 @click.option("--disturb", is_flag=True, help="Lose a worker, a raylet and the driver in the last run.")
+@click.option("--hosts", is_flag=True, help="Give each raylet a network namespace of its own (Linux, root).")
 @click.option("--truth-only", is_flag=True, help="Compare truths, and sweep nothing.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(
@@ -169,6 +170,7 @@ def main(
     recall: float,
     space: str,
     disturb: bool,
+    hosts: bool,
     truth_only: bool,
     out: Path,
 ) -> None:
@@ -182,8 +184,8 @@ def main(
         arguments += ["--space", space]
     rows, equal = [], False
     for number, count in enumerate(counts):
-        with raylets(count) as cluster:
-            if number == 0:
+        with raylets(count, as_hosts=hosts) as cluster:
+            if number == 0 and not hosts:
                 equal = same(truth, sharded_truth(base, queries, options, shards, cluster.address))
                 click.echo(f"the truth of {shards} shards is that of one process: {equal}")
             if truth_only:

@@ -14,7 +14,8 @@ KILLED = -9
 
 def driver_of(arguments: list[str], cluster: Raylets) -> subprocess.Popen[str]:
     """Return the process of ``tune run`` on a cluster, started."""
-    command = [sys.executable, "-m", "tuner", "run", *arguments, "--ray", cluster.address, "--quiet"]
+    command = [*cluster.on_head, sys.executable, "-m", "tuner", "run", *arguments]
+    command += ["--ray", cluster.address, "--quiet"]
     return subprocess.Popen(  # noqa: S603 - our own command
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT
     )

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
-OF_EACH = ("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000")
+OF_EACH = ("--num-cpus=1", "--object-store-memory=100000000")
+BRIDGE, NETWORK = "tune0", "10.213.7"
+"""Name of the bridge between hosts, and the first parts of their addresses."""
 PATIENCE_S = 120.0
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 """Ray's own command, by its module: scripts of a virtual environment may not be on the path."""
@@ -35,17 +37,26 @@ class Raylets:
     Attributes:
         address: address of the cluster.
         folder: folder of Ray's files.
+        hosts: network namespace of each machine; empty where all are on loopback.
         nodes: the raylet of each machine but the first, which is the head.
     """
 
     address: str
     folder: Path
+    hosts: list[str] = field(default_factory=list)
     nodes: list[psutil.Process] = field(default_factory=list)
+
+    @property
+    def on_head(self) -> list[str]:
+        """What stands before a command that runs on the host of the head."""
+        return _on(self.hosts[0]) if self.hosts else []
 
     def add(self) -> None:
         """Start one more, of one core."""
-        before = self._raylets()
-        _ray("start", f"--address={self.address}", *OF_EACH)
+        before, number = self._raylets(), len(self.nodes) + 1
+        host = _on(self.hosts[number]) if self.hosts else []
+        ip = f"{NETWORK}.{number + 1}" if self.hosts else "127.0.0.1"
+        _ray(host, "start", f"--address={self.address}", f"--node-ip-address={ip}", *OF_EACH)
         (new,) = self._raylets() - before
         self.nodes.append(new)
 
@@ -69,12 +80,13 @@ class Raylets:
         return {each for each in self._all() if _command(each)[:1] and _command(each)[0].endswith("/raylet")}
 
     def _all(self) -> list[psutil.Process]:
-        mine = []
-        for process in psutil.process_iter():
-            command = " ".join(_command(process))
-            if command.startswith("ray::") or str(self.folder) in command:
-                mine.append(process)
-        return mine
+        """Return the processes of this cluster: those that name its folder, and their children."""
+        mine = [each for each in psutil.process_iter() if str(self.folder) in " ".join(_command(each))]
+        found = dict.fromkeys(mine)
+        for process in mine:
+            with suppress(psutil.Error):
+                found |= dict.fromkeys(process.children(recursive=True))
+        return list(found)
 
     def stop(self) -> None:
         """End every process of the cluster."""
@@ -83,16 +95,25 @@ class Raylets:
 
 
 @contextmanager
-def raylets(count: int) -> Iterator[Raylets]:
-    """Hand out a cluster of so many raylets of one core each on loopback."""
+def raylets(count: int, *, as_hosts: bool = False) -> Iterator[Raylets]:
+    """Hand out a cluster of so many raylets of one core each.
+
+    Args:
+        as_hosts: whether each has a network namespace, and so an address, of its own (Linux, root); else all
+            are on loopback.
+    """
     # names of sockets are short, so the folder is not that of a test
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
-        port = _free_port()
-        running = Raylets(f"127.0.0.1:{port}", Path(name))
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name,
+        _namespaces(count if as_hosts else 0) as hosts,
+    ):
+        ip, port = (f"{NETWORK}.1", 6379) if as_hosts else ("127.0.0.1", _free_port())
+        running = Raylets(f"{ip}:{port}", Path(name), hosts)
         try:
             _ray(
+                running.on_head,
                 *("start", "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={name}"),
-                *OF_EACH,
+                *(f"--node-ip-address={ip}", *OF_EACH),
             )
             for _ in range(count - 1):
                 running.add()
@@ -101,9 +122,41 @@ def raylets(count: int) -> Iterator[Raylets]:
             running.stop()
 
 
-def _ray(*arguments: str) -> None:
+@contextmanager
+def _namespaces(count: int) -> Iterator[list[str]]:
+    """Hand out network namespaces that are joined by a bridge; all of it is gone afterwards."""
+    names = [f"tune-{number}" for number in range(count)]
+    if not names:
+        yield []
+        return
+    try:
+        _ip("link", "add", BRIDGE, "type", "bridge")
+        _ip("link", "set", BRIDGE, "up")
+        for number, name in enumerate(names, 1):
+            _ip("netns", "add", name)
+            _ip("link", "add", f"{BRIDGE}-{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("link", "set", f"{BRIDGE}-{number}", "master", BRIDGE, "up")
+            _ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+        yield names
+    finally:
+        for name in names:
+            _ip("netns", "del", name, check=False)
+        _ip("link", "del", BRIDGE, check=False)
+
+
+def _on(host: str) -> list[str]:
+    return ["ip", "netns", "exec", host]
+
+
+def _ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, capture_output=True)  # noqa: S603, S607 - our own
+
+
+def _ray(prefix: list[str], *arguments: str) -> None:
     done = subprocess.run(  # noqa: S603 - Ray's own command
-        [*RAY, *arguments], capture_output=True, text=True, check=False, env=ENVIRONMENT
+        [*prefix, *RAY, *arguments], capture_output=True, text=True, check=False, env=ENVIRONMENT
     )
     if done.returncode:
         raise RuntimeError(f"ray {arguments[0]}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
