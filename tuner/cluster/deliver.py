@@ -32,6 +32,7 @@ def deliver_shards(
         (shard, tuned.proxy, tuned.trained, chosen.point, memory, out / folder_of(shard.number))
         for shard, memory in zip(shards, chosen.memory, strict=True)
     ]
+    (out / MANIFEST).unlink(missing_ok=True)  # it is of the shards that are there until now
     title = "write the index of every shard and check it in a fresh process"
     written = yield from across(journal, on_all.workers, "deliver", title, Written, write_shard, items)
     whole, what = on_all.whole, chosen.point.configuration
@@ -51,10 +52,17 @@ def deliver_shards(
     }
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     remove_index(out)
+    _remove_folders(out, from_number=len(shards))
 
 
 def remove_shards(out: Path) -> None:
     """Remove the shards that an earlier run left in a folder, the manifest first."""
-    (out / MANIFEST).unlink(missing_ok=True)
+    if (out / MANIFEST).exists():
+        (out / MANIFEST).unlink()
+        _remove_folders(out, from_number=0)
+
+
+def _remove_folders(out: Path, from_number: int) -> None:
     for folder in out.glob("shard-[0-9][0-9][0-9][0-9][0-9]"):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.name >= folder_of(from_number):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -56,12 +56,14 @@ class OnAllShards:
     Attributes:
         whole: the problem of all rows, of which only the number is here.
         tuned: what the representative shard said.
+        shard_of: (nq, k) shard of each of the nearest rows.
     """
 
     workers: Workers
     shards: list[Shard]
     whole: Problem
     tuned: ShardSweep
+    shard_of: IdArray
 
     @property
     def truth(self) -> Truth:
@@ -120,7 +122,7 @@ class OnAllShards:
         if not needs_no_more:
             guess = known.point.ef_search
             found = yield from scaled(self.least_ef(problem, what, guess, k, known), 0.0, 0.8)
-        few = k_of_each(self.truth, self._shard_of, len(self.shards), FEWER * (1 - problem.options.recall))
+        few = k_of_each(self.truth, self.shard_of, len(self.shards), FEWER * (1 - problem.options.recall))
         if len(self.shards) == 1 or few == k or not found.point.reaches_target:
             return found
         ef = found.point.ef_search
@@ -132,15 +134,6 @@ class OnAllShards:
             return found
         fewer = self._point(problem, what, asked, answers, {}, few)
         return replace(fewer, point=replace(fewer.point, tried=found.point.tried))
-
-    @property
-    def _shard_of(self) -> IdArray:
-        """Shard (nq, k) of each of the nearest rows."""
-        rows = self.truth.ids[:, : self.truth.k]
-        found = np.zeros(rows.shape, dtype=np.int64)
-        for shard in self.shards:
-            found[np.isin(rows, shard.rows)] = shard.number
-        return found
 
     def _point(
         self,

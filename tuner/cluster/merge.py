@@ -62,6 +62,21 @@ def representative_of(found: Sequence[Near], k: int) -> int:
     return int(order[(len(order) - 1) // 2])
 
 
+def shards_of(truth: Truth, found: Sequence[Near]) -> IdArray:
+    """Return the shard (nq, k) of each of the k nearest rows.
+
+    Example:
+        >>> near = [Near(np.array([[4, 9]]), np.ones((1, 2))), Near(np.array([[2, 5]]), np.ones((1, 2)))]
+        >>> shards_of(Truth(np.array([[4, 2]]), np.ones((1, 2), bool), np.ones(1), 2), near).tolist()
+        [[0, 1]]
+    """
+    rows = truth.ids[:, : truth.k]
+    numbers = np.zeros(rows.shape, dtype=np.int64)
+    for number, each in enumerate(found):
+        numbers[np.isin(rows, each.rows)] = number
+    return numbers
+
+
 def k_of_each(truth: Truth, shard_of: IdArray, n_shards: int, lost: float) -> int:
     """Return how many answers of each shard are enough, so that at most a share of the true ones is lost.
 

@@ -97,6 +97,8 @@ def pose_shards(
     check_inputs(whole, queries, options)
     n_shards = _number_of_shards(workers, request, source)
     identity = _identity(request, source, queries, options, n_shards)
+    if not resume:
+        remove_scratch(work)
     journal, raw = Journal(work, identity, resume=resume), queries.read(0, queries.n)
     write_atomically(work / QUERIES_FILE, npy_bytes(raw))
     yield expected(source.n, source.d, queries.n, options, n_shards, workers.n_nodes)

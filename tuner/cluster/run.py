@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tuner.cluster.deliver import deliver_shards, remove_shards
 from tuner.cluster.measure import OnAllShards, measure_shards
-from tuner.cluster.merge import representative_of
+from tuner.cluster.merge import representative_of, shards_of
 from tuner.cluster.pose import Request, pose_shards
 from tuner.cluster.representative import gather_pool, tune_shard
 from tuner.cluster.result import sharded_result
@@ -59,7 +59,7 @@ def sweep_shards(
     tuned = yield from workers.follow(tune_shard, (shards[chosen], pool, posed.problem.base.n))
     items = [(shard, tuned.proxy) for shard in shards]
     yield from across(journal, workers, "graphs", "build the graph of every shard", int, build_shard, items)
-    on_all = OnAllShards(workers, shards, posed.problem, tuned)
+    on_all = OnAllShards(workers, shards, posed.problem, tuned, shards_of(posed.problem.truth, posed.near))
     measured = yield from measure_shards(journal, on_all)
     result, best = sharded_result(posed, on_all, measured, chosen, started_s)
     if best is None:

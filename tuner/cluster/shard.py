@@ -72,7 +72,7 @@ class Shard:
     @property
     def queries(self) -> FloatArray:
         """The queries (nq, d) float32 as the user has them."""
-        return _queries(self.asked)
+        return _queries(self.asked, self.asked.stat().st_mtime_ns)
 
     @property
     def vectors(self) -> Vectors:
@@ -115,7 +115,7 @@ class Shard:
 
 
 @lru_cache(maxsize=1)
-def _queries(path: Path) -> FloatArray:
+def _queries(path: Path, written_ns: int) -> FloatArray:
     found: FloatArray = np.load(path)
     return found
 

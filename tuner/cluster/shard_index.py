@@ -135,15 +135,16 @@ def builder_of(shard: Shard, proxy: ProxyCodec, trained: Trained) -> Steps[Index
     return IndexBuilder(shard.problem(shard.prepared()), made.graph, dict(trained))
 
 
-_KEPT: dict[tuple[str, str], tuple[IndexBuilder, SearchableIndex]] = {}
-"""Indexes that were searched last in this process, by folder and configuration."""
+_KEPT: dict[tuple[object, ...], tuple[IndexBuilder, SearchableIndex]] = {}
+"""Indexes that were searched last in this process, by run, folder and configuration."""
 
 
 def _ready(asked: Asked) -> Steps[tuple[IndexBuilder, SearchableIndex]]:
-    key = (str(asked.shard.folder), asked.configuration.label)
+    run = (*asked.shard.identity.values(), asked.configuration.label)
+    key = (*run, str(asked.shard.folder))
     found = _KEPT.get(key)
     if found is None:
-        if len(_KEPT) >= MOST_KEPT or any(label != key[1] for _, label in _KEPT):
+        if len(_KEPT) >= MOST_KEPT or any(other[:-1] != run for other in _KEPT):
             _KEPT.clear()
         builder = yield from builder_of(asked.shard, asked.proxy, asked.trained)
         found = _KEPT[key] = builder, builder.serve(asked.configuration)

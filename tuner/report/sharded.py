@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuner.report.tables import table
 from tuner.report.words import bytes_text, seconds_text
+from tuner.text import counted
 from tuner.types import Result, ShardSize
 
 
@@ -14,10 +15,11 @@ def sharded_sentence(result: Result) -> str:
         return ""
     alone, best = found.ef_search_alone, result.recommendation
     if best is None or found.latency_of_slowest is None:
-        return f"Recall is that of the merged answers of {found.n_shards} shards; bytes are those of all."
+        shards = counted(found.n_shards, "shard")
+        return f"Recall is that of the merged answers of {shards}; bytes are those of all."
     text = (
-        f"Recall, bytes and distances were measured on all {found.n_shards} shards, whose answers are "
-        f"merged; each is asked for {found.k_per_shard} and holds {min(found.rows):,} to "
+        f"Recall, bytes and distances were measured on all {counted(found.n_shards, 'shard')}, whose answers "
+        f"are merged; each is asked for {found.k_per_shard} and holds {min(found.rows):,} to "
         f"{max(found.rows):,} vectors. The time of a query is modelled: that of its slowest shard, without a "
         f"network. The slowest shard alone takes {seconds_text(found.latency_of_slowest.p50_s)} (median)."
     )
