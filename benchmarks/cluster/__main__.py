@@ -182,7 +182,7 @@ def main(
     arguments = [str(base), "--queries", str(queries), "--recall", str(recall), "--shards", str(shards)]
     if space != "default":
         arguments += ["--space", space]
-    rows, equal = [], False
+    rows, equal = list[Row](), None
     for number, count in enumerate(counts):
         with raylets(count, as_hosts=hosts) as cluster:
             if number == 0 and not hosts:
@@ -200,7 +200,9 @@ def main(
     text = [
         f"# {shards} shards of {vectors.n:,} x {vectors.d}",
         "",
-        f"The truth of all shards is that of one process to the bit: {'yes' if equal else 'NO'} "
+        "The truth of all shards was not compared."
+        if equal is None
+        else f"The truth of all shards is that of one process to the bit: {'yes' if equal else 'NO'} "
         f"({seconds_text(truth_s)} in one process).",
         "",
         *table(heads, [lines(row) for row in rows]),

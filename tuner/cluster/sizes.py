@@ -23,8 +23,8 @@ from tuner.sweep.model import Model
 from tuner.sweep.nested import PARTS, PartCurves, ladders, measure_parts
 from tuner.types import CurvePoint, Event, OperatingPoint, Sharded, ShardSize
 
-MOST_PER_ONE = max(PARTS)
-"""Times as many shards as were built that are modelled at most: those of the smallest part measured."""
+LADDER, QUERIES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0), 300
+"""Values of ef_search, as multiples of what the shard needs, and queries: a table of sizes needs no more."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ def measure_needs(
     if not finalists:
         return ()
     Ms = sorted({point.configuration.M for point in finalists})
-    ladder = ladders(model.curves, Ms, problem.aim, options.space.ef_search_max)
+    ladder = ladders(model.curves, Ms, problem.aim, options.space.ef_search_max, LADDER)
     parts = yield from journal.stage(
         "parts",
         "graphs of parts of the shard, for other numbers of shards",
         tuple[PartCurves, ...],
-        partial(measure_parts, problem, model.proxy, model.graph, ladder),
+        partial(measure_parts, problem, model.proxy, model.graph, ladder, QUERIES),
     )
     counts = [*range(1, n_shards), *(n_shards * parts for parts in (1, *PARTS))]
     found = []

@@ -49,7 +49,13 @@ def parts_of(n: int, seed: int) -> list[IdArray]:
     return [np.sort(order[i * size : (i + 1) * size]) for size in sizes for i in range(OF_EACH)]
 
 
-def ladders(curves: Mapping[int, Curve], Ms: Sequence[int], aim: float, most: int) -> dict[int, list[int]]:
+def ladders(
+    curves: Mapping[int, Curve],
+    Ms: Sequence[int],
+    aim: float,
+    most: int,
+    steps: Sequence[float] = LADDER,
+) -> dict[int, list[int]]:
     """Return the values of ef_search that each M is tried at, around what it needs and far above.
 
     Args:
@@ -57,16 +63,21 @@ def ladders(curves: Mapping[int, Curve], Ms: Sequence[int], aim: float, most: in
         Ms: links a node.
         aim: mean recall that is wanted of the graph.
         most: largest ef_search.
+        steps: multiples of what the graph of the whole sample needs.
     """
     found = {}
     for M in Ms:
         start = curves[M].ef_for(aim) or int(curves[M].ef_search[-1])
-        found[M] = sorted({min(most, max(1, round(start * step))) for step in LADDER})
+        found[M] = sorted({min(most, max(1, round(start * step))) for step in steps})
     return found
 
 
 def measure_parts(
-    problem: Problem, proxy: ProxyCodec, graph: DerivableGraph, ladder: Mapping[int, Sequence[int]]
+    problem: Problem,
+    proxy: ProxyCodec,
+    graph: DerivableGraph,
+    ladder: Mapping[int, Sequence[int]],
+    n_queries: int = MOST_QUERIES,
 ) -> Steps[tuple[PartCurves, ...]]:
     """Yield the share done; return what the graph of all rows does, and what graphs of parts of them do.
 
@@ -75,8 +86,9 @@ def measure_parts(
         proxy: codec that stands for exact distances.
         graph: graph of all rows.
         ladder: values of ef_search by M.
+        n_queries: number of queries at most.
     """
-    problem = problem.part(problem.sample(MOST_QUERIES))
+    problem = problem.part(problem.sample(n_queries))
     parts = parts_of(problem.base.n, problem.options.seed)
     whole = ProxyCodes(problem.base, proxy)
     found = [_measured(problem, problem.base, problem.truth, graph, problem.links_path, whole, ladder)]
