@@ -16,8 +16,8 @@ from sharded import QUERIES, X
 
 from tuner.search import ShardedIndex
 
-pytest.importorskip("s3fs", reason="s3fs: missing; pip install '.[s3]'")
-pytest.importorskip("moto", reason="moto: missing; pip install 'moto[s3]' flask flask-cors")
+for needed in ("s3fs", "moto", "flask", "flask_cors"):
+    pytest.importorskip(needed, reason=f"{needed}: missing; pip install '.[s3-server]'")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow: missing; pip install '.[formats]'")
 
 BUCKET, KEY, SECRET = "vectors", "AKIAPLANTED0000", "planted+secret/that-nobody-may-see"

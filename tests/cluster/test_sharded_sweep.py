@@ -312,6 +312,17 @@ def test_a_folder_of_an_earlier_run_holds_nothing_of_it_afterwards(tmp_path: Pat
     assert not (tmp_path / "work").exists()
 
 
+def test_a_single_shard_without_some_rows_answers_with_row_numbers(tmp_path: Path) -> None:
+    x = X.copy()
+    x[[0, 2_000]] = 0  # no index holds them under cosine
+    np.save(tmp_path / "x.npy", x)
+    swept(tmp_path, n_shards=1, options=replace(ASKED, metric="cosine"))
+    _, ids = ShardedIndex.load(tmp_path).search(QUERIES, K)
+    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    exact = np.argsort(-(QUERIES @ unit.T), axis=1, kind="stable")[:, :K]
+    assert (ids[:, :, None] == exact[:, None, :]).any(axis=2).mean() > 0.9
+
+
 def test_own_ids_are_what_shards_answer_with(tmp_path: Path) -> None:
     own = np.random.default_rng(5).permutation(10 * len(X))[: len(X)]
     np.save(tmp_path / "own.npy", own)

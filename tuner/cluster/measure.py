@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tuner.cluster.merge import k_of_each, merged_hits
 from tuner.cluster.representative import ShardSweep
 from tuner.cluster.shard import Shard
-from tuner.cluster.shard_index import Answered, Asked, Timed, search_shard, time_shard
+from tuner.cluster.shard_index import Asked, Timed, search_shard, time_shard
 from tuner.cluster.stages import across
 from tuner.index.codec_view import CodecView
 from tuner.recall.truth import Truth
@@ -50,6 +50,14 @@ class ShardedPoint:
 
 
 @dataclass(frozen=True)
+class OfShards:
+    """What is kept of a search: bytes of each shard's index, and its distance computations a query."""
+
+    memory: tuple[Memory, ...]
+    ndis: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class OnAllShards:
     """What the shards together say of configurations.
 
@@ -70,11 +78,17 @@ class OnAllShards:
         """Exact neighbours among all rows."""
         return self.whole.truth
 
-    def answers(self, what: Configuration, ef_search: int, k: int) -> Steps[list[Answered]]:
-        """Yield the share done; return the answers of all shards to all queries."""
+    def _merged(
+        self, problem: Problem, what: Configuration, ef_search: int, k: int
+    ) -> Steps[tuple[EfResult, OfShards]]:
+        """Yield the share done; return what the merged answers of all shards say of one ef_search."""
         tuned = self.tuned
         asked = [Asked(shard, what, tuned.proxy, tuned.trained, ef_search, k) for shard in self.shards]
-        return (yield from self.workers.spread(search_shard, asked))
+        answers = yield from self.workers.spread(search_shard, asked)
+        of_shards = OfShards(tuple(each.memory for each in answers), tuple(each.ndis for each in answers))
+        hops = sum(each.hops for each in answers)
+        hits = merged_hits(answers, self.truth)
+        return judged(problem, ef_search, hits, sum(of_shards.ndis), hops), of_shards
 
     def least_ef(
         self, problem: Problem, what: Configuration, guess: int, k: int, known: ShardedPoint | None = None
@@ -87,15 +101,12 @@ class OnAllShards:
             k: neighbours asked of each shard.
             known: what these queries said of it before.
         """
-        tried: dict[int, tuple[EfResult, list[Answered]]] = {}
+        tried: dict[int, tuple[EfResult, OfShards]] = {}
 
         def at(ef_search: int) -> EfResult:
             if known is not None and ef_search == known.point.ef_search:
                 return judged(problem, ef_search, np.array(known.point.hits), known.point.ndis_per_query, 0.0)
-            answers = result_of(self.answers(what, ef_search, k))
-            hits = merged_hits(answers, self.truth)
-            ndis, hops = sum(each.ndis for each in answers), sum(each.hops for each in answers)
-            tried[ef_search] = judged(problem, ef_search, hits, ndis, hops), answers
+            tried[ef_search] = result_of(self._merged(problem, what, ef_search, k))
             return tried[ef_search][0]
 
         least = k * what.rerank_factor
@@ -125,14 +136,10 @@ class OnAllShards:
         few = k_of_each(self.truth, self.shard_of, len(self.shards), FEWER * (1 - problem.options.recall))
         if len(self.shards) == 1 or few == k or not found.point.reaches_target:
             return found
-        ef = found.point.ef_search
-        answers = yield from self.answers(what, ef, few)
-        hits = merged_hits(answers, self.truth)
-        ndis, hops = sum(each.ndis for each in answers), sum(each.hops for each in answers)
-        asked = judged(problem, ef, hits, ndis, hops)
+        asked, of_shards = yield from self._merged(problem, what, found.point.ef_search, few)
         if not asked.passes:
             return found
-        fewer = self._point(problem, what, asked, answers, {}, few)
+        fewer = self._point(problem, what, asked, of_shards, {}, few)
         return replace(fewer, point=replace(fewer.point, tried=found.point.tried))
 
     def _point(
@@ -140,20 +147,19 @@ class OnAllShards:
         problem: Problem,
         what: Configuration,
         found: EfResult,
-        answers: list[Answered],
+        of_shards: OfShards,
         others: dict[int, EfResult],
         k: int,
     ) -> ShardedPoint:
         cost = dict(self.tuned.costs)[CodecView.of(what)]
-        n_reranked, memory = k * what.rerank_factor, tuple(each.memory for each in answers)
-        ndis = tuple(each.ndis for each in answers)
+        n_reranked, memory, ndis = k * what.rerank_factor, of_shards.memory, of_shards.ndis
 
         def seconds(of: EfResult) -> float:
             share = max(ndis) / max(sum(ndis), 1.0)  # that of the slowest shard
             return cost.latency_s(of.ndis * share, of.ef_search, what.rerank, n_reranked)
 
         whole = sum_of(memory)
-        reads = n_reranked * len(answers) if what.rerank else 0
+        reads = n_reranked * len(memory) if what.rerank else 0
         a_code = whole.codes_bytes / n_rows(self.shards)
         a_store = (whole.rerank_bytes + whole.disk_bytes) / n_rows(self.shards)
         point = OperatingPoint(

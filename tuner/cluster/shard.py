@@ -40,7 +40,7 @@ class Shard:
         left_out: rows among them that no index holds, ascending.
         n: number of its rows.
         ids: file of the user's own ids of all rows, whole numbers; None where row numbers are ids.
-        n_shards: number of all shards; the only one has the rows at their places.
+        n_shards: number of all shards.
         folder: scratch folder of the shard.
         identity: what the run depends on.
         profile: profile of all rows; its metric and longest row are those of every shard.
@@ -78,8 +78,9 @@ class Shard:
     def vectors(self) -> Vectors:
         """The rows, with what the index of the shard answers with as ids."""
         rows = self.rows
-        ids = np.load(self.ids, mmap_mode="r")[rows] if self.ids else rows if self.n_shards > 1 else None
-        return replace(self.source.vectors(rows), ids=ids)
+        ids = np.load(self.ids, mmap_mode="r")[rows] if self.ids else rows
+        whole = len(rows) == self.source.n  # then positions are rows
+        return replace(self.source.vectors(rows), ids=None if whole and not self.ids else ids)
 
     @property
     def journal(self) -> Journal:

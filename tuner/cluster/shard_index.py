@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from tuner.report.faiss_lines import INDEX_FILE
 from tuner.runtime.steps import shares_of
 from tuner.runtime.timing import ROUNDS, Search, interleave, queries_a_turn
 from tuner.search import digest_of
+from tuner.sweep.finalist_times import RESIDENT_SHARE, batched
 from tuner.sweep.grown_graph import OneGraph
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import check_written, write_and_check
@@ -183,29 +183,33 @@ def time_shard(
     forget_indexes()
     builder = yield from builder_of(shard, proxy, trained)
     problem = builder.problem
-    builder.keep_codecs(len(points))
     anchor, kept = _anchor(problem.queries, builder, problem.options.seed)
-    searches = [anchor]
-    for point, k in points:
-        searchable = builder.serve(point.configuration)
-        searchable.set_ef(point.ef_search)
-        searches.append(_search(searchable, k))
-    searches.append(searches[1])
-    yield 0.3
-    twins = (1, len(searches) - 1)
-    timings = interleave(
-        searches,
-        problem.raw[problem.sample(TIMED_QUERIES)],
-        problem.options.seed,
-        a_round=queries_a_turn(problem.base.d),
-        twins=twins,
-        fewest=ROUNDS[0],
-        most=ROUNDS[1],
-    )
+    sizes = [float(builder.memory_of(point.configuration).resident_bytes) for point, _ in points]
+    seconds, noise, waited, anchor_s = list[NDArray[np.float64]](), 0.0, 0.0, 0.0
+    for batch in batched(sizes, RESIDENT_SHARE * 4 * problem.base.n * problem.base.d):
+        builder.keep_codecs(len(batch))
+        searches = [anchor, *(_search(builder, *points[number]) for number in batch)]
+        twins = None if seconds else (1, len(searches))
+        searches += [searches[1]] if twins else []
+        timings = interleave(
+            searches,
+            problem.raw[problem.sample(TIMED_QUERIES)],
+            problem.options.seed,
+            a_round=queries_a_turn(problem.base.d),
+            twins=twins,
+            fewest=ROUNDS[0],
+            most=ROUNDS[1],
+        )
+        if twins:
+            noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
+            anchor_s = timings.latency(0, 0).mean_s
+        drift = anchor_s / timings.latency(0, 0).mean_s
+        seconds += [drift * timings.by_query(place, 0) for place in range(1, len(batch) + 1)]
+        waited = max(waited, timings.waited)
+        del searches
+        yield len(seconds) / len(points)
     del kept
-    seconds = np.array([timings.by_query(number + 1, 0) for number in range(len(points))])
-    noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
-    return Timed(seconds, timings.latency(0, 0).mean_s, float(noise), timings.waited)
+    return Timed(np.array(seconds), anchor_s, float(noise), waited)
 
 
 def _anchor(queries: FloatArray, builder: IndexBuilder, seed: int) -> tuple[Search, object]:
@@ -214,7 +218,9 @@ def _anchor(queries: FloatArray, builder: IndexBuilder, seed: int) -> tuple[Sear
     return (lambda _: graph.search(queries[:1], 10)), graph
 
 
-def _search(searchable: SearchableIndex, k: int) -> Callable[[FloatArray], object]:
+def _search(builder: IndexBuilder, point: OperatingPoint, k: int) -> Search:
+    searchable = builder.serve(point.configuration)
+    searchable.set_ef(point.ef_search)
     return lambda queries: searchable.index.search(queries, k)
 
 
