@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 EXPORTED = [
     *("CheckResult", "Diagnosis", "InputError", "Limits", "OperatingPoint", "Options", "ResourceError"),
     *("Result", "Space", "VerifyResult"),
-    *("build", "check", "diagnose", "export", "tune", "verify"),
+    *("build", "check", "diagnose", "export", "tune", "tune_shards", "verify"),
 ]
 SPACE = tuner.Space(M=(6, 12), codecs=("fp32", "SQ8"), cuts=(1.0,), rerank_factors=(1,), ef_construction=40)
 

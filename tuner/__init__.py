@@ -37,9 +37,9 @@ __all__ = [
     "verify",
 ]
 
-JOBS = ("Result", "build", "check", "diagnose", "export", "tune", "tune_shards", "verify")
+_JOBS = ("Result", "build", "check", "diagnose", "export", "tune", "tune_shards", "verify")
 _HOMES = {
-    **dict.fromkeys(JOBS, "tuner.api"),
+    **dict.fromkeys(_JOBS, "tuner.api"),
     **dict.fromkeys(
         ("CheckResult", "Limits", "OperatingPoint", "Options", "Space", "VerifyResult"), "tuner.types"
     ),

@@ -194,7 +194,7 @@ def requirements() -> list[str]:
     """What pyproject.toml says that the package and its extras require, as the installed package would."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     _, _, table = text.partition("[project.optional-dependencies]\n")
-    lines = re.findall(r"^(\w+) = (\[.*\])", table.partition("\n[")[0], flags=re.MULTILINE)
+    lines = re.findall(r"^([\w-]+) = (\[.*\])", table.partition("\n[")[0], flags=re.MULTILINE)
     return [f"{each}; extra == '{name}'" for name, listed in lines for each in ast.literal_eval(listed)]
 
 
@@ -202,7 +202,7 @@ def extras_in(command: str) -> set[str]:
     """Extras without parts that a line of ``pip install '.[NAMES]'`` brings."""
     words = shlex.split(command)
     assert Path(words[0]).name == "pip", f"{command}: not a line of pip"
-    what = re.fullmatch(r"\.(?:\[([\w,]+)\])?", words[-1])
+    what = re.fullmatch(r"\.(?:\[([\w,-]+)\])?", words[-1])
     assert words[1] == "install", f"{command}: installs nothing"
     assert what, f"{command}: installs something else"
     known = {extra.name: extra for extra in extras_of(requirements())}
