@@ -11,7 +11,6 @@ from typing import Any
 import faiss
 import pytest
 
-from tuner.cluster import shard_index
 from tuner.gate import measure
 from tuner.prediction import kernel_costs
 from tuner.runtime import timing
@@ -21,7 +20,7 @@ from tuner.sweep import baseline, codec_costs, ef_table, exact, finalist_times, 
 ROUNDS, A_ROUND = 2, 32
 TABLE_DISTANCES = 2e5
 """What the table of ef_search may cost; ``sweep/test_ef_table.py`` has the whole of it."""
-TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure, shard_index)
+TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure)
 PROGRAM = "import pytest, hurried; hurried.hurry(pytest.MonkeyPatch())\n"
 """What a program of a child process begins with, to be as fast; ``tests/`` is on its path then."""
 

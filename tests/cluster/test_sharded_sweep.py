@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from sharded import ASKED, QUERIES, SPACE, K, X, shards_of, swept
 
 from tuner.cluster.deal import deal, most_shards, rows_of
+from tuner.cluster.deliver import remove_shards
 from tuner.cluster.look import look
+from tuner.cluster.measure import OfShards, OnAllShards
 from tuner.cluster.merge import k_of_each, merged_hits, representative_of
 from tuner.cluster.shard import Near, nearest_in_shard
 from tuner.cluster.shard_index import Answered
@@ -23,6 +26,9 @@ from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
+from tuner.index.codec_view import CodecView
+from tuner.prediction.surface import CodecCost
+from tuner.recall.target import summarize
 from tuner.recall.truth import Truth, search_exactly
 from tuner.report import result_from_json
 from tuner.report.faiss_lines import search_lines
@@ -30,8 +36,10 @@ from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of
 from tuner.runtime.workers import LocalWorkers
 from tuner.search import ShardedIndex
+from tuner.sweep.ef_search import EfResult, judged
+from tuner.sweep.problem import Problem
 from tuner.sweep.run import sweep
-from tuner.types import Memory, Metric, Result
+from tuner.types import Configuration, Memory, Metric, Result, Steps
 
 Array = NDArray[Any]
 NO_ROWS = np.zeros(0, dtype=np.int64)
@@ -136,7 +144,7 @@ def test_the_profile_is_that_of_one_pass(
     assert looked.profile.norm_mean == pytest.approx(wanted.norm_mean, rel=1e-12)
     assert looked.zero_rows.tolist() == [7, 2_500]
     assert looked.n_in_base == 2
-    assert not list((tmp_path / "work").glob("digests*"))
+    assert not list((tmp_path / "work").rglob("*.i64"))
 
 
 def test_a_bad_row_is_named_by_its_number_in_the_file(
@@ -253,37 +261,74 @@ def test_the_report_is_read_back(found: Result, out: Path) -> None:
     assert "tune baseline" not in page
 
 
-def test_what_other_numbers_of_shards_need_is_modelled_and_says_so(found: Result, out: Path) -> None:
-    sharded = found.sharded
+ONE = replace(ASKED, space=replace(SPACE, M=(12,), codecs=("SQ8",), rerank_factors=(1,)))
+"""A space of one configuration, among which no clock chooses."""
+
+
+def test_what_other_numbers_of_shards_need_is_modelled_and_says_so(tmp_path: Path) -> None:
+    found = swept(tmp_path / "sharded", n_shards=3, options=ONE)
+    sharded, best = found.sharded, found.recommendation
     assert sharded is not None
+    assert best is not None
     sizes = {size.n_shards: size for size in sharded.sizes}
     assert set(sizes) == {1, 2, 3, 6, 12, 24}
     assert [count for count, size in sizes.items() if size.measured] == [3]
-    assert found.recommendation is not None
-    assert sizes[3].ef_search == found.recommendation.ef_search
+    assert sizes[3].ef_search == best.ef_search
     memory = [size.memory_bytes for _, size in sorted(sizes.items())]
     assert memory == sorted(memory, reverse=True)
-    assert sizes[1].rows == len(X)
-    alone = sweep_alone(out)
-    assert sizes[1].ef_search == pytest.approx(alone[found.recommendation.label], rel=0.35)
-    assert {size.fits for size in sizes.values()} == {None}
+    assert (sizes[1].rows, {size.fits for size in sizes.values()}) == (len(X), {None})
+    assert sizes[1].ef_search == pytest.approx(alone(tmp_path).points[0].ef_search, rel=0.35)
 
 
-def sweep_alone(out: Path) -> dict[str, int]:
-    """Return the ef_search that each configuration needs on one machine."""
-    (out / "alone").mkdir()
-    vectors, queries = open_vectors(out / "x.npy", "base"), open_vectors(QUERIES, "queries")
-    alone = result_of(sweep(vectors, queries, ASKED, out / "alone", out / "alone-work"))
-    return {point.configuration.label: point.ef_search for point in alone.points}
+def alone(tmp_path: Path) -> Result:
+    """Return what one machine finds on the file of a run over shards."""
+    (tmp_path / "plain").mkdir()
+    vectors, queries = open_vectors(tmp_path / "sharded" / "x.npy", "base"), open_vectors(QUERIES, "queries")
+    return result_of(sweep(vectors, queries, ONE, tmp_path / "plain", tmp_path / "work"))
+
+
+def planted_hits(ef_search: int) -> Array:
+    """Return hits of each query, the more the larger ef_search is."""
+    rng = np.random.default_rng(7)
+    hits: Array = (rng.random((len(QUERIES), K)) < 1 - 0.5 * np.exp(-ef_search / 20)).sum(axis=1)
+    return hits
+
+
+class Planted(OnAllShards):
+    """Two shards whose merged answers are planted."""
+
+    def _merged(
+        self, problem: Problem, what: Configuration, ef_search: int, k: int
+    ) -> Steps[tuple[EfResult, OfShards]]:
+        yield 1.0
+        found = judged(problem, ef_search, planted_hits(ef_search), 20.0 * ef_search, 0.0)
+        return found, OfShards((NOTHING, NOTHING), (10.0 * ef_search, 10.0 * ef_search))
+
+
+@pytest.mark.parametrize("quantile", [1.7, 3.0])
+def test_what_was_tried_has_bounds_that_hold_for_all_finalists(quantile: float, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    posed = shards_of(tmp_path / "x.npy", tmp_path, 2)
+    what = Configuration(M=12, ef_construction=100, codec="SQ8", dims=24)
+    cost = CodecCost(1e-7, 1e-8, 1e-6, {}, {})
+    swept_one: Any = SimpleNamespace(costs=((CodecView.of(what), cost),))
+    planted = Planted(LocalWorkers(1), posed.shards, posed.problem, swept_one, NO_ROWS)
+    alone = result_of(planted.least_ef(posed.problem, what, 90, K))
+    problem = replace(posed.problem, quantile=quantile)
+    together = result_of(planted.least_ef(problem, what, alone.point.ef_search, K, alone)).point
+    assert alone.point.tried
+    assert {each.ef_search for each in alone.point.tried} <= {
+        together.ef_search,
+        *(each.ef_search for each in together.tried),
+    }
+    bounds = {each.ef_search: each.lower for each in together.tried}
+    for ef_search, lower in (bounds | {together.ef_search: together.recall.lower}).items():
+        wanted = summarize(planted_hits(ef_search), K, ASKED.confidence, quantile).lower
+        assert lower == pytest.approx(wanted, abs=1e-9)
 
 
 def test_one_shard_is_the_answer_of_one_machine(tmp_path: Path) -> None:
-    only = replace(SPACE, M=(12,), codecs=("SQ8",), rerank_factors=(1,))  # no clock chooses among one
-    asked = replace(ASKED, space=only)
-    one = swept(tmp_path / "sharded", n_shards=1, options=asked)
-    vectors, queries = open_vectors(tmp_path / "sharded" / "x.npy", "base"), open_vectors(QUERIES, "queries")
-    (tmp_path / "plain").mkdir()
-    plain = result_of(sweep(vectors, queries, asked, tmp_path / "plain", tmp_path / "work"))
+    one, plain = swept(tmp_path / "sharded", n_shards=1, options=ONE), alone(tmp_path)
     (mine,), (wanted,) = one.points, plain.points
     assert (mine.ef_search, mine.hits, mine.memory) == (wanted.ef_search, wanted.hits, wanted.memory)
     assert mine.ndis_per_query == wanted.ndis_per_query
@@ -304,12 +349,24 @@ def test_a_target_that_nothing_reaches_leaves_no_shards(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_an_earlier_run_holds_nothing_of_it_afterwards(tmp_path: Path) -> None:
-    (tmp_path / "shard-00002").mkdir()
     (tmp_path / "work" / "shard-00001").mkdir(parents=True)
     (tmp_path / "work" / "shard-00001" / "journal.json").write_text('{"data": "of another run"}')
-    swept(tmp_path, n_shards=2)
+    swept(tmp_path, n_shards=3, options=ONE)
+    swept(tmp_path, n_shards=2, options=ONE)
     assert sorted(path.name for path in tmp_path.glob("shard-*")) == ["shard-00000", "shard-00001"]
     assert not (tmp_path / "work").exists()
+
+
+def test_folders_of_the_user_are_left_alone_whatever_their_names(tmp_path: Path) -> None:
+    mine = [tmp_path / "shard-00007" / "rows.npy", tmp_path / "work" / "shard-00003" / "rows.npy"]
+    mine += [tmp_path / "work" / "items" / "rows.npy"]
+    for path in mine:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"rows")
+    swept(tmp_path, n_shards=2, options=ONE)
+    swept(tmp_path, n_shards=2, options=replace(ONE, max_memory_bytes=len(X) * 136))
+    remove_shards(tmp_path)
+    assert [path.read_bytes() for path in mine] == [b"rows"] * 3
 
 
 def test_a_single_shard_without_some_rows_answers_with_row_numbers(tmp_path: Path) -> None:

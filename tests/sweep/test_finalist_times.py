@@ -79,7 +79,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., module.Timed]:
 
         monkeypatch.setattr(module, "interleave", interleave)
         monkeypatch.setattr(module, "throughput", lambda *_: 77.0)
-        monkeypatch.setattr(module, "_anchor", lambda _: SimpleNamespace(name="anchor"))
+        monkeypatch.setattr(module, "anchor_of", lambda _: SimpleNamespace(name="anchor"))
         monkeypatch.setattr(module, "_certified", lambda problem, searchable, known, costs: known)
         monkeypatch.setattr(module, "_search_of", lambda searchable, _: searchable.index)
         problem: Any = SimpleNamespace(

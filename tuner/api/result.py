@@ -19,10 +19,11 @@ from tuner.data.copies import COPIES_FILE, read_copies, with_copies
 from tuner.data.ids import Names, read_ids
 from tuner.errors import InputError
 from tuner.report import result_from_json, write_report
-from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE
+from tuner.report.faiss_lines import IDS_FILE, STORE_FILE
 from tuner.report.within import best_within
 from tuner.report.words import verdict
 from tuner.runtime.journal import rename_synced
+from tuner.search import INDEX_FILE
 from tuner.types import FloatArray, IdArray, Preference, Recommendation, Setting
 
 REPORT_NAME = "report.json"

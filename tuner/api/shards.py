@@ -13,14 +13,13 @@ from tuner.api.jobs import space_of
 from tuner.api.keywords import TuneOptions, Unpack, checked_call
 from tuner.api.notebook import watched
 from tuner.api.result import Result, with_files
-from tuner.cluster.on_ray import ray_workers
+from tuner.cluster.on_ray import workers_of
 from tuner.cluster.pose import Request, refuse_with_shards, remove_scratch
 from tuner.cluster.run import sweep_shards
 from tuner.data.inputs import Source
 from tuner.data.vectors import open_vectors
 from tuner.report import write_report
 from tuner.runtime.process import borrowed_process
-from tuner.runtime.workers import LocalWorkers, Workers
 from tuner.sweep.run import finish
 from tuner.types import Options, Space
 
@@ -76,9 +75,7 @@ def tune_shards(
         scratch = Path(work or tempfile.mkdtemp(prefix="work-", dir=folder))
         if work is None:
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
-        workers: Workers = LocalWorkers(wanted.threads)
-        if ray is not None:
-            workers = undo.enter_context(ray_workers(ray))
+        workers = undo.enter_context(workers_of(ray, wanted.threads))
         undo.enter_context(borrowed_process())
         found: types.Result = watched(sweep_shards(workers, request, asked, wanted, folder, scratch))
         write_report(found, folder)

@@ -12,8 +12,8 @@ from typing import Any
 
 from tuner.api.result import REPORT_NAME
 from tuner.report import Following
-from tuner.report.faiss_lines import INDEX_FILE
 from tuner.report.words import shown_points
+from tuner.search import INDEX_FILE
 from tuner.types import Options, Result
 
 GIVEN_AGAIN = ("queries", "ids", "column")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ from tuner.cli.options import refuse_base_as_queries
 from tuner.cli.outputs import refuse_to_replace
 from tuner.cli.perform import check_stages, perform
 from tuner.cli.units import MemoryLimit
-from tuner.cluster.on_ray import ray_workers
+from tuner.cluster.on_ray import workers_of
 from tuner.cluster.pose import Request, refuse_with_shards, remove_scratch
 from tuner.cluster.run import sweep_shards
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
 from tuner.runtime.process import dedicate_process
-from tuner.runtime.workers import LocalWorkers, Workers
 from tuner.types import Options
 
 OF_SHARDS = ("shards", "ray", "node_memory")
@@ -50,7 +48,7 @@ def run_shards(ctx: click.Context, options: Options) -> int:
     if Path(queries).exists() and Path(name).exists() and Path(queries).samefile(name):
         refuse_base_as_queries(name, queries, open_vectors(name, "base", request.column), asked)
     dedicate_process()
-    with _workers(given["ray"], options.threads) as workers:
+    with workers_of(given["ray"], options.threads) as workers:
         events = sweep_shards(workers, request, asked, options, out, work, resume=given["resume"])
         code = perform(ctx, events, out, work, as_json=given["as_json"], quiet=given["quiet"])
     remove_scratch(work)
@@ -72,12 +70,3 @@ def _node_bytes(limit: MemoryLimit | None) -> int | None:
     if limit is not None and limit.total_bytes is None:
         raise InputError("--node-memory is of a machine, not of a vector: give a size such as 16GB")
     return None if limit is None else limit.total_bytes
-
-
-@contextmanager
-def _workers(ray: str | None, threads: int) -> Iterator[Workers]:
-    if ray is None:
-        yield LocalWorkers(threads)
-        return
-    with ray_workers(ray) as workers:
-        yield workers

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 from tuner.cluster.measure import OnAllShards, ShardedPoint
 from tuner.cluster.shard_index import Written, write_shard
 from tuner.cluster.stages import across
+from tuner.errors import InputError
 from tuner.runtime.journal import Journal, write_atomically
-from tuner.search import MANIFEST
+from tuner.search import INDEX_FILE, MANIFEST, read_manifest
 from tuner.sweep.index_file import remove_index
 from tuner.types import Event
 
@@ -32,6 +33,7 @@ def deliver_shards(
         (shard, tuned.proxy, tuned.trained, chosen.point, memory, out / folder_of(shard.number))
         for shard, memory in zip(shards, chosen.memory, strict=True)
     ]
+    before = _folders_of_manifest(out)
     (out / MANIFEST).unlink(missing_ok=True)  # it is of the shards that are there until now
     title = "write the index of every shard and check it in a fresh process"
     written = yield from across(journal, on_all.workers, "deliver", title, Written, write_shard, items)
@@ -52,17 +54,26 @@ def deliver_shards(
     }
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     remove_index(out)
-    _remove_folders(out, from_number=len(shards))
+    _remove(out, before - {folder_of(shard.number) for shard in shards})
 
 
 def remove_shards(out: Path) -> None:
-    """Remove the shards that an earlier run left in a folder, the manifest first."""
-    if (out / MANIFEST).exists():
-        (out / MANIFEST).unlink()
-        _remove_folders(out, from_number=0)
+    """Remove the shards that an earlier run left in a folder, and nothing that its manifest does not list."""
+    before = _folders_of_manifest(out)
+    (out / MANIFEST).unlink(missing_ok=True)
+    _remove(out, before)
 
 
-def _remove_folders(out: Path, from_number: int) -> None:
-    for folder in out.glob("shard-[0-9][0-9][0-9][0-9][0-9]"):
-        if folder.name >= folder_of(from_number):
-            shutil.rmtree(folder, ignore_errors=True)
+def _folders_of_manifest(out: Path) -> set[str]:
+    """Return the folders that an earlier run made; none where there is no manifest that can be read."""
+    try:
+        return {each["folder"] for each in read_manifest(out)["shards"]}
+    except InputError:
+        return set()
+
+
+def _remove(out: Path, folders: set[str]) -> None:
+    for name in folders:
+        (out / name / INDEX_FILE).unlink(missing_ok=True)
+        with suppress(OSError):  # someone else's files are in it
+            (out / name).rmdir()

@@ -16,7 +16,15 @@ START_S = 1.0
 
 
 def expected(n: int, d: int, n_queries: int, options: Options, n_shards: int, n_nodes: int) -> Estimated:
-    """Return the expected seconds of the stages that follow the count of the rows.
+    """Return the expected seconds of the stages after the count of the rows, on machines like this one."""
+    here = on_this_machine(stages_of_shards(n, d, n_queries, options, n_shards, n_nodes))
+    return Estimated(sum(stage.wall_s for stage in here), here)
+
+
+def stages_of_shards(
+    n: int, d: int, n_queries: int, options: Options, n_shards: int, n_nodes: int
+) -> tuple[ExpectedStage, ...]:
+    """Return the stages with their seconds, were all machines like that of ``reports/``.
 
     Args:
         n: number of rows of all shards.
@@ -30,7 +38,7 @@ def expected(n: int, d: int, n_queries: int, options: Options, n_shards: int, n_
     def on_all(name: str, seconds: float) -> ExpectedStage:
         return ExpectedStage(name, rounds * seconds + START_S * (n_nodes > 1))
 
-    stages = [
+    return (
         on_all("look", one["profile"] + one["prepare"]),
         on_all("prepare", one["prepare"]),
         on_all("truth", one["truth"]),
@@ -42,6 +50,4 @@ def expected(n: int, d: int, n_queries: int, options: Options, n_shards: int, n_
         on_all("together", SEARCHED_AGAIN * one["frontier"]),
         on_all("timing", one["timing"]),
         on_all("deliver", one["deliver"]),
-    ]
-    here = on_this_machine(tuple(stages))
-    return Estimated(sum(stage.wall_s for stage in here), here)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.cluster.source import Source
-from tuner.cluster.stages import across
-from tuner.data.profile import SHORTEST, Tally, profile_of, sampled_rows
-from tuner.data.vectors import Vectors, row_digests
+from tuner.cluster.stages import ITEMS, across
+from tuner.data.profile import Tally, profile_of, sampled_rows, without_length
+from tuner.data.vectors import Vectors, row_hashes
 from tuner.runtime.journal import Journal, about, rename_synced
 from tuner.runtime.workers import Workers
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, Steps
@@ -29,10 +30,10 @@ class Part:
     """Rows that follow each other.
 
     Attributes:
-        queries: (nq,) int64 digests of the queries.
+        queries: (nq,) int64 hashes of the queries.
         sampled: rows among them that the spectrum is taken of.
         origin: (d,) float64 that sums are taken from, the first row of all.
-        digests: file that the digests of the rows are written to, ascending.
+        digests: file that the hashes of the rows are written to, ascending.
     """
 
     source: Source
@@ -90,14 +91,13 @@ def look(
     """
     first = source.vectors(np.zeros(1, dtype=np.int64))
     origin = first.rows(np.zeros(1, dtype=np.int64))[0].astype(np.float64)
-    sampled, digests = sampled_rows(source.n, source.d, options.seed), row_digests(queries)
-    step = max(1, PART_BYTES // (4 * source.d))
+    sampled, digests = sampled_rows(source.n, source.d, options.seed), row_hashes(queries)
+    step, folder = max(1, PART_BYTES // (4 * source.d)), journal.folder / ITEMS / "digests"
     parts = []
     for number, start in enumerate(range(0, source.n, step)):
         stop = min(source.n, start + step)
         mine = sampled[np.searchsorted(sampled, start) : np.searchsorted(sampled, stop)]
-        path = journal.folder / f"digests-{number:05}.i64"
-        parts.append(Part(source, start, stop, digests, mine, origin, path))
+        parts.append(Part(source, start, stop, digests, mine, origin, folder / f"{number:05}.i64"))
     seen = yield from across(
         journal, workers, "look", "read and profile the vectors", Seen, _look_at, parts, whole_node=False
     )
@@ -107,8 +107,7 @@ def look(
     groups = yield from across(
         journal, workers, "equal", "compare rows that repeat", IdArray, _groups, buckets, whole_node=False
     )
-    for path in paths:
-        path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
     profile = _profile(source, first, seen, np.concatenate(groups), options)
     zero_rows = np.concatenate([each.zero_rows for each in seen])
     n_in_base = int(np.logical_or.reduce([each.in_base for each in seen]).sum())
@@ -135,12 +134,12 @@ def _look_at(part: Part) -> Steps[Seen]:
         block = vectors.read(start, stop)
         digest.update(block.data)
         tally.add(part.start + start, block)
-        digests[start:stop] = row_digests(block)
-        squared = np.einsum("nd,nd->n", block, block, dtype=np.float64)
-        zero_rows.append(part.start + start + np.flatnonzero(squared < SHORTEST**2))
+        digests[start:stop] = row_hashes(block)
+        zero_rows.append(part.start + start + without_length(block))
         yield 0.9 * stop / vectors.n
     in_base = np.isin(part.queries, digests)
     digests.sort()
+    part.digests.parent.mkdir(parents=True, exist_ok=True)
     unfinished = part.digests.with_suffix(".partial")
     with about(part.digests), unfinished.open("wb") as out:
         out.write(digests.data)

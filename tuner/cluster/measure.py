@@ -19,10 +19,11 @@ from tuner.recall.truth import Truth
 from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of, scaled
 from tuner.runtime.workers import Workers
-from tuner.sweep.ef_search import EfResult, find_min_ef, judged
+from tuner.sweep.ef_search import EfResult, find_min_ef, judged, measured_point
 from tuner.sweep.finalists import quantile_of
 from tuner.sweep.problem import Problem
-from tuner.types import Configuration, Event, IdArray, Latency, Memory, OperatingPoint, Steps, TriedEf
+from tuner.sweep.tried import with_tries_of, with_wider_bounds
+from tuner.types import Configuration, Event, IdArray, Latency, Memory, OperatingPoint, Steps
 
 OF_ONE = 0.6
 """Share of a single shard's ef_search at which the merged answer is tried first: the true neighbours of all
@@ -114,10 +115,18 @@ class OnAllShards:
         found = find_min_ef(at, least, min(most, max(least, guess)), most)
         yield 1.0
         if found.ef_search not in tried and known is not None:
-            passes = replace(known.point, recall=problem.recall(found.hits), reaches_target=found.passes)
-            return replace(known, point=passes)
+            point = replace(
+                known.point,
+                recall=problem.recall(found.hits),
+                reaches_target=found.passes,
+                tried=with_wider_bounds(problem, known.point.tried),
+            )
+            return replace(known, point=point)
         others = {ef: result for ef, (result, _) in tried.items() if ef != found.ef_search}
-        return self._point(problem, what, found, tried[found.ef_search][1], others, k)
+        made = self._point(problem, what, found, tried[found.ef_search][1], others, k)
+        if known is None:
+            return made
+        return replace(made, point=with_tries_of(problem, made.point, known.point))
 
     def certified(self, problem: Problem, known: ShardedPoint, *, needs_no_more: bool) -> Steps[ShardedPoint]:
         """Yield the share done; return a point at the ef_search that bounds of all finalists ask for.
@@ -152,39 +161,15 @@ class OnAllShards:
         k: int,
     ) -> ShardedPoint:
         cost = dict(self.tuned.costs)[CodecView.of(what)]
-        n_reranked, memory, ndis = k * what.rerank_factor, of_shards.memory, of_shards.ndis
+        memory, ndis = of_shards.memory, of_shards.ndis
+        slowest = max(ndis) / max(sum(ndis), 1.0)  # its share of all distances
 
         def seconds(of: EfResult) -> float:
-            share = max(ndis) / max(sum(ndis), 1.0)  # that of the slowest shard
-            return cost.latency_s(of.ndis * share, of.ef_search, what.rerank, n_reranked)
+            return cost.latency_s(of.ndis * slowest, of.ef_search, what.rerank, k * what.rerank_factor)
 
-        whole = sum_of(memory)
-        reads = n_reranked * len(memory) if what.rerank else 0
-        a_code = whole.codes_bytes / n_rows(self.shards)
-        a_store = (whole.rerank_bytes + whole.disk_bytes) / n_rows(self.shards)
-        point = OperatingPoint(
-            configuration=what,
-            ef_search=found.ef_search,
-            recall=problem.recall(found.hits),
-            ndis_per_query=found.ndis,
-            bytes_read_per_query=found.ndis * a_code + found.hops * 2 * what.M * 4 + reads * a_store,
-            memory=whole,
-            predicted_recall=None,
-            modelled_latency_s=seconds(found),
-            reads_per_query=float(reads) if what.rerank_at == "disk" else 0.0,
-            hits=tuple(found.hits.tolist()),
-            reaches_target=found.passes,
-            tried=tuple(
-                TriedEf(
-                    ef_search=ef,
-                    recall=others[ef].recall,
-                    lower=problem.recall(others[ef].hits).lower,
-                    ndis_per_query=others[ef].ndis,
-                    time_ratio=seconds(others[ef]) / seconds(found),
-                )
-                for ef in sorted(others)
-            ),
-        )
+        found = replace(found, tried=tuple(others[ef] for ef in sorted(others)))
+        n_reranked = len(memory) * k * what.rerank_factor
+        point = measured_point(problem, what, found, sum_of(memory), None, seconds, n_reranked)
         return ShardedPoint(point, memory, ndis, k)
 
 
@@ -285,8 +270,3 @@ def latency_of(seconds: NDArray[np.float64]) -> Latency:
 def sum_of(memory: Sequence[Memory]) -> Memory:
     """Return the bytes of several indexes, part by part."""
     return Memory(**{each.name: sum(getattr(one, each.name) for one in memory) for each in fields(Memory)})
-
-
-def n_rows(shards: Sequence[Shard]) -> int:
-    """Return the number of rows of all shards."""
-    return sum(shard.n for shard in shards)

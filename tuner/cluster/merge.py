@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tuner.cluster.shard import Near
 from tuner.cluster.shard_index import Answered
 from tuner.recall.metric import first_occurrences, is_right
-from tuner.recall.truth import MARGIN, Truth
+from tuner.recall.truth import MARGIN, Truth, truth_of
 from tuner.types import FloatArray, IdArray
 
 
@@ -23,9 +23,7 @@ def merged_truth(found: Sequence[Near], k: int) -> Truth:
         >>> merged_truth([one, other], 2).ids.tolist()
         [[4, 2, 5, 9]]
     """
-    rows, distances = merged_near(found, k + MARGIN)
-    kth_distance = distances[:, k - 1].copy()
-    return Truth(rows, is_right(distances, kth_distance), kth_distance, k)
+    return truth_of(*merged_near(found, k + MARGIN), k)
 
 
 def merged_near(found: Sequence[Near], depth: int) -> tuple[IdArray, NDArray[np.float64]]:

@@ -19,6 +19,7 @@ from tuner.errors import InputError, ResourceError, TunerError
 from tuner.runtime.journal import cpu_seconds
 from tuner.runtime.process import use_threads
 from tuner.runtime.steps import Driver
+from tuner.runtime.workers import LocalWorkers, Workers
 from tuner.types import Event, Steps
 
 Item = TypeVar("Item")
@@ -32,6 +33,16 @@ SLOW = 1.5
 ANSWERS_S = 5.0
 """Seconds after which a cluster that does not answer is not there."""
 START = "ray start --head"
+
+
+@contextmanager
+def workers_of(ray: str | None, threads: int) -> Iterator[Workers]:
+    """Hand out the workers of a Ray cluster, or this process where none is named."""
+    if ray is None:
+        yield LocalWorkers(threads)
+        return
+    with ray_workers(ray) as workers:
+        yield workers
 
 
 @contextmanager

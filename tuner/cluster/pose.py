@@ -26,7 +26,7 @@ from tuner.data.profile import check_queries
 from tuner.data.split import random_order
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.runtime.journal import Journal, cpu_seconds, write_atomically
+from tuner.runtime.journal import JOURNAL, Journal, cpu_seconds, write_atomically
 from tuner.runtime.machine import available_cores, describe_versions
 from tuner.runtime.steps import as_progress
 from tuner.runtime.workers import Workers
@@ -37,10 +37,10 @@ from tuner.sweep.index_file import npy_bytes
 from tuner.sweep.pose import LINKS
 from tuner.sweep.prepare import accept_data
 from tuner.sweep.problem import Problem
-from tuner.types import Event, FloatArray, IdArray, Options, QuerySet, StageFinished, StageStarted
+from tuner.sweep.rows_indexed import NO_ROWS
+from tuner.types import Event, FloatArray, Options, QuerySet, StageFinished, StageStarted
 
 QUERIES_FILE, IDS_FILE = "queries.npy", "ids.npy"
-NO_ROWS: IdArray = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def refuse_with_shards(options: Options) -> None:
 
 def remove_scratch(work: Path) -> None:
     """Remove what shards left in the scratch folder of a finished run."""
-    for folder in (*work.glob("shard-[0-9][0-9][0-9][0-9][0-9]"), work / ITEMS):
+    ours = [mark.parent for mark in work.glob(f"shard-[0-9][0-9][0-9][0-9][0-9]/{JOURNAL}")]
+    for folder in (*ours, work / ITEMS):
         shutil.rmtree(folder, ignore_errors=True)
     for name in (QUERIES_FILE, IDS_FILE):
         (work / name).unlink(missing_ok=True)

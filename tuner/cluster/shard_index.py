@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from tuner.cluster.shard import Shard
 from tuner.index.assemble import SearchableIndex
 from tuner.index.codec_view import CodecView
-from tuner.prediction.kernel_costs import small_graph
 from tuner.recall.metric import exact_distances
-from tuner.report.faiss_lines import INDEX_FILE
 from tuner.runtime.steps import shares_of
-from tuner.runtime.timing import ROUNDS, Search, interleave, queries_a_turn
-from tuner.search import digest_of
-from tuner.sweep.finalist_times import RESIDENT_SHARE, batched
+from tuner.runtime.timing import ROUNDS, Search
+from tuner.search import INDEX_FILE, digest_of
+from tuner.sweep.finalist_times import RESIDENT_SHARE, BatchClock, anchor_of, batched
 from tuner.sweep.grown_graph import OneGraph
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import check_written, write_and_check
@@ -30,7 +28,6 @@ from tuner.types import Configuration, FloatArray, IdArray, Memory, OperatingPoi
 
 MOST_KEPT = 8
 """Indexes that a process keeps ready to search: those of one configuration, a shard each."""
-TIMED_QUERIES = 512
 Trained = tuple[tuple[CodecView, bytes], ...]
 """Serialized encoders by the codes that they make."""
 
@@ -99,12 +96,10 @@ class Written:
 
     Attributes:
         n: number of its vectors.
-        n_bytes: bytes that must stay in memory.
         digest: BLAKE2b of the file.
     """
 
     n: int
-    n_bytes: int
     digest: str
 
 
@@ -183,39 +178,14 @@ def time_shard(
     forget_indexes()
     builder = yield from builder_of(shard, proxy, trained)
     problem = builder.problem
-    anchor, kept = _anchor(problem.queries, builder, problem.options.seed)
+    clock, seconds = BatchClock(problem, anchor_of(problem), ROUNDS), list[NDArray[np.float64]]()
     sizes = [float(builder.memory_of(point.configuration).resident_bytes) for point, _ in points]
-    seconds, noise, waited, anchor_s = list[NDArray[np.float64]](), 0.0, 0.0, 0.0
     for batch in batched(sizes, RESIDENT_SHARE * 4 * problem.base.n * problem.base.d):
         builder.keep_codecs(len(batch))
-        searches = [anchor, *(_search(builder, *points[number]) for number in batch)]
-        twins = None if seconds else (1, len(searches))
-        searches += [searches[1]] if twins else []
-        timings = interleave(
-            searches,
-            problem.raw[problem.sample(TIMED_QUERIES)],
-            problem.options.seed,
-            a_round=queries_a_turn(problem.base.d),
-            twins=twins,
-            fewest=ROUNDS[0],
-            most=ROUNDS[1],
-        )
-        if twins:
-            noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
-            anchor_s = timings.latency(0, 0).mean_s
-        drift = anchor_s / timings.latency(0, 0).mean_s
+        timings, drift = clock.timings([_search(builder, *points[number]) for number in batch])
         seconds += [drift * timings.by_query(place, 0) for place in range(1, len(batch) + 1)]
-        waited = max(waited, timings.waited)
-        del searches
         yield len(seconds) / len(points)
-    del kept
-    return Timed(np.array(seconds), anchor_s, float(noise), waited)
-
-
-def _anchor(queries: FloatArray, builder: IndexBuilder, seed: int) -> tuple[Search, object]:
-    graph = small_graph(builder.problem.base, queries[:1], seed).index
-    graph.hnsw.efSearch = 64
-    return (lambda _: graph.search(queries[:1], 10)), graph
+    return Timed(np.array(seconds), clock.first_s, float(clock.noise), clock.waited)
 
 
 def _search(builder: IndexBuilder, point: OperatingPoint, k: int) -> Search:
@@ -237,4 +207,4 @@ def write_shard(
     yield 0.5
     written = write_and_check(builder.problem, searchable, folder)
     check_written(written, memory)
-    return Written(builder.problem.base.n, written.index_bytes, digest_of(folder / INDEX_FILE))
+    return Written(builder.problem.base.n, digest_of(folder / INDEX_FILE))

@@ -18,8 +18,8 @@ from tuner.types import Event, Note, Progress, Steps
 
 Item = TypeVar("Item")
 T = TypeVar("T")
-ITEMS = "items"
-"""Folder of the scratch folder with the results of the items of a stage that is not finished."""
+ITEMS = "tune-items"
+"""Folder of the scratch folder with what items of a stage gave that is not finished."""
 
 
 def across(

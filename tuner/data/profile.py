@@ -191,9 +191,13 @@ def rows_without_direction(base: Vectors, profile: Profile) -> IdArray:
         return np.zeros(0, dtype=np.int64)
     found = []
     for start, stop in base.blocks():
-        block = base.read(start, stop).astype(np.float64)
-        found.append(start + np.flatnonzero(np.einsum("nd,nd->n", block, block) < SHORTEST**2))
+        found.append(start + without_length(base.read(start, stop)))
     return np.concatenate(found)
+
+
+def without_length(block: FloatArray) -> IdArray:
+    """Return the rows of a block (m, d) float32 that count as zero, ascending int64."""
+    return np.flatnonzero(np.einsum("nd,nd->n", block, block, dtype=np.float64) < SHORTEST**2)
 
 
 def check_queries(base: Vectors, queries: Vectors, metric: MetricChoice) -> None:

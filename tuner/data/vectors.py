@@ -161,19 +161,9 @@ def open_vectors(source: str | Path | ArrayLike, role: Role, column: str | None 
 
 
 def row_hashes(block: FloatArray) -> NDArray[np.int64]:
-    """Return a 64-bit hash of each row's bytes, for equality of rows within this process.
+    """Return 64 bits of BLAKE2b of each row's bytes (n,), for equality of rows, the same in every process.
 
     A million rows have a false match with probability below 1e-7, so matches are not verified.
-    """
-    rows = np.ascontiguousarray(block)
-    cells = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    return np.fromiter(map(hash, cells.tolist()), dtype=np.int64, count=len(rows))
-
-
-def row_digests(block: FloatArray) -> NDArray[np.int64]:
-    """Return 64 bits of BLAKE2b of each row's bytes, for equality of rows among processes.
-
-    Ten times as slow as ``row_hashes``, whose hashes differ from process to process.
     """
     rows = np.ascontiguousarray(block)
     found = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)

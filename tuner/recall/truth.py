@@ -132,9 +132,8 @@ def search_exactly(
         weights: (n,) number of rows that each row of the base stands for; None where that is one.
     """
     ids = yield from nearest_in(base, queries, min(len(base), max(depth, k + MARGIN + SPARE)))
-    ids, _ = settled(ids, base, queries, k + MARGIN)
-    found = judged(ids, base, queries, k, weights)
-    return replace(found, ids=found.ids[:, : max(depth, k + MARGIN)])
+    ids, exact = settled(ids, base, queries, k + MARGIN)
+    return truth_of(ids[:, : max(depth, k + MARGIN)], exact, k, weights)
 
 
 def nearest_in(base: FloatArray, queries: FloatArray, depth: int) -> Steps[IdArray]:
@@ -178,15 +177,29 @@ def judged(
     own: IdArray | None = None,
 ) -> Truth:
     """Return the truth whose nearest rows are ``ids`` (nq, depth)."""
-    ids, exact = in_exact_order(ids, exact_distances(base, queries, ids[:, : k + MARGIN + SPARE]))
+    exact = exact_distances(base, queries, ids[:, : k + MARGIN + SPARE])
+    return truth_of(*in_exact_order(ids, exact), k, weights, own)
+
+
+def truth_of(
+    ids: IdArray,
+    exact: NDArray[np.float64],
+    k: int,
+    weights: IdArray | None = None,
+    own: IdArray | None = None,
+) -> Truth:
+    """Return the truth of rows that are in the order of their exact distances.
+
+    Args:
+        ids: (nq, depth) int64, nearest first.
+        exact: (nq, m) float64 exact squared distances of the first m of each.
+    """
     near, exact = ids[:, : k + MARGIN], exact[:, : k + MARGIN]
-    if weights is None:
-        kth_distance = np.partition(exact, k - 1, axis=1)[:, k - 1].copy()
-    else:
-        order = np.argsort(exact, axis=1, kind="stable")
-        n_rows = np.take_along_axis(rows_of(near, weights, own), order, axis=1).cumsum(axis=1)
+    last = np.full(len(ids), k - 1)
+    if weights is not None:
+        n_rows = rows_of(near, weights, own).cumsum(axis=1)
         last = np.minimum((n_rows < k).sum(axis=1), near.shape[1] - 1)
-        kth_distance = np.take_along_axis(exact, order, axis=1)[np.arange(len(ids)), last]
+    kth_distance = exact[np.arange(len(ids)), last]
     right = is_right(exact, kth_distance)
     return Truth(ids=ids, right=right, kth_distance=kth_distance, k=k, weights=weights, own=own)
 

@@ -4,11 +4,10 @@ import json
 
 from tuner.data.copies import COPIES_FILE
 from tuner.index.codecs import SCALAR_TYPES, Quantizer, quantizer
-from tuner.search import MANIFEST
+from tuner.search import INDEX_FILE, MANIFEST
 from tuner.text import one_line
 from tuner.types import Metric, OperatingPoint, Result
 
-INDEX_FILE = "index.faiss"
 STORE_FILE = "rerank.faiss"
 IDS_FILE = "index.ids.npy"
 """The user's own ids by row number, where the index does not answer with them."""

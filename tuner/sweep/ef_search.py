@@ -13,7 +13,7 @@ from tuner.index.assemble import SearchableIndex
 from tuner.prediction.curves import FARTHEST, ef_towards, misses, search_counted
 from tuner.prediction.surface import CodecCost
 from tuner.sweep.problem import Problem
-from tuner.types import Memory, OperatingPoint, TriedEf
+from tuner.types import Configuration, Memory, OperatingPoint, TriedEf
 
 PLATEAU = 0.0005
 FINENESS = 33
@@ -197,14 +197,31 @@ def operating_point(
     cost: CodecCost,
 ) -> OperatingPoint:
     """Return the measured point."""
-    k = problem.options.k
-    configuration = searchable.configuration
+    what = searchable.configuration
+    n_reranked = problem.options.k * what.rerank_factor
 
     def seconds(of: EfResult) -> float:
-        n_reranked = k * configuration.rerank_factor
-        return cost.latency_s(of.ndis, of.ef_search, configuration.rerank, n_reranked)
+        return cost.latency_s(of.ndis, of.ef_search, what.rerank, n_reranked)
 
-    reads = k * configuration.rerank_factor if configuration.rerank else 0
+    return measured_point(problem, what, ef_result, memory, predicted_recall, seconds, n_reranked)
+
+
+def measured_point(
+    problem: Problem,
+    configuration: Configuration,
+    ef_result: EfResult,
+    memory: Memory,
+    predicted_recall: float | None,
+    seconds: Callable[[EfResult], float],
+    n_reranked: int,
+) -> OperatingPoint:
+    """Return the measured point of a configuration, of one index or of several whose answers are merged.
+
+    Args:
+        seconds: modelled seconds a query of what was measured.
+        n_reranked: candidates re-ranked a query, where it re-ranks.
+    """
+    reads = n_reranked if configuration.rerank else 0
     links = ef_result.hops * 2 * configuration.M * 4
     store_bytes = (memory.rerank_bytes + memory.disk_bytes) / problem.base.n_delivered
     return OperatingPoint(

@@ -12,7 +12,7 @@ from tuner.index.projections import behind
 from tuner.prediction.kernel_costs import small_graph
 from tuner.prediction.surface import CodecCost
 from tuner.runtime.process import return_freed_memory
-from tuner.runtime.timing import BLOCK, ROUNDS, Search, interleave, queries_a_turn, throughput
+from tuner.runtime.timing import BLOCK, ROUNDS, Search, Timings, interleave, queries_a_turn, throughput
 from tuner.sweep.baseline import Reference, reference_at, reference_configuration
 from tuner.sweep.ef_search import judged, operating_point, tune_ef
 from tuner.sweep.index_builder import IndexBuilder
@@ -55,7 +55,7 @@ class Timed:
 
 
 @dataclass
-class _Clock:
+class BatchClock:
     """Batches of searches timed on one clock: a small index has its turn in each.
 
     Attributes:
@@ -63,6 +63,7 @@ class _Clock:
         rounds: fewest and most rounds of a batch.
         noise: relative difference in time of the first search from itself.
         waited: share of the time that others had the processor.
+        first_s: mean seconds of the small index in the first batch, 0 before it.
     """
 
     problem: Problem
@@ -72,8 +73,8 @@ class _Clock:
     waited: float = 0.0
     first_s: float = 0.0
 
-    def latencies(self, batch: list[Search]) -> list[Latency]:
-        """Return the latency of each search, in turns."""
+    def timings(self, batch: list[Search]) -> tuple[Timings, float]:
+        """Return timings of searches in turns, the first at place 1, and the factor to the first batch."""
         problem, searches, twins = self.problem, [self.anchor, *batch], None
         queries = problem.raw[problem.sample(TIMED_QUERIES)]
         if not self.first_s:
@@ -92,7 +93,12 @@ class _Clock:
             self.noise = max(abs(timings.ratio(twins[1], twins[0]) - 1), timings.error(twins[1], twins[0]))
         self.waited = max(self.waited, timings.waited)
         self.first_s = self.first_s or timings.latency(0, 0).mean_s
-        drift = self.first_s / timings.latency(0, 0).mean_s
+        return timings, self.first_s / timings.latency(0, 0).mean_s
+
+    def latencies(self, batch: list[Search]) -> list[Latency]:
+        """Return the latency of each search, in turns."""
+        problem, (timings, drift) = self.problem, self.timings(batch)
+        queries = problem.raw[problem.sample(TIMED_QUERIES)]
         found = []
         for place, search in enumerate(batch, start=1):
             alone_s = timings.latency(place, 0).mean_s
@@ -127,7 +133,7 @@ def time_finalists(
     usual = reference_configuration(problem)
     contestants = [(p.configuration, p.memory) for p in finalists] + [(usual, builder.memory_of(usual))]
     limit = RESIDENT_SHARE * 4 * problem.base.n * problem.base.d
-    clock = _Clock(problem, _anchor(problem), rounds)
+    clock = BatchClock(problem, anchor_of(problem), rounds)
     latencies, points = list[Latency](), list[OperatingPoint]()
     for batch in batched(_sizes(contestants), limit):
         builder.keep_codecs(len(batch))
@@ -173,7 +179,7 @@ def with_latencies(
     ]
 
 
-def _anchor(problem: Problem) -> Search:
+def anchor_of(problem: Problem) -> Search:
     """Return the search of a small float32 graph, which takes the user's raw queries."""
     base, k = problem.base, problem.options.k
     graph = small_graph(base, problem.queries[:1], problem.options.seed).index

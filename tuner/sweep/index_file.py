@@ -24,9 +24,10 @@ from tuner.errors import ResourceError
 from tuner.index.assemble import SearchableIndex, delivered, labelled, metric_transform, original_rows, write
 from tuner.index.layers import mapped
 from tuner.index.projections import behind
-from tuner.report.faiss_lines import IDS_FILE, INDEX_FILE, STORE_FILE, copies_lines
+from tuner.report.faiss_lines import IDS_FILE, STORE_FILE, copies_lines
 from tuner.runtime.journal import about, write_atomically
 from tuner.runtime.process import kept_threads, use_threads
+from tuner.search import INDEX_FILE
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray, IdArray, Memory, OwnIds, Recommendation
 
