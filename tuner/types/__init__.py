@@ -31,6 +31,7 @@ from tuner.types.events import (
     StageStarted,
     Warned,
 )
+from tuner.types.filters import BandMeasured, FilterBand, FilterKind, FilterPolicy
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
 from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
 from tuner.types.options import DEFAULT_CODECS, Generation, Options, Space
@@ -76,6 +77,7 @@ __all__ = [
     "PREFERENCES",
     "SCHEMA_VERSION",
     "AtK",
+    "BandMeasured",
     "BaselineData",
     "BaselineQueries",
     "Cause",
@@ -105,6 +107,9 @@ __all__ = [
     "Exported",
     "Extrapolated",
     "Extrapolation",
+    "FilterBand",
+    "FilterKind",
+    "FilterPolicy",
     "Finished",
     "FirstBuild",
     "FixKind",

@@ -93,6 +93,8 @@ class Options:
             graphs and measures whatever could win.
         space: space to sweep.
         earlier: the file each time that it was tuned before, whose queries stay what they are.
+        selectivity: shares of the rows that made-up filters allow, in (0, 1), where the user has none at
+            hand; empty for a search without filters.
     """
 
     recall: float
@@ -117,6 +119,7 @@ class Options:
     native: tuple[str, ...] = ()
     space: Space = field(default_factory=Space)
     earlier: tuple[Generation, ...] = ()
+    selectivity: tuple[float, ...] = ()
 
     def memory_limit(self, n: int) -> float:
         """Return the limit on resident bytes of an index of ``n`` vectors, infinite without one."""

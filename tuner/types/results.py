@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuner.types.data import Collapsed, OwnIds, Profile, QuerySet
+from tuner.types.filters import FilterPolicy
 from tuner.types.options import Options, Space
 from tuner.types.points import Ceiling, CertifiedEf, CurvePoint, Latency, OperatingPoint, Recall
 from tuner.types.sharded import Sharded
@@ -258,6 +259,7 @@ class Result:
         collapsed: rows that repeat another, where one node stands for them; None where each row has its own.
         sharded: index in shards, where it is: recall is that of the merged answer, bytes and distances are
             those of all shards, seconds are modelled from those of each; None where it is one index.
+        filters: how queries with filters are answered; None where none were asked for.
         schema_version: version of the report's schema.
     """
 
@@ -289,4 +291,5 @@ class Result:
     extrapolation: Extrapolation | None = None
     collapsed: Collapsed | None = None
     sharded: Sharded | None = None
+    filters: FilterPolicy | None = None
     schema_version: int = SCHEMA_VERSION
