@@ -15,6 +15,7 @@ from tuner.data.checks import check_inputs
 from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
+from tuner.recall.allowed import GivenFilters
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_versions
 from tuner.runtime.process import use_threads
@@ -46,6 +47,7 @@ class Prepared:
         warnings: doubts about the data.
         started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
         whole: all rows, where the base has some of them; None where it has all.
+        filters: filters of the queries as the user gave them; None without any.
     """
 
     journal: Journal
@@ -54,6 +56,7 @@ class Prepared:
     warnings: tuple[Warned, ...]
     started_s: float
     whole: WholeRows | None = None
+    filters: GivenFilters | None = None
 
     @property
     def problem(self) -> Problem:
@@ -62,7 +65,13 @@ class Prepared:
 
 
 def prepare(
-    base: Vectors, queries: Vectors | None, options: Options, work: Path, *, resume: bool
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    work: Path,
+    *,
+    resume: bool,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, Prepared]:
     """Yield events; return the posed problem, every input checked.
 
@@ -72,6 +81,7 @@ def prepare(
         options: what the user asked for.
         work: scratch folder; emptied unless resuming.
         resume: go on from what an earlier run left in ``work``.
+        filters: filters of the queries, None without any.
 
     Raises:
         InputError: base, queries and options do not fit.
@@ -79,12 +89,13 @@ def prepare(
     """
     started_s = time.perf_counter()
     check_inputs(base, queries, options)
+    refuse_with_filters(options, filters)
     options = yield from with_sensible_space(options, base.d)
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
     yield Estimated(needed.estimate_s, needed.stages)
     use_threads(options.threads)
-    journal = Journal(work, identity(base, queries, options), resume=resume)
+    journal = Journal(work, identity(base, queries, options, filters), resume=resume)
     profile = yield from read_profile(journal, base, queries, options, title="read and profile the vectors")
     accept = partial(accept_data, base, options.rerank_store)
     posed = yield from pose(
@@ -93,7 +104,28 @@ def prepare(
     of_the_file = neighbour_doubts(base, queries, posed)
     yield from of_the_file
     doubts = (*doubts_of(base, profile, posed.query_set), *of_the_file)
-    return Prepared(journal, needed, posed, doubts, started_s)
+    return Prepared(journal, needed, posed, doubts, started_s, filters=filters)
+
+
+def refuse_with_filters(options: Options, filters: GivenFilters | None, *, sample: bool = False) -> None:
+    """Raise InputError if the user asked for what a sweep with filters does not do.
+
+    Args:
+        sample: whether a sample of the rows is tuned.
+    """
+    if filters is None and not options.selectivity:
+        return
+    if filters is not None and options.selectivity:
+        raise InputError(f"{filters.source} gives filters and --selectivity makes them up: use one of them")
+    refused = {
+        "--duplicates collapse": options.duplicates == "collapse",
+        "--rerank-store disk": options.rerank_store == "disk",
+        "--exhaustive": options.exhaustive,
+        "--time-budget or --memory-limit, which make it a sample,": sample,
+    }
+    found = [name for name, asked in refused.items() if asked]
+    if found:
+        raise InputError(f"{found[0]} is not for filtered search: leave it out, or run without filters")
 
 
 def with_sensible_space(options: Options, d: int) -> Generator[Event, None, Options]:
@@ -163,7 +195,9 @@ def check_norms(base: Vectors, profile: Profile) -> None:
         )
 
 
-def identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[str, str]:
+def identity(
+    base: Vectors, queries: Vectors | None, options: Options, filters: GivenFilters | None = None
+) -> dict[str, str]:
     """Return what the stages of a journal depend on."""
     settings = msgspec.to_builtins(options)
     settings.pop("threads")
@@ -172,5 +206,6 @@ def identity(base: Vectors, queries: Vectors | None, options: Options) -> dict[s
         "ids": "rows" if base.ids is None else hashlib.blake2b(base.ids.tobytes()).hexdigest(),
         "queries": queries.fingerprint if queries is not None else "held out",
         "options": msgspec.json.encode(settings).decode(),
+        "filters": "none" if filters is None else filters.fingerprint,
         "versions": msgspec.json.encode(describe_versions()).decode(),
     }

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tuner.data.vectors import Vectors
+from tuner.recall.allowed import GivenFilters
 from tuner.runtime.journal import JOURNAL
 from tuner.sweep.answer import Answer, answer
 from tuner.sweep.deliver import deliver
@@ -20,7 +21,7 @@ from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import Model, model
 from tuner.sweep.pose import ADDED_LINKS, LINKS, PART_LINKS, PREPARED, WHOLE, WHOLE_POOL
-from tuner.sweep.prepare import prepare
+from tuner.sweep.prepare import Prepared, prepare
 from tuner.sweep.result import sweep_result
 from tuner.sweep.stage_options import StageOptions
 from tuner.types import Event, Finished, Options, Result
@@ -45,6 +46,7 @@ def sweep(
     resume: bool = False,
     stages: StageOptions = STAGES,
     accept: Callable[[Model, Answer], Iterable[Event]] = accept_any,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result. Writes ``index.faiss`` to ``out`` and scratch to ``work``.
 
@@ -57,23 +59,34 @@ def sweep(
         resume: go on from what an earlier run left in ``work``.
         stages: what the stages are made of; benchmarks switch ideas off with it.
         accept: events to yield of an answer before its index is written; what it raises ends the run.
+        filters: filters of the queries, None without any.
 
     Raises:
         InputError: base, queries and options do not fit.
         ResourceError: too little memory, disk or time.
     """
-    prepared = yield from prepare(base, queries, options, work, resume=resume)
+    prepared = yield from prepare(base, queries, options, work, resume=resume, filters=filters)
     options, indexed = prepared.problem.options, prepared.problem.base
     if is_exact_the_answer(options, indexed.n, indexed.n_delivered, base.d):
         result = yield from exact_result(prepared, out)
     else:
-        modelled = yield from model(prepared, stages)
-        measured = yield from measure(prepared, modelled, stages)
-        found = answer(measured)
-        yield from accept(modelled, found)
-        delivered = yield from deliver(prepared, modelled, measured, found, out)
-        result = sweep_result(prepared, modelled, measured, delivered)
+        result = yield from _swept(prepared, out, stages, accept)
     return (yield from _ended(result, out))
+
+
+def _swept(
+    prepared: Prepared,
+    out: Path,
+    stages: StageOptions,
+    accept: Callable[[Model, Answer], Iterable[Event]],
+) -> Generator[Event, None, Result]:
+    """Yield events; return the result of a sweep that builds and measures."""
+    modelled = yield from model(prepared, stages)
+    measured = yield from measure(prepared, modelled, stages)
+    found = answer(measured)
+    yield from accept(modelled, found)
+    delivered = yield from deliver(prepared, modelled, measured, found, out)
+    return sweep_result(prepared, modelled, measured, delivered)
 
 
 def _ended(result: Result, out: Path) -> Generator[Event, None, Result]:

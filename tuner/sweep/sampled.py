@@ -20,6 +20,7 @@ from tuner.data.checks import check_inputs
 from tuner.data.profile import rows_without_direction, scan
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
+from tuner.recall.allowed import GivenFilters
 from tuner.runtime.journal import Journal
 from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.process import use_threads
@@ -32,7 +33,14 @@ from tuner.sweep.model import Model, model
 from tuner.sweep.nested import PartCurves, ladders, measure_parts
 from tuner.sweep.plan import check_resources
 from tuner.sweep.pose import pose, read_profile
-from tuner.sweep.prepare import Prepared, accept_data, doubts_of, identity, with_sensible_space
+from tuner.sweep.prepare import (
+    Prepared,
+    accept_data,
+    doubts_of,
+    identity,
+    refuse_with_filters,
+    with_sensible_space,
+)
 from tuner.sweep.result import sweep_result
 from tuner.sweep.run import STAGES, sweep
 from tuner.sweep.sample_size import for_sample, plan_of_sample, rows_that_fit
@@ -69,6 +77,7 @@ def sweep_or_sample(
     work: Path,
     *,
     resume: bool = False,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, Result]:
     """Yield events; return the result of a sweep, on a sample where the limits hold no more.
 
@@ -79,6 +88,7 @@ def sweep_or_sample(
         out: folder of the delivered index; it exists.
         work: scratch folder.
         resume: go on from what an earlier run left in ``work``.
+        filters: filters of the queries, None without any.
 
     Raises:
         InputError: base, queries and options do not fit.
@@ -87,7 +97,8 @@ def sweep_or_sample(
     check_inputs(base, queries, options)
     n = rows_that_fit(base, queries, options, work)
     if n is None and not (resume and (work / SAMPLE_STAGE).exists()):
-        return (yield from sweep(base, queries, options, out, work, resume=resume))
+        return (yield from sweep(base, queries, options, out, work, resume=resume, filters=filters))
+    refuse_with_filters(options, filters, sample=True)
     if options.duplicates == "collapse":
         raise InputError(
             f"{base.n:,} rows do not fit the limits of this run, and a sample of them has other copies than "
