@@ -16,11 +16,21 @@ from tuner.sweep.model import Model
 from tuner.sweep.prepare import Prepared
 from tuner.sweep.rows_indexed import collapsed_of
 from tuner.sweep.stage_options import is_native
-from tuner.types import Cost, OperatingPoint, Options, Result
+from tuner.types import Cost, FilterPolicy, OperatingPoint, Options, Result
 
 
-def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered: Delivered) -> Result:
-    """Return the result of a sweep that measured something."""
+def sweep_result(
+    prepared: Prepared,
+    model: Model,
+    measured: Measured,
+    delivered: Delivered,
+    filters: FilterPolicy | None = None,
+) -> Result:
+    """Return the result of a sweep that measured something.
+
+    Args:
+        filters: how queries with filters are answered, None where none were asked for.
+    """
     problem, answer = measured.problem, delivered.answer
     recommendation = None
     if answer.found:
@@ -59,6 +69,7 @@ def sweep_result(prepared: Prepared, model: Model, measured: Measured, delivered
         ef_table=delivered.ef_table,
         own_ids=own_ids_of(prepared.posed.vectors, recommendation),
         collapsed=collapsed_of(prepared.problem),
+        filters=filters if answer.found else None,
     )
 
 

@@ -17,6 +17,7 @@ from tuner.sweep.answer import Answer, answer
 from tuner.sweep.deliver import deliver
 from tuner.sweep.exact import exact_result
 from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.filters.run import policy_as_delivered, under_filters
 from tuner.sweep.index_file import remove_index
 from tuner.sweep.measure import measure
 from tuner.sweep.model import Model, model
@@ -85,8 +86,13 @@ def _swept(
     measured = yield from measure(prepared, modelled, stages)
     found = answer(measured)
     yield from accept(modelled, found)
+    found, policy = yield from under_filters(prepared, measured, found)
     delivered = yield from deliver(prepared, modelled, measured, found, out)
-    return sweep_result(prepared, modelled, measured, delivered)
+    if policy is not None and delivered.answer.found:
+        prefer = prepared.problem.options.prefer
+        before, after = (each.points[each.named[prefer]] for each in (found, delivered.answer))
+        policy = policy_as_delivered(policy, before, after)
+    return sweep_result(prepared, modelled, measured, delivered, policy)
 
 
 def _ended(result: Result, out: Path) -> Generator[Event, None, Result]:

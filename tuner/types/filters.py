@@ -64,23 +64,20 @@ class FilterPolicy:
         bands: bands by falling share; a filter that allows more than all of them is of the first.
         scan_below_rows: filters that allow fewer rows than this are answered by a scan of these rows.
         n: number of rows of the index that the shares are of.
-        fixed_ef: one ef_search that reaches the target in every band; None where none was found.
-        latency_s: mean seconds per query over all queries measured, under the policy.
-        fixed_latency_s: the same at ``fixed_ef``, modelled from the seconds of the policy's searches; None
-            without it.
+        latency_s: mean seconds per query under the policy, over all that was measured.
         scan_s: seconds that a scan takes: of the call, and of each row that is scanned.
-        ef_s: seconds that a search takes under a filter: of the call, and of each candidate of ef_search.
+        graph_s: seconds that a search takes under a filter: of the call, and of each candidate of ef_search.
+        n_left_out: number of queries that were left out, because their filters allow fewer than k rows.
     """
 
     source: str
     bands: tuple[FilterBand, ...]
     scan_below_rows: int
     n: int
-    fixed_ef: int | None
     latency_s: float
-    fixed_latency_s: float | None
     scan_s: tuple[float, float]
-    ef_s: tuple[float, float]
+    graph_s: tuple[float, float]
+    n_left_out: int = 0
 
     @property
     def reaches_target(self) -> bool:

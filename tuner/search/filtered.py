@@ -1,0 +1,184 @@
+"""An index searched among the rows that a filter allows: by its graph, or by a scan where that is cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from tuner.errors import InputError
+from tuner.search.flat_codes import FlatCodes, Layers, layers_of
+from tuner.search.sharded import INDEX_FILE
+from tuner.types import FloatArray, IdArray
+
+RECOMMENDED = "recommended.yaml"
+FEW = 64
+"""Rows are few where they are less than one in so many: sorting them is then cheaper than marking them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """The rows that a filter allows, ready for any number of queries.
+
+    Attributes:
+        places: (m,) int64 positions in the index, ascending.
+        n: number of vectors of the index.
+    """
+
+    places: IdArray
+    n: int
+
+    @cached_property
+    def selector(self) -> faiss.IDSelector:
+        """What faiss asks for each vector that the graph leads to."""
+        mask = np.zeros(self.n, dtype=bool)
+        mask[self.places] = True
+        return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+@dataclass(frozen=True, eq=False)
+class FilteredIndex:
+    """An index and the policy that a run found for queries with filters.
+
+    Attributes:
+        index: the index.
+        bands: smallest share of the vectors that a filter of each band allows, falling, and its ef_search.
+        scan_below: filters that allow fewer vectors than this are answered by a scan of these.
+        kept: what the index borrows from, kept alive.
+
+    Example:
+        >>> index = FilteredIndex.load("tune-out/embeddings")  # doctest: +SKIP
+        >>> distances, ids = index.search(queries, 10, allowed=rows)  # doctest: +SKIP
+    """
+
+    index: faiss.Index
+    bands: Sequence[tuple[float, int]]
+    scan_below: int
+    kept: object = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FilteredIndex:
+        """Return the index that a run with filters wrote, with its policy.
+
+        Args:
+            folder: its results, with ``index.faiss`` and ``recommended.yaml``.
+
+        Raises:
+            InputError: one of them is missing or damaged, or the run had no filters.
+        """
+        bands, scan_below = read_policy(Path(folder, RECOMMENDED))
+        path = Path(folder, INDEX_FILE)
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: give the results folder of a run")
+        return cls(faiss.read_index(str(path)), bands, scan_below)
+
+    @cached_property
+    def layers(self) -> Layers:
+        """What the index is made of."""
+        return layers_of(self.index)
+
+    @cached_property
+    def codes(self) -> FlatCodes:
+        """The finest vectors that it stores."""
+        refine, hnsw = self.layers.refine, self.layers.hnsw
+        return (
+            FlatCodes(hnsw.storage, self.layers.chain) if refine is None else FlatCodes(refine.refine_index)
+        )
+
+    def allow(self, rows: IdArray | NDArray[np.bool_]) -> Allowed:
+        """Return a filter that can be used again, so that a tenant's rows are looked up once.
+
+        Args:
+            rows: (m,) ids of the vectors that may be answered, as the index answers them, or (n,) whether
+                each position may. Ids that the index does not hold are left out.
+        """
+        n, given = int(self.index.ntotal), np.asarray(rows)
+        if given.dtype == bool:
+            return Allowed(np.flatnonzero(given[:n]), n)
+        if self.layers.labels is not None:
+            found = np.searchsorted(self._by_id[0], given)
+            found = np.minimum(found, n - 1)
+            given = self._by_id[1][found[self._by_id[0][found] == given]]
+        if len(given) * FEW < n:
+            return Allowed(np.unique(given), n)
+        mask = np.zeros(n, dtype=bool)
+        mask[given] = True
+        return Allowed(np.flatnonzero(mask), n)
+
+    def search(
+        self, queries: FloatArray, k: int, allowed: Allowed | IdArray | NDArray[np.bool_] | None = None
+    ) -> tuple[FloatArray, IdArray]:
+        """Return the distances (nq, k) and ids (nq, k) of the vectors allowed that are nearest, -1 for none.
+
+        Args:
+            queries: (nq, d) float32, which all have the same filter.
+            k: neighbours of each query.
+            allowed: what they may be answered with, see ``allow``; None for every vector.
+        """
+        if allowed is None:
+            return _pair(self.index.search(queries, k))
+        some = allowed if isinstance(allowed, Allowed) else self.allow(allowed)
+        if len(some.places) < max(self.scan_below, 1):
+            distances, found = self.scan(queries, k, some)
+        else:
+            share = len(some.places) / some.n
+            ef_search = next((ef for least, ef in self.bands if share >= least), self.bands[-1][1])
+            distances, found = self.search_graph(queries, k, some, ef_search)
+        labels = self.layers.labels
+        return distances, found if labels is None else np.append(labels, -1)[found]
+
+    def scan(self, queries: FloatArray, k: int, allowed: Allowed) -> tuple[FloatArray, IdArray]:
+        """Return distances and positions (nq, k) of the nearest of all vectors that are allowed."""
+        return self.codes.scan(queries, k, allowed.places)
+
+    def search_graph(
+        self, queries: FloatArray, k: int, allowed: Allowed, ef_search: int
+    ) -> tuple[FloatArray, IdArray]:
+        """Return distances and positions (nq, k) that a search of the graph finds among those allowed."""
+        parameters = faiss.SearchParametersHNSW(efSearch=ef_search, sel=allowed.selector)
+        refine = self.layers.refine
+        if refine is None:
+            return _pair(self.layers.inner.search(queries, k, params=parameters))
+        again = faiss.IndexRefineSearchParameters(k_factor=refine.k_factor, base_index_params=parameters)
+        return _pair(self.layers.inner.search(queries, k, params=again))
+
+    @cached_property
+    def _by_id(self) -> tuple[IdArray, IdArray]:
+        """Ids of the index, ascending, and the position of each."""
+        labels = np.asarray(self.layers.labels)
+        order = np.argsort(labels, kind="stable")
+        return labels[order], order
+
+
+def _pair(found: Any) -> tuple[FloatArray, IdArray]:
+    distances, ids = found
+    return distances, ids
+
+
+def read_policy(path: Path) -> tuple[tuple[tuple[float, int], ...], int]:
+    """Return the bands of a policy and the number of rows below which they are scanned.
+
+    Raises:
+        InputError: the file does not exist, is damaged, or has no policy.
+    """
+    try:
+        written: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "filters" not in written:
+            raise InputError(
+                f"{path}: has no policy for filters: run tune with --labels, --filters or --selectivity"
+            )
+        found = written["filters"]
+        bands = tuple((float(band["least_share"]), int(band["ef_search"])) for band in found["bands"])
+        scan_below = int(found["scan_below_rows"])
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: give the results folder of a run with filters") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: is no recommendation ({type(error).__name__}): run tune again") from None
+    return bands, scan_below

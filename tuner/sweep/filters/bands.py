@@ -1,0 +1,175 @@
+"""Queries with their filters in bands by the share of the rows that is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.errors import InputError
+from tuner.recall.allowed import Filters
+from tuner.recall.target import Target, usual_quantile
+from tuner.recall.truth import nearest_in
+from tuner.runtime.steps import scaled
+from tuner.sweep.filters.made_up import MADE_UP, FilterMaker
+from tuner.sweep.filters.policy import MOST_REFINEMENTS, Group
+from tuner.sweep.filters.stratum import Stratum, stratum_of
+from tuner.sweep.problem import Problem
+from tuner.types import IdArray, Steps
+
+MOST_QUERIES = 1_000
+"""Queries of a band: each is searched several times."""
+DEPTH = 1_000
+"""Nearest rows of all, among which those that are allowed are looked for first."""
+STEP = 10**0.5
+"""Bands of filters that are given are this many times apart, or farther where there are few queries."""
+
+
+@dataclass(frozen=True)
+class Banded:
+    """Bands by falling share.
+
+    Attributes:
+        groups: smallest share and queries of each.
+        weights: number of queries of each.
+        n_left_out: queries that are left out, because too few rows are allowed.
+        maker: maker of further filters where they are made up, with what it needs; None where they are given.
+    """
+
+    groups: tuple[Group, ...]
+    n_left_out: int = 0
+    maker: StratumMaker | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StratumMaker:
+    """Makes the queries of a share up.
+
+    Attributes:
+        some: positions of the queries.
+        deep: (len(some), depth) their nearest rows of all.
+        target: target with the bound of all bands.
+    """
+
+    problem: Problem
+    filters: FilterMaker
+    some: IdArray
+    deep: IdArray
+    target: Target
+
+    def make(self, share: float) -> Steps[tuple[Stratum, ...]]:
+        """Yield the share done; return the queries of a share, by kind of filter."""
+        found = []
+        for kind in MADE_UP:
+            made = self.filters.make(kind, share)
+            stratum = yield from stratum_of(self.problem, kind, self.some, made, self.target, self.deep)
+            found.append(stratum)
+        return tuple(found)
+
+
+def made_up_bands(problem: Problem) -> Steps[Banded]:
+    """Yield the share done; return bands of made-up filters, of the shares that the user asked for.
+
+    Raises:
+        InputError: a share allows fewer than k rows.
+    """
+    options, n = problem.options, problem.base.n
+    shares = sorted(options.selectivity, reverse=True)
+    if round(shares[-1] * n) < options.k:
+        raise InputError(
+            f"--selectivity {100 * shares[-1]:.4g}% of {n:,} rows are {round(shares[-1] * n):,}, fewer than "
+            f"k={options.k}: leave it out, or give a larger share"
+        )
+    some = problem.sample(MOST_QUERIES)
+    deep = yield from scaled(_nearest(problem, some), 0.0, 0.2)
+    target = target_of_all(problem, len(MADE_UP) * (len(shares) + MOST_REFINEMENTS))
+    made = FilterMaker(problem.base.x, len(some), options.seed)
+    maker = StratumMaker(problem, made, some, deep, target)
+    groups = []
+    for share in shares:
+        groups.append((share, (yield from maker.make(share))))
+    return Banded(tuple(groups), maker=maker)
+
+
+def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
+    """Yield the share done; return bands of the user's filters.
+
+    Args:
+        filters: filters of all queries, over the prepared rows.
+
+    Raises:
+        InputError: too few queries are left to show the target.
+    """
+    k = problem.options.k
+    enough = np.flatnonzero(filters.counts[filters.of_query] >= k)
+    some = enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
+    fewest = fewest_queries(problem.target)
+    if len(some) < fewest:
+        raise InputError(
+            f"{filters.source}: {len(some):,} queries have filters that allow k={k} rows or more, and "
+            f"{fewest:,} are needed to show the target: give more queries, wider filters or a smaller --k"
+        )
+    edges = band_edges(filters.shares[some], fewest)
+    target = target_of_all(problem, len(edges))
+    deep = yield from scaled(_nearest(problem, some), 0.0, 0.3)
+    groups, high = [], np.inf
+    for edge in edges:
+        inside = np.flatnonzero((filters.shares[some] >= edge) & (filters.shares[some] < high))
+        mine = filters.part(some[inside])
+        stratum = yield from stratum_of(problem, "given", some[inside], mine, target, deep[inside])
+        groups.append((float(edge), (stratum,)))
+        high = edge
+    return Banded(tuple(groups), n_left_out=problem.n_queries - len(enough))
+
+
+def band_edges(shares: NDArray[np.float64], fewest: int) -> list[float]:
+    """Return the smallest share of each band, falling.
+
+    Bands are half a power of ten wide, and wider where one would have too few queries.
+
+    Args:
+        shares: (nq,) share that the filter of each query allows.
+        fewest: number of queries that a band has at least.
+
+    Example:
+        >>> [round(edge, 3) for edge in band_edges(np.array([0.5] * 60 + [0.2] * 60 + [0.01] * 90), 60)]
+        [0.5, 0.2, 0.01]
+        >>> band_edges(np.array([0.5] * 60 + [0.01] * 10), 60)
+        [0.01]
+    """
+    ordered = np.sort(shares)[::-1]
+    edges: list[float] = []
+    start = 0
+    while start < len(ordered):
+        end = int(np.searchsorted(-ordered, -ordered[start] / STEP, side="right"))
+        end = max(end, min(start + fewest, len(ordered)))
+        while end < len(ordered) and ordered[end] == ordered[end - 1]:
+            end += 1
+        if len(ordered) - end < fewest:
+            end = len(ordered)
+        edges.append(float(ordered[end - 1]))
+        start = end
+    return edges
+
+
+def fewest_queries(target: Target) -> int:
+    """Return how many queries are needed to show the target at all, if each finds all of its neighbours."""
+    fewest = 1
+    while target.of_queries(fewest).best_bound < target.recall:
+        fewest = max(fewest + 1, fewest + fewest // 8)
+    return 2 * fewest
+
+
+def target_of_all(problem: Problem, n_bands: int) -> Target:
+    """Return the target whose bounds hold for that many bands together (Sidak), and for the finalists."""
+    target = problem.target
+    each = target.confidence ** (1 / max(1, n_bands))
+    usual = usual_quantile(target.n_queries, target.confidence)
+    wider = target.width_in_errors / usual
+    return replace(target, quantile=wider * usual_quantile(target.n_queries, each))
+
+
+def _nearest(problem: Problem, some: IdArray) -> Steps[IdArray]:
+    depth = min(DEPTH, problem.base.n)
+    return (yield from nearest_in(problem.base.x, problem.queries[some], depth))

@@ -1,0 +1,260 @@
+"""Stage 4b: how queries with filters are answered, and which point of the front does it best."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from math import ceil
+
+import numpy as np
+
+from tuner.prediction.choice import TIE
+from tuner.prediction.pareto import name_points
+from tuner.recall.allowed import Filters
+from tuner.runtime.steps import scaled
+from tuner.search import Allowed, FilteredIndex
+from tuner.sweep.answer import Answer
+from tuner.sweep.filters.bands import Banded, given_bands, made_up_bands
+from tuner.sweep.filters.costs import graph_search, scan_of, seconds_of, time_costs
+from tuner.sweep.filters.policy import (
+    PricedIndex,
+    Settled,
+    refined,
+    scan_threshold,
+    settle,
+    settle_again,
+    with_scans,
+)
+from tuner.sweep.filters.stratum import Stratum
+from tuner.sweep.index_builder import IndexBuilder
+from tuner.sweep.measure import Measured
+from tuner.sweep.prepare import Prepared
+from tuner.sweep.problem import Problem
+from tuner.types import (
+    BandMeasured,
+    Event,
+    FilterBand,
+    FilterPolicy,
+    IdArray,
+    OperatingPoint,
+    Steps,
+)
+
+MOST_CANDIDATES = 3
+"""Points of the front that are measured under filters."""
+RIVAL = 1.25
+"""Times the cost of the best without filters at which another point may still be the best with them."""
+FEW_QUERIES = 200
+"""Queries of each band that candidates are compared with."""
+TIMED_FILTERS = 32
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The policy of the point that is best under filters.
+
+    Attributes:
+        position: position of the point among those of the answer.
+        policy: its policy.
+    """
+
+    position: int
+    policy: FilterPolicy
+
+
+def under_filters(
+    prepared: Prepared, measured: Measured, answer: Answer
+) -> Generator[Event, None, tuple[Answer, FilterPolicy | None]]:
+    """Yield events; return the answer that filters make best, and its policy; None without filters."""
+    problem, given = measured.problem, prepared.filters
+    if not answer.found or (given is None and not problem.options.selectivity):
+        return answer, None
+    filters = None
+    if given is not None:
+        held_out = np.array(prepared.posed.query_set.held_out_rows, dtype=np.int64)
+        filters = given.filters(held_out).among(problem.base.rows)
+    found = yield from prepared.journal.stage(
+        "filters",
+        "tune for filtered search, band by band",
+        Filtered,
+        partial(_tuned, problem, measured.builder, answer, filters),
+    )
+    named = {**answer.named, problem.options.prefer: found.position}
+    return replace(answer, named=named), found.policy
+
+
+def _tuned(
+    problem: Problem, builder: IndexBuilder, answer: Answer, filters: Filters | None
+) -> Steps[Filtered]:
+    posing = made_up_bands(problem) if filters is None else given_bands(problem, filters)
+    banded = yield from scaled(posing, 0.0, 0.2)
+    candidates = _candidates(problem, answer)
+    found: list[tuple[PricedIndex, tuple[Settled, ...]]] = []
+    for number, position in enumerate(candidates):
+        low, high = (0.2 + 0.4 * each / len(candidates) for each in (number, number + 1))
+        point = answer.points[position]
+        found.append((yield from scaled(_expected_bands(problem, builder, point, banded), low, high)))
+    seconds = [_mean_s(priced, bands) for priced, bands in found]
+    memory = [float(answer.points[position].memory.resident_bytes) for position in candidates]
+    holding = [i for i, (_, bands) in enumerate(found) if all(band.passes for band in bands)] or [0]
+    names = name_points([memory[i] for i in holding], [seconds[i] for i in holding], TIE)
+    chosen = holding[names[problem.options.prefer]]
+    priced, bands = yield from scaled(_bands_of(problem, *found[chosen], banded), 0.6, 0.9)
+    source = "made up" if filters is None else filters.source
+    policy = policy_of(problem, source, priced, bands, n_left_out=banded.n_left_out)
+    return Filtered(candidates[chosen], policy)
+
+
+def _candidates(problem: Problem, answer: Answer) -> list[int]:
+    """Return positions of the preferred point, and of those of the front that come near to it."""
+    first = answer.named[problem.options.prefer]
+
+    def cost(position: int) -> float:
+        point, prefer = answer.points[position], problem.options.prefer
+        memory = point.memory.resident_bytes if prefer != "fastest" else 1.0
+        return memory * (point.seconds if prefer != "smallest" else 1.0)
+
+    near = [i for i in answer.front if i != first and cost(i) <= RIVAL * cost(first)]
+    return [first, *sorted(near, key=cost)][:MOST_CANDIDATES]
+
+
+def _expected_bands(
+    problem: Problem, builder: IndexBuilder, point: OperatingPoint, banded: Banded
+) -> Steps[tuple[PricedIndex, tuple[Settled, ...]]]:
+    """Yield the share done; return how an index answers each band, as a few queries of each settle it."""
+    what, k = point.configuration, problem.options.k
+    builder.keep_codecs(1)
+    searchable = builder.serve(what)
+    index = FilteredIndex(searchable.index, (), 0, kept=searchable)
+    costs = time_costs(problem, index, point.ef_search)
+    priced = PricedIndex(
+        index=index,
+        costs=costs,
+        ef_search=point.ef_search,
+        least=k * what.rerank_factor,
+        most=problem.options.space.ef_search_max,
+        k=k,
+    )
+    few = [(least_share, _first(strata)) for least_share, strata in banded.groups]
+    bands = yield from scaled(settle(priced, few), 0.0, 0.7)
+    maker = banded.maker
+    if maker is not None:
+
+        def make(share: float) -> Steps[tuple[Stratum, ...]]:
+            return _first((yield from maker.make(share)))
+
+        bands = yield from scaled(refined(priced, bands, problem.base.n, make), 0.7, 1.0)
+    problem.base.release()
+    return priced, bands
+
+
+def _first(strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
+    return tuple(stratum.first(FEW_QUERIES) for stratum in strata)
+
+
+def _bands_of(
+    problem: Problem, priced: PricedIndex, expected: tuple[Settled, ...], banded: Banded
+) -> Steps[tuple[PricedIndex, tuple[Settled, ...]]]:
+    """Yield the share done; return how an index answers each band, as all queries certify it."""
+    groups = []
+    known = dict(banded.groups)
+    for band in expected:
+        strata = known.get(band.least_share)
+        if strata is None and banded.maker is not None:
+            strata = yield from banded.maker.make(band.least_share)
+        groups.append((band.least_share, strata or band.strata))
+    bands = yield from scaled(settle_again(priced, groups, expected), 0.2, 1.0)
+    if banded.maker is None:
+        below = scan_threshold(priced, bands, problem.base.n)
+        bands = tuple(with_scans(priced, b, below) if b.ef_search is not None else b for b in bands)
+    problem.base.release()
+    return priced, bands
+
+
+def _mean_s(priced: PricedIndex, bands: tuple[Settled, ...]) -> float:
+    """Return the modelled seconds of a query, all queries of all bands together."""
+    weights = [sum(len(stratum.raw) for stratum in band.strata) for band in bands]
+    return float(np.average([priced.seconds(band) for band in bands], weights=weights))
+
+
+def policy_as_delivered(
+    policy: FilterPolicy | None, before: OperatingPoint, after: OperatingPoint
+) -> FilterPolicy | None:
+    """Return the policy of the index as it is handed over; None where that is another index.
+
+    Rows that had been held out went into it: what its ef_search without filters was raised by, the others
+    are raised by.
+
+    Args:
+        before: the point that the policy was made for.
+        after: the point that was handed over.
+    """
+    if policy is None or before.configuration != after.configuration:
+        return None
+    more = after.ef_search / before.ef_search
+    bands = tuple(
+        replace(band, ef_search=None if band.ef_search is None else ceil(band.ef_search * more))
+        for band in policy.bands
+    )
+    return replace(policy, bands=bands)
+
+
+def policy_of(
+    problem: Problem, source: str, priced: PricedIndex, bands: tuple[Settled, ...], *, n_left_out: int
+) -> FilterPolicy:
+    """Return the policy, its bands timed against the ef_search of the recommendation without filters."""
+    found, seconds, weights = [], [], []
+    for band in bands:
+        measured = tuple(_measured(problem, priced, band, number) for number in range(len(band.strata)))
+        seconds += [each.latency_s for each in measured]
+        weights += [each.n_queries for each in measured]
+        found.append(
+            FilterBand(
+                least_share=band.least_share,
+                ef_search=band.ef_search,
+                measured=measured,
+                reaches_target=band.passes,
+            )
+        )
+    return FilterPolicy(
+        source=source,
+        bands=tuple(found),
+        scan_below_rows=scan_threshold(priced, bands, problem.base.n),
+        n=problem.base.n,
+        latency_s=float(np.average(seconds, weights=weights)),
+        scan_s=priced.costs.scan_s,
+        graph_s=priced.costs.graph_s,
+        n_left_out=n_left_out,
+    )
+
+
+def _measured(problem: Problem, priced: PricedIndex, band: Settled, number: int) -> BandMeasured:
+    """Return what was measured of one kind of filter in a band, beside what no policy would have found."""
+    stratum, result = band.strata[number], band.results[number]
+    plain = stratum.searched(priced.index, priced.ef_search)
+    of_policy, of_plain = _times(problem, priced, band, stratum)
+    return BandMeasured(
+        kind=stratum.kind,
+        n_queries=len(stratum.raw),
+        share=stratum.share,
+        recall=stratum.target.summarize(result.hits),
+        ndis_per_query=result.ndis,
+        latency_s=of_policy,
+        unfiltered_recall=stratum.target.summarize(plain.hits),
+        unfiltered_ndis_per_query=plain.ndis,
+        unfiltered_latency_s=of_plain,
+    )
+
+
+def _times(problem: Problem, priced: PricedIndex, band: Settled, stratum: Stratum) -> tuple[float, float]:
+    """Return seconds of a query under the policy, and at the ef_search without filters, timed in turns."""
+    some: IdArray = np.unique(stratum.filters.of_query)[:TIMED_FILTERS]
+    filters = [Allowed(stratum.filters.rows(int(number)), problem.base.n) for number in some]
+    plain = graph_search(priced.index, priced.k, filters, priced.ef_search)
+    if band.ef_search is None:
+        policy = scan_of(priced.index, priced.k, filters)
+    else:
+        policy = graph_search(priced.index, priced.k, filters, band.ef_search)
+    seconds = seconds_of([policy, plain], problem)
+    return seconds[0], seconds[1]
