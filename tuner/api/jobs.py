@@ -15,6 +15,7 @@ from tuner.api.index_folder import IndexFolder
 from tuner.api.keywords import QueryOptions, TuneOptions, Unpack, checked_call
 from tuner.api.notebook import watched
 from tuner.api.result import Result, read_report, with_files
+from tuner.data.filters import FiltersAsked, FilterSource, LabelSource, open_filters
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
 from tuner.diagnosis import DiagnoseOptions, Diagnosis
@@ -37,6 +38,10 @@ def tune(
     queries: Source | None = None,
     ids: IdSource | None = None,
     column: str | None = None,
+    labels: LabelSource | None = None,
+    query_labels: LabelSource | None = None,
+    filters: FilterSource | None = None,
+    where: str | None = None,
     out: str | Path | None = None,
     space: Space | str | Path | None = None,
     **options: Unpack[TuneOptions],
@@ -55,21 +60,39 @@ def tune(
         ids: Ids of the rows, a list, an array, a file or the name of a column of the base, which the index
             then answers with; -1 or empty text is a row deleted on purpose.
         column: Name of the matrix in a file or table that holds several.
+        labels: Labels of the rows, one or a list each (None or an empty list for none): a list, an array, a
+            file or the name of a column of the base.
+        query_labels: Labels of the queries likewise: each may be answered with rows that have any of them.
+            Rows held out as queries ask for their own.
+        filters: Sparse matrix of scipy, (nq, n), whose entries are the rows that each query may be answered
+            with, or a file of one.
+        where: Condition of SQL over the columns of the base, a file, that allows rows; or the name of a
+            column of the queries that has one each.
         out: Folder for ``index.faiss``; None keeps it in a temporary one as long as the result lives.
         space: What to sweep: an object, the name of a preset such as ``quick``, or a YAML file.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
             ``prefer``, ``max_memory_bytes``, ``max_memory_per_vector``, ``max_latency_s``, ``rerank_store``,
             ``duplicates``, ``confidence``, ``n_queries``, ``seed``, ``threads``, ``time_budget_s``,
-            ``run_memory_bytes``, ``baseline``, ``other_ks``, ``other_recalls``, ``exhaustive`` and
-            ``native``.
+            ``run_memory_bytes``, ``baseline``, ``other_ks``, ``other_recalls``, ``exhaustive``,
+            ``native`` and ``selectivity``, for filters that are made up.
 
     Raises:
         InputError: data or options cannot be used as they are.
         ResourceError: too little memory, disk or time.
     """
     wanted = Options(recall=recall, space=space_of(space), **options)
+    asked = FiltersAsked(
+        labels=labels,
+        query_labels=query_labels,
+        filters=filters,
+        where=where,
+        selectivity=bool(wanted.selectivity),
+    )
+    asked.check()
     vectors, given = open_inputs(base, queries, ids, column)
-    return _into_folder(partial(sweep_or_sample, vectors, given, wanted), out)
+    of_queries = None if queries is None or given is None else (queries, given)
+    found = open_filters(asked, (base, vectors), of_queries, column)
+    return _into_folder(partial(sweep_or_sample, vectors, given, wanted, filters=found), out)
 
 
 @checked_call

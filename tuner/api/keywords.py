@@ -63,6 +63,7 @@ class TuneOptions(QueryOptions, total=False):
     baseline: Literal["graph", "hnswlib"]
     exhaustive: bool
     native: tuple[str, ...]
+    selectivity: tuple[float, ...]
 
 
 def checked_call(function: Callable[P, R]) -> Callable[P, R]:

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 import click
 
 from tuner.cli.complete import complete_engine, complete_file
-from tuner.cli.units import MemoryLimit, parse_duration, parse_numbers, parse_size, parse_whole_numbers
+from tuner.cli.units import (
+    MemoryLimit,
+    parse_duration,
+    parse_numbers,
+    parse_shares,
+    parse_size,
+    parse_whole_numbers,
+)
 from tuner.data.checks import check_options
 from tuner.data.sources import shown
 from tuner.data.vectors import Vectors
@@ -110,6 +117,36 @@ SWEEP_OPTIONS = (
         help="Neighbours per query, >= 1. Of several the first is tuned for, the others are looked up.",
     ),
     METRIC,
+    click.option(
+        "--labels",
+        metavar="FILE|NAME",
+        shell_complete=complete_file,
+        help="Labels of the rows, one or a list each: a file as for --ids, JSON, or a column of FILE.",
+    ),
+    click.option(
+        "--query-labels",
+        metavar="FILE|NAME",
+        shell_complete=complete_file,
+        help="Labels of the queries likewise: each may be answered with rows that have any of its labels.",
+    ),
+    click.option(
+        "--filters",
+        metavar="FILE",
+        shell_complete=complete_file,
+        help="Sparse matrix of scipy.sparse.save_npz: a row a query, an entry a row that is allowed.",
+    ),
+    click.option(
+        "--where",
+        metavar="SQL|NAME",
+        help="Condition on the columns of FILE that allows rows, or a column of the queries with one each.",
+    ),
+    click.option(
+        "--selectivity",
+        type=parse_shares,
+        default=(),
+        metavar="SHARE[,...]",
+        help="Make filters up that allow such shares of the rows: 50%,10%,2%,0.5%.",
+    ),
     _size("--max-memory", help="Limit on the index in memory: 600MB, 2GiB or 180B/vector."),
     _time("--max-latency", help="Limit on the p95 of one query at a time on one thread: 400us."),
     _value(

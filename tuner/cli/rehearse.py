@@ -14,6 +14,7 @@ from tuner.cli.stop import Stopping, nothing
 from tuner.data.vectors import Vectors
 from tuner.engine_jobs import rehearse_for
 from tuner.engines import Engine
+from tuner.recall.allowed import GivenFilters
 from tuner.sweep import rehearse
 from tuner.types import Options, Result
 
@@ -28,6 +29,7 @@ def show_plan(
     engine: Engine | None,
     earlier: Result | None,
     quiet: bool,
+    filters: GivenFilters | None = None,
 ) -> int:
     """Print the plan of a run that would write to ``out`` and ``work``; make and write nothing there."""
     refuse_unwritable(out, work)
@@ -39,7 +41,7 @@ def show_plan(
     ):
         scratch = Path(folder)
         if engine is None:
-            events = rehearse(base, queries, options, work, scratch)
+            events = rehearse(base, queries, options, work, scratch, filters)
         else:
             events = rehearse_for(engine, base, queries, options, work, scratch, earlier)
         for line in follow(events, Screen(stderr=True), quiet=quiet):

@@ -23,11 +23,15 @@ from tuner.cli.rehearse import show_plan
 from tuner.cli.shards import OF_SHARDS, run_shards
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
+from tuner.data.filters import FiltersAsked, open_filters
 from tuner.engines import find_engine
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
 from tuner.sweep.sampled import sweep_or_sample
+
+OF_FILTERS = ("labels", "query_labels", "filters", "where")
+"""Parameters that give filters."""
 
 
 @click.command(short_help="Find HNSW parameters and a quantizer: what tune does unnamed.")
@@ -66,6 +70,10 @@ def run(
     """
     if since is not None:
         return run_since(ctx)
+    asked = FiltersAsked(
+        **{name: chosen.pop(name) for name in OF_FILTERS}, selectivity=bool(chosen["selectivity"])
+    )
+    asked.check()
     shards = [chosen.pop(name) for name in OF_SHARDS]
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
@@ -79,18 +87,22 @@ def run(
         raise InputError("--sweep is for --target: name an engine, or leave it out")
     engine = None if target is None else find_engine(target)
     if engine is not None:
-        refuse_with_target(options, resume=resume)
+        refuse_with_target(options, resume=resume, filters=asked.options)
         out = out / engine.name if as_default else out
     work = work or out / "work"
     if not resume:
         report = REPORT_NAME if engine is None else TARGET_REPORT
         refuse_to_replace(out / report, force=force, instead="give another --out")
     known = None if earlier is None else read_report(earlier)
+    of_queries = None if queries is None or given is None else (queries, given)
+    filters = open_filters(asked, (file, base), of_queries, column)
     if dry_run:
-        return show_plan(base, given, options, out, work, engine=engine, earlier=known, quiet=quiet)
+        return show_plan(
+            base, given, options, out, work, engine=engine, earlier=known, quiet=quiet, filters=filters
+        )
     dedicate_process()
     if engine is not None:
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
     check_stages(out / REPORT_NAME, work, resume=resume, force=force)
-    events = sweep_or_sample(base, given, options, out, work, resume=resume)
+    events = sweep_or_sample(base, given, options, out, work, resume=resume, filters=filters)
     return perform(ctx, events, out, work, as_json=as_json, quiet=quiet)

@@ -24,7 +24,14 @@ from tuner.types import Options
 
 OF_SHARDS = ("shards", "ray", "node_memory")
 """Parameters that ask for shards."""
-NOT_OF_SHARDS = {"--target": "target", "--sweep": "earlier", "--dry-run": "dry_run"}
+NOT_OF_SHARDS = {
+    "--target": "target",
+    "--sweep": "earlier",
+    "--dry-run": "dry_run",
+    "--labels": "labels",
+    "--filters": "filters",
+    "--where": "where",
+}
 """Options that do not go with them, and their parameters."""
 
 

@@ -28,9 +28,14 @@ SWEEP = "sweep"
 TARGET_REPORT, TARGET_PAGE = "engine.json", "engine.html"
 
 
-def refuse_with_target(options: Options, *, resume: bool) -> None:
-    """Raise InputError for options that mean nothing beside --target."""
+def refuse_with_target(options: Options, *, resume: bool, filters: list[str]) -> None:
+    """Raise InputError for options that mean nothing beside --target.
+
+    Args:
+        filters: options that give filters.
+    """
     for name, given in (
+        *((option, True) for option in filters),
         ("--resume", resume),
         ("--exhaustive", options.exhaustive),
         ("--time-budget", options.time_budget_s is not None),

@@ -48,6 +48,20 @@ def parse_whole_numbers(text: str | int) -> tuple[int, ...]:
         raise click.BadParameter(f"{text!r} is no whole number: write 10, or 10,100 for several") from None
 
 
+def parse_shares(text: str | tuple[float, ...]) -> tuple[float, ...]:
+    """Return the shares that ``50%,10%`` or ``0.5,0.1`` stands for, the largest first."""
+    if isinstance(text, tuple):
+        return text
+    try:
+        shares = [
+            float(each.strip().removesuffix("%")) / (100 if each.strip().endswith("%") else 1)
+            for each in text.split(",")
+        ]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of shares: write 50%,10%,2%,0.5%") from None
+    return tuple(sorted(shares, reverse=True))
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds that ``400us``, ``1.5ms``, ``90s``, ``10m`` or ``1h`` stands for."""
     amount, unit, each = _amount(text)

@@ -133,6 +133,7 @@ def refuse_with_shards(options: Options) -> None:
         "--rerank-store disk": options.rerank_store == "disk",
         "--time-budget": options.time_budget_s is not None,
         "--memory-limit": options.run_memory_bytes is not None,
+        "--selectivity": bool(options.selectivity),
         "several --k or --recall": bool(options.other_ks or options.other_recalls),
     }
     found = [name for name, asked in refused.items() if asked]

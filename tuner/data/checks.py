@@ -18,6 +18,8 @@ MOST_SEED = 2**62
 """faiss's generators take 63 bits."""
 MOST_THREADS = 16
 """Times the cores: more threads only wait for each other."""
+MOST_SHARES = 8
+"""Shares of rows that made-up filters allow: each is measured."""
 FEWEST_QUERIES = 20
 """Fewer bound nothing."""
 
@@ -60,6 +62,7 @@ def check_options(options: Options) -> None:
     """Raise InputError if an option is out of its range."""
     _check_names(options)
     _check_targets(options)
+    _check_selectivity(options.selectivity)
     if not 0.5 < options.confidence < 1:
         raise InputError(f"confidence is {options.confidence:g}, but it lies in (0.5, 1): give 0.95, say")
     limits = {
@@ -100,6 +103,25 @@ def check_options(options: Options) -> None:
         raise InputError(
             "duplicates is collapse and rerank_store is disk: an index whose store lies on disk answers with "
             "positions, and a list of copies is of ids: leave one of them out"
+        )
+
+
+def _check_selectivity(shares: tuple[float, ...]) -> None:
+    wrong = [share for share in shares if not 0 < share < 1]
+    if wrong:
+        raise InputError(
+            f"selectivity is {wrong[0]:g}, but a filter allows a share of the rows in (0, 1): give "
+            "10% or 0.1, say"
+        )
+    if len(shares) > MOST_SHARES:
+        raise InputError(
+            f"selectivity has {len(shares)} shares, and at most {MOST_SHARES} are tried: leave some out"
+        )
+    if list(shares) != sorted(set(shares), reverse=True):
+        given = ", ".join(f"{share:g}" for share in shares)
+        raise InputError(
+            f"selectivity is {given}, but its shares differ, and the largest is the first: give each once, in "
+            "that order"
         )
 
 

@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.formats.columns import READERS, only_column_of
-from tuner.data.formats.npy import open_npy
-from tuner.data.formats.signatures import START_BYTES, format_of
+from tuner.data.formats.listed import read_list
+from tuner.data.formats.wanted import IDS
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.text import counted
@@ -25,7 +24,6 @@ IdSource: TypeAlias = str | Path | Sequence[int | str] | NDArray[Any]
 DELETED, NO_NAME = -1, ""
 """What stands for a row that was deleted on purpose, in a list of numbers and in one of text."""
 MOST_ID = 2**63 - 1
-FORM = "give a .npy of integers or of text, or a text file with one id a line"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,66 +101,41 @@ def read_ids(source: IdSource, name: str = "the list of ids") -> RowIds:
         InputError: it is none of them.
     """
     if isinstance(source, (str, Path)):
-        path, name = Path(source), str(source)
-        is_npy = _starts(path, name).startswith(np.lib.format.MAGIC_PREFIX)
-        column = None if is_npy else only_column_of(path)
-        found = _of_npy(path, name) if is_npy else _of_text(path, name) if column is None else column
+        name = str(source)
+        found = read_list(Path(source), name, IDS)
     else:
         found = np.asarray(source)
     found = _plain(found, name)
     return RowIds(name, found, found == (NO_NAME if found.dtype.kind == "U" else DELETED))
 
 
-def _starts(path: Path, name: str) -> bytes:
-    if path.is_dir() or not path.exists():
-        fault = "is a directory" if path.is_dir() else "does not exist"
-        raise InputError(f"{name} {fault}: {FORM}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(START_BYTES)
-    except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror}): check its permissions") from None
-    what = format_of(start)
-    if what not in (None, "a .npy file", *READERS):
-        raise InputError(f"{name} is {what} and no list of ids: {FORM}")
-    return start
-
-
-def _of_npy(path: Path, name: str) -> Names:
-    return open_npy(path, name).whole()
-
-
-def _of_text(path: Path, name: str) -> Names:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{name} is neither .npy nor UTF-8 text: {FORM}") from None
-    lines = text.replace("\r\n", "\n").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return np.array([line.strip() for line in lines], dtype=np.str_)
-
-
 def _plain(found: Names, name: str) -> Names:
     """Return ids as int64, or as text where one is no whole number."""
     if found.dtype.kind == "O" and all(isinstance(each, (str, int, np.integer)) for each in found.flat):
         found = found.astype(np.str_)
-    if found.dtype.kind == "U" and _highest(found) > sys.maxunicode:
-        raise InputError(
-            f"{name} holds text with characters that there are not: it is damaged, write it again"
-        )
+    refuse_damaged_text(found, name)
     if found.dtype.kind == "S":
         found = np.char.decode(found, "utf-8", "replace")
     if found.dtype.kind not in "iuU":
-        hint = "whole numbers are saved as integers, x.astype('int64')" if found.dtype.kind == "f" else FORM
+        hint = (
+            "whole numbers are saved as integers, x.astype('int64')" if found.dtype.kind == "f" else IDS.form
+        )
         raise InputError(f"{name} holds {found.dtype}, and ids are integers or text: {hint}")
     if found.ndim != 1:
         raise InputError(f"{name} has shape {found.shape}, but ids are a list, one a row: save x.ravel()")
     if found.dtype.kind == "U":
         return as_numbers(found)
     if len(found) and int(found.max()) > MOST_ID:
-        raise InputError(f"{name} holds {found.max()}, and an index holds ids below 2^63: {FORM}")
+        raise InputError(f"{name} holds {found.max()}, and an index holds ids below 2^63: {IDS.form}")
     return found.astype(np.int64)
+
+
+def refuse_damaged_text(found: NDArray[Any], name: str) -> None:
+    """Raise InputError if text has characters that Unicode does not have."""
+    if found.dtype.kind == "U" and _highest(found) > sys.maxunicode:
+        raise InputError(
+            f"{name} holds text with characters that there are not: it is damaged, write it again"
+        )
 
 
 def _highest(text: Names) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tuner.data.formats.columns import column_of, refuse_unknown
+from tuner.data.formats.choice import Role
+from tuner.data.formats.columns import refuse_unknown
+from tuner.data.formats.wanted import IDS, T, Wanted
 from tuner.data.ids import IdSource, named
 from tuner.data.matrix import SUFFIXES
 from tuner.data.sources import is_address, shown
 from tuner.data.sources.address import Address
-from tuner.data.sources.ids import ids_at, ids_in
+from tuner.data.sources.columns import column_at, column_in
 from tuner.data.vectors import Vectors, open_vectors
-from tuner.errors import InputError
 
 Source: TypeAlias = str | Path | ArrayLike
 
@@ -43,32 +44,38 @@ def open_inputs(
     vectors = base if isinstance(base, Vectors) else open_vectors(base, "base", column)
     if isinstance(ids, str) and not Path(ids).exists():
         if isinstance(base, Vectors):
-            raise InputError(
-                f"--ids {ids!r} is no file, and {base.source} has no named columns: name a file of ids"
-            )
+            raise IDS.without_columns(ids, base.source)
         file = shown(str(base)) if isinstance(base, (str, Path)) else "the base"
-        return named(vectors, id_column(base, ids, column), f"{file}[{ids}]"), given
+        return named(vectors, column_beside(base, ids, IDS, column), f"{file}[{ids}]"), given
     return named(vectors, ids), given
 
 
-def id_column(base: Source, name: str, column: str | None = None) -> IdSource:
-    """Return the column of that name beside the vectors, the name itself where nothing can have columns.
+def column_beside(
+    source: Source, name: str, wanted: Wanted[T], column: str | None = None, role: Role = "base"
+) -> T:
+    """Return the column of that name beside the vectors.
 
     Args:
-        base: file, table or address of the vectors, or an object of Python.
+        source: file, table or address of the vectors, or an object of Python.
         name: name of the column.
+        wanted: what its rows are.
         column: name of the vectors among several.
+        role: what the vectors are.
 
     Raises:
-        InputError: the base has no such column.
+        UnknownColumnError: there is no such column, or nothing there can have columns.
+        InputError: it cannot be read.
     """
-    if isinstance(base, str) and is_address(base):
-        return ids_at(Address.of(base), column, name, SUFFIXES)
-    if isinstance(base, (str, Path)):
-        found = ids_in(Path(base), column, name)
-        return column_of(base, name, SUFFIXES) if found is None else found
-    if hasattr(base, "columns") or hasattr(base, "column_names"):
-        known = getattr(base, "column_names", None) or [str(each) for each in base.columns]
-        refuse_unknown("the base", name, list(known))
-        return np.asarray(base[name])  # type: ignore[index]
-    return name
+    if isinstance(source, str) and is_address(source):
+        return column_at(Address.of(source), column, name, SUFFIXES, wanted, role)
+    if isinstance(source, (str, Path)):
+        return column_in(Path(source), column, name, SUFFIXES, wanted, role)
+    if hasattr(source, "columns") or hasattr(source, "column_names"):
+        known = getattr(source, "column_names", None) or [str(each) for each in source.columns]
+        refuse_unknown(f"the {role}", name, list(known), wanted)
+        found: Any = source[name]  # type: ignore[index]
+        if wanted.in_lists:  # of different lengths, which are no array
+            values = found.to_pylist() if hasattr(found, "to_pylist") else list(found)
+            return wanted.of_values(values, f"the {role}[{name}]")
+        return wanted.of_array(np.asarray(found), f"the {role}[{name}]")
+    raise wanted.without_columns(name, f"the {role}")

@@ -132,7 +132,7 @@ def _of_pandas(source: Any, named: str, role: Role, column: str | None) -> Matri
     if not hasattr(source, "columns"):
         return _of_series(source, named, role)
     firsts = {str(name): _first(source.iloc[:, place]) for place, name in enumerate(source.columns)}
-    lists = {name: (len(source), len(first)) for name, first in firsts.items() if _is_list(first)}
+    lists = {name: (len(source), len(first)) for name, first in firsts.items() if _is_vector(first)}
     if lists or column is not None:
         shapes = {name: lists.get(name, ()) for name in firsts}
         name = chosen(shapes, named, role, column, "column of lists")
@@ -163,6 +163,11 @@ def _first(series: Any) -> Any:
         return None
     there = series.dropna()
     return there.iloc[0] if len(there) else None
+
+
+def _is_vector(value: Any) -> bool:
+    """Return whether a value is a list, and not one of text, as labels are."""
+    return _is_list(value) and not (len(value) and isinstance(value[0], str))
 
 
 def _is_list(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.text import counted
 from tuner.types import IdArray
 
 Bits = NDArray[np.uint8]
@@ -63,6 +64,15 @@ class Filters:
     def shares(self) -> NDArray[np.float64]:
         """Share of the rows (nq,) that the filter of each query allows."""
         return self.counts[self.of_query] / self.n
+
+    @property
+    def described(self) -> str:
+        """The filters in a sentence."""
+        least, middle, most = (f"{100 * share:.3g}%" for share in np.quantile(self.shares, (0, 0.5, 1)))
+        return (
+            f"{counted(len(self.bits), 'filter')} of {counted(self.n_queries, 'query', 'queries')}, by "
+            f"{self.source}: they allow {least} to {most} of the rows, half of the queries {middle} or less"
+        )
 
     def mask(self, number: int) -> NDArray[np.bool_]:
         """Return whether a filter allows each row (n,)."""

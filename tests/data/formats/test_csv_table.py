@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuner.data.formats import wanted
 from tuner.data.formats.columns import column_of
 from tuner.data.inputs import open_inputs
 from tuner.data.vectors import open_vectors
@@ -64,14 +65,14 @@ def test_the_vector_of_a_table_needs_no_naming(name: str, tmp_path: Path) -> Non
 def test_tables_that_pandas_wrote(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     np.save(tmp_path / "x.npy", X[:50])
-    wanted = open_vectors(tmp_path / "x.npy", "base").fingerprint
+    expected = open_vectors(tmp_path / "x.npy", "base").fingerprint
     frame = pandas.DataFrame(X[:50])
     frame.to_csv(tmp_path / "a.csv")
     frame.to_csv(tmp_path / "b.csv", index=False)
     pandas.DataFrame({"sku": IDS[:50], "embedding": X[:50].tolist()}).to_csv(tmp_path / "c.csv")
     for name in ("a", "b", "c"):
-        assert open_vectors(tmp_path / f"{name}.csv", "base").fingerprint == wanted, name
-    assert column_of(tmp_path / "c.csv", "sku", frozenset()).tolist() == IDS[:50]
+        assert open_vectors(tmp_path / f"{name}.csv", "base").fingerprint == expected, name
+    assert column_of(tmp_path / "c.csv", "sku", frozenset(), wanted.IDS).tolist() == IDS[:50]
     pandas.DataFrame({"embedding": [np.arange(2_000.0)] * 2}).to_csv(tmp_path / "d.csv")
     with pytest.raises(InputError, match=r"d\.csv: the first row is no vector"):
         open_vectors(tmp_path / "d.csv", "base")
@@ -96,15 +97,15 @@ def test_a_number_beyond_float32_is_infinite(tmp_path: Path) -> None:
 def test_ids_that_could_be_a_number_of_the_vector_are_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("product,a,b\n7,1,2\n9,3,4\n")
     with pytest.raises(InputError, match="product stands among the numbers of the vectors: number the names"):
-        column_of(tmp_path / "x.csv", "product", frozenset())
+        column_of(tmp_path / "x.csv", "product", frozenset(), wanted.IDS)
     (tmp_path / "x.csv").write_text("id,a,b\n7,1,2\n9,3,4\n")
-    assert column_of(tmp_path / "x.csv", "id", frozenset()).tolist() == ["7", "9"]
+    assert column_of(tmp_path / "x.csv", "id", frozenset(), wanted.IDS).tolist() == ["7", "9"]
 
 
 def test_a_row_without_its_id_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("e_0,e_1,sku\n1,2,a\n3,4\n")
     with pytest.raises(InputError, match="row 1 ends before sku: write it again"):
-        column_of(tmp_path / "x.csv", "sku", frozenset())
+        column_of(tmp_path / "x.csv", "sku", frozenset(), wanted.IDS)
 
 
 def test_one_of_several_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tuner.data.formats import hdf5
 from tuner.data.formats.columns import column_of
+from tuner.data.formats.wanted import IDS
 from tuner.data.ids import read_ids
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
@@ -72,7 +73,7 @@ def test_a_header_that_is_written_unusually_is_read_without_a_warning(tmp_path: 
 def test_ids_of_a_json_text_that_is_no_utf_8_are_told(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(text)
     with pytest.raises(InputError, match="is no file and no column of"):
-        column_of(tmp_path / "x.jsonl", "id", frozenset())
+        column_of(tmp_path / "x.jsonl", "id", frozenset(), IDS)
 
 
 def _name(content: bytearray) -> None:
@@ -102,14 +103,14 @@ def test_ids_of_a_damaged_archive_are_told(damage: Callable[[bytearray], None], 
     damage(content)
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"x\.npz"):
-        column_of(tmp_path / "x.npz", "id", frozenset())
+        column_of(tmp_path / "x.npz", "id", frozenset(), IDS)
 
 
 def test_ids_that_say_more_than_the_archive_holds_take_no_memory(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("id.npy", npy(b"<i8", b"(99999999999999,)", bytes(16)))
     with pytest.raises(InputError, match="id has 144 bytes where its header promises"):
-        column_of(tmp_path / "x.npz", "id", frozenset())
+        column_of(tmp_path / "x.npz", "id", frozenset(), IDS)
 
 
 def test_values_that_are_arrays_themselves_are_told(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_names_of_columns_are_told_in_one_line(tmp_path: Path) -> None:
         open_vectors(tmp_path / "x.csv", "base")
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError) as caught:
-        column_of(tmp_path / "x.csv", "other", frozenset())
+        column_of(tmp_path / "x.csv", "other", frozenset(), IDS)
     assert "\n" not in str(caught.value)
 
 
@@ -152,10 +153,10 @@ def test_text_in_hdf5_that_says_it_is_of_gigabytes_takes_none(tmp_path: Path) ->
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["id"] = ["first", "b"]
-    assert column_of(path, "id", frozenset()).tolist() == ["first", "b"]
+    assert column_of(path, "id", frozenset(), IDS).tolist() == ["first", "b"]
     lengthened(path, len("first"))
     with pytest.raises(InputError, match="id cannot be read: write the file again"):
-        column_of(path, "id", frozenset())
+        column_of(path, "id", frozenset(), IDS)
     assert peak_of("dataset_text", str(path), "id") < 400 << 20
 
 
@@ -176,4 +177,4 @@ def test_ids_of_chunks_that_were_never_written_are_refused(tmp_path: Path) -> No
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("id", (1 << 40,), np.int64, chunks=(1 << 16,))
     with pytest.raises(InputError, match="chunks"):
-        column_of(tmp_path / "x.h5", "id", frozenset())
+        column_of(tmp_path / "x.h5", "id", frozenset(), IDS)

@@ -129,22 +129,28 @@ def of_columns(
     kinds = {field.name: _as_stored(field.type) for field in schema}
     lists = {name: kind for name, kind in kinds.items() if _is_list(arrow, kind)}
     _refuse_encoded(arrow, kinds, source, {column} if lists or column is not None else set(kinds))
-    shapes = {
-        name: (n, kind.list_size) if _is_fixed(arrow, kind) else (n, -1) for name, kind in lists.items()
+    numbers = {name for name, kind in lists.items() if _is_number(arrow, kind.value_type)}
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (n, kind.list_size if _is_fixed(arrow, kind) else -1) if name in numbers else (n,)
+        for name, kind in lists.items()
     }
     name = chosen(shapes, source, role, column, "column of lists")
     named = f"{source}[{name}]" if len(schema) > 1 else source
     if list(schema.names).count(name) > 1:
         raise InputError(f"{named} is the name of several columns: give each a name of its own")
-    d = shapes[name][1] if shapes[name][1] >= 0 else _first_length(columns(name))
     kind = lists[name].value_type
-    if not (arrow.types.is_floating(kind) or arrow.types.is_integer(kind)):
+    if name not in numbers:
         raise InputError(
             f"{named} holds lists of {kind}, but vectors are lists of numbers: name another column"
         )
+    d = shapes[name][1] if shapes[name][1] >= 0 else _first_length(columns(name))
     batches = _in_parts(arrow, columns(name), d)
     blocks = _blocks(package("pyarrow.compute", source, "a file of Arrow"), batches, d, named)
     return written(named, d, np.dtype(NAMES.get(str(kind), str(kind))), blocks, n)
+
+
+def _is_number(arrow: Any, kind: Any) -> bool:
+    return bool(arrow.types.is_floating(kind) or arrow.types.is_integer(kind))
 
 
 def _is_fixed(arrow: Any, kind: Any) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tuner.data.formats.choice import Role, chosen
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import BLOCK_BYTES, written
+from tuner.data.formats.wanted import UnknownColumnError
 from tuner.errors import InputError, ResourceError
 
 SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -188,12 +189,14 @@ def type_of_rows(source: str, name: str, kind: Any) -> type[Any]:
     """Return a type of objects of which nothing is read but ``values``, a key's.
 
     Raises:
-        InputError: the key has letters that cannot be looked for.
+        UnknownColumnError: the key has letters that cannot be looked for.
     """
     try:
         return msgspec.defstruct("Row", [("values", kind)], rename={"values": name})
     except ValueError:
-        raise InputError(f"{source}: the key {name!r} has quotes or control characters: rename it") from None
+        raise UnknownColumnError(
+            f"{source}: the key {name!r} has quotes or control characters: rename it"
+        ) from None
 
 
 def _is_numbers(value: Any) -> bool:

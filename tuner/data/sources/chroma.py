@@ -15,8 +15,9 @@ from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
+from tuner.data.formats.wanted import T, Wanted
 from tuner.data.sources.address import Address
-from tuner.data.sources.tables import ID, as_ids, chosen_collection
+from tuner.data.sources.tables import ID, chosen_collection
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -40,7 +41,7 @@ def open_chroma(address: Address, role: Role, column: str | None) -> FlatFile:
         return written(named, d, DTYPE, _blocks(collection), collection.count())
 
 
-def chroma_ids(address: Address, name: str) -> NDArray[Any]:
+def chroma_column(address: Address, name: str, wanted: Wanted[T]) -> T:
     """Return the ids (n,) of a collection, or what its metadata have of a name, in the order of its entries.
 
     Args:
@@ -56,7 +57,7 @@ def chroma_ids(address: Address, name: str) -> NDArray[Any]:
             page = collection.get(limit=PAGE, offset=start, include=["metadatas"])
             metadata = page["metadatas"] or []
             found += page["ids"] if name == ID else [(each or {}).get(name) for each in metadata]
-        return as_ids(found, f"{named}[{name}]")
+        return wanted.of_values(found, f"{named}[{name}]")
 
 
 @contextmanager

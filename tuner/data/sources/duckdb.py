@@ -9,14 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tuner.data.formats.arrow import BATCH_ROWS, of_columns
 from tuner.data.formats.choice import Role
 from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
-from tuner.data.sources.tables import as_ids, batches, chosen_column, quoted
+from tuner.data.formats.wanted import T, Wanted
+from tuner.data.sources.tables import batches, chosen_column, quoted
 from tuner.errors import InputError
 
 VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
@@ -60,22 +59,38 @@ def open_duckdb(path: Path, source: str, role: Role, column: str | None) -> Flat
         return of_columns(whole, n, columns, f"{source}[{name}]", role, None)
 
 
-def duckdb_ids(path: Path, source: str, column: str | None, name: str) -> NDArray[Any]:
-    """Return a column of ids (n,) of the table that has the vectors, in the order of its rows.
+def duckdb_column(path: Path, source: str, column: str | None, name: str, wanted: Wanted[T], role: Role) -> T:
+    """Return a column of the table that has the vectors, in the order of its rows.
 
     Args:
         column: column of the vectors, as for ``open_duckdb``.
-        name: column of the ids.
+        name: name of the column.
+        wanted: what its rows are.
+        role: what the vectors are.
 
     Raises:
-        InputError: the table has no such column, or it holds no ids.
+        InputError: the table has no such column, or it holds something else.
+    """
+    with _connected(path, source) as file:
+        _, schema, table, _ = _chosen(file, source, role, column)
+        known = [row[2] for row in file.execute(COLUMNS).fetchall() if row[:2] == (schema, table)]
+        refuse_unknown(f"{source}[{table}]", name, known, wanted)
+        asked = f"SELECT {quoted(name)} FROM {quoted(schema)}.{quoted(table)} ORDER BY rowid"  # noqa: S608 - quoted
+        return wanted.of_values(
+            chain.from_iterable(batches(file.execute(asked))), f"{source}[{table}.{name}]"
+        )
+
+
+@contextmanager
+def connected_table(path: Path, source: str, column: str | None) -> Iterator[tuple[Any, str]]:
+    """Give a connection, and the table that has the vectors, quoted; what fails is a sentence.
+
+    Args:
+        column: column of the vectors, as for ``open_duckdb``.
     """
     with _connected(path, source) as file:
         _, schema, table, _ = _chosen(file, source, "base", column)
-        known = [row[2] for row in file.execute(COLUMNS).fetchall() if row[:2] == (schema, table)]
-        refuse_unknown(f"{source}[{table}]", name, known)
-        asked = f"SELECT {quoted(name)} FROM {quoted(schema)}.{quoted(table)} ORDER BY rowid"  # noqa: S608 - quoted
-        return as_ids(chain.from_iterable(batches(file.execute(asked))), f"{source}[{table}.{name}]")
+        yield file, f"{quoted(schema)}.{quoted(table)}"
 
 
 @contextmanager

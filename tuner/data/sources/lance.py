@@ -8,14 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tuner.data.formats.arrow import BATCH_ROWS, of_columns
 from tuner.data.formats.choice import Role
 from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
-from tuner.data.sources.tables import as_ids
+from tuner.data.formats.wanted import T, Wanted
 from tuner.errors import InputError
 
 SUFFIX = ".lance"
@@ -39,20 +37,21 @@ def open_lance(path: Path, source: str, role: Role, column: str | None) -> FlatF
         return of_columns(table.schema, n, columns, source, role, column)
 
 
-def lance_ids(path: Path, source: str, name: str) -> NDArray[Any]:
-    """Return a column of ids (n,) of a table, in the order of its rows.
+def lance_column(path: Path, source: str, name: str, wanted: Wanted[T]) -> T:
+    """Return a column of a table, in the order of its rows.
 
     Args:
-        name: column of the ids.
+        name: name of the column.
+        wanted: what its rows are.
 
     Raises:
-        InputError: the table has no such column, or it holds no ids.
+        InputError: the table has no such column, or it holds something else.
     """
     table, _ = _table(path, source)
-    refuse_unknown(source, name, table.schema.names)
+    refuse_unknown(source, name, table.schema.names, wanted)
     with _damage_in_words(source):
         found = [batch.column(0) for batch in table.search().select([name]).to_batches(BATCH_ROWS)]
-        return as_ids(chain.from_iterable(each.to_pylist() for each in found), f"{source}[{name}]")
+        return wanted.of_values(chain.from_iterable(each.to_pylist() for each in found), f"{source}[{name}]")
 
 
 def _table(path: Path, source: str) -> tuple[Any, int]:

@@ -16,8 +16,9 @@ from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
+from tuner.data.formats.wanted import T, Wanted
 from tuner.data.sources.address import Address, without_login
-from tuner.data.sources.tables import BATCH_ROWS, as_ids, batches, chosen_column, of_texts
+from tuner.data.sources.tables import BATCH_ROWS, batches, chosen_column, of_texts
 from tuner.errors import InputError
 
 DTYPES = {"vector": "<f4", "halfvec": "<f2", "real[]": "<f4", "double precision[]": "<f8"}
@@ -52,26 +53,30 @@ def open_postgres(address: Address, role: Role, column: str | None) -> FlatFile:
         return _opened(connection, address, role, column)
 
 
-def postgres_ids(address: Address, column: str | None, name: str) -> NDArray[Any]:
-    """Return a column of ids (n,) of the table that has the vectors, in the order of its rows.
+def postgres_column(address: Address, column: str | None, name: str, wanted: Wanted[T], role: Role) -> T:
+    """Return a column of the table that has the vectors, in the order of its rows.
 
     Args:
         address: as for ``open_postgres``.
         column: column of the vectors, where the address names none.
-        name: column of the ids.
+        name: name of the column.
+        wanted: what its rows are.
+        role: what the vectors are.
 
     Raises:
-        InputError: the table has no such column, or it holds no ids.
+        InputError: the table has no such column, or it holds something else.
     """
     sql = package("psycopg.sql", address.shown, "a table of PostgreSQL")
     with _connected(address) as connection:
-        found = _chosen(connection, address, "base", column)
+        found = _chosen(connection, address, role, column)
         known = [row[0] for row in connection.execute(NAMES, (found.schema, found.table)).fetchall()]
-        refuse_unknown(f"{address.shown}[{found.table}]", name, known)
+        refuse_unknown(f"{address.shown}[{found.table}]", name, known, wanted)
         with connection.cursor(name="tune") as cursor:
             cursor.itersize = BATCH_ROWS
             cursor.execute(_all_of(sql, found, sql.Identifier(name)))
-            return as_ids(chain.from_iterable(batches(cursor)), f"{address.shown}[{found.table}.{name}]")
+            return wanted.of_values(
+                chain.from_iterable(batches(cursor)), f"{address.shown}[{found.table}.{name}]"
+            )
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from tuner.data.formats.choice import Role
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.packages import package
 from tuner.data.formats.spool import written
+from tuner.data.formats.wanted import T, Wanted
 from tuner.data.sources.address import Address
-from tuner.data.sources.tables import ID, as_ids, chosen_collection
+from tuner.data.sources.tables import ID, chosen_collection
 from tuner.errors import InputError
 
 DTYPE = np.dtype(np.float32)
@@ -41,7 +42,7 @@ def open_qdrant(address: Address, role: Role, column: str | None) -> FlatFile:
         return written(named, d, DTYPE, _blocks(client, name, vector, d, named))
 
 
-def qdrant_ids(address: Address, name: str) -> NDArray[Any]:
+def qdrant_column(address: Address, name: str, wanted: Wanted[T]) -> T:
     """Return the ids (n,) of the points, or what their payloads have of a name, in the order of the points.
 
     Args:
@@ -56,7 +57,7 @@ def qdrant_ids(address: Address, name: str) -> NDArray[Any]:
         found = [
             point.id if name == ID else (point.payload or {}).get(name) for page in pages for point in page
         ]
-        return as_ids(found, f"{address.shown}[{collection}][{name}]")
+        return wanted.of_values(found, f"{address.shown}[{collection}][{name}]")
 
 
 def _collection(address: Address) -> AbstractContextManager[tuple[Any, str]]:

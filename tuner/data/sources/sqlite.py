@@ -18,7 +18,8 @@ from tuner.data.formats.choice import Role
 from tuner.data.formats.columns import refuse_unknown
 from tuner.data.formats.flat import FlatFile
 from tuner.data.formats.spool import written
-from tuner.data.sources.tables import as_ids, batches, chosen_column, of_bytes, of_texts, quoted
+from tuner.data.formats.wanted import T, Wanted
+from tuner.data.sources.tables import batches, chosen_column, of_bytes, of_texts, quoted
 from tuner.errors import InputError
 
 DTYPE = np.dtype("<f4")
@@ -55,22 +56,24 @@ def open_sqlite(path: Path, source: str, role: Role, column: str | None) -> Flat
         return written(named, found.d, DTYPE, blocks(), found.n)
 
 
-def sqlite_ids(path: Path, source: str, column: str | None, name: str) -> NDArray[Any]:
-    """Return a column of ids (n,) of the table that has the vectors, in the order of its rows.
+def sqlite_column(path: Path, source: str, column: str | None, name: str, wanted: Wanted[T], role: Role) -> T:
+    """Return a column of the table that has the vectors, in the order of its rows.
 
     Args:
         column: column of the vectors, as for ``open_sqlite``.
-        name: column of the ids.
+        name: name of the column.
+        wanted: what its rows are.
+        role: what the vectors are.
 
     Raises:
-        InputError: the table has no such column, or it holds no ids.
+        InputError: the table has no such column, or it holds something else.
     """
     with _connected(path, source) as file:
-        table = _chosen(file, source, "base", column).table
+        table = _chosen(file, source, role, column).table
         known = [row[1] for row in file.execute(f"PRAGMA table_info({quoted(table)})").fetchall()]
-        refuse_unknown(f"{source}[{table}]", name, known)
+        refuse_unknown(f"{source}[{table}]", name, known, wanted)
         values = chain.from_iterable(batches(file.execute(_all_of(file, table, name))))
-        return as_ids(values, f"{source}[{table}.{name}]")
+        return wanted.of_values(values, f"{source}[{table}.{name}]")
 
 
 class _Column(NamedTuple):

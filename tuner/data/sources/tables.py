@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -115,29 +114,6 @@ def of_bytes(rows: Iterable[Any], d: int, dtype: np.dtype[Any], named: str, done
         _refuse_length(len(data) / dtype.itemsize, d, named, row)
         found.append(data)
     return np.frombuffer(b"".join(found), dtype=dtype).reshape(len(found), d)
-
-
-def as_ids(values: Iterable[Any], named: str) -> NDArray[Any]:
-    """Return the values of a column as ids (n,), integers or text.
-
-    Args:
-        values: values of all rows.
-        named: name of the column in messages.
-
-    Raises:
-        InputError: one is empty, or neither a whole number nor text.
-    """
-    found = list(values)
-    for row, value in enumerate(found):
-        if value is None:
-            raise InputError(f"{named}: row {row} is empty (NULL), and ids are one a row: fill them")
-        if isinstance(value, bool) or not isinstance(value, int | str | UUID):
-            raise InputError(
-                f"{named}: row {row} holds a {type(value).__name__}, and ids are whole numbers or text: name "
-                "another"
-            )
-    whole = all(isinstance(value, int) for value in found)
-    return np.array(found if whole else [str(value) for value in found])
 
 
 def batches(cursor: Any) -> Iterator[list[Any]]:
