@@ -13,6 +13,7 @@ from tuner.report.evidence import (
     stage_costs,
 )
 from tuner.report.faiss_lines import IDS_FILE, search_lines, where_it_lies
+from tuner.report.filters import filters_sentence, filters_table
 from tuner.report.sharded import sharded_sentence, sizes_table
 from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
@@ -48,6 +49,7 @@ def sections(result: Result) -> dict[str, str]:
     found = {
         "": _answer(result),
         "The front": _front(result),
+        "Filtered search": filters_table(result),
         "Numbers of shards": sizes_table(result),
         "Load and search": lines_of_code,
         "Other k and targets": ef_table(result),
@@ -66,7 +68,7 @@ def sections(result: Result) -> dict[str, str]:
 
 def _answer(result: Result) -> Iterator[str]:
     yield f"**{prose(verdict(result))}**"
-    sentences = (sample_sentence, sharded_sentence, earlier_sentence, gain_sentence)
+    sentences = (sample_sentence, sharded_sentence, filters_sentence, earlier_sentence, gain_sentence)
     for sentence in (f"Asked: {asked_for(result.options)}.", *(each(result) for each in sentences)):
         if sentence:
             yield f"\n{prose(sentence)}"
