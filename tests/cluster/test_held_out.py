@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from sharded import ASKED, SPACE, K, X, shards_of
 
+import tuner
 from tuner.cluster import put_back
 from tuner.cluster.pose import Request
 from tuner.cluster.put_back import truth_of_halves
@@ -133,7 +134,16 @@ def test_the_report_says_that_they_were_put_back(run: Run) -> None:
 
 def test_one_shard_without_queries_is_the_answer_of_one_machine(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", FEW)
-    one = result_of(events_of(Request(str(tmp_path / "x.npy"), n_shards=1), tmp_path, ONE))
+    one = tuner.tune_shards(
+        tmp_path / "x.npy",
+        recall=ONE.recall,
+        out=tmp_path / "out",
+        shards=1,
+        space=ONE.space,
+        metric=ONE.metric,
+        seed=ONE.seed,
+        threads=1,
+    )
     (tmp_path / "plain").mkdir()
     plain = result_of(
         sweep(open_vectors(tmp_path / "x.npy", "base"), None, ONE, tmp_path / "plain", tmp_path / "w")

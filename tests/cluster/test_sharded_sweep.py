@@ -27,7 +27,9 @@ from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
+from tuner.gate import read_baseline
 from tuner.index.codec_view import CodecView
+from tuner.index.opened import open_faiss
 from tuner.prediction.surface import CodecCost
 from tuner.recall.target import summarize
 from tuner.recall.truth import Truth, search_exactly
@@ -449,6 +451,14 @@ def test_a_shard_that_is_wrong_is_named(
     plant(copy)
     with pytest.raises(InputError, match=sentence):
         ShardedIndex.load(copy)
+
+
+@pytest.mark.parametrize("name", ["", "shards.json"])
+def test_what_is_of_one_index_says_so_of_shards(found: Result, out: Path, name: str) -> None:
+    with pytest.raises(InputError, match="of an index in shards, whose recall tune check cannot measure yet"):
+        read_baseline(out / name)
+    with pytest.raises(InputError, match="is an index in shards, and this is asked of one index file"):
+        open_faiss(out / name, X.shape[1])
 
 
 def edited(out: Path, change: Callable[[str], str]) -> None:
