@@ -203,7 +203,7 @@ def _method(result: Result) -> Iterator[str]:
     if result.collapsed is not None:
         yield f"- {collapsed_sentence(result)}"
     if result.whole is not None:
-        yield f"- {whole_sentence(result.whole)}"
+        yield f"- {whole_sentence(result.whole, checked=result.sharded is None)}"
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):
         yield f"- {trust_sentence(result)}"
