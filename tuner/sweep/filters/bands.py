@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.recall.allowed import Filters
+from tuner.recall.filtered_truth import DEPTH
 from tuner.recall.target import Target, usual_quantile
 from tuner.recall.truth import nearest_in
 from tuner.runtime.steps import scaled
@@ -21,8 +22,6 @@ from tuner.types import IdArray, Options, Steps
 
 MOST_QUERIES = 800
 """Queries of a band: each is searched several times."""
-DEPTH = 1_000
-"""Nearest rows of all, among which those that are allowed are looked for first."""
 STEP = 10**0.5
 """Bands of filters that are given are this many times apart, or farther where there are few queries."""
 
