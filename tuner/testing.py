@@ -75,16 +75,14 @@ def assert_recall(
         queries: (nq, d), an array or a .npy file; at least 20.
         base: (n, d) likewise.
         at_least: recall@k in (0, 1].
-        metric: ``auto`` decides from the vectors as ``tune`` does, mostly for cosine; say what the engine
-            ranks by.
+        metric: ``auto`` decides from the vectors as ``tune`` does; say what the engine ranks by.
         ids: ids of the rows, where ``search`` returns these, a list, an array or a file; -1 or empty text
             for a row that was deleted on purpose.
         confidence: confidence level of the bounds.
         starved: the same search with the least ef_search there is: if it finds as much, query by query, the
             index was not used, and the test fails.
-        allowed: what the filter of ``search`` allows: ids, as ``search`` returns them, for all queries, or a
-            list of them for each; or a boolean array, (n,) or (nq, n). True neighbours are then the nearest
-            of these, at least k. An answer that is not allowed is no hit, and one alone fails the test.
+        allowed: what the filter of ``search`` allows, at least k rows: ids as ``search`` returns them, for
+            all queries or a list for each, or booleans (n,) or (nq, n). Any other answer fails the test.
 
     Raises:
         AssertionError: recall is too low, starving the search changes nothing, or a filter was ignored.
@@ -192,8 +190,8 @@ class _Judge:
         """Return in words that a filter was ignored."""
         return (
             f"the filter forbids {counted(self.n_forbidden, 'answer')}, to "
-            f"{counted(self.n_asked, 'query', 'queries')} of {len(self.raw):,}: the search ignored it, or has "
-            "another"
+            f"{counted(self.n_asked, 'query', 'queries')} of {len(self.raw):,}: the search ignored it, or "
+            "has another"
         )
 
     def worst(self, hits: NDArray[np.int64]) -> str:
