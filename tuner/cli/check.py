@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
 from tuner.cli.folders import refuse_unwritable_files
-from tuner.cli.options import COLUMN, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
+from tuner.cli.options import COLUMN, FILTERS, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
+from tuner.data.filters import FiltersAsked, open_filters
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
     CheckOptions,
@@ -41,7 +44,15 @@ from tuner.runtime.process import dedicate_process
 
 REGRESSION = 1
 LIMITS = ("recall", "ndis", "memory")
+F = TypeVar("F", bound=Callable[..., Any])
 _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
+
+
+def with_filters(function: F) -> F:
+    """Give a command the options that give filters."""
+    for option in reversed(FILTERS):
+        function = option(function)
+    return function
 
 
 @click.command("check", short_help="Measure again what a baseline froze: the recall gate of CI.")
@@ -55,6 +66,8 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 )
 @IDS
 @COLUMN
+@with_filters
+@click.option("--no-filters", is_flag=True, help="Leave the bands of filters of BASELINE unchecked.")
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -105,8 +118,10 @@ def check_command(
     history: Path | None,
     annotations: bool,
     threads: int,
+    no_filters: bool,
     as_json: bool,
     quiet: bool,
+    **filters: Any,
 ) -> int:
     """Measure again what BASELINE froze, on the vectors in FILE.
 
@@ -118,10 +133,15 @@ def check_command(
     annotate = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
     try:
         options = CheckOptions(
-            limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
+            limits=parse_limits(fail_on),
+            index=index,
+            ef_search=ef_search,
+            new_data=new_data,
+            threads=threads,
+            no_filters=no_filters,
         )
         before = read_baseline(baseline_file)
-        result = _checked(before, file, queries, ids, column, options, quiet=quiet)
+        result = _checked(before, (file, queries, ids, column), FiltersAsked(**filters), options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -149,18 +169,19 @@ def check_command(
 
 def _checked(
     baseline: GateBaseline,
-    file: str,
-    queries: str | None,
-    ids: str | None,
-    column: str | None,
+    sources: tuple[str, str | None, str | None, str | None],
+    asked: FiltersAsked,
     options: CheckOptions,
     *,
     quiet: bool,
 ) -> CheckResult:
+    file, queries, ids, column = sources
     base, given = open_inputs(file, queries or None, ids, column)
+    filters = open_filters(asked, (base, given), (file, queries or None), column)
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
-        return follow(check(baseline, base, given, options, Path(work)), Screen(stderr=True), quiet=quiet)
+        events = check(baseline, base, given, options, Path(work), filters)
+        return follow(events, Screen(stderr=True), quiet=quiet)
 
 
 def parse_limits(texts: tuple[str, ...]) -> Limits:

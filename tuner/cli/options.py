@@ -97,26 +97,7 @@ _stores, _baselines = click.Choice(["memory", "disk"]), click.Choice(["graph", "
 _duplicates = click.Choice(["keep", "collapse"])
 _preferences = click.Choice(list(PREFERENCES))
 
-SWEEP_OPTIONS = (
-    click.option(
-        "--recall",
-        type=parse_numbers,
-        metavar="NUMBER[,...]",
-        help="Target recall@k in (0, 1]. Of several the first is tuned for, the others are looked up.",
-    ),
-    QUERIES,
-    IDS,
-    COLUMN,
-    click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
-    click.option(
-        "--k",
-        type=parse_whole_numbers,
-        default="10",
-        show_default=True,
-        metavar="NUMBER[,...]",
-        help="Neighbours per query, >= 1. Of several the first is tuned for, the others are looked up.",
-    ),
-    METRIC,
+FILTERS = (
     click.option(
         "--labels",
         metavar="FILE|NAME",
@@ -140,6 +121,30 @@ SWEEP_OPTIONS = (
         metavar="SQL|NAME",
         help="Condition on the columns of FILE that allows rows, or a column of the queries with one each.",
     ),
+)
+"""Options that give filters."""
+
+SWEEP_OPTIONS = (
+    click.option(
+        "--recall",
+        type=parse_numbers,
+        metavar="NUMBER[,...]",
+        help="Target recall@k in (0, 1]. Of several the first is tuned for, the others are looked up.",
+    ),
+    QUERIES,
+    IDS,
+    COLUMN,
+    click.option("--n-queries", type=int, help="Number of rows that become queries.  [default: by size]"),
+    click.option(
+        "--k",
+        type=parse_whole_numbers,
+        default="10",
+        show_default=True,
+        metavar="NUMBER[,...]",
+        help="Neighbours per query, >= 1. Of several the first is tuned for, the others are looked up.",
+    ),
+    METRIC,
+    *FILTERS,
     click.option(
         "--selectivity",
         type=parse_shares,

@@ -78,7 +78,7 @@ def made_up_bands(problem: Problem) -> Steps[Banded]:
     shares = sorted(options.selectivity, reverse=True)
     refuse_small_shares(options, problem.base.n)
     some = problem.sample(MOST_QUERIES)
-    deep = yield from scaled(_nearest(problem, some), 0.0, 0.2)
+    deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.2)
     target = target_of_all(problem, len(MADE_UP) * (len(shares) + MOST_REFINEMENTS))
     made = FilterMaker(problem.base.x, len(some), options.seed)
     maker = StratumMaker(problem, made, some, deep, target)
@@ -99,11 +99,11 @@ def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
         InputError: too few queries are left to show the target.
     """
     enough = with_enough_rows(problem, filters)
-    some = enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
+    some = asked_of(problem, enough)
     fewest = fewest_queries(problem.target)
     edges = band_edges(filters.shares[some], fewest)
     target = target_of_all(problem, len(edges))
-    deep = yield from scaled(_nearest(problem, some), 0.0, 0.3)
+    deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.3)
     groups, high = [], np.inf
     for number, edge in enumerate(edges):
         low, to = (0.3 + 0.7 * each / len(edges) for each in (number, number + 1))
@@ -189,6 +189,12 @@ def target_of_all(problem: Problem, n_bands: int) -> Target:
     return replace(target, quantile=wider * usual_quantile(target.n_queries, each))
 
 
-def _nearest(problem: Problem, some: IdArray) -> Steps[IdArray]:
+def asked_of(problem: Problem, enough: IdArray) -> IdArray:
+    """Return positions of the queries that bands are measured with, of those that allow enough rows."""
+    return enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
+
+
+def nearest_of_all(problem: Problem, some: IdArray) -> Steps[IdArray]:
+    """Yield the share done; return the nearest rows (len(some), depth) of some of the queries."""
     depth = min(DEPTH, problem.base.n)
     return (yield from nearest_in(problem.base.x, problem.queries[some], depth))
