@@ -217,6 +217,7 @@ def gate(
     limits: Limits | None = None,
     new_data: bool = False,
     threads: int = 0,
+    **filters: Any,
 ) -> CheckResult:
     """Return what ``tune check`` finds; raise AssertionError if that is a regression.
 
@@ -228,6 +229,7 @@ def gate(
         limits: what may change; None means the defaults of ``tuner.Limits``.
         new_data: whether the documents were embedded again.
         threads: threads to build with; 0 means all cores.
+        filters: ``labels``, ``query_labels``, ``filters``, ``where`` or ``no_filters`` of ``tuner.check``.
 
     Raises:
         AssertionError: recall, cost or memory got worse, or no index was searched.
@@ -235,7 +237,8 @@ def gate(
         ResourceError: too little memory or disk.
     """
     __tracebackhide__ = True
-    result = check(baseline, base, queries, index=index, limits=limits, new_data=new_data, threads=threads)
+    asked = {"index": index, "limits": limits, "new_data": new_data, "threads": threads, **filters}
+    result = check(baseline, base, queries, **asked)
     if not result.passed:
         lines = "\n".join(one_line(f"  {line.status}: {line.name}: {line.text}") for line in result.lines)
         raise AssertionError(f"{headline(result)}\n{lines}")

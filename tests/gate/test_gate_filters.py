@@ -1,24 +1,37 @@
 """Bands of filters, frozen and checked: what is unchanged passes, and each planted fault is red."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 import yaml
 from conftest import planted_rows
-from gated import Run, statuses
+from gated import Run
 
 import tuner
+from tuner.api.result import read_report
+from tuner.data.filters import FiltersAsked, open_filters
+from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
-from tuner.gate import CheckResult, read_baseline, save_baseline, write_baseline
+from tuner.gate import CheckOptions, Line, read_baseline, save_baseline, write_baseline
+from tuner.gate.bands import check_filters_given, checked_bands
+from tuner.gate.frozen_filters import reason_not_frozen
+from tuner.gate.rebuild import options_of
+from tuner.index.inputs import open_inputs
+from tuner.index.opened import IndexUnderTest, open_faiss, with_ids
+from tuner.recall.allowed import GivenFilters
 from tuner.report import result_to_json
+from tuner.runtime.journal import Journal
+from tuner.runtime.steps import result_of
 from tuner.search import RECOMMENDED, FilteredIndex
 from tuner.sweep.filters import run as filters_run
+from tuner.sweep.filters.bands import made_up_bands
 from tuner.sweep.filters.costs import FilterCosts
-from tuner.types import FloatArray, GateBaseline, IdArray, Space
+from tuner.sweep.pose import PosedProblem, pose
+from tuner.types import FloatArray, FrozenBand, FrozenFilters, GateBaseline, IdArray, Space
 
 N, NQ, D = 4000, 500, 24
 SPACE = Space(M=(8,), codecs=("SQ8",), cuts=(1.0,), rerank_factors=(1,), ef_search_max=1024)
@@ -61,91 +74,132 @@ def given(
     return frozen_run(x, out, labels=labels[0], query_labels=labels[1]), out
 
 
-@pytest.fixture
-def files(given: tuple[GateBaseline, Path]) -> Iterator[Path]:
-    """Folder of the run, whose recommended.yaml is as it was afterwards."""
-    path = given[1] / RECOMMENDED
-    before = path.read_bytes()
-    yield given[1]
-    path.write_bytes(before)
+@dataclass(frozen=True)
+class Posed:
+    """The run with filters by labels, opened to be checked."""
+
+    frozen: GateBaseline
+    folder: Path
+    posed: PosedProblem
+    opened: IndexUnderTest
+    filters: GivenFilters
+
+    def check(self, *, at: Path | None = None, **changes: Any) -> tuple[tuple[Line, ...], FrozenFilters]:
+        """Return the lines of the bands, and the bands, with the policy in a folder."""
+        frozen = changes.pop("frozen", self.frozen.filters)
+        request = CheckOptions(index=(at or self.folder) / "index.faiss", **changes.pop("request", {}))
+        given = {"posed": self.posed, "opened": self.opened, "given": self.filters, **changes}
+        return result_of(checked_bands(baseline=self.frozen, frozen=frozen, request=request, **given))
 
 
-def check(folder: Path, frozen: GateBaseline, **asked: Any) -> CheckResult:
-    return tuner.check(
-        frozen, folder / "base.npy", folder / "queries.npy", index=folder / "index.faiss", threads=1, **asked
-    )
+@pytest.fixture(scope="module")
+def opened(given: tuple[GateBaseline, Path], tmp_path_factory: pytest.TempPathFactory) -> Posed:
+    frozen, folder = given
+    base, queries = open_inputs(folder / "base.npy", folder / "queries.npy")
+    work = tmp_path_factory.mktemp("work")
+    posed = result_of(pose(Journal(work, {}, resume=False), base, queries, options_of(frozen, 1), work))
+    asked = FiltersAsked(labels=folder / "labels.npy", query_labels=folder / "asked.npy")
+    filters = open_filters(asked, (base, queries), (folder / "base.npy", folder / "queries.npy"))
+    assert filters is not None
+    return Posed(frozen, folder, posed, open_faiss(folder / "index.faiss", D), filters)
 
 
-def by_labels(folder: Path) -> dict[str, Path]:
-    return {"labels": folder / "labels.npy", "query_labels": folder / "asked.npy"}
+def failed(lines: tuple[Line, ...]) -> list[str]:
+    return [line.name for line in lines if line.status == "fail"]
 
 
-def failed(result: CheckResult) -> list[str]:
-    return [line.name for line in result.lines if line.status == "fail"]
-
-
-def served(folder: Path, **changes: Any) -> None:
-    """Change the policy of recommended.yaml: ef_search of its bands, or what is scanned."""
-    path = folder / RECOMMENDED
-    written = yaml.safe_load(path.read_text())
+def with_policy(found: Posed, folder: Path, **changes: Any) -> Path:
+    """Write another policy to a folder: ef_search of its bands, or what is scanned; return the folder."""
+    written = yaml.safe_load((found.folder / RECOMMENDED).read_text())
     for band in written["filters"]["bands"]:
         if band["ef_search"] is not None:
             band["ef_search"] = changes.get("ef_search", band["ef_search"])
     written["filters"]["scan_below_rows"] = changes.get("below", written["filters"]["scan_below_rows"])
-    path.write_text(yaml.safe_dump(written))
+    (folder / RECOMMENDED).write_text(yaml.safe_dump(written))
+    return folder
 
 
-def test_an_unchanged_policy_gives_the_same_hits(given: tuple[GateBaseline, Path]) -> None:
-    frozen, folder = given
-    assert frozen.filters is not None
-    assert [band.ef_search is None for band in frozen.filters.bands] == [False, True]
-    assert sum(len(band.hits) for band in frozen.filters.bands) == NQ
-    found = check(folder, frozen, **by_labels(folder))
-    assert found.passed
-    assert statuses(found)["filter policy"] == "pass"
-    of_bands = [line for line in found.lines if line.name.startswith("recall from")]
-    assert len(of_bands) == 2
-    assert all("finds as many as before" in line.text for line in of_bands)
-    assert found.updated.filters is not None
-    assert [band.hits for band in found.updated.filters.bands] == [band.hits for band in frozen.filters.bands]
+def test_an_unchanged_policy_gives_the_same_hits(opened: Posed) -> None:
+    frozen = opened.frozen.filters
+    assert frozen is not None
+    assert [band.ef_search is None for band in frozen.bands] == [False, True]
+    assert sum(len(band.hits) for band in frozen.bands) == NQ
+    lines, now = opened.check()
+    assert [line.status for line in lines] == ["pass"] * 3
+    assert lines[0].name == "filter policy"
+    assert all("finds as many as before" in line.text for line in lines[1:])
+    assert [band.hits for band in now.bands] == [band.hits for band in frozen.bands]
+    lines, _ = opened.check(at=opened.folder / "nowhere")
+    assert [line.status for line in lines] == ["info", "pass", "pass"]
 
 
-def test_a_lowered_ef_search_of_a_band_is_red(given: tuple[GateBaseline, Path], files: Path) -> None:
-    served(files, ef_search=10)
-    found = check(files, given[0], **by_labels(files))
-    (name, *others) = [name for name in failed(found) if name != "filter policy"]
-    assert name.startswith("recall from")
-    assert not others
-    assert "filter policy" in found.broken
+def test_a_lowered_ef_search_is_red_in_its_band(opened: Posed, tmp_path: Path) -> None:
+    lines, _ = opened.check(at=with_policy(opened, tmp_path, ef_search=10))
+    assert failed(lines) == ["filter policy", lines[1].name]
+    assert lines[1].name.startswith("recall from")
 
 
-def test_no_scan_is_red_in_the_band_that_was_scanned(given: tuple[GateBaseline, Path], files: Path) -> None:
-    served(files, below=0)
-    found = check(files, given[0], **by_labels(files))
-    names = [line.name for line in found.lines if line.name.startswith("recall from")]
-    assert failed(found) == ["filter policy", names[1]]
+def test_no_scan_is_red_in_the_band_that_was_scanned(opened: Posed, tmp_path: Path) -> None:
+    lines, _ = opened.check(at=with_policy(opened, tmp_path, below=0))
+    assert failed(lines) == ["filter policy", lines[2].name]
+    assert "scans below 0 rows" in lines[0].text
 
 
-def test_a_filter_that_is_ignored_is_red(
-    given: tuple[GateBaseline, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frozen, folder = given
+def test_a_filter_that_is_ignored_is_red(opened: Posed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         FilteredIndex, "search_graph", lambda self, queries, k, allowed, ef: self.index.search(queries, k)
     )
-    assert len(failed(check(folder, frozen, **by_labels(folder)))) == 1
+    lines, _ = opened.check()
+    assert failed(lines) == [lines[1].name]
 
 
-def test_an_index_built_again_is_checked_by_the_frozen_policy(
-    given: tuple[GateBaseline, Path],
-) -> None:
-    frozen, folder = given
-    rebuilt = tuner.check(frozen, folder / "base.npy", folder / "queries.npy", threads=1, **by_labels(folder))
-    assert rebuilt.passed, failed(rebuilt)
-    assert statuses(rebuilt)["filter policy"] == "info"
+def test_positions_that_are_no_rows_are_followed(opened: Posed, x: FloatArray, tmp_path: Path) -> None:
+    """An index in another order, which scans everything, finds everything."""
+    order = np.random.default_rng(1).permutation(N)
+    index = faiss.IndexHNSWFlat(D, 8)
+    index.add(x[:N][order] / np.linalg.norm(x[:N][order], axis=1, keepdims=True))
+    shuffled = with_ids(index, order, "shuffled", 0, ())
+    at = with_policy(opened, tmp_path, below=N + 1)
+    unit = replace(opened.posed.problem, raw=opened.posed.problem.queries)
+    _, now = opened.check(at=at, opened=shuffled, posed=replace(opened.posed, problem=unit))
+    assert [set(band.hits) for band in now.bands] == [{10}, {10}]
 
 
-def test_the_command_line_says_what_is_missing_or_other(
+def test_made_up_filters_are_made_up_as_in_the_run(opened: Posed) -> None:
+    """Bands that are frozen as rows and as shares have the same queries and the same rows allowed."""
+    options = replace(opened.posed.problem.options, selectivity=(0.2,))
+    problem = replace(opened.posed.problem, options=options)
+    groups = result_of(made_up_bands(problem)).groups
+    before = tuple(
+        FrozenBand(least_rows=round(share * N), ef_search=10, kind=each.kind, recall=0.0, hits=(0,) * NQ)
+        for share, strata in groups
+        for each in strata
+    )
+    frozen = FrozenFilters(source="made up", fingerprint="", n=N, scan_below_rows=0, bands=before)
+    at = opened.folder / "nowhere"
+    _, now = opened.check(at=at, posed=replace(opened.posed, problem=problem), given=None, frozen=frozen)
+    index = FilteredIndex(opened.opened.index, ((0.0, 10),), 0)
+    wanted = [each.answered(index).tolist() for _, strata in groups for each in strata]
+    assert [list(band.hits) for band in now.bands] == wanted
+
+
+def test_filters_that_are_other_or_missing_are_refused(opened: Posed) -> None:
+    asked = FiltersAsked(labels=np.arange(N) % 2, query_labels=np.arange(NQ) % 2)
+    posed = opened.posed
+    queries = open_vectors(opened.folder / "queries.npy", "queries")
+    other = open_filters(asked, (posed.vectors, queries), (opened.folder / "base.npy", "queries"))
+    with pytest.raises(InputError, match="other filters than the baseline's"):
+        opened.check(given=other)
+    with pytest.raises(InputError, match=r"queries fall into the band from .* were frozen"):
+        opened.check(given=other, request={"new_data": True})
+    assert check_filters_given(opened.frozen, None, no_filters=True) is None
+    with pytest.raises(InputError, match="give the same with --labels"):
+        check_filters_given(opened.frozen, None, no_filters=False)
+    with pytest.raises(InputError, match="the baseline has no bands of filters: leave"):
+        check_filters_given(replace(opened.frozen, filters=None), other, no_filters=False)
+
+
+def test_the_command_line_freezes_and_checks_them(
     given: tuple[GateBaseline, Path], run: Run, tmp_path: Path
 ) -> None:
     folder = given[1]
@@ -155,18 +209,17 @@ def test_the_command_line_says_what_is_missing_or_other(
     files = [str(tmp_path / "again.yaml"), str(folder / "base.npy"), "--queries", str(folder / "queries.npy")]
     arguments = ["check", *files, "--index", str(folder / "index.faiss"), "--threads", "1"]
     labelled = ["--labels", str(folder / "labels.npy"), "--query-labels", str(folder / "asked.npy")]
-    assert run(*arguments, *labelled)[0] == 0
+    code, out, message = run(*arguments, *labelled)
+    assert code == 0, out + message
+    assert "filter policy" in out
     code, _, message = run(*arguments)
     assert code == 2
     assert "give the same with --labels" in " ".join(message.split())
-    assert run(*arguments, "--no-filters")[0] == 0
-    np.save(tmp_path / "other.npy", np.load(folder / "asked.npy")[::-1])
-    code, _, message = run(*arguments, *labelled[:3], str(tmp_path / "other.npy"))
-    assert code == 2
-    assert "other filters than the baseline's" in " ".join(message.split())
 
 
-def test_a_damaged_or_older_file_is_refused(given: tuple[GateBaseline, Path], tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_and_one_without_filters_is_as_before(
+    given: tuple[GateBaseline, Path], tmp_path: Path
+) -> None:
     frozen, path = given[0], tmp_path / "b.yaml"
     assert frozen.filters is not None
     first, *others = frozen.filters.bands
@@ -176,16 +229,12 @@ def test_a_damaged_or_older_file_is_refused(given: tuple[GateBaseline, Path], tm
             read_baseline(path)
     write_baseline(replace(frozen, filters=None), path)
     assert "filters" not in path.read_text()
-    with pytest.raises(InputError, match="the baseline has no bands of filters: leave"):
-        check(given[1], read_baseline(path), **by_labels(given[1]))
+    assert read_baseline(path).filters is None
 
 
-def test_made_up_filters_are_made_up_again(x: FloatArray, tmp_path: Path) -> None:
-    frozen = frozen_run(x, tmp_path, selectivity=(0.5, 0.05))
-    assert frozen.filters is not None
-    found = check(tmp_path, frozen)
-    assert found.passed, failed(found)
-    of_bands = [line.text for line in found.lines if line.name.startswith("recall from")]
-    assert len(of_bands) >= 4
-    served(tmp_path, ef_search=10, below=0)
-    assert {name.rsplit("(")[-1] for name in failed(check(tmp_path, frozen))} >= {"correlated)"}
+def test_bands_that_cannot_be_measured_again_are_named(given: tuple[GateBaseline, Path]) -> None:
+    result = read_report(given[1])
+    assert reason_not_frozen(result, result.named["balanced"]) == ""
+    assert "of another point" in reason_not_frozen(result, -1)
+    held_out = replace(result, queries=replace(result.queries, held_out_rows=(1, 2)))
+    assert "were added to the index" in reason_not_frozen(held_out, result.named["balanced"])

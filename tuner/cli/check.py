@@ -118,7 +118,6 @@ def check_command(
     history: Path | None,
     annotations: bool,
     threads: int,
-    no_filters: bool,
     as_json: bool,
     quiet: bool,
     **filters: Any,
@@ -133,15 +132,10 @@ def check_command(
     annotate = annotations or os.environ.get("GITHUB_ACTIONS") == "true"
     try:
         options = CheckOptions(
-            limits=parse_limits(fail_on),
-            index=index,
-            ef_search=ef_search,
-            new_data=new_data,
-            threads=threads,
-            no_filters=no_filters,
+            limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
         )
         before = read_baseline(baseline_file)
-        result = _checked(before, (file, queries, ids, column), FiltersAsked(**filters), options, quiet=quiet)
+        result = _checked(before, (file, queries, ids, column), filters, options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -170,14 +164,15 @@ def check_command(
 def _checked(
     baseline: GateBaseline,
     sources: tuple[str, str | None, str | None, str | None],
-    asked: FiltersAsked,
+    of_filters: dict[str, Any],
     options: CheckOptions,
     *,
     quiet: bool,
 ) -> CheckResult:
     file, queries, ids, column = sources
     base, given = open_inputs(file, queries or None, ids, column)
-    filters = open_filters(asked, (base, given), (file, queries or None), column)
+    options = replace(options, no_filters=of_filters.pop("no_filters"))
+    filters = open_filters(FiltersAsked(**of_filters), (base, given), (file, queries or None), column)
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
         events = check(baseline, base, given, options, Path(work), filters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from tuner.types import (
 
 ROUNDED = 1e-6
 """What a share in ``recommended.yaml`` is rounded by."""
-Served = tuple[tuple[tuple[float, int], ...], int]
+Policy = tuple[tuple[tuple[float, int], ...], int]
 """Smallest share and ef_search of each band, and the number of rows below which is scanned."""
 
 
@@ -101,12 +102,12 @@ def checked_bands(
     filters = _same_filters(posed, frozen, given, new_data=request.new_data)
     if opened.graph is None:
         return (), frozen
-    served, policy_line = _policy(request.index, frozen)
+    policy, policy_line = _policy(request.index, frozen)
     rows = prepared_rows(opened.ids, posed.problem.base)
     if np.array_equal(rows, np.arange(posed.n)):
-        searched = FilteredIndex(opened.index, *served, kept=opened)
+        searched = FilteredIndex(opened.index, *policy, kept=opened)
     else:
-        searched = Renumbered(opened.index, *served, kept=opened, rows=rows)
+        searched = Renumbered(opened.index, *policy, kept=opened, rows=rows)
     lines, now = [policy_line], []
     maker = _StratumMaker.of(posed.problem, filters)
     deep = yield from scaled(nearest_of_all(posed.problem, maker.some), 0.0, 0.3)
@@ -142,16 +143,16 @@ def _same_filters(
     return filters
 
 
-def _policy(index: Path | None, frozen: FrozenFilters) -> tuple[Served, Line]:
+def _policy(index: Path | None, frozen: FrozenFilters) -> tuple[Policy, Line]:
     """Return the policy that is served, and whether it is the frozen one."""
-    as_frozen: Served = frozen.searched, frozen.scan_below_rows
+    as_frozen: Policy = frozen.searched, frozen.scan_below_rows
     path = None if index is None else index.with_name(RECOMMENDED)
     if path is None or not path.is_file():
         return as_frozen, Line("filter policy", "info", "the frozen one")
     bands, below = read_policy(path)
     same = below == frozen.scan_below_rows and len(bands) == len(frozen.searched)
-    pairs = zip(bands, frozen.searched, strict=False)
-    if same and all(abs(now[0] - then[0]) <= ROUNDED and now[1] == then[1] for now, then in pairs):
+    pairs, near = zip(bands, frozen.searched, strict=False), ROUNDED + 0.5 / frozen.n  # frozen in whole rows
+    if same and all(abs(now[0] - then[0]) <= near and now[1] == then[1] for now, then in pairs):
         return as_frozen, Line("filter policy", "pass", f"{RECOMMENDED} beside the index, as frozen")
     text = f"{RECOMMENDED} has {_in_words(bands, below)}; frozen: {_in_words(*as_frozen)}"
     return (bands, below), Line("filter policy", "fail", text)
@@ -184,13 +185,11 @@ class _StratumMaker:
     Attributes:
         some: positions of the queries that bands are measured with.
         filters: the user's filters of all queries; None where they are made up.
-        made: maker of filters.
     """
 
     problem: Problem
     some: IdArray
     filters: Filters | None
-    made: FilterMaker
 
     @classmethod
     def of(cls, problem: Problem, filters: Filters | None) -> _StratumMaker:
@@ -198,8 +197,11 @@ class _StratumMaker:
         if filters is not None:
             enough = filters.counts[filters.of_query] >= problem.options.k
             some = asked_of(problem, np.flatnonzero(enough))
-        made = FilterMaker(problem.base.x, len(some), problem.options.seed)
-        return cls(problem, some, filters, made)
+        return cls(problem, some, filters)
+
+    @cached_property
+    def made(self) -> FilterMaker:
+        return FilterMaker(self.problem.base.x, len(self.some), self.problem.options.seed)
 
     def stratum(self, frozen: FrozenFilters, number: int, deep: IdArray) -> Steps[Stratum]:
         """Yield the share done; return the queries of a band, by its number.
