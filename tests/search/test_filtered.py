@@ -126,6 +126,15 @@ def test_rows_that_the_index_lacks_are_left_out(x: FloatArray) -> None:
     assert {int(each) for each in found.ravel()} == {3 * 4 - 1000, -1}
 
 
+def test_what_is_no_filter_is_refused(x: FloatArray) -> None:
+    index = FilteredIndex(made("SQ8", x), ((0.5, 40),), 200)
+    assert set(index.search(x[:1], K, allowed=np.array([-1, N, 5]))[1].ravel().tolist()) == {5, -1}
+    assert (index.search(x[:1], K, allowed=np.array([]))[1] == -1).all()
+    for wrong in (np.ones(N - 1, dtype=bool), np.array([0.5]), np.array(["a"]), np.zeros((2, 2), dtype=int)):
+        with pytest.raises(InputError, match="but it is one of ids"):
+            index.search(x[:1], K, allowed=wrong)
+
+
 def test_threads_scan_at_the_same_time(x: FloatArray) -> None:
     index = FilteredIndex(made("PQ", x), (), N + 1)
     rng = np.random.default_rng(4)

@@ -98,14 +98,25 @@ class FilteredIndex:
         Args:
             rows: (m,) ids of the vectors that may be answered, as the index answers them, or (n,) whether
                 each position may. Ids that the index does not hold are left out.
+
+        Raises:
+            InputError: they are neither.
         """
         n, given = int(self.index.ntotal), np.asarray(rows)
-        if given.dtype == bool:
-            return Allowed(np.flatnonzero(given[:n]), n)
+        if given.dtype == bool and given.shape == (n,):
+            return Allowed(np.flatnonzero(given), n)
+        if given.ndim != 1 or (given.dtype.kind not in "iu" and len(given)):
+            raise InputError(
+                f"allowed is an array of {given.dtype} and shape {given.shape}, but it is one of ids (whole "
+                f"numbers), or of true and false for each of {n:,} vectors: give one of them"
+            )
+        given = given.astype(np.int64)
         if self.layers.labels is not None:
             found = np.searchsorted(self._by_id[0], given)
             found = np.minimum(found, n - 1)
             given = self._by_id[1][found[self._by_id[0][found] == given]]
+        else:
+            given = given[(given >= 0) & (given < n)]
         if len(given) * FEW < n:
             return Allowed(np.unique(given), n)
         mask = np.zeros(n, dtype=bool)
@@ -122,6 +133,7 @@ class FilteredIndex:
             k: neighbours of each query.
             allowed: what they may be answered with, see ``allow``; None for every vector.
         """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
         if allowed is None:
             return _pair(self.index.search(queries, k))
         some = allowed if isinstance(allowed, Allowed) else self.allow(allowed)
