@@ -110,18 +110,21 @@ class FilteredIndex:
                 f"allowed is an array of {given.dtype} and shape {given.shape}, but it is one of ids (whole "
                 f"numbers), or of true and false for each of {n:,} vectors: give one of them"
             )
-        given = given.astype(np.int64)
-        if self.layers.labels is not None:
-            found = np.searchsorted(self._by_id[0], given)
-            found = np.minimum(found, n - 1)
-            given = self._by_id[1][found[self._by_id[0][found] == given]]
-        else:
-            given = given[(given >= 0) & (given < n)]
-        if len(given) * FEW < n:
-            return Allowed(np.unique(given), n)
+        places = self._places_of(given.astype(np.int64))
+        if len(places) * FEW < n:
+            return Allowed(np.unique(places), n)
         mask = np.zeros(n, dtype=bool)
-        mask[given] = True
+        mask[places] = True
         return Allowed(np.flatnonzero(mask), n)
+
+    def _places_of(self, ids: IdArray) -> IdArray:
+        """Return positions of the ids that the index holds."""
+        n = int(self.index.ntotal)
+        if self.layers.labels is None:
+            return ids[(ids >= 0) & (ids < n)]
+        by_id, places = self._by_id
+        found = np.minimum(np.searchsorted(by_id, ids), n - 1)
+        return places[found[by_id[found] == ids]]
 
     def search(
         self, queries: FloatArray, k: int, allowed: Allowed | IdArray | NDArray[np.bool_] | None = None
