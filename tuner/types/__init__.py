@@ -19,7 +19,7 @@ from tuner.types.diagnosis import (
 )
 from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
 from tuner.types.engine_target import DefaultComparison, EnginePoint, FirstBuild, TargetResult
-from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
+from tuner.types.engines import Claims, EngineConfig, Exported, FilterConfig, FilterStep, ReportedConfig
 from tuner.types.events import (
     Estimated,
     Event,
@@ -108,8 +108,10 @@ __all__ = [
     "Extrapolated",
     "Extrapolation",
     "FilterBand",
+    "FilterConfig",
     "FilterKind",
     "FilterPolicy",
+    "FilterStep",
     "Finished",
     "FirstBuild",
     "FixKind",
