@@ -55,7 +55,8 @@ def filter_config(
     """
     if can.filters is None:
         return None
-    steps, below = [], policy.scan_below_rows
+    steps: list[FilterStep] = []
+    below = policy.scan_below_rows
     for band in policy.bands:
         if band.ef_search is None:
             break
@@ -125,7 +126,7 @@ def filtered_search(config: EngineConfig, name: str, search: dict[str, Any], **m
 
 
 def describe_filters(can: Capabilities, config: EngineConfig) -> list[str]:
-    """Return what has to be known of filtered search, a sentence each; none where no filters were measured."""
+    """Return what has to be known of filtered search, a sentence each; none without filters."""
     means, filters = can.filters, config.filters
     if means is None or filters is None:
         return []
@@ -136,8 +137,8 @@ def describe_filters(can: Capabilities, config: EngineConfig) -> list[str]:
     ]
     if means.ef_counts == "allowed rows":
         lines.append(
-            "its ef_search counts the allowed rows only, and what was measured in faiss counts every row that "
-            "the search comes upon: here stands the measured one times the share, and never less than "
+            "its ef_search counts the allowed rows only, and what was measured in faiss counts every row "
+            "that the search comes upon: here stands the measured one times the share, and never less than "
             "without a filter"
         )
     if means.cannot:

@@ -1,4 +1,4 @@
-"""What an engine says of searches with a filter, and what a running one promises that can be tried with them."""
+"""What an engine says of searches with a filter, and what one promises that runs and has them."""
 
 from __future__ import annotations
 

@@ -48,15 +48,15 @@ CAPABILITIES = Capabilities(
     ),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="vectorFilterMode preFilter: the filter is applied while the graph is searched; postFilter only "
-        "drops some of the k",
+        how="vectorFilterMode preFilter: the filter is applied while the graph is searched; "
+        "postFilter only drops some of the k",
         ef_counts="allowed rows",
-        scans="exhaustive: true scans; that is the application's to choose, by the number of documents that "
-        "are allowed",
-        source="read: Add a filter to a vector query in Azure AI Search; that efSearch counts the allowed rows "
-        "was not confirmed",
-        cannot="take another efSearch with a query: it stands in the index and is the same for all filters, so "
-        "filtered_search says what queries with filters need",
+        scans="exhaustive: true scans; that is the application's to choose, by the number of "
+        "documents that are allowed",
+        source="read: Add a filter to a vector query in Azure AI Search; that efSearch counts the "
+        "allowed rows was not confirmed",
+        cannot="take another efSearch with a query: it stands in the index and is the same for all "
+        "filters, so filtered_search says what queries with filters need",
     ),
 )
 METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}

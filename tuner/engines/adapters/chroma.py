@@ -41,13 +41,14 @@ CAPABILITIES = Capabilities(
         "the graph on disk lags behind the one in memory by up to sync_threshold (1,000) rows",
     ),
     filters=FilterMeans(
-        how="where over the metadata is looked up first, and the graph is searched among the ids that it allows",
+        how="where over the metadata is looked up first, and the graph is searched among the ids that "
+        "it allows",
         ef_counts="allowed rows",
-        scans="it has no scan: collection.get(where=..., include=['embeddings']) fetches the rows that are "
-        "allowed, for the application to compare",
+        scans="it has no scan: collection.get(where=..., include=['embeddings']) fetches the rows "
+        "that are allowed, for the application to compare",
         source="run: chromadb 1.5.9",
-        cannot="take another ef_search with a query: it stands in the collection, takes a new start, and is the "
-        "same for all filters",
+        cannot="take another ef_search with a query: it stands in the collection, takes a new start, "
+        "and is the same for all filters",
     ),
     reports=(*OF_GRAPH, "ef_search"),
     bytes_are="data_level0.bin and link_lists.bin of the collection's segment; SQLite, which holds the ids "
@@ -96,12 +97,16 @@ def _filtered_body(config: EngineConfig) -> str:
 # the collection has one ef_search for all filters; start the process again afterwards:
 # collection.modify(configuration={json.dumps(changed_search(widest))})
 found = collection.query(
-    query_embeddings=queries[:1], n_results={config.k}, where={json.dumps(condition(7))}, include=["distances"]
+    query_embeddings=queries[:1],
+    n_results={config.k},
+    where={json.dumps(condition(7))},
+    include=["distances"],
 )"""
 
 
 def body(config: EngineConfig) -> str:
     """Return the Python that makes the collection and searches it."""
+    filtered = _filtered_body(config)
     tags = "" if config.filters is None else f', metadatas=[{{"{TAGS}": [7]}} for _ in rows]'
     return f"""\
 import chromadb
@@ -122,7 +127,7 @@ for first in range(0, len(x), {BATCH}):
 # collection.modify(configuration={json.dumps(changed_search(config.ef_search))})
 
 queries = np.load("queries.npy").astype("float32")
-found = collection.query(query_embeddings=queries, n_results={config.k}, include=["distances"]){_filtered_body(config)}"""
+found = collection.query(query_embeddings=queries, n_results={config.k}, include=["distances"]){filtered}"""
 
 
 class RunningChroma:

@@ -48,13 +48,13 @@ CAPABILITIES = Capabilities(
     ),
     reports=(*OF_GRAPH, "ef_search", "index_used"),
     filters=FilterMeans(
-        how="WHERE is applied to the rows that the index found, so ef_search of them are fetched by an inner "
-        "LIMIT, and those that are allowed are kept",
+        how="WHERE is applied to the rows that the index found, so ef_search of them are fetched by "
+        "an inner LIMIT, and those that are allowed are kept",
         ef_counts="every row",
         scans="a statement of its own over the rows that are allowed, that the application chooses",
         source="run: vss 1.5.5 on DuckDB 1.5.5; read: issue 82 of duckdb-vss",
-        cannot="search its graph with a filter: where fewer than k of those rows are allowed, fewer than k "
-        "come back, and nothing says so",
+        cannot="search its graph with a filter: where fewer than k of those rows are allowed, fewer "
+        "than k come back, and nothing says so",
     ),
     bytes_are="blocks of 256 KiB that the serialized index, vectors included, takes in the database file",
 )
@@ -109,7 +109,8 @@ def scan(config: EngineConfig, table: str, tag: str = "$tag") -> str:
     """Return the search that scans the rows with a tag."""
     distance = METRICS[config.metric][1]
     return (
-        f"WITH allowed AS MATERIALIZED (SELECT id, embedding FROM {table} WHERE list_contains({TAGS}, {tag}))\n"
+        f"WITH allowed AS MATERIALIZED (\n"
+        f"  SELECT id, embedding FROM {table} WHERE list_contains({TAGS}, {tag}))\n"
         f"  SELECT id FROM allowed ORDER BY {distance}(embedding, $query::FLOAT[{config.d}]) "
         f"LIMIT {config.k};"
     )

@@ -75,11 +75,11 @@ CAPABILITIES = Capabilities(
     versions=(("9.0", "9.5"),),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="the filter stands inside knn, and the graph is searched among its documents; beside knn, in "
-        "bool or post_filter, it would only drop some of the k",
+        how="the filter stands inside knn, and the graph is searched among its documents; beside knn, "
+        "in bool or post_filter, it would only drop some of the k",
         ef_counts="allowed rows",
-        scans="Elasticsearch scans them by itself, where fewer are allowed than a search would come upon: "
-        "nothing is to be set",
+        scans="Elasticsearch scans them by itself, where fewer are allowed than a search would come "
+        "upon: nothing is to be set",
         source="read: Filter approximate kNN results (9.1), DenseVectorFieldMapper's HNSW_FILTER_HEURISTIC",
         cannot="set from how many documents on they are scanned",
     ),

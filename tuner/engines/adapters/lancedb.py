@@ -74,11 +74,11 @@ CAPABILITIES = Capabilities(
         "IVF_RQ (RaBitQ) is no graph, so it is left out",
     ),
     filters=FilterMeans(
-        how="where with prefilter: the filter's rows are looked up, by an index on what you filter by where "
-        "there is one, and the graph is searched among them",
+        how="where with prefilter: the filter's rows are looked up, by an index on what you filter by "
+        "where there is one, and the graph is searched among them",
         ef_counts="allowed rows",
-        scans="below 10% of the rows Lance compares the codes of all that are allowed, whatever is asked for; "
-        "bypass_vector_index() scans their vectors, and is the application's to choose",
+        scans="below 10% of the rows Lance compares the codes of all that are allowed, whatever is "
+        "asked for; bypass_vector_index() scans their vectors, and is the application's to choose",
         source="run: lancedb 0.40.0; read: its page on filtering, and hnsw/builder.rs of lance-index",
     ),
     reports=(*OF_GRAPH, "index_used"),

@@ -58,13 +58,13 @@ CAPABILITIES = Capabilities(
     ),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="the filter is evaluated first, and the graph is searched among the entities that it allows; with "
-        "hints=iterative_filter, meant for filters that are dear to evaluate, only what the search comes upon "
-        "is held against it",
+        how="the filter is evaluated first, and the graph is searched among the entities that it "
+        "allows; with hints=iterative_filter, meant for filters that are dear to evaluate, only what "
+        "the search comes upon is held against it",
         ef_counts="every row",
         scans="Milvus scans them by itself where the filter leaves few: nothing is to be set",
-        source="read: Milvus's page on filtered search (2.5, 2.6); that ef counts every row is the safe side, "
-        "not confirmed",
+        source="read: Milvus's page on filtered search (2.5, 2.6); that ef counts every row is the "
+        "safe side, not confirmed",
         cannot="set from how many entities on they are scanned",
     ),
 )

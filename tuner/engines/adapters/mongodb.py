@@ -48,11 +48,11 @@ CAPABILITIES = Capabilities(
     ),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="a pre-filter on fields that the index names: the graph is searched among the documents that it "
-        "allows",
+        how="a pre-filter on fields that the index names: the graph is searched among the documents "
+        "that it allows",
         ef_counts="allowed rows",
-        scans="exact: true without numCandidates scans what the filter allows; that is the application's to "
-        "choose, by the number of documents that are allowed",
+        scans="exact: true without numCandidates scans what the filter allows; that is the "
+        "application's to choose, by the number of documents that are allowed",
         source="read: MongoDB's page on the $vectorSearch stage and the index's fields of type filter",
     ),
 )
@@ -83,9 +83,7 @@ def body(config: EngineConfig) -> dict[str, Any]:
     return {
         "index": {"name": "embedding_hnsw", "type": "vectorSearch", "definition": {"fields": fields}},
         "search": {"$vectorSearch": stage},
-        **filtered_search(
-            config, "numCandidates", {"$vectorSearch": narrow}, scan={"$vectorSearch": exact}
-        ),
+        **filtered_search(config, "numCandidates", {"$vectorSearch": narrow}, scan={"$vectorSearch": exact}),
     }
 
 

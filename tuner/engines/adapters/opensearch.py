@@ -91,11 +91,11 @@ CAPABILITIES = Capabilities(
     ),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="efficient filtering: the filter stands inside knn, and faiss's graph is searched with its "
-        "documents selected; in bool or post_filter it would only drop some of the k",
+        how="efficient filtering: the filter stands inside knn, and faiss's graph is searched with "
+        "its documents selected; in bool or post_filter it would only drop some of the k",
         ef_counts="every row",
-        scans="index.knn.advanced.filtered_exact_search_threshold: segments in which the filter allows no more "
-        "documents are scanned; fewer than k answers are scanned for again",
+        scans="index.knn.advanced.filtered_exact_search_threshold: segments in which the filter "
+        "allows no more documents are scanned; fewer than k answers are scanned for again",
         source="read: Efficient k-NN filtering (3.9), KNNWeight and KNNSettings of the k-NN plugin",
     ),
 )

@@ -70,11 +70,12 @@ CAPABILITIES = Capabilities(
     bytes_are="pg_relation_size of the index; the table's vectors, which re-scoring reads, are not in it",
     takes_address="dsn",
     filters=FilterMeans(
-        how="WHERE is applied to what the index finds, and hnsw.iterative_scan (0.8) goes on until there are k, "
-        "or hnsw.max_scan_tuples were looked at; a label that most queries ask for can have an index of its own",
+        how="WHERE is applied to what the index finds, and hnsw.iterative_scan (0.8) goes on until "
+        "there are k, or hnsw.max_scan_tuples were looked at; a label that most queries ask for can "
+        "have an index of its own",
         ef_counts="every row",
-        scans="an index on what you filter by, and a statement of its own that the application chooses by the "
-        "number of rows; the planner may also choose that index by itself",
+        scans="an index on what you filter by, and a statement of its own that the application "
+        "chooses by the number of rows; the planner may also choose that index by itself",
         source="run: pgvector 0.8.5; read: its README (filtering, iterative index scans)",
     ),
 )
@@ -131,8 +132,10 @@ DEFAULT_MOST_TUPLES = 20_000
 
 
 def set_filtered(config: EngineConfig) -> tuple[str, ...]:
-    """Return what a session that searches with filters must set, besides ef_search; order is restored anyway
-    where candidates are re-scored."""
+    """Return what a session that searches with filters must set, besides ef_search.
+
+    Re-scoring restores the order of candidates, and relaxed_order finds more of them.
+    """
     if named_version(CAPABILITIES, config.variant) < first_patch(ITERATIVE_SINCE):
         return ()
     order = "strict_order" if config.oversampling == 1 else "relaxed_order"

@@ -87,14 +87,14 @@ CAPABILITIES = Capabilities(
     ),
     versions=(("1.10", "1.20"),),
     filters=FilterMeans(
-        how="the graph is searched among the points that the filter allows, by links of their own that it gets "
-        "for each value of an indexed field: the index of the payload must be there before the graph; without "
-        "it a narrow filter finds hardly anything",
+        how="the graph is searched among the points that the filter allows, by links of their own "
+        "that it gets for each value of an indexed field: the index of the payload must be there "
+        "before the graph; without it a narrow filter finds hardly anything",
         ef_counts="allowed rows",
-        scans="full_scan_threshold, in kB of vectors: where Qdrant expects fewer to be allowed, they are "
-        "scanned",
-        source="run: qdrant-edge-py 0.9.0; read: Filtering in Vector Search, and Filtered vector search with "
-        "ACORN (acorn came with 1.16)",
+        scans="full_scan_threshold, in kB of vectors: where Qdrant expects fewer to be allowed, they "
+        "are scanned",
+        source="run: qdrant-edge-py 0.9.0; read: Filtering in Vector Search, and Filtered vector "
+        "search with ACORN (acorn came with 1.16)",
     ),
     reports=OF_GRAPH,
     bytes_are="files of the graph and of the codes, or of the vectors where there is no quantizer; without "
@@ -362,9 +362,7 @@ class RunningQdrant:
         allowed = edge.Filter(must=[edge.FieldCondition(TAGS, match=edge.MatchValue(tag))])
         params = edge.SearchParams(exact=True) if scan and not self.scans_few else self.params
         nearest = edge.Query.Nearest(query.tolist())
-        found = self._open().search(
-            edge.SearchRequest(query=nearest, limit=k, params=params, filter=allowed)
-        )
+        found = self._open().search(edge.SearchRequest(query=nearest, limit=k, params=params, filter=allowed))
         return [point.id for point in found]
 
     def answers_from_index(self, tag: int, *, scan: bool) -> None:
@@ -424,7 +422,7 @@ class RunningQdrant:
 
 
 def _scans_few(config: EngineConfig, n: int) -> bool:
-    """Return whether full_scan_threshold is the policy's: it must not make searches without a filter exact."""
+    """Return whether full_scan_threshold is the policy's, which leaves unfiltered searches alone."""
     return config.filters is not None and config.filters.scan_below_rows < n
 
 

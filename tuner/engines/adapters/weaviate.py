@@ -73,14 +73,14 @@ CAPABILITIES = Capabilities(
     versions=(("1.27", "1.40"),),
     bytes_are="not read: it was not run",
     filters=FilterMeans(
-        how="the objects that match are looked up first, and the graph is searched among them; filterStrategy "
-        "acorn leaves the others out, sweeping goes through them",
+        how="the objects that match are looked up first, and the graph is searched among them; "
+        "filterStrategy acorn leaves the others out, sweeping goes through them",
         ef_counts="allowed rows",
         scans="flatSearchCutoff: where fewer objects match, they are scanned",
-        source="read: Weaviate's pages on filtering and on the vector index; filterStrategy came with 1.27 and "
-        "is acorn by default since 1.34",
-        cannot="take another ef with a query: it stands in the collection and is the same for all filters, so "
-        "filtered_search says what queries with filters need",
+        source="read: Weaviate's pages on filtering and on the vector index; filterStrategy came with "
+        "1.27 and is acorn by default since 1.34",
+        cannot="take another ef with a query: it stands in the collection and is the same for all "
+        "filters, so filtered_search says what queries with filters need",
     ),
 )
 DISTANCES: dict[Metric, str] = {"cosine": "cosine", "ip": "dot", "l2": "l2-squared"}
