@@ -16,11 +16,12 @@ from tuner.prediction import kernel_costs
 from tuner.runtime import timing
 from tuner.runtime.timing import Clock, Timings, interleave
 from tuner.sweep import baseline, codec_costs, ef_table, exact, finalist_times, whole_index
+from tuner.sweep.filters import costs as filter_costs
 
 ROUNDS, A_ROUND = 2, 32
 TABLE_DISTANCES = 2e5
 """What the table of ef_search may cost; ``sweep/test_ef_table.py`` has the whole of it."""
-TIMED = (baseline, codec_costs, exact, finalist_times, whole_index, measure)
+TIMED = (baseline, codec_costs, exact, filter_costs, finalist_times, whole_index, measure)
 PROGRAM = "import pytest, hurried; hurried.hurry(pytest.MonkeyPatch())\n"
 """What a program of a child process begins with, to be as fast; ``tests/`` is on its path then."""
 

@@ -33,11 +33,15 @@ X, QUERIES = rows(N), rows(400, seed=1)
 
 
 def shards_of(
-    file: Path, folder: Path, n_shards: int, queries: NDArray[Any] = QUERIES, options: Options = ASKED
+    file: Path,
+    folder: Path,
+    n_shards: int,
+    queries: NDArray[Any] | None = QUERIES,
+    options: Options = ASKED,
 ) -> PosedShards:
-    """Return the shards of a file with the exact neighbours of queries."""
+    """Return the shards of a file with the exact neighbours of queries, or of rows that are held out."""
     request = Request(str(file), n_shards=n_shards)
-    asked = open_vectors(queries, "queries")
+    asked = None if queries is None else open_vectors(queries, "queries")
     return result_of(pose_shards(LocalWorkers(1), request, asked, options, folder / "work", resume=False))
 
 

@@ -18,6 +18,7 @@ CASES = {
     "the same, 2 machines of 1 core": (115_659, 8, 2, 1),
     "the same, 3": (115_659, 8, 3, 1),
     "295,620 rows, 8 shards, 3 of 1 core": (295_620, 8, 3, 1),
+    "1,000,000 rows, 8 shards, 1 core": (1_000_000, 8, 1, 1),
     "10^8 rows, 100 shards, 100 of 16 cores": (10**8, 100, 100, 16),
     "10^9 rows, 1,000 shards, 100 of 16 cores": (10**9, 1_000, 100, 16),
 }

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from tuner.cli.units import MemoryLimit, parse_duration, parse_size
+from tuner.cli.units import MemoryLimit, parse_duration, parse_shares, parse_size
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,22 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("50%,10%,2%,0.5%", (0.5, 0.1, 0.02, 0.005)),
+        ("0.02, 50 %,.1", (0.5, 0.1, 0.02)),
+        ("10%", (0.1,)),
+        ("50", (50.0,)),  # refused where all options are checked
+    ],
+)
+def test_shares(text: str, shares: tuple[float, ...]) -> None:
+    assert parse_shares(text) == pytest.approx(shares, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "ten%", "10%,", "%", "10%%", "10;2"])
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="write 50%,10%"):
+        parse_shares(text)

@@ -19,6 +19,7 @@ from tuner.cluster.deliver import remove_shards
 from tuner.cluster.look import look
 from tuner.cluster.measure import OfShards, OnAllShards
 from tuner.cluster.merge import k_of_each, merged_hits, representative_of
+from tuner.cluster.queries import count_in_base
 from tuner.cluster.shard import Near, nearest_in_shard
 from tuner.cluster.shard_index import Answered
 from tuner.cluster.source import Source, open_source
@@ -26,7 +27,9 @@ from tuner.data.base import prepare, prepared_queries
 from tuner.data.profile import scan
 from tuner.data.vectors import open_vectors
 from tuner.errors import InputError
+from tuner.gate import read_baseline
 from tuner.index.codec_view import CodecView
+from tuner.index.opened import open_faiss
 from tuner.prediction.surface import CodecCost
 from tuner.recall.target import summarize
 from tuner.recall.truth import Truth, search_exactly
@@ -136,14 +139,15 @@ def test_the_profile_is_that_of_one_pass(
     source = result_of(open_source(LocalWorkers(1), str(tmp_path / "x.npy"), None))
     journal = Journal(tmp_path / "work", {}, resume=False)
     asked = replace(ASKED, metric=metric)
-    looked = result_of(look(journal, LocalWorkers(1), source, queries, asked))
+    looked = result_of(look(journal, LocalWorkers(1), source, asked))
+    n_in_base = result_of(count_in_base(journal, LocalWorkers(1), looked, queries, held_out=False))
     wanted = result_of(scan(open_vectors(tmp_path / "x.npy", "base"), metric, seed=asked.seed))
     assert replace(looked.profile, fingerprint="", norm_mean=0.0) == replace(
         wanted, fingerprint="", norm_mean=0.0
     )
     assert looked.profile.norm_mean == pytest.approx(wanted.norm_mean, rel=1e-12)
     assert looked.zero_rows.tolist() == [7, 2_500]
-    assert looked.n_in_base == 2
+    assert n_in_base == 2
     assert not list((tmp_path / "work").rglob("*.i64"))
 
 
@@ -447,6 +451,14 @@ def test_a_shard_that_is_wrong_is_named(
     plant(copy)
     with pytest.raises(InputError, match=sentence):
         ShardedIndex.load(copy)
+
+
+@pytest.mark.parametrize("name", ["", "shards.json"])
+def test_what_is_of_one_index_says_so_of_shards(found: Result, out: Path, name: str) -> None:
+    with pytest.raises(InputError, match="of an index in shards, whose recall tune check cannot measure yet"):
+        read_baseline(out / name)
+    with pytest.raises(InputError, match="is an index in shards, and this is asked of one index file"):
+        open_faiss(out / name, X.shape[1])
 
 
 def edited(out: Path, change: Callable[[str], str]) -> None:

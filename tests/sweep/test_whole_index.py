@@ -128,7 +128,7 @@ def test_a_point_that_no_longer_holds_gives_way_to_the_next(
 ) -> None:
     """A fault: the first index that rows are added to takes ten times as long as before."""
     ratios = iter((10.0, 1.0))
-    monkeypatch.setattr(whole_index, "_times_slower", lambda *_: next(ratios))
+    monkeypatch.setattr(whole_index, "times_slower", lambda *_: next(ratios))
     usual = tuned(x[:N], tmp_path / "usual", prefer="smallest", max_latency_s=1.0, space=LINKS)
     ratios = iter((1e6, 1.0))
     found = tuned(x[:N], tmp_path / "next", prefer="smallest", max_latency_s=1.0, space=LINKS)

@@ -81,17 +81,10 @@ def tune(
         ResourceError: too little memory, disk or time.
     """
     wanted = Options(recall=recall, space=space_of(space), **options)
-    asked = FiltersAsked(
-        labels=labels,
-        query_labels=query_labels,
-        filters=filters,
-        where=where,
-        selectivity=bool(wanted.selectivity),
-    )
+    asked = FiltersAsked(labels, query_labels, filters, where, selectivity=bool(wanted.selectivity))
     asked.check()
     vectors, given = open_inputs(base, queries, ids, column)
-    of_queries = None if queries is None or given is None else (queries, given)
-    found = open_filters(asked, (base, vectors), of_queries, column)
+    found = open_filters(asked, (vectors, given), (base, queries), column)
     return _into_folder(partial(sweep_or_sample, vectors, given, wanted, filters=found), out)
 
 

@@ -27,7 +27,7 @@ from tuner.types import Options, Space
 @checked_call
 def tune_shards(
     base: str | Path,
-    queries: Source,
+    queries: Source | None = None,
     *,
     recall: float,
     out: str | Path,
@@ -48,7 +48,7 @@ def tune_shards(
 
     Args:
         base: File, pattern, folder or address of the vectors, which all machines see.
-        queries: Queries, (nq, d), or a file.
+        queries: Queries, (nq, d), or a file; None holds some of the rows out while measuring.
         recall: Target recall@k in (0, 1].
         out: Folder for the shards, their manifest and the report, which all machines share.
         shards: Number of shards; None makes one for each machine.
@@ -70,7 +70,7 @@ def tune_shards(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     request = Request(str(base), column, ids, shards, node_bytes)
-    asked = open_vectors(queries, "queries", column)
+    asked = None if queries is None else open_vectors(queries, "queries", column)
     with ExitStack() as undo:
         scratch = Path(work or tempfile.mkdtemp(prefix="work-", dir=folder))
         if work is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from tuner.cli.shards import OF_SHARDS, run_shards
 from tuner.cli.target import TARGET_REPORT, refuse_with_target, run_target
 from tuner.data.checks import check_inputs
 from tuner.data.filters import FiltersAsked, open_filters
-from tuner.engines import find_engine
+from tuner.engines import Engine, find_engine
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
 from tuner.runtime.process import dedicate_process
 from tuner.sweep.sampled import sweep_or_sample
+from tuner.types import Options
 
 OF_FILTERS = ("labels", "query_labels", "filters", "where")
 """Parameters that give filters."""
@@ -70,10 +72,7 @@ def run(
     """
     if since is not None:
         return run_since(ctx)
-    asked = FiltersAsked(
-        **{name: chosen.pop(name) for name in OF_FILTERS}, selectivity=bool(chosen["selectivity"])
-    )
-    asked.check()
+    asked = _filters_asked(chosen)
     shards = [chosen.pop(name) for name in OF_SHARDS]
     options = to_options(**chosen)
     refuse_contradictions(queries, options, resume=resume, dry_run=dry_run, as_json=as_json)
@@ -83,26 +82,42 @@ def run(
     refuse_base_as_queries(file, queries, base, given)
     as_default, out = out is None, out or Path("tune-out", name_of(file))
     check_inputs(base, given, options)
-    if earlier is not None and target is None:
-        raise InputError("--sweep is for --target: name an engine, or leave it out")
-    engine = None if target is None else find_engine(target)
-    if engine is not None:
-        refuse_with_target(options, resume=resume, filters=asked.options)
-        out = out / engine.name if as_default else out
+    engine = _engine_for(target, earlier, options, asked, resume=resume)
+    if engine is not None and as_default:
+        out = out / engine.name
     work = work or out / "work"
     if not resume:
         report = REPORT_NAME if engine is None else TARGET_REPORT
         refuse_to_replace(out / report, force=force, instead="give another --out")
     known = None if earlier is None else read_report(earlier)
-    of_queries = None if queries is None or given is None else (queries, given)
-    filters = open_filters(asked, (file, base), of_queries, column)
+    filters = open_filters(asked, (base, given), (file, queries), column)
     if dry_run:
-        return show_plan(
-            base, given, options, out, work, engine=engine, earlier=known, quiet=quiet, filters=filters
-        )
+        plan = partial(show_plan, base, given, options, out, work, filters=filters)
+        return plan(engine=engine, earlier=known, quiet=quiet)
     dedicate_process()
     if engine is not None:
         return run_target(engine, base, given, options, out, earlier=known, as_json=as_json, quiet=quiet)
     check_stages(out / REPORT_NAME, work, resume=resume, force=force)
     events = sweep_or_sample(base, given, options, out, work, resume=resume, filters=filters)
     return perform(ctx, events, out, work, as_json=as_json, quiet=quiet)
+
+
+def _engine_for(
+    target: str | None, earlier: Path | None, options: Options, asked: FiltersAsked, *, resume: bool
+) -> Engine | None:
+    """Return the engine to tune for, None without one."""
+    if target is None and earlier is not None:
+        raise InputError("--sweep is for --target: name an engine, or leave it out")
+    if target is None:
+        return None
+    engine = find_engine(target)
+    refuse_with_target(options, resume=resume, filters=asked.options)
+    return engine
+
+
+def _filters_asked(chosen: dict[str, Any]) -> FiltersAsked:
+    """Take what gives filters out of the options; return it, checked."""
+    given = {name: chosen.pop(name) for name in OF_FILTERS}
+    asked = FiltersAsked(**given, selectivity=bool(chosen["selectivity"]))
+    asked.check()
+    return asked

@@ -51,8 +51,8 @@ def run_shards(ctx: click.Context, options: Options) -> int:
     if not given["resume"]:
         refuse_to_replace(out / REPORT_NAME, force=given["force"], instead="give another --out")
     check_stages(out / REPORT_NAME, work, resume=given["resume"], force=given["force"])
-    asked = open_vectors(queries, "queries", request.column)
-    if Path(queries).exists() and Path(name).exists() and Path(queries).samefile(name):
+    asked = open_vectors(queries, "queries", request.column) if queries else None
+    if asked is not None and Path(queries).exists() and Path(name).exists() and Path(queries).samefile(name):
         refuse_base_as_queries(name, queries, open_vectors(name, "base", request.column), asked)
     dedicate_process()
     with workers_of(given["ray"], options.threads) as workers:
@@ -66,11 +66,6 @@ def _refuse(given: Mapping[str, Any]) -> None:
     for option, name in NOT_OF_SHARDS.items():
         if given[name]:
             raise InputError(f"{option} is not for shards: leave it out, or run without --shards and --ray")
-    if not given["queries"]:
-        raise InputError(
-            "shards are measured with queries of your own, as rows held out would have to be put back into "
-            "their shards: give some with --queries"
-        )
 
 
 def _node_bytes(limit: MemoryLimit | None) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from tuner.data.profile import Tally, profile_of, sampled_rows, without_length
 from tuner.data.vectors import Vectors, row_hashes
 from tuner.runtime.journal import Journal, about, rename_synced
 from tuner.runtime.workers import Workers
+from tuner.sweep.rows_indexed import NO_ROWS
 from tuner.types import Event, FloatArray, IdArray, Options, Profile, Steps
 
 PART_BYTES = 256 << 20
@@ -30,7 +30,6 @@ class Part:
     """Rows that follow each other.
 
     Attributes:
-        queries: (nq,) int64 hashes of the queries.
         sampled: rows among them that the spectrum is taken of.
         origin: (d,) float64 that sums are taken from, the first row of all.
         digests: file that the hashes of the rows are written to, ascending.
@@ -39,7 +38,6 @@ class Part:
     source: Source
     start: int
     stop: int
-    queries: IdArray
     sampled: IdArray
     origin: NDArray[np.float64]
     digests: Path
@@ -52,14 +50,12 @@ class Seen:
     Attributes:
         sample: its rows of the sample.
         zero_rows: rows whose length is zero.
-        in_base: (nq,) whether a query is one of its rows.
         digest: BLAKE2b of its values.
     """
 
     tally: Tally
     sample: FloatArray
     zero_rows: IdArray
-    in_base: NDArray[np.bool_]
     digest: str
 
 
@@ -70,34 +66,36 @@ class Looked:
     Attributes:
         profile: profile of all rows.
         zero_rows: rows whose length is zero, ascending.
-        n_in_base: number of queries that are rows of the base.
+        parts: parts of the pass, whose digests lie there until ``count_in_base`` has read them.
     """
 
     profile: Profile
     zero_rows: IdArray
-    n_in_base: int
+    parts: tuple[Part, ...]
+
+    @property
+    def nowhere(self) -> IdArray:
+        """Rows that no index holds, ascending."""
+        return self.zero_rows if self.profile.metric == "cosine" else NO_ROWS
 
 
 def look(
-    journal: Journal, workers: Workers, source: Source, queries: FloatArray, options: Options
+    journal: Journal, workers: Workers, source: Source, options: Options
 ) -> Generator[Event, None, Looked]:
     """Yield events; return what one pass over all rows says.
-
-    Args:
-        queries: (nq, d) float32 queries.
 
     Raises:
         InputError: rows that no index can hold, as ``tuner.data.profile.scan`` raises it.
     """
     first = source.vectors(np.zeros(1, dtype=np.int64))
     origin = first.rows(np.zeros(1, dtype=np.int64))[0].astype(np.float64)
-    sampled, digests = sampled_rows(source.n, source.d, options.seed), row_hashes(queries)
+    sampled = sampled_rows(source.n, source.d, options.seed)
     step, folder = max(1, PART_BYTES // (4 * source.d)), journal.folder / ITEMS / "digests"
     parts = []
     for number, start in enumerate(range(0, source.n, step)):
         stop = min(source.n, start + step)
         mine = sampled[np.searchsorted(sampled, start) : np.searchsorted(sampled, stop)]
-        parts.append(Part(source, start, stop, digests, mine, origin, folder / f"{number:05}.i64"))
+        parts.append(Part(source, start, stop, mine, origin, folder / f"{number:05}.i64"))
     seen = yield from across(
         journal, workers, "look", "read and profile the vectors", Seen, _look_at, parts, whole_node=False
     )
@@ -107,11 +105,9 @@ def look(
     groups = yield from across(
         journal, workers, "equal", "compare rows that repeat", IdArray, _groups, buckets, whole_node=False
     )
-    shutil.rmtree(folder, ignore_errors=True)
     profile = _profile(source, first, seen, np.concatenate(groups), options)
     zero_rows = np.concatenate([each.zero_rows for each in seen])
-    n_in_base = int(np.logical_or.reduce([each.in_base for each in seen]).sum())
-    return Looked(profile, zero_rows, n_in_base)
+    return Looked(profile, zero_rows, tuple(parts))
 
 
 def _profile(source: Source, first: Vectors, seen: list[Seen], groups: IdArray, options: Options) -> Profile:
@@ -137,7 +133,6 @@ def _look_at(part: Part) -> Steps[Seen]:
         digests[start:stop] = row_hashes(block)
         zero_rows.append(part.start + start + without_length(block))
         yield 0.9 * stop / vectors.n
-    in_base = np.isin(part.queries, digests)
     digests.sort()
     part.digests.parent.mkdir(parents=True, exist_ok=True)
     unfinished = part.digests.with_suffix(".partial")
@@ -145,7 +140,7 @@ def _look_at(part: Part) -> Steps[Seen]:
         out.write(digests.data)
     rename_synced(unfinished, part.digests)
     sample = vectors.rows(part.sampled - part.start)
-    return Seen(tally, sample, np.concatenate(zero_rows), in_base, digest.hexdigest())
+    return Seen(tally, sample, np.concatenate(zero_rows), digest.hexdigest())
 
 
 def _groups(item: tuple[list[Path], int, int]) -> Steps[IdArray]:

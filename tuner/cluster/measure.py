@@ -19,6 +19,7 @@ from tuner.recall.truth import Truth
 from tuner.runtime.journal import Journal
 from tuner.runtime.steps import result_of, scaled
 from tuner.runtime.workers import Workers
+from tuner.sweep.answer import Answer, answer_of
 from tuner.sweep.ef_search import EfResult, find_min_ef, judged, measured_point
 from tuner.sweep.finalists import quantile_of
 from tuner.sweep.problem import Problem
@@ -257,6 +258,22 @@ def _with_latencies(
     )
     noise = max(each.noise for each in timed)
     return TimedShards(tuple(found), quantile, noise, max(each.waited for each in timed), alone)
+
+
+def answer_among(problem: Problem, points: Sequence[ShardedPoint], noise: float) -> Answer:
+    """Return the answer among finalists: those that meet every constraint make the front.
+
+    Args:
+        noise: the A/A noise floor.
+    """
+    every = tuple(each.point for each in points)
+    return answer_of(list(every), every, problem.max_memory_bytes(), noise)
+
+
+def number_of(answer: Answer, points: Sequence[ShardedPoint], prefer: str) -> int:
+    """Return the number of the finalist that is named as the user prefers."""
+    named = answer.points[answer.named[prefer]]
+    return next(number for number, each in enumerate(points) if each.point is named)
 
 
 def latency_of(seconds: NDArray[np.float64]) -> Latency:

@@ -16,6 +16,7 @@ from tuner.cluster.deal import deal, most_shards, rows_of
 from tuner.cluster.forecast import expected
 from tuner.cluster.look import Looked, look
 from tuner.cluster.merge import merged_truth
+from tuner.cluster.queries import draw_queries
 from tuner.cluster.shard import Near, Shard, nearest_in_shard, prepare_shard
 from tuner.cluster.source import Source, open_source, state_of
 from tuner.cluster.stages import ITEMS, across
@@ -23,7 +24,7 @@ from tuner.data.base import Base, prepared_queries
 from tuner.data.checks import check_inputs
 from tuner.data.ids import fits_in_index, read_ids
 from tuner.data.profile import check_queries
-from tuner.data.split import random_order
+from tuner.data.split import n_held_out, random_order
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
 from tuner.runtime.journal import JOURNAL, Journal, cpu_seconds, write_atomically
@@ -38,7 +39,7 @@ from tuner.sweep.pose import LINKS
 from tuner.sweep.prepare import accept_data
 from tuner.sweep.problem import Problem
 from tuner.sweep.rows_indexed import NO_ROWS
-from tuner.types import Event, FloatArray, Options, QuerySet, StageFinished, StageStarted
+from tuner.types import Estimated, Event, FloatArray, Options, QuerySet, StageFinished, StageStarted
 
 QUERIES_FILE, IDS_FILE = "queries.npy", "ids.npy"
 
@@ -67,7 +68,7 @@ class PosedShards:
     """Shards, and what is asked of them.
 
     Attributes:
-        near: nearest rows of each query within each shard.
+        near: nearest rows of each query within each shard, none of them a query itself.
         problem: the problem of all rows, whose base has only their number.
     """
 
@@ -82,9 +83,18 @@ class PosedShards:
 
 
 def pose_shards(
-    workers: Workers, request: Request, queries: Vectors, options: Options, work: Path, *, resume: bool
+    workers: Workers,
+    request: Request,
+    queries: Vectors | None,
+    options: Options,
+    work: Path,
+    *,
+    resume: bool,
 ) -> Generator[Event, None, PosedShards]:
     """Yield events; return the shards with the exact neighbours of every query.
+
+    Args:
+        queries: the user's queries, or None to hold some of the rows out.
 
     Raises:
         InputError: vectors, queries and options do not fit.
@@ -99,18 +109,17 @@ def pose_shards(
     identity = _identity(request, source, queries, options, n_shards)
     if not resume:
         remove_scratch(work)
-    journal, raw = Journal(work, identity, resume=resume), queries.read(0, queries.n)
+    journal = Journal(work, identity, resume=resume)
+    yield _expected(workers, source, queries, options, n_shards)
+    looked = yield from look(journal, workers, source, options)
+    raw, asked = yield from draw_queries(journal, workers, source, looked, queries, options)
     write_atomically(work / QUERIES_FILE, npy_bytes(raw))
-    yield expected(source.n, source.d, queries.n, options, n_shards, workers.n_nodes)
-    looked = yield from look(journal, workers, source, raw, options)
-    asked = QuerySet(
-        source=queries.source, fingerprint=queries.fingerprint, n=queries.n, n_in_base=looked.n_in_base
-    )
     yield from accept_data(whole, options.rerank_store, looked.profile, asked)
-    check_queries(whole, queries, looked.profile.metric)
-    shards = _shards(request, source, looked, options, n_shards, work, identity)
-    n = sum(shard.n for shard in shards)
-    if is_exact_the_answer(options, n, n, source.d):
+    if queries is not None:
+        check_queries(whole, queries, looked.profile.metric)
+    shards = _shards(request, source, looked, asked, options, n_shards, work, identity)
+    n, added = sum(shard.n for shard in shards), len(asked.held_out_rows)
+    if is_exact_the_answer(options, n - added, n, source.d):
         raise InputError(
             f"{source.shown}: for the {options.k:,} nearest of {n:,} rows exact search is the answer, which "
             "needs no shards: run tune without --shards and --ray"
@@ -120,7 +129,7 @@ def pose_shards(
     yield from across(journal, workers, "prepare", title, int, prepare_shard, shards)
     title = "exact neighbours within every shard"
     near = yield from across(journal, workers, "truth", title, Near, nearest_in_shard, shards)
-    problem = _problem_of_all(options, looked, raw, near, n, work)
+    problem = _problem_of_all(options, looked, raw, near, n - added, added, work)
     return PosedShards(request, journal, source, looked, asked, shards, near, problem)
 
 
@@ -174,8 +183,17 @@ def _number_of_shards(workers: Workers, request: Request, source: Source) -> int
     return wanted
 
 
+def _expected(
+    workers: Workers, source: Source, queries: Vectors | None, options: Options, n_shards: int
+) -> Estimated:
+    held_out = queries is None
+    n_queries = n_held_out(source.n, options.n_queries) if queries is None else queries.n
+    n_nodes = workers.n_nodes
+    return expected(source.n, source.d, n_queries, options, n_shards, n_nodes, held_out=held_out)
+
+
 def _identity(
-    request: Request, source: Source, queries: Vectors, options: Options, n_shards: int
+    request: Request, source: Source, queries: Vectors | None, options: Options, n_shards: int
 ) -> dict[str, str]:
     """Return what finished stages depend on; of local files also when they were written last."""
     settings = msgspec.to_builtins(options)
@@ -184,7 +202,7 @@ def _identity(
     return {
         "data": msgspec.json.encode([source.shown, source.counts, source.d, source.dtype, times]).decode(),
         "ids": request.ids or "rows",
-        "queries": queries.fingerprint,
+        "queries": "held out" if queries is None else queries.fingerprint,
         "options": msgspec.json.encode(settings).decode(),
         "shards": str(n_shards),
         "versions": msgspec.json.encode(describe_versions()).decode(),
@@ -195,12 +213,13 @@ def _shards(
     request: Request,
     source: Source,
     looked: Looked,
+    asked: QuerySet,
     options: Options,
     n_shards: int,
     work: Path,
     identity: dict[str, str],
 ) -> list[Shard]:
-    nowhere = looked.zero_rows if looked.profile.metric == "cosine" else NO_ROWS
+    nowhere, held_out = looked.nowhere, np.array(asked.held_out_rows, dtype=np.int64)
     ids = None if request.ids is None else _write_ids(request.ids, source, work)
     shards = []
     for number, runs in enumerate(deal(source, n_shards, options.seed)):
@@ -211,6 +230,7 @@ def _shards(
                 source=source,
                 runs=runs,
                 left_out=mine,
+                held_out=held_out,
                 n=int((runs[:, 1] - runs[:, 0]).sum()) - len(mine),
                 ids=ids,
                 n_shards=n_shards,
@@ -244,15 +264,20 @@ def _write_ids(name: str, source: Source, work: Path) -> Path:
 
 
 def _problem_of_all(
-    options: Options, looked: Looked, raw: FloatArray, near: list[Near], n: int, work: Path
+    options: Options, looked: Looked, raw: FloatArray, near: list[Near], n: int, added: int, work: Path
 ) -> Problem:
-    """Return the problem of all rows, of which the base has only the number."""
+    """Return the problem of all rows, of which the base has only the number.
+
+    Args:
+        n: number of rows that indexes hold while they are measured.
+        added: number of rows that are queries, which are put back.
+    """
     metric = looked.profile.metric
     queries = prepared_queries(raw, metric)
     nothing = np.broadcast_to(np.zeros(1, dtype=np.float32), (n, queries.shape[1]))
     return Problem(
         options=options,
-        base=Base(x=nothing, rows=None, metric=metric, radius=0.0),
+        base=Base(x=nothing, rows=None, metric=metric, radius=0.0, added=added),
         raw=raw,
         queries=queries,
         truth=merged_truth(near, options.k),

@@ -110,7 +110,7 @@ def gather_pool(
     n_queries, depth = pool_shape(first.options, d)
     n_queries = min(n_queries, max(FEWEST_POOL_QUERIES, first.n // depth))
     some = random_order(len(first.queries), first.options.seed)[:n_queries]
-    depth = min(depth, sum(shard.n for shard in shards))
+    depth = min(depth, sum(shard.n for shard in shards) - len(first.held_out))
     title = "exact neighbours among all shards, deep, for ceilings"
     items = [(shard, some, depth) for shard in shards]
     near = yield from across(journal, workers, "pool-near", title, Near, pool_in_shard, items)
@@ -132,7 +132,7 @@ def gather_pool(
 
 def _fetch(workers: Workers, shards: list[Shard], rows: IdArray, path: Path) -> Steps[int]:
     """Yield the share done; write prepared rows of all shards to a file, in ascending order."""
-    mine = [np.isin(rows, shard.rows, assume_unique=True) for shard in shards]
+    mine = [np.isin(rows, shard.rows_measured, assume_unique=True) for shard in shards]
     items = [(shard, rows[each]) for shard, each in zip(shards, mine, strict=True)]
     found = yield from workers.spread(rows_of_shard, items)
     x = np.empty((len(rows), found[0].shape[1]), dtype=np.float32)
@@ -156,7 +156,10 @@ def tune_shard(item: tuple[Shard, GatheredPool | None, int]) -> Generator[Event,
     profile, _ = shard.stages()
     vectors = shard.vectors
     queries = open_vectors(shard.queries, "queries")
-    posed = yield from pose(journal, vectors, queries, options, shard.folder, profile=profile)
+    here = shard.queries_here
+    posed = yield from pose(
+        journal, vectors, queries, options, shard.folder, profile=profile, put_back=True, held_out=here
+    )
     needed = plan(vectors, queries, options, shard.folder)
     prepared = Prepared(journal, needed, posed, (), started_s, whole)
     modelled = yield from model(prepared, STAGES)

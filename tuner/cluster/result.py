@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tuner.cluster.measure import OnAllShards, ShardedPoint, TimedShards
 from tuner.cluster.pose import PosedShards
+from tuner.cluster.put_back import HandedOver
 from tuner.cluster.representative import ShardSweep
 from tuner.cluster.sizes import sizes_of
 from tuner.index.codec_view import CodecView
@@ -14,7 +15,7 @@ from tuner.report.words import bytes_text, seconds_text
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.peak import peak_rss_bytes
 from tuner.runtime.timing import call_overhead_s
-from tuner.sweep.answer import Answer, answer_of, closest, flattered, recommendation_of
+from tuner.sweep.answer import Answer, flattered, recommendation_of
 from tuner.sweep.doubts import timing_doubts
 from tuner.sweep.prepare import doubts_of
 from tuner.sweep.problem import Problem
@@ -22,9 +23,14 @@ from tuner.types import Cost, Latency, Options, OwnIds, Recommendation, Result, 
 
 
 def sharded_result(
-    posed: PosedShards, on_all: OnAllShards, measured: TimedShards, representative: int, started_s: float
-) -> tuple[Result, ShardedPoint | None]:
-    """Return the result, and the point whose index is handed over; None where nothing reaches the target.
+    posed: PosedShards,
+    on_all: OnAllShards,
+    measured: TimedShards,
+    handed: HandedOver,
+    representative: int,
+    started_s: float,
+) -> Result:
+    """Return the result.
 
     Args:
         representative: number of the shard that the sweep was made on.
@@ -32,24 +38,18 @@ def sharded_result(
     """
     tuned, options = on_all.tuned, on_all.whole.options
     problem = replace(on_all.whole, quantile=measured.quantile)
-    points = tuple(each.point for each in measured.points)
-    found = answer_of(list(points), points, problem.max_memory_bytes(), measured.noise_floor)
-    if not found.found:
-        found = closest(problem, list(points), points)
+    found = handed.answer
     sharded = Sharded(
         n_shards=len(posed.shards),
         rows=tuple(shard.n for shard in posed.shards),
         representative=representative,
         k_per_shard=options.k,
     )
-    chosen, best = None, None
-    if found.found:
-        point = found.points[found.named[options.prefer]]
-        number = next(i for i, each in enumerate(measured.points) if each.point is point)
-        chosen = measured.points[number]
-        sharded = _with_answer(sharded, posed, chosen, measured.one_shard[number], tuned)
-        best = _recommendation(problem, found, points, sharded)
-    result = Result(
+    best = None
+    if handed.chosen is not None:
+        sharded = _with_answer(sharded, posed, handed.chosen, handed.of_slowest, tuned)
+        best = _recommendation(problem, found, sharded)
+    return Result(
         status="sharded" if found.found else "not_reached",
         options=options,
         profile=posed.looked.profile,
@@ -65,16 +65,16 @@ def sharded_result(
         prediction_error=None,
         noise_floor=measured.noise_floor,
         call_overhead_s=call_overhead_s(problem.base.d),
-        cost=_cost(posed, on_all, len(points), started_s),
+        cost=_cost(posed, on_all, len(measured.points), started_s),
         machine=describe_machine(),
         versions=describe_versions(),
         warnings=_warnings(posed, measured),
         advice=() if found.found else _advice(tuned, options),
         created=now(),
         own_ids=_own_ids(posed),
+        whole=handed.whole,
         sharded=sharded,
     )
-    return result, chosen
 
 
 def _cost(posed: PosedShards, on_all: OnAllShards, n_points: int, started_s: float) -> Cost:
@@ -118,7 +118,7 @@ def _own_ids(posed: PosedShards) -> OwnIds | None:
 
 
 def _with_answer(
-    sharded: Sharded, posed: PosedShards, chosen: ShardedPoint, slowest: Latency, tuned: ShardSweep
+    sharded: Sharded, posed: PosedShards, chosen: ShardedPoint, slowest: Latency | None, tuned: ShardSweep
 ) -> Sharded:
     """Return what is known of the shards of the recommended index, and of other numbers of them."""
     what = chosen.point.configuration
@@ -135,9 +135,7 @@ def _with_answer(
     return replace(found, sizes=sizes_of(found, chosen.point, tuned.needs, cost, posed.request.node_bytes))
 
 
-def _recommendation(
-    problem: Problem, found: Answer, points: tuple[object, ...], sharded: Sharded
-) -> Recommendation:
+def _recommendation(problem: Problem, found: Answer, sharded: Sharded) -> Recommendation:
     luck = flattered(problem, tuple(found.points[i] for i in found.front)) if len(found.front) > 1 else 0.0
     best = recommendation_of(problem, found, luck)
     n, largest = sharded.n_shards, max(sharded.memory_bytes)

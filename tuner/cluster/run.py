@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from tuner.cluster.deliver import deliver_shards, remove_shards
+from tuner.cluster.deliver import deliver_shards
 from tuner.cluster.measure import OnAllShards, measure_shards
 from tuner.cluster.merge import representative_of, shards_of
 from tuner.cluster.pose import Request, pose_shards
@@ -26,7 +26,7 @@ from tuner.types import Event, Finished, Note, Options, Result
 def sweep_shards(
     workers: Workers,
     request: Request,
-    queries: Vectors,
+    queries: Vectors | None,
     options: Options,
     out: Path,
     work: Path,
@@ -37,7 +37,7 @@ def sweep_shards(
 
     Args:
         workers: where the work is done.
-        queries: the user's queries.
+        queries: the user's queries, or None to hold some of the rows out.
         out: folder of the delivered shards, which all machines share; it exists.
         work: scratch folder, which all machines share; emptied at the start unless resuming.
         resume: go on from what an earlier run left in ``work``.
@@ -56,15 +56,12 @@ def sweep_shards(
             f"shard {chosen} stands for all {n_shards}: its neighbours are as far away as those of most"
         )
         pool = yield from gather_pool(journal, workers, shards, posed.problem.base.d)
-    tuned = yield from workers.follow(tune_shard, (shards[chosen], pool, posed.problem.base.n))
+    tuned = yield from workers.follow(tune_shard, (shards[chosen], pool, posed.problem.base.n_delivered))
     items = [(shard, tuned.proxy) for shard in shards]
     yield from across(journal, workers, "graphs", "build the graph of every shard", int, build_shard, items)
     on_all = OnAllShards(workers, shards, posed.problem, tuned, shards_of(posed.problem.truth, posed.near))
     measured = yield from measure_shards(journal, on_all)
-    result, best = sharded_result(posed, on_all, measured, chosen, started_s)
-    if best is None:
-        remove_shards(out)
-    else:
-        yield from deliver_shards(journal, on_all, best, out.resolve())
+    handed = yield from deliver_shards(journal, posed, on_all, measured, out.resolve())
+    result = sharded_result(posed, on_all, measured, handed, chosen, started_s)
     yield Finished(result)
     return result

@@ -20,7 +20,8 @@ from tuner.recall.truth import MARGIN, Truth, nearest_in
 from tuner.runtime.journal import JOURNAL, Journal
 from tuner.runtime.machine import available_cores
 from tuner.runtime.steps import result_of
-from tuner.sweep.pose import LINKS, prepared_base
+from tuner.sweep.added_rows import Places
+from tuner.sweep.pose import LINKS, WHOLE, prepared_base
 from tuner.sweep.problem import Problem
 from tuner.sweep.rows_indexed import NO_ROWS, rows_indexed
 from tuner.types import FloatArray, IdArray, Options, Profile, Steps
@@ -38,7 +39,8 @@ class Shard:
         source: where the rows lie.
         runs: (m, 2) int64 runs of rows of the source, first and last + 1, ascending.
         left_out: rows among them that no index holds, ascending.
-        n: number of its rows.
+        held_out: (nq,) row of the source that each query is, ascending; none where queries are given.
+        n: number of rows of its index, those among them that are queries included.
         ids: file of the user's own ids of all rows, whole numbers; None where row numbers are ids.
         n_shards: number of all shards.
         folder: scratch folder of the shard.
@@ -52,6 +54,7 @@ class Shard:
     source: Source
     runs: IdArray
     left_out: IdArray
+    held_out: IdArray
     n: int
     ids: Path | None
     n_shards: int
@@ -68,6 +71,16 @@ class Shard:
     def rows(self) -> IdArray:
         """Rows (n,) of the source, ascending int64."""
         return rows_of(self.runs, self.left_out)
+
+    @property
+    def queries_here(self) -> IdArray:
+        """Places among the rows of those that are queries, ascending int64."""
+        return np.flatnonzero(np.isin(self.rows, self.held_out, assume_unique=True))
+
+    @property
+    def rows_measured(self) -> IdArray:
+        """Rows of the source that indexes hold while they are measured: none of them is a query."""
+        return np.delete(self.rows, self.queries_here)
 
     @property
     def queries(self) -> FloatArray:
@@ -97,9 +110,20 @@ class Shard:
         work = partial(scan, vectors, whole.metric, seed=self.options.seed)
         profile: Profile = result_of(journal.stage("profile", "profile the shard", Profile, work))
         profile = replace(profile, norm_max=whole.norm_max, metric_reason=whole.metric_reason)
-        indexed = rows_indexed(vectors.n, NO_ROWS, NO_ROWS, None, put_back=False)
+        indexed = rows_indexed(vectors.n, NO_ROWS, self.queries_here, None, put_back=True)
         base = result_of(prepared_base(journal, vectors, profile, indexed, self.folder))
         return profile, base
+
+    def places(self) -> Places:
+        """Return where the rows stand among all of the shard, prepared once: those that are queries too."""
+        profile, base = self.stages()
+        indexed = rows_indexed(self.n, NO_ROWS, NO_ROWS, None, put_back=False)
+        preparing = prepared_base(self.journal, self.vectors, profile, indexed, self.folder, name=WHOLE)
+        kept = np.arange(base.n) if base.rows is None else base.rows
+        rows, queries = self.rows, np.full(len(self.held_out), -1)
+        mine = np.isin(self.held_out, rows, assume_unique=True)
+        queries[mine] = np.searchsorted(rows, self.held_out[mine])
+        return Places(result_of(preparing), kept, queries)
 
     def problem(self, base: Base) -> Problem:
         """Return what indexes of this shard are made of; nobody asks it for neighbours."""
@@ -155,12 +179,25 @@ def rows_of_shard(item: tuple[Shard, IdArray]) -> Steps[FloatArray]:
     """Return prepared rows of a shard, by their numbers in the source, ascending."""
     shard, rows = item
     yield 0.5
-    return np.array(shard.prepared().x[np.searchsorted(shard.rows, rows)])
+    return np.array(shard.prepared().x[np.searchsorted(shard.rows_measured, rows)])
 
 
 def _nearest(shard: Shard, queries: FloatArray, depth: int) -> Steps[Near]:
     base = shard.prepared()
-    wanted = prepared_queries(queries, base.metric)
-    ids = yield from nearest_in(base.x, wanted, min(base.n, depth + SPARE))
-    ids, exact = settled(ids, base.x, wanted, depth)
-    return Near(shard.rows[ids[:, :depth]], exact[:, :depth])
+    return (
+        yield from nearest_among(base.x, shard.rows_measured, prepared_queries(queries, base.metric), depth)
+    )
+
+
+def nearest_among(x: FloatArray, rows: IdArray, queries: FloatArray, depth: int) -> Steps[Near]:
+    """Yield the share done; return the nearest of some prepared rows.
+
+    Args:
+        x: (n, d) float32 prepared rows.
+        rows: (n,) their numbers in the source, ascending.
+        queries: (nq, d) float32 in the prepared space.
+        depth: rows of each query, as far as there are so many.
+    """
+    ids = yield from nearest_in(x, queries, min(len(x), depth + SPARE))
+    ids, exact = settled(ids, x, queries, depth)
+    return Near(rows[ids[:, :depth]], exact[:, :depth])

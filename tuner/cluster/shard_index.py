@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from tuner.cluster.shard import Shard
 from tuner.index.assemble import SearchableIndex
 from tuner.index.codec_view import CodecView
+from tuner.prediction.curves import search_scored
 from tuner.recall.metric import exact_distances
 from tuner.runtime.steps import shares_of
 from tuner.runtime.timing import ROUNDS, Search
@@ -22,10 +24,12 @@ from tuner.sweep.grown_graph import OneGraph
 from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import check_written, write_and_check
 from tuner.sweep.pose import is_whole
+from tuner.sweep.problem import Problem
 from tuner.sweep.proxy_graph import ProxyCodec, ProxyCodes
 from tuner.sweep.stage_options import StageOptions
 from tuner.types import Configuration, FloatArray, IdArray, Memory, OperatingPoint, Steps
 
+T = TypeVar("T")
 MOST_KEPT = 8
 """Indexes that a process keeps ready to search: those of one configuration, a shard each."""
 Trained = tuple[tuple[CodecView, bytes], ...]
@@ -130,19 +134,31 @@ def builder_of(shard: Shard, proxy: ProxyCodec, trained: Trained) -> Steps[Index
     return IndexBuilder(shard.problem(shard.prepared()), made.graph, dict(trained))
 
 
-_KEPT: dict[tuple[object, ...], tuple[IndexBuilder, SearchableIndex]] = {}
+_KEPT: dict[tuple[object, ...], Any] = {}
 """Indexes that were searched last in this process, by run, folder and configuration."""
 
 
 def _ready(asked: Asked) -> Steps[tuple[IndexBuilder, SearchableIndex]]:
-    run = (*asked.shard.identity.values(), asked.configuration.label)
+    builder = yield from builder_of(asked.shard, asked.proxy, asked.trained)
+    return builder, builder.serve(asked.configuration)
+
+
+def kept_ready(asked: Asked, what: str, make: Callable[[], Steps[T]], *, last: bool = False) -> Steps[T]:
+    """Yield the share done; return what is searched of a shard, made once and kept in this process.
+
+    Args:
+        what: name of what is made; only one such is kept at a time.
+        last: whether nothing asks for it again, so that it is kept no longer.
+    """
+    run = (*asked.shard.identity.values(), asked.configuration.label, what)
     key = (*run, str(asked.shard.folder))
-    found = _KEPT.get(key)
+    found: T | None = _KEPT.pop(key, None)
     if found is None:
         if len(_KEPT) >= MOST_KEPT or any(other[:-1] != run for other in _KEPT):
             _KEPT.clear()
-        builder = yield from builder_of(asked.shard, asked.proxy, asked.trained)
-        found = _KEPT[key] = builder, builder.serve(asked.configuration)
+        found = yield from make()
+    if not last:
+        _KEPT[key] = found
     return found
 
 
@@ -153,17 +169,33 @@ def forget_indexes() -> None:
 
 def search_shard(asked: Asked) -> Steps[Answered]:
     """Yield the share done; return what a shard answers to all queries."""
-    builder, searchable = yield from _ready(asked)
+    builder, searchable = yield from kept_ready(asked, "", lambda: _ready(asked))
     problem = builder.problem
     searchable.set_ef(asked.ef_search)
-    stats = faiss.cvar.hnsw_stats
-    stats.reset()
-    scores, found = searchable.index.search(problem.raw, asked.k)
-    ndis, hops = stats.ndis / len(found), stats.nhops / len(found)
-    distances = exact_distances(problem.base.x, problem.queries, found)
-    rows = np.where(found >= 0, asked.shard.rows[np.maximum(found, 0)], -1)
+    scores, found, ndis, hops = search_scored(searchable.index, problem.raw, asked.k)
     memory = builder.memory_of(asked.configuration)
-    return Answered(rows, scores, distances, ndis, hops, memory)
+    return answered(problem, asked.shard.rows_measured, found, scores, ndis, hops, memory)
+
+
+def answered(
+    problem: Problem,
+    rows: IdArray,
+    found: IdArray,
+    scores: FloatArray,
+    ndis: float,
+    hops: float,
+    memory: Memory,
+) -> Answered:
+    """Return what a shard answered.
+
+    Args:
+        rows: (n,) row of the source of each row of the problem's base.
+        found: (nq, k) rows of the base, -1 where fewer were found.
+        scores: (nq, k) float32 distances as the index has them.
+    """
+    distances = exact_distances(problem.base.x, problem.queries, found)
+    numbers = np.where(found >= 0, rows[np.maximum(found, 0)], -1)
+    return Answered(numbers, scores, distances, ndis, hops, memory)
 
 
 def time_shard(

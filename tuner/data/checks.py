@@ -120,8 +120,8 @@ def _check_selectivity(shares: tuple[float, ...]) -> None:
     if list(shares) != sorted(set(shares), reverse=True):
         given = ", ".join(f"{share:g}" for share in shares)
         raise InputError(
-            f"selectivity is {given}, but its shares differ, and the largest is the first: give each once, in "
-            "that order"
+            f"selectivity is {given}, but its shares differ, and the largest is the first: give each once, "
+            "in that order"
         )
 
 

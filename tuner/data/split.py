@@ -7,6 +7,7 @@ only if the same seed still draws the same.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -92,6 +93,11 @@ def random_order(nq: int, seed: int) -> IdArray:
     """
     # another stream than hold_out's, so that the order does not depend on how rows were drawn
     return np.random.default_rng([seed, 1]).permutation(nq).astype(np.int64)
+
+
+def drawn_of(rows: IdArray, order: IdArray) -> str:
+    """Return the digest of a draw: of the rows that were held out, and of the order of the queries."""
+    return hashlib.blake2b(rows.tobytes() + order.tobytes(), digest_size=8).hexdigest()
 
 
 def count_in_base(base: Vectors, queries: FloatArray, held_out: IdArray) -> int:

@@ -15,6 +15,7 @@ from tuner.errors import InputError
 from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE, names_known_codecs
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
+from tuner.search import is_of_shards
 from tuner.space import load_yaml
 from tuner.text import one_lined
 from tuner.types import (
@@ -36,6 +37,10 @@ HEAD = """\
 # What `tune baseline` froze and `tune check` compares with. A change is made with `tune check --update`
 # and reviewed like code. Hits are right answers of each query, in the order of the queries.
 """
+OF_SHARDS = (
+    "is of an index in shards, whose recall tune check cannot measure yet: freeze a run without --shards and "
+    "--ray"
+)
 MAKE_ANOTHER = "make another with tune baseline report.json"
 
 
@@ -58,10 +63,7 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
             "builds it"
         )
     if result.sharded is not None:
-        raise InputError(
-            "the report is of an index in shards, whose recall tune check cannot measure yet: freeze a run "
-            "without --shards and --ray"
-        )
+        raise InputError(f"the report {OF_SHARDS}")
     if result.status != "reached" or result.recommendation is None:
         raise InputError(
             "the report reached no target, so there is nothing to freeze: run tune with one that it reaches"
@@ -146,6 +148,8 @@ def read_baseline(path: Path) -> GateBaseline:
     Raises:
         InputError: it is missing, damaged, of a newer schema, or no such file.
     """
+    if is_of_shards(path):
+        raise InputError(f"{path}: {OF_SHARDS}")
     try:
         data = path.read_bytes()
     except OSError as error:

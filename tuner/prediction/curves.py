@@ -67,10 +67,18 @@ def misses(recall: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 def search_counted(index: faiss.Index, queries: FloatArray, k: int) -> tuple[IdArray, float, float]:
     """Search, and return ids (nq, k), distance computations and hops a query."""
+    _, ids, ndis, hops = search_scored(index, queries, k)
+    return ids, ndis, hops
+
+
+def search_scored(
+    index: faiss.Index, queries: FloatArray, k: int
+) -> tuple[FloatArray, IdArray, float, float]:
+    """Search, and return distances (nq, k) of the index, ids, distance computations and hops a query."""
     stats = faiss.cvar.hnsw_stats
     stats.reset()
-    _, ids = index.search(queries, k)
-    return ids, stats.ndis / len(queries), stats.nhops / len(queries)
+    scores, ids = index.search(queries, k)
+    return scores, ids, stats.ndis / len(queries), stats.nhops / len(queries)
 
 
 def ef_towards(tried: list[tuple[int, float]], wanted: float) -> float:

@@ -13,6 +13,7 @@ from tuner.report.evidence import (
     stage_costs,
 )
 from tuner.report.faiss_lines import IDS_FILE, search_lines, where_it_lies
+from tuner.report.filters import filters_sentence, filters_table
 from tuner.report.sharded import sharded_sentence, sizes_table
 from tuner.report.tables import code_span, facts, plain, prose, table
 from tuner.report.words import (
@@ -48,6 +49,7 @@ def sections(result: Result) -> dict[str, str]:
     found = {
         "": _answer(result),
         "The front": _front(result),
+        "Filtered search": filters_table(result),
         "Numbers of shards": sizes_table(result),
         "Load and search": lines_of_code,
         "Other k and targets": ef_table(result),
@@ -66,7 +68,7 @@ def sections(result: Result) -> dict[str, str]:
 
 def _answer(result: Result) -> Iterator[str]:
     yield f"**{prose(verdict(result))}**"
-    sentences = (sample_sentence, sharded_sentence, earlier_sentence, gain_sentence)
+    sentences = (sample_sentence, sharded_sentence, filters_sentence, earlier_sentence, gain_sentence)
     for sentence in (f"Asked: {asked_for(result.options)}.", *(each(result) for each in sentences)):
         if sentence:
             yield f"\n{prose(sentence)}"
@@ -201,7 +203,7 @@ def _method(result: Result) -> Iterator[str]:
     if result.collapsed is not None:
         yield f"- {collapsed_sentence(result)}"
     if result.whole is not None:
-        yield f"- {whole_sentence(result.whole)}"
+        yield f"- {whole_sentence(result.whole, checked=result.sharded is None)}"
     yield "- Only indexes really built, written and read again are reported; predictions only choose them."
     if trust_sentence(result):
         yield f"- {trust_sentence(result)}"

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from tuner.report.faiss_lines import construct_lines, search_lines, where_it_lies
+from tuner.report.filters import filters_sentence, filters_settings
 from tuner.report.sharded import sharded_sentence
 from tuner.report.words import (
     asked_for,
@@ -56,6 +57,7 @@ def _settings(result: Result, answer: Recommendation) -> dict[str, Any]:
         },
         **_of_all(result),
         **_shards(result),
+        **filters_settings(result),
         "measured": {
             "k": result.options.k,
             "recall": _cut(answer.recall),
@@ -136,6 +138,7 @@ def _document(
         f"Measured on {data_sentence(result)}",
         sample_sentence(result),
         sharded_sentence(result),
+        filters_sentence(result),
         gain_sentence(result),
     ]
     lines = [f"# {line}" for text in head if text for line in textwrap.wrap(text, COMMENT_WIDTH)]

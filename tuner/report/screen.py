@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tuner.report.filters import filters_sentence
 from tuner.report.sharded import sharded_sentence
 from tuner.report.words import (
     asked_for,
@@ -86,7 +87,14 @@ def show_result(result: Result, console: Console, following: Following | None = 
 
 def _above(result: Result) -> Iterator[RenderableType]:
     yield Text(verdict(result), style=STATUS_STYLE[result.status])
-    sentences = (sample_sentence, sharded_sentence, gain_sentence, earlier_sentence, list_sentence)
+    sentences = (
+        sample_sentence,
+        sharded_sentence,
+        filters_sentence,
+        gain_sentence,
+        earlier_sentence,
+        list_sentence,
+    )
     for line in (write(result) for write in sentences):
         if line:
             yield Text(line)

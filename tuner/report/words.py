@@ -236,14 +236,19 @@ def list_sentence(result: Result) -> str:
     )
 
 
-def whole_sentence(whole: WholeIndex) -> str:
-    """How the recall of an index that holds the queries too was measured."""
+def whole_sentence(whole: WholeIndex, *, checked: bool) -> str:
+    """How the recall of an index that holds the queries too was measured.
+
+    Args:
+        checked: whether ``tune check`` can be asked of it.
+    """
+    compared = ": what `tune check` compares with" if checked else ""
     return (
         f"The {counted(whole.n_added, 'query', 'queries')} are rows of the file: points were measured "
         "without them, and then they were added to the index handed over. Its recall was asked of each half "
         f"of them when only the other half had been added, which cost {whole.fell:.4f}; its lower bound is "
         "lowered by that once more. Of the finished index, each query without its own row, they find "
-        f"{recall_text(whole.recall)}: what `tune check` compares with."
+        f"{recall_text(whole.recall)}{compared}."
     )
 
 

@@ -170,12 +170,13 @@ def read_policy(path: Path) -> tuple[tuple[tuple[float, int], ...], int]:
     """
     try:
         written: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if "filters" not in written:
+        if not isinstance(written, dict) or "filters" not in written:
             raise InputError(
                 f"{path}: has no policy for filters: run tune with --labels, --filters or --selectivity"
             )
         found = written["filters"]
-        bands = tuple((float(band["least_share"]), int(band["ef_search"])) for band in found["bands"])
+        searched = [band for band in found["bands"] if band["ef_search"] is not None]
+        bands = tuple((float(band["least_share"]), int(band["ef_search"])) for band in searched)
         scan_below = int(found["scan_below_rows"])
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: give the results folder of a run with filters") from None

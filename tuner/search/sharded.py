@@ -81,6 +81,11 @@ class ShardedIndex:
         return np.take_along_axis(distances, order, axis=1), np.take_along_axis(ids, order, axis=1)
 
 
+def is_of_shards(path: Path) -> bool:
+    """Return whether a path is the results folder of a run with shards, or its manifest."""
+    return (path / MANIFEST).is_file() or (path.name == MANIFEST and path.is_file())
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of an index in shards.
 

@@ -27,7 +27,7 @@ class Places:
     Attributes:
         whole: every row that an index can hold.
         kept: (n,) place of each row of the problem's base.
-        queries: (nq,) place of the row that each query is, or that stands for it.
+        queries: (nq,) place of the row that each query is, or that stands for it; -1 where that is elsewhere.
     """
 
     whole: Base
@@ -51,7 +51,7 @@ class Places:
             halves: positions of the queries of each.
         """
         if self.whole.copies is None:
-            return [self.queries[half] for half in halves]
+            return [places[places >= 0] for places in (self.queries[half] for half in halves)]
         there = np.zeros(self.whole.n, dtype=bool)
         there[self.kept] = True
         found = []

@@ -101,11 +101,16 @@ def judged(problem: Problem, ef_search: int, hits: NDArray[np.int64], ndis: floa
 
 
 def find_min_ef(
-    at: Callable[[int], EfResult], least: int, guess: int, most: int, ceiling: float = 1.0
+    at: Callable[[int], EfResult],
+    least: int,
+    guess: int,
+    most: int,
+    ceiling: float = 1.0,
+    fineness: int = FINENESS,
 ) -> EfResult:
     """Return the result of the smallest ef in [least, most] that passes, starting from ``guess``.
 
-    No more than 1 / FINENESS too large, or than 1, by what was tried or by the line through the last two;
+    No more than 1 / ``fineness`` too large, or than 1, by what was tried or by the line through the last two;
     each step goes where that line meets what is needed (regula falsi), so that two or three do.
 
     Recall is taken to grow with ef. Where it stops growing before it passes, the last one tried is
@@ -114,6 +119,7 @@ def find_min_ef(
     Args:
         at: what the queries say of an ef_search.
         ceiling: recall that no ef_search exceeds: above it, curves are straight.
+        fineness: the inverse of the share by which it may be too large.
     """
     tried: list[EfResult] = []
     low, best, ef = least - 1, None, guess
@@ -129,9 +135,9 @@ def find_min_ef(
             if low >= most or _is_flat(tried, guess):
                 return last
             step = _step(low, len(tried))
-            ef = min(most, _between(line * (1 + 1 / FINENESS), low + step, FARTHEST * low))
+            ef = min(most, _between(line * (1 + 1 / fineness), low + step, FARTHEST * low))
             continue
-        width = max(1, best.ef_search // FINENESS)
+        width = max(1, best.ef_search // fineness)
         if best.ef_search - low <= width:
             return best
         pair = _pair(tried, ceiling, best)

@@ -5,7 +5,6 @@ Every job poses its problem here: the sweep, the recall gate, the diagnosis, job
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from tuner.data.base import Base, open_prepared, prepare, prepared_queries
 from tuner.data.checks import check_inputs
 from tuner.data.profile import check_queries, rows_without_direction, scan
-from tuner.data.split import count_in_base, held_out_rows, random_order
+from tuner.data.split import count_in_base, drawn_of, held_out_rows, random_order
 from tuner.data.vectors import Vectors
 from tuner.prediction.ceilings import Pool, make_pool
 from tuner.recall.truth import Truth, cached
@@ -106,6 +105,7 @@ def pose(
     profile: Profile | None = None,
     accept: Callable[[Profile, QuerySet], Iterable[Event]] = accept_any,
     put_back: bool = False,
+    held_out: IdArray = NO_ROWS,
 ) -> Generator[Event, None, PosedProblem]:
     """Yield events; return the problem, with the exact neighbours of every query.
 
@@ -119,6 +119,7 @@ def pose(
         accept: events to yield once the data are known, before anything that takes long; it raises
             InputError where the job cannot use them.
         put_back: whether the index handed over will hold rows that are held out now.
+        held_out: rows, ascending, that queries are which are given all the same; none where these are drawn.
 
     Raises:
         InputError: base, queries and options do not fit.
@@ -126,14 +127,14 @@ def pose(
     if profile is None:
         profile = yield from read_profile(journal, base, queries, options)
     nowhere = rows_without_direction(base, profile)
-    raw, query_set, order = draw_queries(base, queries, profile, options, nowhere)
+    raw, query_set, order = draw_queries(base, queries, profile, options, nowhere, held_out)
     query_set = replace(query_set, indexed=put_back and bool(query_set.held_out_rows))
     yield from accept(profile, query_set)
     if queries is not None:
         check_queries(base, queries, profile.metric)
-    held_out = np.array(query_set.held_out_rows, dtype=np.int64)
     groups = yield from groups_among(journal, base, profile, nowhere, options)
-    indexed = rows_indexed(base.n, nowhere, held_out, groups, put_back=put_back)
+    rows = np.array(query_set.held_out_rows, dtype=np.int64)
+    indexed = rows_indexed(base.n, nowhere, rows, groups, put_back=put_back)
     prepared = yield from prepared_base(journal, base, profile, indexed, work)
     wanted = prepared_queries(raw, profile.metric)
     truth, from_cache = yield from journal.stage(
@@ -185,28 +186,33 @@ def problem_of(
 
 
 def draw_queries(
-    base: Vectors, queries: Vectors | None, profile: Profile, options: Options, nowhere: IdArray
+    base: Vectors,
+    queries: Vectors | None,
+    profile: Profile,
+    options: Options,
+    nowhere: IdArray,
+    held_out: IdArray = NO_ROWS,
 ) -> tuple[FloatArray, QuerySet, IdArray]:
     """Return the raw queries, what is known of them, and their positions in random order.
 
     Args:
         nowhere: rows that no index holds, which are no queries either, ascending.
+        held_out: rows, ascending, that the base lacks where queries are given.
     """
     if queries is None:
         rows = held_out_rows(base.n, nowhere, options.n_queries, options.seed, options.earlier)
         raw, source, fingerprint = base.rows(rows), "held out of the base", profile.fingerprint
     else:
-        rows = np.zeros(0, dtype=np.int64)
+        rows = held_out
         raw, source, fingerprint = queries.read(0, queries.n), queries.source, queries.fingerprint
     order = random_order(len(raw), options.seed)
-    drawn = hashlib.blake2b(rows.tobytes() + order.tobytes(), digest_size=8).hexdigest()
     query_set = QuerySet(
         source=source,
         fingerprint=fingerprint,
         n=len(raw),
         held_out_rows=tuple(int(row) for row in rows),
         n_in_base=count_in_base(base, raw, np.union1d(rows, nowhere)),
-        drawn=drawn,
+        drawn=drawn_of(rows, order),
     )
     return raw, query_set, order
 

@@ -10,18 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from tuner.data.checks import check_inputs
 from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.recall.allowed import GivenFilters
+from tuner.recall.allowed import Filters, GivenFilters
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_versions
 from tuner.runtime.process import use_threads
 from tuner.sweep.claims import distance_doubts, neighbour_doubts
 from tuner.sweep.codec_space import sensible
 from tuner.sweep.doubts import MOST_COLUMNS_A_ROW, Doubt
+from tuner.sweep.filters.bands import refuse_small_shares, with_enough_rows
 from tuner.sweep.plan import Plan, check_resources, plan
 from tuner.sweep.pose import PosedProblem, pose, read_profile
 from tuner.sweep.problem import Problem
@@ -47,7 +49,7 @@ class Prepared:
         warnings: doubts about the data.
         started_s: clock at the start of the run, as ``time.perf_counter`` gives it.
         whole: all rows, where the base has some of them; None where it has all.
-        filters: filters of the queries as the user gave them; None without any.
+        filters: filters of the queries, over the prepared rows; None where the user gave none.
     """
 
     journal: Journal
@@ -56,7 +58,7 @@ class Prepared:
     warnings: tuple[Warned, ...]
     started_s: float
     whole: WholeRows | None = None
-    filters: GivenFilters | None = None
+    filters: Filters | None = None
 
     @property
     def problem(self) -> Problem:
@@ -90,6 +92,7 @@ def prepare(
     started_s = time.perf_counter()
     check_inputs(base, queries, options)
     refuse_with_filters(options, filters)
+    refuse_small_shares(options, base.n)
     options = yield from with_sensible_space(options, base.d)
     needed = plan(base, queries, options, work)
     check_resources(needed, options, work)
@@ -104,7 +107,20 @@ def prepare(
     of_the_file = neighbour_doubts(base, queries, posed)
     yield from of_the_file
     doubts = (*doubts_of(base, profile, posed.query_set), *of_the_file)
-    return Prepared(journal, needed, posed, doubts, started_s, filters=filters)
+    allowed = None if filters is None else _over_prepared_rows(filters, posed)
+    return Prepared(journal, needed, posed, doubts, started_s, filters=allowed)
+
+
+def _over_prepared_rows(given: GivenFilters, posed: PosedProblem) -> Filters:
+    """Return the filters of all queries over the rows that are indexed.
+
+    Raises:
+        InputError: too few queries have filters that allow k rows.
+    """
+    held_out = np.array(posed.query_set.held_out_rows, dtype=np.int64)
+    filters = given.filters(held_out).among(posed.rows)
+    with_enough_rows(posed.problem, filters)
+    return filters
 
 
 def refuse_with_filters(options: Options, filters: GivenFilters | None, *, sample: bool = False) -> None:

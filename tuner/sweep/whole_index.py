@@ -7,10 +7,13 @@ bound is lowered by as much; where it then misses the target, ef_search is raise
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.index.assemble import SearchableIndex
 from tuner.index.encoders import Encoder
@@ -26,12 +29,7 @@ from tuner.sweep.index_builder import IndexBuilder
 from tuner.sweep.index_file import WrittenIndex, check_written, write_and_check
 from tuner.sweep.problem import Problem
 from tuner.sweep.tried import lowered
-from tuner.types import (
-    CertifiedEf,
-    OperatingPoint,
-    Steps,
-    WholeIndex,
-)
+from tuner.types import CertifiedEf, FloatArray, IdArray, OperatingPoint, Steps, WholeIndex
 
 TIMED_QUERIES = 512
 
@@ -85,9 +83,9 @@ def make_whole(
     before, every = codes.under(graphs.before), codes.under(graphs.all)
     before.set_ef(chosen.ef_search)
     every.set_ef(point.ef_search)
-    slower = _times_slower(problem, before, every)
+    slower = times_slower(problem, before, every)
     slower = slower if abs(slower - 1) > noise else 1.0
-    point = _at_speed(problem, point, slower)
+    point = at_speed(problem, point, slower)
     del before
     yield 0.8
     found = _among_all(problem, places, every, point, fell, slower)
@@ -108,38 +106,73 @@ def _certified(
     Args:
         halves: index with the rows of one half of the queries, and with those of the other.
     """
-    options, x = problem.options, places.whole.x
-    asked = problem.halves[::-1]
+    x, asked = places.whole.x, problem.halves[::-1]
     truth = _moved(problem.truth, places)
     truths = [
         with_rows(truth.part(theirs), places.queries[added], x, problem.queries[theirs])
         for theirs, added in zip(asked, problem.halves, strict=True)
     ]
 
-    def at(ef_search: int) -> EfResult:
+    def found(ef_search: int) -> tuple[NDArray[np.int64], float]:
+        _, ids, ndis, _ = answers_of_halves(problem, halves, ef_search, problem.options.k)
         hits = np.zeros(problem.n_queries, dtype=np.int64)
-        ndis = 0.0
-        for index, theirs, truth in zip(halves, asked, truths, strict=True):
-            index.set_ef(ef_search)
-            ids, counted, _ = search_counted(index.index, problem.raw[theirs], options.k)
-            hits[theirs] = truth.hits(x, problem.queries[theirs], ids)
-            ndis += counted * len(theirs) / problem.n_queries
+        for theirs, truth in zip(asked, truths, strict=True):
+            hits[theirs] = truth.hits(x, problem.queries[theirs], ids[theirs])
+        return hits, ndis
+
+    return certified_with_rows(problem, chosen, found)
+
+
+def answers_of_halves(
+    problem: Problem, halves: Sequence[SearchableIndex], ef_search: int, k: int
+) -> tuple[FloatArray, IdArray, float, float]:
+    """Return what each half of the queries finds in the index that has the rows of the other half.
+
+    Args:
+        halves: index with the rows of one half of the queries, and with those of the other.
+
+    Returns:
+        Distances (nq, k) float32 as the indexes have them, ids (nq, k), and distance computations and hops a
+        query.
+    """
+    scores = np.empty((problem.n_queries, k), dtype=np.float32)
+    ids = np.empty((problem.n_queries, k), dtype=np.int64)
+    stats = faiss.cvar.hnsw_stats
+    stats.reset()
+    for index, theirs in zip(halves, problem.halves[::-1], strict=True):
+        index.set_ef(ef_search)
+        scores[theirs], ids[theirs] = index.index.search(problem.raw[theirs], k)
+    return scores, ids, stats.ndis / problem.n_queries, stats.nhops / problem.n_queries
+
+
+def certified_with_rows(
+    problem: Problem, chosen: OperatingPoint, found: Callable[[int], tuple[NDArray[np.int64], float]]
+) -> tuple[OperatingPoint, float]:
+    """Return the point at the least ef_search that holds, and what a half of the rows cost in recall.
+
+    Args:
+        found: hits (nq,) of each half of the queries when the rows of the other half are there, at an
+            ef_search, and distance computations a query.
+    """
+    options, fell = problem.options, 0.0
+
+    def at(ef_search: int) -> EfResult:
+        hits, ndis = found(ef_search)
         recall = float(hits.mean()) / options.k
         return EfResult(ef_search, hits, ndis, 0.0, recall, problem.target.needed(hits) + fell)
 
-    fell = 0.0
     fell = max(0.0, chosen.recall.mean - at(chosen.ef_search).recall)
     most = max(options.space.ef_search_max, chosen.ef_search)
-    found = find_min_ef(at, chosen.ef_search, chosen.ef_search, most)
-    recall = problem.recall(found.hits)
+    least = find_min_ef(at, chosen.ef_search, chosen.ef_search, most)
+    recall = problem.recall(least.hits)
     point = replace(
         chosen,
-        ef_search=found.ef_search,
-        ndis_per_query=found.ndis,
-        bytes_read_per_query=chosen.bytes_read_per_query * found.ndis / chosen.ndis_per_query,
+        ef_search=least.ef_search,
+        ndis_per_query=least.ndis,
+        bytes_read_per_query=chosen.bytes_read_per_query * least.ndis / chosen.ndis_per_query,
         recall=replace(recall, lower=recall.lower - fell),
-        hits=tuple(found.hits.tolist()),
-        reaches_target=found.passes,
+        hits=tuple(least.hits.tolist()),
+        reaches_target=least.passes,
     )
     return replace(point, tried=lowered(point, fell)), fell
 
@@ -157,7 +190,7 @@ def _ef_table(
     return ef_table(problem, point, asked, fell)
 
 
-def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIndex) -> float:
+def times_slower(problem: Problem, before: SearchableIndex, every: SearchableIndex) -> float:
     """Return the time of a query of the whole index over that of the index that was measured, in turns."""
     k = problem.options.k
     queries = problem.raw[problem.sample(TIMED_QUERIES)]
@@ -167,7 +200,7 @@ def _times_slower(problem: Problem, before: SearchableIndex, every: SearchableIn
     return timings.ratio(1, 0)
 
 
-def _at_speed(problem: Problem, point: OperatingPoint, slower: float) -> OperatingPoint:
+def at_speed(problem: Problem, point: OperatingPoint, slower: float) -> OperatingPoint:
     """Return the point with its seconds as they are now."""
     most_s = problem.options.max_latency_s
     latency = point.latency.scaled(slower) if point.latency is not None else None

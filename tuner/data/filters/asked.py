@@ -37,7 +37,7 @@ FilterSource: TypeAlias = str | Path | Any
 """A file, or a sparse matrix of scipy."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FiltersAsked:
     """Filters as the user gave them.
 
@@ -94,16 +94,16 @@ class Given:
 
 def open_filters(
     asked: FiltersAsked,
-    base: tuple[Source, Vectors],
-    queries: tuple[Source, Vectors] | None,
+    vectors: tuple[Vectors, Vectors | None],
+    sources: tuple[Source, Source | None],
     column: str | None = None,
 ) -> GivenFilters | None:
     """Return the filters that the user gave, read and checked; None without any.
 
     Args:
         asked: what was given.
-        base: vectors to index, as the user named them and opened.
-        queries: queries likewise, None to hold some of the base out.
+        vectors: base and queries, None to hold some rows of the base out.
+        sources: files, addresses or objects of both, as the user gave them.
         column: name of the matrix in files that hold several.
 
     Raises:
@@ -111,13 +111,15 @@ def open_filters(
         ResourceError: there are too many different filters.
     """
     asked.check()
-    of_base = Given(*base, column, "base")
-    of_queries = None if queries is None else Given(*queries, column, "queries")
+    base = Given(sources[0], vectors[0], column, "base")
+    queries = None
+    if sources[1] is not None and vectors[1] is not None:
+        queries = Given(sources[1], vectors[1], column, "queries")
     if asked.labels is not None:
-        return _labelled(asked.labels, asked.query_labels, of_base, of_queries)
+        return _labelled(asked.labels, asked.query_labels, base, queries)
     if asked.filters is not None:
-        return by_matrix(asked.filters, of_base.vectors, None if of_queries is None else of_queries.vectors)
-    return None if asked.where is None else _where(asked.where, of_base, of_queries)
+        return by_matrix(asked.filters, *vectors)
+    return None if asked.where is None else _where(asked.where, base, queries)
 
 
 def _labelled(

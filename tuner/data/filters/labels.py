@@ -49,7 +49,7 @@ def by_own_labels(labels: LabelSets, source: str, base: Vectors) -> OwnLabels:
     """Return the filters that rows of the base have when they are queries.
 
     Args:
-        labels: of all rows of the file.
+        labels: labels of all rows of the file.
         source: name of the labels in messages.
         base: vectors to index.
 
@@ -74,7 +74,7 @@ def by_labels(
     """Return the filters of queries that ask for labels.
 
     Args:
-        labels: of all rows of the file.
+        labels: labels of all rows of the file.
         asked: labels that each query asks for.
         source: name of the rows' labels in messages.
         asked_source: name of the queries' labels.

@@ -89,7 +89,7 @@ def _read(path: Path, name: str) -> Any:
     if what != "a zip file":
         raise InputError(f"{name} is {what or 'no .npz file'} and no sparse matrix: {FORM}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             kind, shape = file["format"].item(), tuple(map(int, file["shape"]))
             kind = kind.decode("ascii") if isinstance(kind, bytes) else str(kind)
             parts = [file[part] for part in PARTS.get(kind, ())]
@@ -103,6 +103,8 @@ def _read(path: Path, name: str) -> Any:
         raise InputError(
             f"{name} is a matrix in the format {kind!r:.20}: save x.tocsr() with scipy.sparse.save_npz"
         )
+    if any(part.dtype.kind not in "iu" or part.ndim != 1 for part in parts[1:]):
+        raise InputError(f"{name} is damaged, as its places are no whole numbers: {FORM}")
     try:
         if kind == "coo":
             return sparse.coo_matrix((parts[0], (parts[1], parts[2])), shape=shape)

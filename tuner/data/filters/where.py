@@ -79,7 +79,7 @@ def by_conditions(
     """Return the filters of queries that have a condition each.
 
     Args:
-        conditions: of each query.
+        conditions: the condition of each query.
         named: name of the conditions in messages.
 
     Raises:

@@ -131,7 +131,7 @@ def of_columns(
     _refuse_encoded(arrow, kinds, source, {column} if lists or column is not None else set(kinds))
     numbers = {name for name, kind in lists.items() if _is_number(arrow, kind.value_type)}
     shapes: dict[str, tuple[int, ...]] = {
-        name: (n, kind.list_size if _is_fixed(arrow, kind) else -1) if name in numbers else (n,)
+        name: (n, kind.list_size if _is_fixed(arrow, kind) else -1) if name in (numbers or lists) else (n,)
         for name, kind in lists.items()
     }
     name = chosen(shapes, source, role, column, "column of lists")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tuner.data.formats.signatures import POINTER, START_BYTES, format_of
 from tuner.errors import InputError
+from tuner.search import is_of_shards
 
 BINARY = {
     b"IBxF": "IndexBinaryFlat",
@@ -29,6 +30,11 @@ GIVE = {
 
 def refuse_strangers(path: Path) -> None:
     """Raise InputError for a file that is missing, unreadable, empty, or of a format that is no index."""
+    if is_of_shards(path):
+        raise InputError(
+            f"{path}: is an index in shards, and this is asked of one index file: "
+            "tuner.search.ShardedIndex searches all of them"
+        )
     if not path.is_file():
         raise InputError(f"{path}: no such file: name an index")
     try:

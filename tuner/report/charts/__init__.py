@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tuner.report.charts.bars import loss_chart, memory_chart
 from tuner.report.charts.chart import Chart
+from tuner.report.charts.filters import filters_chart
 from tuner.report.charts.front import front_chart
 from tuner.report.charts.picture import picture
 from tuner.report.charts.queries import queries_chart, worst_queries
@@ -16,6 +17,7 @@ __all__ = ["CHARTS", "Chart", "chart_of", "picture", "worst_queries"]
 CHARTS: dict[str, Callable[[Result], Chart | None]] = {
     "front": front_chart,
     "recall": recall_chart,
+    "filters": filters_chart,
     "memory": memory_chart,
     "loss": loss_chart,
     "queries": queries_chart,

@@ -9,6 +9,7 @@ from typing import Any
 from tuner.report.charts import CHARTS, worst_queries
 from tuner.report.commands import given_again
 from tuner.report.faiss_lines import construct_lines, search_lines, where_it_lies
+from tuner.report.filters import filters_sentence
 from tuner.report.markdown import sections
 from tuner.report.page.render import render
 from tuner.report.sharded import sharded_sentence
@@ -29,7 +30,10 @@ from tuner.report.words import (
 from tuner.text import one_lined
 from tuner.types import Result
 
+REMARKS = (sample_sentence, sharded_sentence, filters_sentence, earlier_sentence, gain_sentence)
+"""Sentences above the charts, where they have something to say."""
 EVIDENCE = (
+    "Filtered search",
     "Numbers of shards",
     "The data",
     "How it was measured",
@@ -77,11 +81,7 @@ def result_to_html(result: Result) -> str:
         asked=asked_for(result.options),
         reached=result.status != "not_reached",
         figures=_figures(result),
-        remarks=[
-            text
-            for sentence in (sample_sentence, sharded_sentence, earlier_sentence, gain_sentence)
-            if (text := sentence(result))
-        ],
+        remarks=[text for sentence in REMARKS if (text := sentence(result))],
         warnings=result.warnings,
         advice=result.advice,
         code="\n".join(code),

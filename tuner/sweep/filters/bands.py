@@ -16,9 +16,10 @@ from tuner.sweep.filters.made_up import MADE_UP, FilterMaker
 from tuner.sweep.filters.policy import MOST_REFINEMENTS, Group
 from tuner.sweep.filters.stratum import Stratum, stratum_of
 from tuner.sweep.problem import Problem
-from tuner.types import IdArray, Steps
+from tuner.text import counted
+from tuner.types import IdArray, Options, Steps
 
-MOST_QUERIES = 1_000
+MOST_QUERIES = 800
 """Queries of a band: each is searched several times."""
 DEPTH = 1_000
 """Nearest rows of all, among which those that are allowed are looked for first."""
@@ -61,10 +62,10 @@ class StratumMaker:
     def make(self, share: float) -> Steps[tuple[Stratum, ...]]:
         """Yield the share done; return the queries of a share, by kind of filter."""
         found = []
-        for kind in MADE_UP:
+        for number, kind in enumerate(MADE_UP):
             made = self.filters.make(kind, share)
-            stratum = yield from stratum_of(self.problem, kind, self.some, made, self.target, self.deep)
-            found.append(stratum)
+            steps = stratum_of(self.problem, kind, self.some, made, self.target, self.deep)
+            found.append((yield from scaled(steps, number / len(MADE_UP), (number + 1) / len(MADE_UP))))
         return tuple(found)
 
 
@@ -74,21 +75,18 @@ def made_up_bands(problem: Problem) -> Steps[Banded]:
     Raises:
         InputError: a share allows fewer than k rows.
     """
-    options, n = problem.options, problem.base.n
+    options = problem.options
     shares = sorted(options.selectivity, reverse=True)
-    if round(shares[-1] * n) < options.k:
-        raise InputError(
-            f"--selectivity {100 * shares[-1]:.4g}% of {n:,} rows are {round(shares[-1] * n):,}, fewer than "
-            f"k={options.k}: leave it out, or give a larger share"
-        )
+    refuse_small_shares(options, problem.base.n)
     some = problem.sample(MOST_QUERIES)
     deep = yield from scaled(_nearest(problem, some), 0.0, 0.2)
     target = target_of_all(problem, len(MADE_UP) * (len(shares) + MOST_REFINEMENTS))
     made = FilterMaker(problem.base.x, len(some), options.seed)
     maker = StratumMaker(problem, made, some, deep, target)
     groups = []
-    for share in shares:
-        groups.append((share, (yield from maker.make(share))))
+    for number, share in enumerate(shares):
+        low, high = (0.2 + 0.8 * each / len(shares) for each in (number, number + 1))
+        groups.append((share, (yield from scaled(maker.make(share), low, high))))
     return Banded(tuple(groups), maker=maker)
 
 
@@ -101,26 +99,48 @@ def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
     Raises:
         InputError: too few queries are left to show the target.
     """
-    k = problem.options.k
-    enough = np.flatnonzero(filters.counts[filters.of_query] >= k)
+    enough = with_enough_rows(problem, filters)
     some = enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
     fewest = fewest_queries(problem.target)
-    if len(some) < fewest:
-        raise InputError(
-            f"{filters.source}: {len(some):,} queries have filters that allow k={k} rows or more, and "
-            f"{fewest:,} are needed to show the target: give more queries, wider filters or a smaller --k"
-        )
     edges = band_edges(filters.shares[some], fewest)
     target = target_of_all(problem, len(edges))
     deep = yield from scaled(_nearest(problem, some), 0.0, 0.3)
     groups, high = [], np.inf
-    for edge in edges:
+    for number, edge in enumerate(edges):
+        low, to = (0.3 + 0.7 * each / len(edges) for each in (number, number + 1))
         inside = np.flatnonzero((filters.shares[some] >= edge) & (filters.shares[some] < high))
         mine = filters.part(some[inside])
-        stratum = yield from stratum_of(problem, "given", some[inside], mine, target, deep[inside])
-        groups.append((float(edge), (stratum,)))
+        steps = stratum_of(problem, "given", some[inside], mine, target, deep[inside])
+        groups.append((float(edge), ((yield from scaled(steps, low, to)),)))
         high = edge
     return Banded(tuple(groups), n_left_out=problem.n_queries - len(enough))
+
+
+def refuse_small_shares(options: Options, n: int) -> None:
+    """Raise InputError if a share that filters are made up for allows fewer than k of ``n`` rows."""
+    least = min(options.selectivity, default=1.0)
+    if round(least * n) < options.k:
+        raise InputError(
+            f"--selectivity {100 * least:.4g}% of {n:,} rows are {round(least * n):,}, fewer than "
+            f"k={options.k}: leave it out, or give a larger share"
+        )
+
+
+def with_enough_rows(problem: Problem, filters: Filters) -> IdArray:
+    """Return positions of the queries whose filters allow k rows or more.
+
+    Raises:
+        InputError: they are too few to show the target.
+    """
+    k, fewest = problem.options.k, fewest_queries(problem.target)
+    enough = np.flatnonzero(filters.counts[filters.of_query] >= k)
+    if len(enough) < fewest:
+        raise InputError(
+            f"{filters.source}: {counted(len(enough), 'query', 'queries')} have filters that allow k={k} "
+            f"rows or more, and {fewest:,} are needed to show the target: give more queries, wider filters "
+            "or a smaller --k"
+        )
+    return enough
 
 
 def band_edges(shares: NDArray[np.float64], fewest: int) -> list[float]:

@@ -14,6 +14,7 @@ from math import exp, log
 
 import numpy as np
 
+from tuner.runtime.steps import scaled
 from tuner.search import FilteredIndex
 from tuner.sweep.ef_search import EfResult, find_min_ef
 from tuner.sweep.filters.costs import FilterCosts
@@ -27,7 +28,9 @@ NEAR = 1.12
 """The share at which the switch lies is known well enough within this factor."""
 FARTHER = 1.25
 """Times the share that is tried next where a search needs much longer than a scan."""
-MOST_REFINEMENTS = 2
+MOST_REFINEMENTS = 3
+FINENESS = 16
+"""An ef_search is searched for to 1 / FINENESS: each try asks all queries of a band."""
 SMALLEST = 4
 """The smallest share that is made up allows this many times k rows."""
 
@@ -168,7 +171,8 @@ def _searched(
         least = max(priced.least, ef)
         if least > most:
             return None
-        found = find_min_ef(partial(at, number), least, min(most, max(least, guess, ef)), most)
+        first = min(most, max(least, guess, ef))
+        found = find_min_ef(partial(at, number), least, first, most, fineness=FINENESS)
         if not found.passes:
             return None
         ef = found.ef_search
@@ -237,7 +241,8 @@ def refined(
     for number in range(MOST_REFINEMENTS):
         if searched and share * NEAR >= searched[-1].share:
             break
-        strata = yield from make(share)
+        part = 1 / MOST_REFINEMENTS
+        strata = yield from scaled(make(share), number * part, (number + 1) * part)
         band = band_of(priced, searched, share, strata, dearer=NEAR)
         if band.ef_search is None:
             share *= FARTHER
@@ -247,7 +252,6 @@ def refined(
         if as_dear * NEAR >= share:
             break
         share = switch_share(priced, (*searched, *scanned), n)
-        yield (number + 1) / MOST_REFINEMENTS
     return (*searched, *scanned)
 
 

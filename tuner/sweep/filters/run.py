@@ -67,13 +67,9 @@ def under_filters(
     prepared: Prepared, measured: Measured, answer: Answer
 ) -> Generator[Event, None, tuple[Answer, FilterPolicy | None]]:
     """Yield events; return the answer that filters make best, and its policy; None without filters."""
-    problem, given = measured.problem, prepared.filters
-    if not answer.found or (given is None and not problem.options.selectivity):
+    problem, filters = measured.problem, prepared.filters
+    if not answer.found or (filters is None and not problem.options.selectivity):
         return answer, None
-    filters = None
-    if given is not None:
-        held_out = np.array(prepared.posed.query_set.held_out_rows, dtype=np.int64)
-        filters = given.filters(held_out).among(problem.base.rows)
     found = yield from prepared.journal.stage(
         "filters",
         "tune for filtered search, band by band",
@@ -159,10 +155,11 @@ def _bands_of(
     """Yield the share done; return how an index answers each band, as all queries certify it."""
     groups = []
     known = dict(banded.groups)
-    for band in expected:
+    for number, band in enumerate(expected):
+        low, high = (0.2 * each / len(expected) for each in (number, number + 1))
         strata = known.get(band.least_share)
         if strata is None and banded.maker is not None:
-            strata = yield from banded.maker.make(band.least_share)
+            strata = yield from scaled(banded.maker.make(band.least_share), low, high)
         groups.append((band.least_share, strata or band.strata))
     bands = yield from scaled(settle_again(priced, groups, expected), 0.2, 1.0)
     if banded.maker is None:
