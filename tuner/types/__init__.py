@@ -17,7 +17,7 @@ from tuner.types.diagnosis import (
     Spent,
     Split,
 )
-from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
+from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, FilteredBand, VerifyResult
 from tuner.types.engine_target import DefaultComparison, EnginePoint, FirstBuild, TargetResult
 from tuner.types.engines import Claims, EngineConfig, Exported, FilterConfig, FilterStep, ReportedConfig
 from tuner.types.events import (
@@ -112,6 +112,7 @@ __all__ = [
     "FilterKind",
     "FilterPolicy",
     "FilterStep",
+    "FilteredBand",
     "Finished",
     "FirstBuild",
     "FixKind",
