@@ -108,7 +108,7 @@ def test_the_report_says_it_and_reads_back(made_up: tuple[tuner.Result, Path]) -
     assert "## Filtered search" in page
     assert "FilteredIndex.load" in page
     assert "Recall under filters" in result_to_html(result)
-    assert '"scan_below_rows"' in result_to_json(result)
+    assert b'"scan_below_rows"' in result_to_json(result)
 
 
 def test_labels_of_held_out_rows_are_those_of_their_queries(x: FloatArray, tmp_path: Path) -> None:

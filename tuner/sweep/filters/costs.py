@@ -13,8 +13,8 @@ from tuner.search import Allowed, FilteredIndex
 from tuner.sweep.problem import Problem
 from tuner.types import FloatArray
 
-TIMED_QUERIES, FILTERS = 48, 16
-ROUNDS = (5, 8)
+TIMED_QUERIES, FILTERS = 32, 16
+ROUNDS = (4, 6)
 FAR = 6
 """Times the first that the second ef_search is, through which the line goes."""
 SCANNED = (0.005, 0.05)
