@@ -21,23 +21,33 @@ class Documentation(NamedTuple):
     Attributes:
         documents: what each shape and each member is for; a third of them repeat another one.
         descriptions: what each operation does; distinct, and none is also a document.
+        services: service of each document, as botocore names its folder.
+        described: service of each description, the first that has it.
     """
 
     documents: list[str]
     descriptions: list[str]
+    services: list[str]
+    described: list[str]
 
 
 def read_documentation() -> Documentation:
     """Read all `N_DOCUMENTS` documents and `N_DESCRIPTIONS` descriptions of the pinned botocore."""
-    models = [json.loads(gzip.decompress(path.read_bytes())) for path in _model_files()]
+    models = [(path.parts[-3], json.loads(gzip.decompress(path.read_bytes()))) for path in _model_files()]
     documents = [
-        text for model in models for text in map(plain_text, _of_shapes(model)) if len(text) >= MIN_CHARACTERS
+        (text, service)
+        for service, model in models
+        for text in map(plain_text, _of_shapes(model))
+        if len(text) >= MIN_CHARACTERS
     ]
-    operations = (operation for model in models for operation in model["operations"].values())
-    descriptions = dict.fromkeys(plain_text(each.get("documentation", "")) for each in operations)
-    for known in {"", *documents}:
+    descriptions: dict[str, str] = {}
+    for service, model in models:
+        for operation in model["operations"].values():
+            descriptions.setdefault(plain_text(operation.get("documentation", "")), service)
+    for known in {"", *(text for text, _ in documents)}:
         descriptions.pop(known, None)
-    return Documentation(documents, list(descriptions))
+    texts, services = map(list, zip(*documents, strict=True))
+    return Documentation(texts, list(descriptions), services, list(descriptions.values()))
 
 
 def plain_text(markup: str) -> str:

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from describe import describe
-from documentation import N_DESCRIPTIONS, N_DOCUMENTS, read_documentation
+from documentation import N_DESCRIPTIONS, N_DOCUMENTS, Documentation, read_documentation
 from embedders import embed_minilm, embed_wordllama
-from files import claim_folder, write_dataset
+from files import claim_folder, read_dataset, write_dataset, write_labels
 from glove import N_WORDS, read_glove
-from rows import occurs_in
+from rows import occurs_in, row_keys
 
 Embedder = Callable[[list[str]], NDArray[np.float32]]
 
 
 @click.group(context_settings={"show_default": True}, no_args_is_help=False)
 def cli() -> None:
-    """Make a data set, a folder with base.npy and queries.npy, or describe one."""
+    """Make a data set, a folder with base.npy and queries.npy, label or describe one."""
 
 
 def _count(name: str, default: int, most: int, what: str) -> Callable[..., Callable[..., None]]:
@@ -89,6 +89,20 @@ def glove_50(rows: int, queries: int, vocabulary: int, seed: int, folder: Path) 
     _finish(folder, vectors[queries:], vectors[:queries], queries)
 
 
+@cli.command("docs-labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_seed
+def docs_labels(seed: int, folder: Path) -> None:
+    """Labels of the docs set in FOLDER, made without them by the same seed: the service of each text."""
+    base, queries = read_dataset(folder)
+    texts = read_documentation()
+    rows, candidates = _drawn(texts, len(base), len(queries), seed)
+    _refuse_other_rows(base, [texts.documents[i] for i in rows])
+    wanted = [texts.described[i] for i in candidates[: len(queries)]]
+    write_labels(folder, [texts.services[i] for i in rows], wanted)
+    click.echo(f"{folder}: labels of {len(rows)} rows, and of queries if none of the first fell out")
+
+
 @cli.command("describe")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def describe_folder(folder: Path) -> None:
@@ -101,14 +115,22 @@ def _make_docs(
     folder: Path, n: int, nq: int, seed: int, *, embed: Embedder, dtype: np.dtype[np.floating]
 ) -> None:
     claim_folder(folder)
-    documents, descriptions = read_documentation()
+    texts = read_documentation()
+    base_order, query_order = _drawn(texts, n, nq, seed)
+    base = _embed_distinct([texts.documents[i] for i in base_order], embed).astype(dtype)
+    candidates = embed([texts.descriptions[i] for i in query_order]).astype(dtype)
+    kept = _finish(folder, base, candidates, nq)
+    write_labels(
+        folder, [texts.services[i] for i in base_order], [texts.described[i] for i in query_order[kept]]
+    )
+
+
+def _drawn(texts: Documentation, n: int, nq: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the documents that are rows, and of the descriptions that may be queries."""
     rng = np.random.default_rng(seed)
-    base_order = rng.permutation(len(documents))[:n]
+    rows = rng.permutation(len(texts.documents))[:n]
     # Other words can make the same vector, so a few queries may fall out.
-    query_order = rng.permutation(len(descriptions))[: nq + nq // 20 + 10]
-    base = _embed_distinct([documents[i] for i in base_order], embed).astype(dtype)
-    candidates = embed([descriptions[i] for i in query_order]).astype(dtype)
-    _finish(folder, base, candidates, nq)
+    return rows, rng.permutation(len(texts.descriptions))[: nq + nq // 20 + 10]
 
 
 def _embed_distinct(texts: list[str], embed: Embedder) -> NDArray[np.float32]:
@@ -117,12 +139,26 @@ def _embed_distinct(texts: list[str], embed: Embedder) -> NDArray[np.float32]:
     return embed(list(row_of))[[row_of[text] for text in texts]]
 
 
-def _finish(folder: Path, base: NDArray[np.floating], candidates: NDArray[np.floating], nq: int) -> None:
-    queries = candidates[~occurs_in(candidates, base)][:nq]
-    if len(queries) < nq:
-        raise click.ClickException(f"only {len(queries)} of the {nq} queries are not base rows.")
-    write_dataset(folder, base, queries)
-    click.echo(f"{folder}: base {base.shape}, queries {queries.shape}, {base.dtype}")
+def _refuse_other_rows(base: NDArray[np.floating], texts: list[str]) -> None:
+    """Raise unless rows of equal texts are equal vectors: then they are the rows of these texts."""
+    number = {key.tobytes(): place for place, key in enumerate(row_keys(base))}
+    vectors: dict[str, set[int]] = {}
+    for text, key in zip(texts, row_keys(base), strict=True):
+        vectors.setdefault(text, set()).add(number[key.tobytes()])
+    if len(vectors) == len(texts) or any(len(each) > 1 for each in vectors.values()):
+        raise click.ClickException("these rows are not of these texts: give the --seed that drew them.")
+
+
+def _finish(
+    folder: Path, base: NDArray[np.floating], candidates: NDArray[np.floating], nq: int
+) -> NDArray[np.int64]:
+    """Write a data set; return which candidates became its queries."""
+    kept = np.flatnonzero(~occurs_in(candidates, base))[:nq]
+    if len(kept) < nq:
+        raise click.ClickException(f"only {len(kept)} of the {nq} queries are not base rows.")
+    write_dataset(folder, base, candidates[kept])
+    click.echo(f"{folder}: base {base.shape}, queries ({nq}, {base.shape[1]}), {base.dtype}")
+    return kept
 
 
 def main() -> None:

@@ -35,6 +35,11 @@ def queries() -> Matrix:
     return _load("queries.npy")
 
 
+@pytest.fixture(params=[*SHAPES, "labels.npy", "query_labels.npy"])
+def any_file(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=list(SHAPES))
 def file_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -57,15 +62,15 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_committed_file_is_the_one_the_readme_names(file_name: str) -> None:
+def test_committed_file_is_the_one_the_readme_names(any_file: str) -> None:
     readme = (DATASETS / "README.md").read_text(encoding="utf-8")
-    promised = re.findall(rf"^\| `docs-minilm-384/{file_name}` .*`([0-9a-f]{{64}})`", readme, re.M)
-    digest = hashlib.sha256((COMMITTED / file_name).read_bytes()).hexdigest()
+    promised = re.findall(rf"^\| `docs-minilm-384/{any_file}` .*`([0-9a-f]{{64}})`", readme, re.M)
+    digest = hashlib.sha256((COMMITTED / any_file).read_bytes()).hexdigest()
     assert promised == [digest]
 
 
 def test_committed_files_stay_small() -> None:
-    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 16_000_000
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 16_500_000
 
 
 def test_committed_vectors_are_finite_unit_float16(file_name: str) -> None:
@@ -88,6 +93,22 @@ def test_no_query_is_a_base_row(base: Matrix, queries: Matrix, rows: ModuleType)
 
 def test_repeated_rows_are_kept_as_in_the_texts(base: Matrix, rows: ModuleType) -> None:
     assert round(len(base) * rows.repeated_share(base)) == 1_676
+
+
+def test_labels_are_a_service_each_and_each_query_has_rows() -> None:
+    labels, asked = (np.load(COMMITTED / name) for name in ("labels.npy", "query_labels.npy"))
+    assert (labels.shape, asked.shape) == ((18_500,), (1_500,))
+    assert np.isin(asked, labels).all()
+    names, counts = np.unique(labels, return_counts=True)
+    assert (len(names), names[counts.argmax()], counts.max()) == (428, b"ec2", 1_526)
+
+
+def test_rows_of_one_service_are_nearer_to_their_queries(base: Matrix, queries: Matrix) -> None:
+    """Labels of other rows would have nothing to do with the vectors."""
+    labels, asked = (np.load(COMMITTED / name) for name in ("labels.npy", "query_labels.npy"))
+    near = (queries[:300].astype(np.float32) @ base.astype(np.float32).T).argmax(axis=1)
+    assert np.mean(labels[near] == asked[:300]) > 0.4
+    assert np.mean(np.roll(labels, 1)[near] == asked[:300]) < 0.1
 
 
 def test_a_prefix_of_the_base_is_like_the_rest(base: Matrix) -> None:
@@ -116,6 +137,14 @@ def test_a_written_dataset_reads_back_and_is_not_overwritten(files: ModuleType, 
         np.testing.assert_array_equal(read, written)
     with pytest.raises(click.ClickException, match=r"base\.npy exists already"):
         files.claim_folder(folder)
+
+
+def test_labels_are_written_once(files: ModuleType, tmp_path: Path) -> None:
+    files.write_labels(tmp_path, ["a", "bc"], ["bc"])
+    assert np.load(tmp_path / "labels.npy").tolist() == [b"a", b"bc"]
+    assert np.load(tmp_path / "query_labels.npy").tolist() == [b"bc"]
+    with pytest.raises(click.ClickException, match=r"labels\.npy exists already"):
+        files.write_labels(tmp_path, ["a", "bc"], ["bc"])
 
 
 def test_a_failed_write_leaves_nothing(

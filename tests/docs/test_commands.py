@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from pages import IN_SHELL, PAGES, ROOT, SHOWN, Block, blocks, blocks_in, marked, strange_options
+from scipy import sparse
 from workshop import rows, sweep_little, typed
 
 from tuner.types import FloatArray, IdArray
@@ -67,6 +68,10 @@ class Workshop:
         np.save(folder / "queries.npy", rows(NQ, 1))
         np.save(folder / "next_week.npy", np.concatenate([base, rows(ROWS // 10, 2)]))
         np.save(folder / "ids.npy", np.arange(ROWS) + 7_000)
+        np.save(folder / "labels.npy", np.arange(ROWS) % 5)
+        np.save(folder / "query_labels.npy", np.arange(NQ) % 5)
+        allowed = sparse.csr_array(np.arange(ROWS) % 4 == np.arange(NQ)[:, None] % 4)
+        sparse.save_npz(folder / "filters.npz", allowed)
         faiss.write_index(poor(base, None), str(folder / "my.faiss"))
         faiss.write_index(poor(base, np.arange(ROWS) + 7_000), str(folder / "keyed.faiss"))
 

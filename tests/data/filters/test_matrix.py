@@ -163,7 +163,7 @@ def test_other_files_are_told(tmp_path: Path) -> None:
 
 def test_flipped_bytes_are_told_or_harmless(tmp_path: Path) -> None:
     sparse.save_npz(tmp_path / "f.npz", CSR)
-    content, told = (tmp_path / "f.npz").read_bytes(), 0
+    content, refused = (tmp_path / "f.npz").read_bytes(), 0
     for place in np.random.default_rng(1).integers(0, len(content), 150):
         damaged = bytearray(content)
         damaged[place] ^= 0x41
@@ -171,5 +171,5 @@ def test_flipped_bytes_are_told_or_harmless(tmp_path: Path) -> None:
         try:
             given(tmp_path / "f.npz")
         except InputError:
-            told += 1
-    assert told > 50
+            refused += 1
+    assert refused > 50
