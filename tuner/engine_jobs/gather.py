@@ -54,7 +54,7 @@ def gather(
     if asked is not None and not process.has_filters():
         raise InputError(
             f"{can.title}: searching with filters is not built for it, so nothing was verified: leave "
-            "--labels out"
+            "the filters out"
         )
     if asked is not None:
         process.tag_rows(asked.tags)

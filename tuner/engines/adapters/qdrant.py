@@ -201,7 +201,11 @@ def condition(tag: int | str) -> dict[str, Any]:
 def _verification(config: EngineConfig) -> str:
     own = f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB)"
     if config.filters is not None:
-        own = f"indexing_threshold is Qdrant's own ({THRESHOLD_KB:,} kB), full_scan_threshold by the policy"
+        return (
+            f"indexing_threshold is Qdrant's own ({THRESHOLD_KB:,} kB), full_scan_threshold that of the "
+            f"policy for filters; tune verify sets the former to {LEAST_KB} kB, and the latter too where it "
+            "tries no filters"
+        )
     if config.n_shards == 1:
         return (
             f"{own}; tune verify sets both to {LEAST_KB} kB, because smaller collections are searched "

@@ -418,12 +418,11 @@ class RunningRedis:
         return search_words(config, self.index, encode(query, self.config.codec), tag, policy)
 
     def answers_from_index(self, tag: int, *, scan: bool) -> bool | None:
-        """Return whether the profile of a search names batches of the graph."""
+        """Return whether the profile of a search counts batches of the graph."""
         zero = np.full(self.config.d, 0.5, dtype=np.float32)
         words = self._tagged(zero, self.config.k, tag, scan=scan)
         profile = str(self._ask("FT.PROFILE", self.index, "SEARCH", "QUERY", *words[2:]))
-        found = re.search(r"HYBRID_(ADHOC_BF|BATCHES)", profile)
-        return None if found is None else found[1] == "BATCHES"
+        return "Batches number" in profile if "VECTOR" in profile else None
 
     def applied(self) -> ReportedConfig:
         """Return what the index's own report and the plan of a search say."""
