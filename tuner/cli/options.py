@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tuner.cli.complete import complete_engine, complete_file
+from tuner.cli.filter_options import FILTERS
 from tuner.cli.units import (
     MemoryLimit,
     parse_duration,
@@ -117,29 +118,7 @@ SWEEP_OPTIONS = (
         help="Neighbours per query, >= 1. Of several the first is tuned for, the others are looked up.",
     ),
     METRIC,
-    click.option(
-        "--labels",
-        metavar="FILE|NAME",
-        shell_complete=complete_file,
-        help="Labels of the rows, one or a list each: a file as for --ids, JSON, or a column of FILE.",
-    ),
-    click.option(
-        "--query-labels",
-        metavar="FILE|NAME",
-        shell_complete=complete_file,
-        help="Labels of the queries likewise: each may be answered with rows that have any of its labels.",
-    ),
-    click.option(
-        "--filters",
-        metavar="FILE",
-        shell_complete=complete_file,
-        help="Sparse matrix of scipy.sparse.save_npz: a row a query, an entry a row that is allowed.",
-    ),
-    click.option(
-        "--where",
-        metavar="SQL|NAME",
-        help="Condition on the columns of FILE that allows rows, or a column of the queries with one each.",
-    ),
+    *FILTERS,
     click.option(
         "--selectivity",
         type=parse_shares,
