@@ -124,7 +124,8 @@ class FilteredIndex:
             return ids[(ids >= 0) & (ids < n)]
         by_id, places = self._by_id
         found = np.minimum(np.searchsorted(by_id, ids), n - 1)
-        return places[found[by_id[found] == ids]]
+        held: IdArray = places[found[by_id[found] == ids]]
+        return held
 
     def search(
         self, queries: FloatArray, k: int, allowed: Allowed | IdArray | NDArray[np.bool_] | None = None
