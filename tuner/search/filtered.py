@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,10 +88,10 @@ class FilteredIndex:
     @cached_property
     def codes(self) -> FlatCodes:
         """The finest vectors that it stores."""
-        refine, hnsw = self.layers.refine, self.layers.hnsw
-        return (
-            FlatCodes(hnsw.storage, self.layers.chain) if refine is None else FlatCodes(refine.refine_index)
-        )
+        layers = self.layers
+        if layers.refine is not None:
+            return FlatCodes(layers.refine.refine_index)
+        return FlatCodes(layers.flat, layers.chain)
 
     def allow(self, rows: IdArray | NDArray[np.bool_]) -> Allowed:
         """Return a filter that can be used again, so that a tenant's rows are looked up once.
@@ -186,6 +187,8 @@ def read_policy(path: Path) -> tuple[tuple[tuple[float, int], ...], int]:
     """
     try:
         written: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(written, dict) and written["index"]["kind"] == "exact":
+            return (), sys.maxsize  # any filter is answered by a scan
         if not isinstance(written, dict) or "filters" not in written:
             raise InputError(
                 f"{path}: has no policy for filters: run tune with --labels, --filters or --selectivity"
