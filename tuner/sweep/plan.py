@@ -82,15 +82,10 @@ def plan(
     exact = is_exact_the_answer(options, n, base.n, base.d)
     if not exact:
         refuse_hopeless_target(options, n_queries)
-    known = options
-    if options.duplicates == "collapse":  # how few rows are distinct is not known before they are read
-        known = replace(options, max_memory_bytes=None, max_memory_per_vector=None)
-    refuse_hopeless_limits(known, n, base.d)
+    refuse_hopeless_limits(_known_limits(options), n, base.d)
     threads = options.threads or available_cores()
     M = options.space.most_links
-    fp32, graph = 4 * n * base.d, n * (8 * M + 12)
-    largest = max(fp32, graph + n * base.d)
-    peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20)) + HASH_BYTES * sample_of
+    peak = _peak_bytes(n, base.d, n_queries, M) + HASH_BYTES * sample_of
     program = psutil.Process().memory_info().rss
     disk = _disk_bytes(base, options, n, held_out=queries is None)
     at_once = min(threads, available_cores())
@@ -120,6 +115,19 @@ def plan(
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
     return Plan(n_configurations, n, n_queries, peak, disk, stages, least, lines)
+
+
+def _known_limits(options: Options) -> Options:
+    """Return the options without limits that no one can check before rows are read: how many are distinct."""
+    if options.duplicates != "collapse":
+        return options
+    return replace(options, max_memory_bytes=None, max_memory_per_vector=None)
+
+
+def _peak_bytes(n: int, d: int, n_queries: int, M: int) -> int:
+    """Return the memory beyond the program itself at its peak."""
+    fp32, graph = 4 * n * d, n * (8 * M + 12)
+    return int(fp32 + max(fp32, graph + n * d) + 8 * n_queries * d + (32 << 20))
 
 
 def _disk_bytes(base: Vectors, options: Options, n: int, *, held_out: bool) -> int:
