@@ -24,24 +24,39 @@ FEW = 64
 """Rows are few where they are less than one in so many: sorting them is then cheaper than marking them."""
 
 
-@dataclass(frozen=True, eq=False)
 class Allowed:
     """The rows that a filter allows, ready for any number of queries.
 
-    Attributes:
-        places: (m,) int64 positions in the index, ascending.
+    Args:
         n: number of vectors of the index.
+        places: (m,) int64 positions in the index, ascending; None takes them from ``bits``.
+        bits: ((n + 7) // 8,) uint8, a bit for each position, the lowest first; None makes them of ``places``.
+
+    Example:
+        >>> Allowed(9, bits=np.array([5, 1], dtype=np.uint8)).places
+        array([0, 2, 8])
     """
 
-    places: IdArray
-    n: int
+    def __init__(self, n: int, places: IdArray | None = None, bits: NDArray[np.uint8] | None = None) -> None:
+        self.n = n
+        self._places, self._bits = places, bits
+
+    @cached_property
+    def places(self) -> IdArray:
+        """Positions (m,) in the index, ascending."""
+        if self._places is not None:
+            return self._places
+        return np.flatnonzero(np.unpackbits(np.asarray(self._bits), count=self.n, bitorder="little"))
 
     @cached_property
     def selector(self) -> faiss.IDSelector:
         """What faiss asks for each vector that the graph leads to."""
-        mask = np.zeros(self.n, dtype=bool)
-        mask[self.places] = True
-        return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        bits = self._bits
+        if bits is None:
+            mask = np.zeros(self.n, dtype=bool)
+            mask[self.places] = True
+            bits = np.packbits(mask, bitorder="little")
+        return faiss.IDSelectorBitmap(bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +120,7 @@ class FilteredIndex:
         """
         n, given = int(self.index.ntotal), np.asarray(rows)
         if given.dtype == bool and given.shape == (n,):
-            return Allowed(np.flatnonzero(given), n)
+            return Allowed(n, np.flatnonzero(given))
         if given.ndim != 1 or (given.dtype.kind not in "iu" and len(given)):
             raise InputError(
                 f"allowed is an array of {given.dtype} and shape {given.shape}, but it is one of ids (whole "
@@ -113,10 +128,10 @@ class FilteredIndex:
             )
         places = self._places_of(given.astype(np.int64))
         if len(places) * FEW < n:
-            return Allowed(np.unique(places), n)
+            return Allowed(n, np.unique(places))
         mask = np.zeros(n, dtype=bool)
         mask[places] = True
-        return Allowed(np.flatnonzero(mask), n)
+        return Allowed(n, np.flatnonzero(mask))
 
     def _places_of(self, ids: IdArray) -> IdArray:
         """Return positions of the ids that the index holds."""

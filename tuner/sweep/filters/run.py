@@ -13,7 +13,7 @@ from tuner.prediction.choice import TIE
 from tuner.prediction.pareto import name_points
 from tuner.recall.allowed import Filters
 from tuner.runtime.steps import scaled
-from tuner.search import Allowed, FilteredIndex
+from tuner.search import FilteredIndex
 from tuner.sweep.answer import Answer
 from tuner.sweep.filters.bands import Banded, given_bands, made_up_bands
 from tuner.sweep.filters.costs import graph_search, scan_of, seconds_of, time_costs
@@ -253,7 +253,7 @@ def _measured(problem: Problem, priced: PricedIndex, band: Settled, number: int)
 def _times(problem: Problem, priced: PricedIndex, band: Settled, stratum: Stratum) -> tuple[float, float]:
     """Return seconds of a query under the policy, and at the ef_search without filters, timed in turns."""
     some: IdArray = np.unique(stratum.filters.of_query)[:TIMED_FILTERS]
-    filters = [Allowed(stratum.filters.rows(int(number)), problem.base.n) for number in some]
+    filters = [stratum.allowed(int(number)) for number in some]
     plain = graph_search(priced.index, priced.k, filters, priced.ef_search)
     if band.ef_search is None:
         policy = scan_of(priced.index, priced.k, filters)
