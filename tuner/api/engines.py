@@ -9,6 +9,7 @@ from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.api.notebook import watched
 from tuner.api.result import read_report
+from tuner.data.filters import FiltersAsked, FilterSource, LabelSource, open_filters
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
 from tuner.engine_jobs import VerifyOptions
@@ -73,6 +74,10 @@ def verify(
     *,
     ids: IdSource | None = None,
     column: str | None = None,
+    labels: LabelSource | None = None,
+    query_labels: LabelSource | None = None,
+    filters: FilterSource | None = None,
+    where: str | None = None,
     address: str | None = None,
     name: str = "tune_items",
     replace: bool = False,
@@ -91,6 +96,10 @@ def verify(
         queries: Queries, (nq, d) likewise; None holds the rows out that the run held out.
         ids: Ids of the rows, a list, an array or a file; -1 or empty text is a row deleted on purpose.
         column: Name of the matrix in a file or table that holds several.
+        labels: Labels of the rows, one or a list each, as for ``tuner.tune``.
+        query_labels: Labels of the queries likewise.
+        filters: Sparse matrix of scipy, (nq, n), of the rows that each query may be answered with.
+        where: Condition of SQL over the columns of the base that allows rows.
         address: Address of your own server; None starts one and stops it.
         name: Name of the table, collection or index.
         replace: Whether a table or collection of that name is dropped.
@@ -104,9 +113,12 @@ def verify(
     asked = VerifyOptions(
         address=address, name=checked_name(name), replace=replace, recall=recall, threads=threads
     )
+    filtered = FiltersAsked(labels, query_labels, filters, where)
+    filtered.check()
     vectors, given = open_inputs(base, queries, ids, column)
+    found = open_filters(filtered, (vectors, given), (base, queries), column)
     with kept_threads(), tempfile.TemporaryDirectory(prefix="tune-verify-") as work:
-        return watched(run_verify(able, exported, vectors, given, asked, Path(work)))
+        return watched(run_verify(able, exported, vectors, given, asked, Path(work), found))
 
 
 def checked_name(name: str) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
+from tuner.cli.filter_options import filter_options
 from tuner.cli.folders import refuse_unwritable_files
-from tuner.cli.options import COLUMN, FILTERS, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
+from tuner.cli.options import COLUMN, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
 from tuner.data.filters import FiltersAsked, open_filters
 from tuner.errors import InputError, TunerError
@@ -44,15 +44,7 @@ from tuner.runtime.process import dedicate_process
 
 REGRESSION = 1
 LIMITS = ("recall", "ndis", "memory")
-F = TypeVar("F", bound=Callable[..., Any])
 _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
-
-
-def with_filters(function: F) -> F:
-    """Give a command the options that give filters."""
-    for option in reversed(FILTERS):
-        function = option(function)
-    return function
 
 
 @click.command("check", short_help="Measure again what a baseline froze: the recall gate of CI.")
@@ -66,7 +58,7 @@ def with_filters(function: F) -> F:
 )
 @IDS
 @COLUMN
-@with_filters
+@filter_options
 @click.option("--no-filters", is_flag=True, help="Leave the bands of filters of BASELINE unchecked.")
 @click.option(
     "--index",

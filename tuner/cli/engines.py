@@ -87,6 +87,11 @@ def describe_engine(can: Capabilities) -> Iterator[tuple[str, str]]:
         yield "shards", most + can.counts_shards
     else:
         yield "shards", can.counts_shards
+    if (filters := can.filters) is not None:
+        yield "filtered search", f"{filters.how}; ef_search counts {filters.ef_counts}; {filters.source}"
+        yield "few rows that are allowed", filters.scans
+        if filters.cannot:
+            yield "with filters it cannot", filters.cannot
     yield "bytes", can.bytes_are
     for codec in can.codecs:
         text = f"{codec.bits:g} bits a dimension, nearest {codec.nearest}"

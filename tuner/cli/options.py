@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tuner.cli.complete import complete_engine, complete_file
+from tuner.cli.filter_options import FILTERS
 from tuner.cli.units import (
     MemoryLimit,
     parse_duration,
@@ -96,33 +97,6 @@ _flag = partial(click.option, is_flag=True)
 _stores, _baselines = click.Choice(["memory", "disk"]), click.Choice(["graph", "hnswlib"])
 _duplicates = click.Choice(["keep", "collapse"])
 _preferences = click.Choice(list(PREFERENCES))
-
-FILTERS = (
-    click.option(
-        "--labels",
-        metavar="FILE|NAME",
-        shell_complete=complete_file,
-        help="Labels of the rows, one or a list each: a file as for --ids, JSON, or a column of FILE.",
-    ),
-    click.option(
-        "--query-labels",
-        metavar="FILE|NAME",
-        shell_complete=complete_file,
-        help="Labels of the queries likewise: each may be answered with rows that have any of its labels.",
-    ),
-    click.option(
-        "--filters",
-        metavar="FILE",
-        shell_complete=complete_file,
-        help="Sparse matrix of scipy.sparse.save_npz: a row a query, an entry a row that is allowed.",
-    ),
-    click.option(
-        "--where",
-        metavar="SQL|NAME",
-        help="Condition on the columns of FILE that allows rows, or a column of the queries with one each.",
-    ),
-)
-"""Options that give filters."""
 
 SWEEP_OPTIONS = (
     click.option(

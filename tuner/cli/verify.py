@@ -10,10 +10,12 @@ import click
 from tuner.api.engines import checked_name
 from tuner.cli.complete import complete_engine, complete_file
 from tuner.cli.draw import Screen, follow
+from tuner.cli.filter_options import filter_options
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import ADDRESS, COLUMN, HTML, IDS, JSON, QUERIES, QUIET, THREADS
 from tuner.cli.outputs import show_verdict, write_file
 from tuner.cli.stop import Stopping
+from tuner.data.filters import FiltersAsked, open_filters
 from tuner.engine_jobs import VerifyOptions, verify
 from tuner.engines import find_engine, read_exported
 from tuner.errors import InputError
@@ -33,6 +35,7 @@ NOT_VERIFIED, NOT_JUDGED = 1, 2
 @QUERIES
 @IDS
 @COLUMN
+@filter_options
 @ADDRESS
 @click.option(
     "--name",
@@ -60,6 +63,10 @@ def verify_command(
     queries: str | None,
     ids: str | None,
     column: str | None,
+    labels: str | None,
+    query_labels: str | None,
+    filters: str | None,
+    where: str | None,
     address: str | None,
     table: str,
     drop: bool,
@@ -71,8 +78,9 @@ def verify_command(
 ) -> int:
     """Build what CONFIG says in the engine itself, with the vectors in FILE, and search it.
 
-    CONFIG is a file of `tune export`, FILE one of vectors. The exit code is 0 if the index was used as
-    configured and reached the target, 1 if not, 2 if that could not be judged.
+    CONFIG is a file of `tune export`, FILE one of vectors. With filters, queries are searched with them too,
+    and recall is that among the rows allowed, for each band of shares. The exit code is 0 if the index was
+    used as configured and reached the target, 1 if not, 2 if that could not be judged.
     """
     refuse_unwritable_files(html)
     engine, exported = read_exported(config)
@@ -83,13 +91,16 @@ def verify_command(
     options = VerifyOptions(
         address=address, name=checked_name(table), replace=drop, recall=recall, threads=threads
     )
+    asked = FiltersAsked(labels, query_labels, filters, where)
+    asked.check()
     base, given = open_inputs(file, queries or None, ids, column)
+    found = open_filters(asked, (base, given), (file, queries or None), column)
     stopping = click.get_current_context().ensure_object(Stopping)
     with (
         tempfile.TemporaryDirectory(prefix="tune-verify-") as work,
         stopping.during(lambda: "stopped", engine.reap_orphans),
     ):
-        events = verify(engine, exported, base, given, options, Path(work))
+        events = verify(engine, exported, base, given, options, Path(work), found)
         result = follow(events, Screen(stderr=True), quiet=quiet)
     if html is not None:
         write_file(html, verify_to_html(engine.capabilities.title, result).encode())

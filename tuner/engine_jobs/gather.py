@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tuner.engine_jobs.control import starve_control
+from tuner.engine_jobs.filtered import FilteredQueries, search_filtered
 from tuner.engine_jobs.use import applied_line, index_use, pieces_line, starve, use_line
 from tuner.engines import Capabilities, EngineConfig, EngineProcess
+from tuner.errors import InputError
 from tuner.recall.starvation import Starvation
 from tuner.runtime.journal import Journal
 from tuner.sweep.pose import PosedProblem
-from tuner.types import Event, Latency, Line, Progress, Recall, ReportedConfig, Steps
+from tuner.types import Event, FilteredBand, Latency, Line, Progress, Recall, ReportedConfig, Steps
 
 CHUNK = 64
 """Queries that an engine answers between two signs of life."""
@@ -29,6 +31,7 @@ class Gathered:
     index_bytes: int | None = None
     applied: ReportedConfig | None = None
     load_s: float | None = None
+    filtered: tuple[FilteredBand, ...] = ()
 
 
 def gather(
@@ -38,8 +41,23 @@ def gather(
     config: EngineConfig,
     posed: PosedProblem,
     gathered: Gathered,
+    asked: FilteredQueries | None = None,
 ) -> Generator[Event, None, None]:
-    """Yield events; load, build and search in a started engine, and prove that its index answered."""
+    """Yield events; load, build and search in a started engine, and prove that its index answered.
+
+    Args:
+        asked: queries with filters, which are searched too; None without any.
+
+    Raises:
+        InputError: there are filters, and the engine's filtered search is not built.
+    """
+    if asked is not None and not process.has_filters():
+        raise InputError(
+            f"{can.title}: searching with filters is not built for it, so nothing was verified: leave "
+            "the filters out"
+        )
+    if asked is not None:
+        process.tag_rows(asked.tags)
     gathered.load_s = yield from journal.stage(
         "load",
         f"load {posed.n:,} vectors and build",
@@ -65,6 +83,12 @@ def gather(
     gathered.lines.append(use_line(use, gathered.applied))
     if gathered.recall is not None and not posed.problem.certified(gathered.recall):
         gathered.lines += filter(None, [pieces_line(process, config, posed)])
+    if asked is not None:
+        gathered.filtered, lines = yield from journal.stage(
+            "filters", "search with filters, band by band", tuple[tuple[FilteredBand, ...], tuple[Line, ...]],
+            lambda: search_filtered(process, can, config, posed, asked),
+        )  # fmt: skip
+        gathered.lines += lines
 
 
 def _searched(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.ids import describe_rows
 from tuner.data.vectors import Vectors
+from tuner.engine_jobs.filtered import pose_filtered
 from tuner.engine_jobs.gather import Gathered, gather
 from tuner.engine_jobs.pose import VerifyOptions, pose_for_engine
 from tuner.engines import Engine, EngineDiedError, EngineProcess
+from tuner.recall.allowed import GivenFilters
 from tuner.runtime.journal import Journal
 from tuner.types import Event, Exported, Line, Note, Recall, VerifyResult
 
@@ -24,22 +27,31 @@ def verify(
     queries: Vectors | None,
     options: VerifyOptions,
     work: Path,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, VerifyResult]:
     """Yield events; return the verdict. Scratch files go to ``work``, which the caller removes.
 
+    Args:
+        filters: filters of the queries as the user gave them; None without any.
+
     Raises:
-        InputError: the data do not fit the file, the engine is not installed or cannot be reached.
+        InputError: the data do not fit the file, the engine is not installed or cannot be reached, or it is
+            not searched with filters here.
     """
     config, claims, can = exported.settings, exported.claims, engine.capabilities
     posed, deployment = yield from pose_for_engine(engine, exported, base, queries, options, work)
     target = posed.problem.options.recall
     gathered, journal, died = Gathered(), Journal(work, {}, resume=False), False
+    asked = None
+    if filters is not None:
+        asked = yield from pose_filtered(journal, posed, filters)
+        deployment = replace(deployment, tagged=True)
     if remark := describe_rows(base):
         gathered.lines.append(Line("data", "info", remark))
     try:
         yield Note(f"{can.title}: {config.label}")
         with EngineProcess(config, deployment) as process:
-            yield from gather(journal, process, can, config, posed, gathered)
+            yield from gather(journal, process, can, config, posed, gathered, asked)
     except EngineDiedError as error:
         died = True
         gathered.lines.append(Line("engine", "fail", f"{error}; the figures are those up to then"))
@@ -56,6 +68,7 @@ def verify(
         index_bytes=gathered.index_bytes,
         applied=gathered.applied,
         load_s=gathered.load_s,
+        filtered=gathered.filtered,
     )
 
 

@@ -1,6 +1,7 @@
 """Engines: what each can express, configurations in its own language, and the engine itself where it runs."""
 
 from tuner.engines.export import read_exported, write_exported
+from tuner.engines.filtering import Filtering, FilterMeans, Tags
 from tuner.engines.limits import check_config, problems
 from tuner.engines.process import EngineDiedError, EngineProcess
 from tuner.engines.protocol import (
@@ -27,8 +28,11 @@ __all__ = [
     "EngineDiedError",
     "EngineProcess",
     "Exported",
+    "FilterMeans",
+    "Filtering",
     "ReportedConfig",
     "Running",
+    "Tags",
     "check_config",
     "engine_names",
     "find_engine",

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tuner.engines.filtered import describe_filters
 from tuner.engines.limits import check_config
 from tuner.engines.protocol import Capabilities, Engine
 from tuner.engines.registry import find_engine
@@ -54,8 +55,9 @@ def _for_machines(exported: Exported) -> str:
     for name in ("n_copies", "text_ids"):
         if not tree["claims"][name]:
             del tree["claims"][name]
-    if exported.settings.n_shards == 1:
-        del tree["settings"]["n_shards"]
+    for name, usual in (("n_shards", 1), ("filters", None)):
+        if tree["settings"][name] == usual:
+            del tree["settings"][name]
     return msgspec.json.encode(tree).decode()
 
 
@@ -162,7 +164,7 @@ def _about(can: Capabilities, exported: Exported) -> list[str]:
         lines.append(f"NOT verified {unseen}: the engine's own codec and graph can reach another recall")
         if can.runs != "no" and config.n_shards == 1:
             lines[-1] += f"; tune verify FILE --on {can.name} VECTORS, with the same --queries, does it"
-    lines += describe_shards(can, config)
+    lines += [*describe_shards(can, config), *describe_filters(can, config)]
     if config.variant:
         lines.append(f"for version {config.variant} of the engine")
     if codec is not None and codec.note:

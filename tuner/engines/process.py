@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from tuner.data.vectors import Vectors
+from tuner.engines.filtering import Tags
 from tuner.engines.protocol import Answers, Deployment
 from tuner.engines.registry import find_engine, require_installed
 from tuner.errors import InputError, TunerError
@@ -188,6 +189,29 @@ class EngineProcess:
         if self._order is None:
             return answers
         return replace(answers, ids=np.where(answers.ids < 0, -1, self._order[answers.ids]))
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Give the tags of all rows, in the order in which they will be loaded; the deployment is tagged."""
+        self._ask("tag_rows", tags)
+
+    def has_filters(self) -> bool:
+        """Return whether the engine's filtered search is built here."""
+        return bool(self._ask("has_filters"))
+
+    def search_tagged(self, queries: FloatArray, k: int, tags: IdArray, *, scan: bool) -> Answers:
+        """Return what queries (nq, d), asked one at a time, get among the rows that have their tag.
+
+        Args:
+            queries: queries (nq, d).
+            k: neighbours asked for.
+            tags: tag (nq,) that each query asks for.
+            scan: whether the rows that have it are to be scanned.
+        """
+        return cast("Answers", self._ask("search_tagged", queries, k, tags, scan))
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool | None:
+        """Return whether the engine's plan of such a search names the index; None if it shows no plan."""
+        return cast("bool | None", self._ask("answers_from_index", tag, scan))
 
     def applied(self) -> ReportedConfig:
         """Return what the engine says it did."""

@@ -19,7 +19,7 @@ what *the engine* says it did and never repeats what it was asked to do; a fact 
 is None and no part of ``Capabilities.reports``. ``index_bytes`` is a reading too. ``close`` removes
 everything that was made, also after a failure half-way and when called twice. It runs in a process of its own
 (``tuner.engines.process``), with one CPU thread for searching. Servers listen on loopback or a unix socket
-only.
+only. An engine whose filtered search is built is ``Filtering`` too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.engines.filtering import FilterMeans
 from tuner.types import EngineConfig, FloatArray, IdArray, Metric, ReportedConfig
 
 Fact: TypeAlias = Literal["n_indexed", "codec", "metric", "M", "ef_construction", "ef_search", "index_used"]
@@ -117,6 +118,7 @@ class Capabilities:
             if versions are not told apart, so that ``EngineConfig.variant`` means nothing.
         version_names: other names of versions, each with the version: that of a line for its last one.
         takes_address: option that names the user's own server, empty if there is none.
+        filters: how it searches with a filter; None where that was not looked at, and nothing is exported.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Capabilities:
     takes_address: Literal["", "dsn", "url"] = ""
     versions: tuple[tuple[str, str], ...] = ()
     version_names: tuple[tuple[str, str], ...] = ()
+    filters: FilterMeans | None = None
 
     def codec(self, name: str) -> EngineCodec | None:
         """Return the codec of that name, or None."""
@@ -180,6 +183,7 @@ class Deployment:
         replace: whether one of that name may be dropped.
         threads: threads that build.
         n: number of vectors that will come.
+        tagged: whether rows will come with tags, and queries with one that their answers must have.
     """
 
     folder: Path
@@ -188,6 +192,7 @@ class Deployment:
     replace: bool = False
     threads: int = 1
     n: int = 0
+    tagged: bool = False
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tuner.engines.filtered import with_filters
 from tuner.engines.limits import check_shards, problems
 from tuner.engines.protocol import Capabilities, Engine, EngineCodec
 from tuner.engines.versions import version_fault
@@ -110,7 +111,7 @@ def config_of(engine: Engine, result: Result, point: OperatingPoint, variant: st
     check_lengths(can, result.profile.metric, result.profile.norm_min, result.profile.norm_max)
     config, why_not = _translated(engine, result, point, variant)
     if config is not None:
-        return config
+        return with_filters(can, config, result, point, least_ef(can, config))
     near = nearest_expressible(engine, result, point, variant)
     beyond = f"{can.title} cannot express {point.configuration.label} ({why_not})"
     if near is None:

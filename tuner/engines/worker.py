@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 import sys
 import time
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from tuner.data.vectors import Vectors, open_vectors
+from tuner.engines.filtering import Filtering
 from tuner.engines.protocol import Answers, Deployment, ReScoring
 from tuner.engines.registry import find_engine
 from tuner.errors import TunerError
@@ -44,14 +46,25 @@ class Worker:
 
     def search(self, queries: FloatArray, k: int) -> Answers:
         """Search one query at a time, and time each."""
-        ids = np.full((len(queries), k), -1, dtype=np.int64)
-        seconds = np.empty(len(queries))
-        for number, query in enumerate(queries):
-            start = time.perf_counter()
-            found = self.running.search(query, k)
-            seconds[number] = time.perf_counter() - start
-            ids[number, : len(found)] = found[:k]
-        return Answers(ids=ids, seconds=seconds)
+        return timed(lambda number: self.running.search(queries[number], k), len(queries), k)
+
+    def search_tagged(self, queries: FloatArray, k: int, tags: IdArray, scan: bool) -> Answers:
+        """Search one query at a time among the rows that have its tag, and time each."""
+        wanted = tags.tolist()
+        return timed(
+            lambda number: self.running.search_tagged(queries[number], k, wanted[number], scan=scan),
+            len(queries),
+            k,
+        )
+
+    def answers_from_index(self, tag: int, scan: bool) -> bool | None:
+        """Return whether the engine's plan of such a search names the index."""
+        found: bool | None = self.running.answers_from_index(tag, scan=scan)
+        return found
+
+    def has_filters(self) -> bool:
+        """Return whether the engine can be searched with filters."""
+        return isinstance(self.running, Filtering)
 
     def table_bytes(self) -> int | None:
         """Return the bytes of what the engine re-scores from, None if its index holds them."""
@@ -61,6 +74,18 @@ class Worker:
         """Do what the parent asked."""
         own = getattr(self, name, None)
         return own(*arguments) if own is not None else getattr(self.running, name)(*arguments)
+
+
+def timed(search: Callable[[int], Sequence[int]], n: int, k: int) -> Answers:
+    """Return up to k answers of each of ``n`` searches, by number, and the seconds of each."""
+    ids = np.full((n, k), -1, dtype=np.int64)
+    seconds = np.empty(n)
+    for number in range(n):
+        start = time.perf_counter()
+        found = search(number)
+        seconds[number] = time.perf_counter() - start
+        ids[number, : len(found)] = found[:k]
+    return Answers(ids=ids, seconds=seconds)
 
 
 def serve(calls: Connection, answers: Connection) -> None:

@@ -54,7 +54,7 @@ class Renumbered(FilteredIndex):
         """Return distances and prepared rows (nq, k), -1 for none, of the nearest that are allowed."""
         assert self.rows is not None  # noqa: S101 - it is made with them
         places = np.flatnonzero(np.isin(self.rows, allowed.places))
-        distances, found = super().answer(queries, k, Allowed(places, len(self.rows)))
+        distances, found = super().answer(queries, k, Allowed(len(self.rows), places))
         return distances, np.append(self.rows, -1)[found]
 
 

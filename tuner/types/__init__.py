@@ -17,9 +17,9 @@ from tuner.types.diagnosis import (
     Spent,
     Split,
 )
-from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, VerifyResult
+from tuner.types.engine_findings import EngineDiagnosis, EnginePrescription, FilteredBand, VerifyResult
 from tuner.types.engine_target import DefaultComparison, EnginePoint, FirstBuild, TargetResult
-from tuner.types.engines import Claims, EngineConfig, Exported, ReportedConfig
+from tuner.types.engines import Claims, EngineConfig, Exported, FilterConfig, FilterStep, ReportedConfig
 from tuner.types.events import (
     Estimated,
     Event,
@@ -114,8 +114,11 @@ __all__ = [
     "Extrapolated",
     "Extrapolation",
     "FilterBand",
+    "FilterConfig",
     "FilterKind",
     "FilterPolicy",
+    "FilterStep",
+    "FilteredBand",
     "Finished",
     "FirstBuild",
     "FixKind",

@@ -11,6 +11,32 @@ from tuner.types.verdict import Cause, Line
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilteredBand:
+    """What queries found in an engine whose filters allow about as large a share of the rows.
+
+    Attributes:
+        least_share: smallest share of the rows in the band; the next band begins below it.
+        ef_search: ef_search of the search; None where the engine was to scan the rows that are allowed.
+        n_queries: number of queries.
+        recall: recall@k among the allowed rows; its bound holds for all bands together.
+        latency_s: mean seconds of a query, the client's call included.
+        n_forbidden: number of answers that their filter forbids.
+        n_short: number of queries that got fewer than k answers, though k rows and more are allowed.
+        from_index: share of the filters looked at that are answered from the index, by the engine's plan;
+            None where it shows none.
+    """
+
+    least_share: float
+    ef_search: int | None
+    n_queries: int
+    recall: Recall
+    latency_s: float
+    n_forbidden: int
+    n_short: int
+    from_index: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyResult:
     """What was found of an exported config; figures are None where the engine died before they were known.
 
@@ -25,6 +51,7 @@ class VerifyResult:
         index_bytes: bytes of the index in the engine.
         applied: what the engine says of the index.
         load_s: wall seconds of loading and building.
+        filtered: what queries with filters found, by falling share; empty without filters.
     """
 
     engine: str
@@ -37,6 +64,7 @@ class VerifyResult:
     index_bytes: int | None = None
     applied: ReportedConfig | None = None
     load_s: float | None = None
+    filtered: tuple[FilteredBand, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,57 @@ from tuner.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterStep:
+    """How an engine is searched with filters that allow about as large a share of the rows.
+
+    Attributes:
+        least_share: smallest share of the rows; the next step begins below it.
+        ef_search: ef_search as the engine counts it.
+    """
+
+    least_share: float
+    ef_search: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """How an engine is searched with filters.
+
+    Attributes:
+        steps: steps by falling share; a filter that allows less than all of them takes the last.
+        scan_below_rows: filters that allow fewer rows than this are to be answered by a scan of these rows.
+        n: number of rows that the shares are of.
+    """
+
+    steps: tuple[FilterStep, ...]
+    scan_below_rows: int
+    n: int
+
+    @property
+    def scan_below_share(self) -> float:
+        """Share of the rows below which they are to be scanned, at most 1."""
+        return min(1.0, self.scan_below_rows / max(1, self.n))
+
+    @property
+    def largest_ef(self) -> int | None:
+        """Largest ef_search of all steps, None where everything is scanned."""
+        return max((step.ef_search for step in self.steps), default=None)
+
+    def ef_of(self, share: float) -> int | None:
+        """Return the ef_search at a share of the rows, None where they are to be scanned.
+
+        Example:
+            >>> steps = (FilterStep(least_share=0.5, ef_search=40), FilterStep(least_share=0.1, ef_search=90))
+            >>> config = FilterConfig(steps=steps, scan_below_rows=50, n=1_000)
+            >>> config.ef_of(0.7), config.ef_of(0.2), config.ef_of(0.06), config.ef_of(0.01)
+            (40, 90, 90, None)
+        """
+        if round(share * self.n) < self.scan_below_rows or not self.steps:
+            return None
+        return next((s.ef_search for s in self.steps if share >= s.least_share), self.steps[-1].ef_search)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """One index in one engine, with everything that a search needs.
 
@@ -19,6 +70,7 @@ class EngineConfig:
             empty.
         n_shards: parts that the rows are divided into, each with an index like this; their answers are
             merged, and ef_search and oversampling are of each.
+        filters: how queries with filters are searched; None where none were measured.
     """
 
     engine: str
@@ -32,6 +84,7 @@ class EngineConfig:
     oversampling: int = 1
     variant: str = ""
     n_shards: int = 1
+    filters: FilterConfig | None = None
 
     @property
     def candidates(self) -> int:

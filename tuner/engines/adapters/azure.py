@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tuner.engines.common import check_written
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
@@ -45,6 +47,17 @@ CAPABILITIES = Capabilities(
         "a query with exhaustive: true scans exactly",
     ),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="vectorFilterMode preFilter: the filter is applied while the graph is searched; "
+        "postFilter only drops some of the k",
+        ef_counts="allowed rows",
+        scans="exhaustive: true scans; that is the application's to choose, by the number of "
+        "documents that are allowed",
+        source="read: Add a filter to a vector query in Azure AI Search; that efSearch counts the "
+        "allowed rows was not confirmed",
+        cannot="take another efSearch with a query: it stands in the index and is the same for all "
+        "filters, so filtered_search says what queries with filters need",
+    ),
 )
 METRICS: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
 KINDS = {"scalar": "scalarQuantization", "binary": "binaryQuantization"}
@@ -109,13 +122,21 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "dimensions": config.d,
         "vectorSearchProfile": PROFILE,
     }
+    fields = [{"name": "id", "type": "Edm.String", "key": True}, field]
+    if config.filters is not None:
+        fields.append({"name": TAGS, "type": "Collection(Edm.Int32)", "filterable": True})
+    query = {**vector_query(config), "vector": "$query"}
+    filtered = {"filter": f"{TAGS}/any(t: t eq $tag)", "vectorFilterMode": "preFilter"}
     return {
-        "index": {
-            "name": "items",
-            "fields": [{"name": "id", "type": "Edm.String", "key": True}, field],
-            "vectorSearch": vector_search(config),
-        },
-        "search": {"vectorQueries": [{**vector_query(config), "vector": "$query"}], **page(config)},
+        "index": {"name": "items", "fields": fields, "vectorSearch": vector_search(config)},
+        "search": {"vectorQueries": [query], **page(config)},
+        **filtered_search(
+            config,
+            "efSearch",
+            {"vectorQueries": [query], **filtered, **page(config)},
+            scan={"vectorQueries": [{**query, "exhaustive": True}], **filtered, **page(config)},
+            efSearch_of_the_index=max(config.ef_search, narrowest_ef(config)),
+        ),
     }
 
 

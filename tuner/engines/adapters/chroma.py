@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -37,6 +39,16 @@ CAPABILITIES = Capabilities(
         "an ef_construction below max_neighbors is raised to it",
         "the space is l2 when it is not named",
         "the graph on disk lags behind the one in memory by up to sync_threshold (1,000) rows",
+    ),
+    filters=FilterMeans(
+        how="where over the metadata is looked up first, and the graph is searched among the ids that "
+        "it allows",
+        ef_counts="allowed rows",
+        scans="it has no scan: collection.get(where=..., include=['embeddings']) fetches the rows "
+        "that are allowed, for the application to compare",
+        source="run: chromadb 1.5.9",
+        cannot="take another ef_search with a query: it stands in the collection, takes a new start, "
+        "and is the same for all filters",
     ),
     reports=(*OF_GRAPH, "ef_search"),
     bytes_are="data_level0.bin and link_lists.bin of the collection's segment; SQLite, which holds the ids "
@@ -67,8 +79,35 @@ def changed_search(ef_search: int) -> dict[str, Any]:
     return {"hnsw": {"ef_search": ef_search}}
 
 
+def condition(tag: int) -> dict[str, Any]:
+    """Return the filter that a tag is."""
+    return {TAGS: {"$contains": tag}}
+
+
+def _filtered_body(config: EngineConfig) -> str:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return ""
+    steps = "\n".join(f"# {line}" for line in describe_steps(config, "ef_search"))
+    widest = max(config.ef_search, narrowest_ef(config))
+    return f"""
+
+# filtered search: {TAGS} in the metadata stands for what you filter by, a list of numbers a row
+{steps}
+# the collection has one ef_search for all filters; start the process again afterwards:
+# collection.modify(configuration={json.dumps(changed_search(widest))})
+found = collection.query(
+    query_embeddings=queries[:1],
+    n_results={config.k},
+    where={json.dumps(condition(7))},
+    include=["distances"],
+)"""
+
+
 def body(config: EngineConfig) -> str:
     """Return the Python that makes the collection and searches it."""
+    filtered = _filtered_body(config)
+    tags = "" if config.filters is None else f', metadatas=[{{"{TAGS}": [7]}} for _ in rows]'
     return f"""\
 import chromadb
 import numpy as np
@@ -82,13 +121,13 @@ collection = client.create_collection(
 )
 for first in range(0, len(x), {BATCH}):
     rows = x[first : first + {BATCH}]
-    collection.add(ids=[str(first + row) for row in range(len(rows))], embeddings=rows)
+    collection.add(ids=[str(first + row) for row in range(len(rows))], embeddings=rows{tags})
 
 # a collection that is there already can be given another ef_search; start the process again afterwards:
 # collection.modify(configuration={json.dumps(changed_search(config.ef_search))})
 
 queries = np.load("queries.npy").astype("float32")
-found = collection.query(query_embeddings=queries, n_results={config.k}, include=["distances"])"""
+found = collection.query(query_embeddings=queries, n_results={config.k}, include=["distances"]){filtered}"""
 
 
 class RunningChroma:
@@ -100,6 +139,7 @@ class RunningChroma:
         self.client: Any = None
         self.collection: Any = None
         self.opened: dict[str, Any] = {}
+        self.tags: Tags | None = None
         self._connect()
         try:
             self._make_collection(deployment)
@@ -138,7 +178,27 @@ class RunningChroma:
         for start in range(0, len(x), BATCH):
             rows = np.ascontiguousarray(x[start : start + BATCH], dtype=np.float32)
             ids = [str(first + start + row) for row in range(len(rows))]
-            self.collection.add(ids=ids, embeddings=rows)
+            self.collection.add(ids=ids, embeddings=rows, metadatas=self._metadata(first + start, len(rows)))
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def _metadata(self, first: int, m: int) -> list[dict[str, list[int]] | None] | None:
+        """Return the metadata of rows; Chroma takes no empty lists."""
+        if self.tags is None:
+            return None
+        return [{TAGS: tags} if tags else None for tags in self.tags.of_rows(first, m)]
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the rows with a tag; Chroma has no scan."""
+        found = self.collection.query(
+            query_embeddings=[query], n_results=k, where=condition(tag), include=["distances"]
+        )
+        return [int(name) for name in found["ids"][0]]
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> None:
+        """Return None: it shows no plan."""
 
     def build(self) -> None:
         """Open the graph that grew with the rows from its files."""

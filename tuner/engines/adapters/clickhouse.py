@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import ceil
 from os import SEEK_CUR
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import (
     NO_LIMIT,
     OF_GRAPH,
@@ -71,6 +74,16 @@ CAPABILITIES = Capabilities(
         "a search by another distance function, or in the other direction, scans the table exactly",
     ),
     reports=(*OF_GRAPH, "ef_search", "index_used"),
+    filters=FilterMeans(
+        how="vector_search_filter_strategy postfilter: the index fetches k x "
+        "vector_search_index_fetch_multiplier rows, and WHERE keeps those that are allowed",
+        ef_counts="every row",
+        scans="vector_search_filter_strategy prefilter: WHERE first, and what is left is scanned; "
+        "that is the application's to choose, by the number of rows",
+        source="run: ClickHouse 26.9 in chdb; read: its vector_search_* settings",
+        cannot="search its graph among the rows that are allowed: where fewer than k of those fetched "
+        "are, fewer come back",
+    ),
     bytes_are="data_uncompressed_bytes of system.data_skipping_indices, about what it takes in memory; "
     "the table's vectors, which re-scoring reads, are not in it",
 )
@@ -83,10 +96,11 @@ DEFAULT_MOST = 1_000
 """max_limit_for_vector_search_queries unless it is set."""
 
 
-def create_table(table: str) -> str:
+def create_table(table: str, *, tagged: bool = False) -> str:
     """Return the statement that makes the table."""
+    tags = f"{TAGS} Array(UInt32), " if tagged else ""
     return (
-        f"CREATE TABLE {table} (id UInt64, embedding Array(Float32) CODEC(NONE))\n"
+        f"CREATE TABLE {table} (id UInt64, {tags}embedding Array(Float32) CODEC(NONE))\n"
         "  ENGINE = MergeTree ORDER BY id;"
     )
 
@@ -120,6 +134,44 @@ def select(config: EngineConfig, table: str, query: str = "{query:Array(Float32)
     return f"SELECT id FROM {table} ORDER BY {distance}(embedding, {query}) {direction} LIMIT {config.k};"
 
 
+def select_tagged(
+    config: EngineConfig,
+    table: str,
+    *,
+    scan: bool,
+    tag: str = "{tag:UInt32}",
+    query: str = "{query:Array(Float32)}",
+) -> str:
+    """Return the search for one query among the rows with a tag, with the settings that it takes."""
+    plain = select(config, table, query).replace(" ORDER BY", f" WHERE has({TAGS}, {tag}) ORDER BY")
+    settings = "vector_search_filter_strategy = 'prefilter'"
+    if not scan:
+        multiplier = max(config.oversampling, ceil(config.ef_search / config.k))
+        settings = (
+            f"vector_search_filter_strategy = 'postfilter',\n"
+            f"  vector_search_index_fetch_multiplier = {multiplier},\n"
+            f"  max_limit_for_vector_search_queries = {max(DEFAULT_MOST, config.k * multiplier)}"
+        )
+    return f"{plain.removesuffix(';')}\n  SETTINGS {settings};"
+
+
+def _filtered_body(config: EngineConfig, table: str) -> list[str]:
+    """Return the statements of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    return [
+        "",
+        f"-- filtered search: {TAGS} stands for the columns that you filter by; the multiplier is",
+        "-- ef_search / k",
+        *(f"-- {line}" for line in describe_steps(config, "hnsw_candidate_list_size_for_search")),
+        f"SET hnsw_candidate_list_size_for_search = {narrow.ef_search};",
+        select_tagged(narrow, table, scan=False),
+        "-- the scan:",
+        select_tagged(config, table, scan=True),
+    ]
+
+
 def body(config: EngineConfig) -> str:
     """Return the whole configuration as SQL."""
     table = "items"
@@ -129,7 +181,7 @@ def body(config: EngineConfig) -> str:
     )
     return "\n".join(
         [
-            create_table(table),
+            create_table(table, tagged=config.filters is not None),
             "-- load the vectors, then make one part of them: each part has a graph of its own",
             *make_index(config, table),
             "",
@@ -138,6 +190,7 @@ def body(config: EngineConfig) -> str:
             set_session(config),
             "-- query is a parameter of the client, a list of numbers",
             select(config, table),
+            *_filtered_body(config, table),
         ]
     )
 
@@ -201,6 +254,7 @@ class RunningClickhouse:
         opened: Any = session.Session  # it declares no types
         self.config, self.table = config, deployment.name
         self.loading: Any = None
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
         self.made = False
         threads = f"max_build_vector_similarity_index_thread_pool_size={deployment.threads}"
         self.session: Any = opened(f"{deployment.folder / 'clickhouse'}?{threads}")
@@ -208,7 +262,7 @@ class RunningClickhouse:
             if self._one(f"EXISTS TABLE {self.table}") == "1":
                 refuse_to_drop("a table", deployment)
                 self._run(f"DROP TABLE {self.table} SYNC")
-            self._run(create_table(self.table))
+            self._run(create_table(self.table, tagged=self.tagged))
             self.made = True
             # so that the head of the index's file can be read; neither changes what is searched
             self._run(
@@ -222,8 +276,21 @@ class RunningClickhouse:
     def add(self, first: int, x: FloatArray) -> None:
         """Append rows to one INSERT in RowBinary."""
         if self.loading is None:
-            self.loading = self.session.send_insert(f"INSERT INTO {self.table} (id, embedding)", "RowBinary")
+            columns = f"id, {TAGS}, embedding" if self.tagged else "id, embedding"
+            self.loading = self.session.send_insert(f"INSERT INTO {self.table} ({columns})", "RowBinary")
         d = self.config.d
+        if self.tagged:
+            before, vectors = bytes(varint(d)), x.astype("<f4")
+            rows_with_tags = (
+                np.uint64(first + row).tobytes()
+                + bytes(varint(len(tags)))
+                + np.array(tags, dtype="<u4").tobytes()
+                + before
+                + vectors[row].tobytes()
+                for row, tags in enumerate(self.tags.of_rows(first, len(x)))
+            )
+            self.loading.append(b"".join(rows_with_tags))
+            return
         length = varint(d)
         row = np.dtype([("id", "<u8"), ("length", "u1", (len(length),)), ("x", "<f4", (d,))])
         rows = np.zeros(len(x), dtype=row)
@@ -247,6 +314,25 @@ class RunningClickhouse:
         statement = select(replace(self.config, k=k), self.table, _binary(query))
         ids: list[int] = np.frombuffer(self._query(statement, "RowBinary"), dtype="<u8").tolist()
         return ids
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the rows with a tag."""
+        statement = self._tagged(k, tag, _binary(query), scan=scan)
+        ids: list[int] = np.frombuffer(self._query(statement, "RowBinary"), dtype="<u8").tolist()
+        return ids
+
+    def _tagged(self, k: int, tag: int, query: str, *, scan: bool) -> str:
+        return select_tagged(replace(self.config, k=k), self.table, scan=scan, tag=str(tag), query=query)
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool:
+        """Return whether the plan names the graph."""
+        zero = _binary(np.full(self.config.d, 0.5, dtype=np.float32))
+        plan = self._text("EXPLAIN indexes = 1 " + self._tagged(self.config.k, tag, zero, scan=scan))
+        return f"Name: {self.table}_hnsw" in plan
 
     def applied(self) -> ReportedConfig:
         """Return what the index's file, the catalogue, the session and the planner say."""

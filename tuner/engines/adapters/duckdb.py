@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import (
     NO_LIMIT,
     OF_GRAPH,
@@ -45,6 +47,15 @@ CAPABILITIES = Capabilities(
         "an index in a database file needs a setting that its makers call experimental",
     ),
     reports=(*OF_GRAPH, "ef_search", "index_used"),
+    filters=FilterMeans(
+        how="WHERE is applied to the rows that the index found, so ef_search of them are fetched by "
+        "an inner LIMIT, and those that are allowed are kept",
+        ef_counts="every row",
+        scans="a statement of its own over the rows that are allowed, that the application chooses",
+        source="run: vss 1.5.5 on DuckDB 1.5.5; read: issue 82 of duckdb-vss",
+        cannot="search its graph with a filter: where fewer than k of those rows are allowed, fewer "
+        "than k come back, and nothing says so",
+    ),
     bytes_are="blocks of 256 KiB that the serialized index, vectors included, takes in the database file",
 )
 METRICS: dict[Metric, tuple[str, str]] = {
@@ -55,9 +66,10 @@ METRICS: dict[Metric, tuple[str, str]] = {
 PERSIST = "SET hnsw_enable_experimental_persistence = true;"
 
 
-def create_table(config: EngineConfig, table: str) -> str:
+def create_table(config: EngineConfig, table: str, *, tagged: bool = False) -> str:
     """Return the statement that makes the table."""
-    return f"CREATE TABLE {table} (id BIGINT, embedding FLOAT[{config.d}]);"
+    tags = f"{TAGS} INTEGER[], " if tagged else ""
+    return f"CREATE TABLE {table} (id BIGINT, {tags}embedding FLOAT[{config.d}]);"
 
 
 def create_index(config: EngineConfig, table: str) -> str:
@@ -83,6 +95,44 @@ def select(config: EngineConfig, table: str) -> str:
     )
 
 
+def select_tagged(config: EngineConfig, table: str, tag: str = "$tag") -> str:
+    """Return the search that fetches ef_search rows and keeps those with a tag."""
+    distance, most = METRICS[config.metric][1], max(config.ef_search, config.k)
+    return (
+        f"SELECT id FROM (SELECT id, {TAGS}, {distance}(embedding, $query::FLOAT[{config.d}]) AS distance\n"
+        f"  FROM {table} ORDER BY distance LIMIT {most}) AS found\n"
+        f"  WHERE list_contains({TAGS}, {tag}) ORDER BY distance LIMIT {config.k};"
+    )
+
+
+def scan(config: EngineConfig, table: str, tag: str = "$tag") -> str:
+    """Return the search that scans the rows with a tag."""
+    distance = METRICS[config.metric][1]
+    return (
+        f"WITH allowed AS MATERIALIZED (\n"
+        f"  SELECT id, embedding FROM {table} WHERE list_contains({TAGS}, {tag}))\n"
+        f"  SELECT id FROM allowed ORDER BY {distance}(embedding, $query::FLOAT[{config.d}]) "
+        f"LIMIT {config.k};"
+    )
+
+
+def _filtered_body(config: EngineConfig, table: str) -> list[str]:
+    """Return the statements of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    return [
+        "",
+        f"-- filtered search: {TAGS} stands for the columns that you filter by, $tag for what is asked for;",
+        "-- the inner LIMIT is hnsw_ef_search",
+        *(f"-- {line}" for line in describe_steps(config, "hnsw_ef_search")),
+        set_session(narrow),
+        select_tagged(narrow, table),
+        "-- the scan:",
+        scan(config, table),
+    ]
+
+
 def body(config: EngineConfig) -> str:
     """Return the whole configuration as SQL."""
     table = "items"
@@ -90,7 +140,7 @@ def body(config: EngineConfig) -> str:
         [
             "INSTALL vss;",
             "LOAD vss;",
-            create_table(config, table),
+            create_table(config, table, tagged=config.filters is not None),
             "-- load the vectors before the index is made",
             "-- only for a database in a file: EXPERIMENTAL say its makers, a crash may spoil the index,",
             "-- so be ready to make it again; a database in memory does not need this",
@@ -101,6 +151,7 @@ def body(config: EngineConfig) -> str:
             set_session(config),
             "-- $query is a parameter, a list of numbers",
             select(config, table),
+            *_filtered_body(config, table),
         ]
     )
 
@@ -145,6 +196,7 @@ class RunningDuckdb:
         self.file = deployment.folder / "tune.duckdb"
         self.bytes_before = 0
         self.made = not self.file.exists()
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
         self.connection: Any = duckdb.connect(str(self.file), config={"threads": deployment.threads})
         try:
             self._run(load())
@@ -152,7 +204,7 @@ class RunningDuckdb:
                 refuse_to_drop("a table", deployment)
                 self._run(f"DROP TABLE {self.table}")
                 self.made = True
-            self._run(create_table(config, self.table))
+            self._run(create_table(config, self.table, tagged=self.tagged))
         except BaseException:
             self.close()
             raise
@@ -161,15 +213,31 @@ class RunningDuckdb:
         """Load rows by Arrow."""
         import pyarrow as pa  # noqa: PLC0415
 
-        rows = pa.table(
-            {
-                "id": pa.array(np.arange(first, first + len(x))),
-                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), self.config.d),
-            }
-        )
-        self.connection.register("rows_to_add", rows)
-        self._run(f"INSERT INTO {self.table} SELECT id, embedding FROM rows_to_add")
+        columns = {"id": pa.array(np.arange(first, first + len(x)))}
+        if self.tagged:
+            columns[TAGS] = pa.array(self.tags.of_rows(first, len(x)), type=pa.list_(pa.int32()))
+        columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), self.config.d)
+        self.connection.register("rows_to_add", pa.table(columns))
+        self._run(f"INSERT INTO {self.table} SELECT {', '.join(columns)} FROM rows_to_add")
         self.connection.unregister("rows_to_add")
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search for rows with a tag."""
+        found = self.connection.execute(self._tagged(k, tag, scanned=scan), {"query": query.tolist()})
+        return [row[0] for row in found.fetchall()]
+
+    def _tagged(self, k: int, tag: int, *, scanned: bool) -> str:
+        return (scan if scanned else select_tagged)(replace(self.config, k=k), self.table, str(tag))
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool:
+        """Return whether the planner takes the graph."""
+        statement = "EXPLAIN " + self._tagged(self.config.k, tag, scanned=scan)
+        plan = self.connection.execute(statement, {"query": [0.5] * self.config.d}).fetchall()
+        return "HNSW_INDEX_SCAN" in plan[0][1]
 
     def build(self) -> None:
         """Make the index and write it to the file."""

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
@@ -72,6 +74,15 @@ CAPABILITIES = Capabilities(
     ),
     versions=(("9.0", "9.5"),),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="the filter stands inside knn, and the graph is searched among its documents; beside knn, "
+        "in bool or post_filter, it would only drop some of the k",
+        ef_counts="allowed rows",
+        scans="Elasticsearch scans them by itself, where fewer are allowed than a search would come "
+        "upon: nothing is to be set",
+        source="read: Filter approximate kNN results (9.1), DenseVectorFieldMapper's HNSW_FILTER_HEURISTIC",
+        cannot="set from how many documents on they are scanned",
+    ),
 )
 SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "max_inner_product", "l2": "l2_norm"}
 
@@ -123,10 +134,18 @@ def shards(config: EngineConfig) -> dict[str, Any]:
 
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the index's settings, its mapping and the search's body."""
+    fields = {"embedding": field(config), **({} if config.filters is None else {TAGS: {"type": "integer"}})}
     return {
-        "index": {**shards(config), "mappings": {"properties": {"embedding": field(config)}}},
+        "index": {**shards(config), "mappings": {"properties": fields}},
         "search": {"size": config.k, "knn": knn(config)},
+        **filtered_search(config, "num_candidates", {"size": config.k, "knn": filtered_knn(config)}),
     }
+
+
+def filtered_knn(config: EngineConfig) -> dict[str, Any]:
+    """Return the search among the documents that a filter allows."""
+    narrow = {**knn(config), "num_candidates": narrowest_ef(config)}
+    return {**narrow, "filter": {"term": {TAGS: "$tag"}}}
 
 
 def check(config: EngineConfig) -> None:
@@ -147,7 +166,7 @@ def check(config: EngineConfig) -> None:
         raise InputError("Elasticsearch's client knows no dense_vector: update tune or the client")
     _hold(DenseVector.__init__, mapping)
     _hold(types.DenseVectorIndexOptions.__init__, mapping["index_options"])
-    _hold(Knn.__init__, searched)
+    _hold(Knn.__init__, filtered_knn(config))
     if "rescore_vector" in searched:
         _hold(types.DenseVectorIndexOptionsRescoreVector.__init__, mapping["index_options"]["rescore_vector"])
         _hold(types.RescoreVector.__init__, searched["rescore_vector"])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tuner.engines.filtered import describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, ReportedConfig
 
@@ -52,6 +54,13 @@ CAPABILITIES = Capabilities(
     ),
     reports=("n_indexed", "codec", "M", "ef_construction", "ef_search"),
     bytes_are="serialized index, the float32 vectors for re-scoring included",
+    filters=FilterMeans(
+        how="a selector: the graph is searched as without one, and the rows that it selects are "
+        "answered; tuner.search.FilteredIndex applies the whole policy to the index.faiss of a run",
+        ef_counts="every row",
+        scans="faiss.knn over the rows that are allowed, which the application chooses",
+        source="run: faiss-cpu 1.15.1",
+    ),
 )
 
 
@@ -76,7 +85,34 @@ def body(config: EngineConfig) -> str:
         'queries = np.load("queries.npy").astype("float32")',
         f"{prepare_queries}distances, ids = index.search(queries, {config.k})",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_filtered_body(config)])
+
+
+def _filtered_body(config: EngineConfig) -> list[str]:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    parameters = f"faiss.SearchParametersHNSW(efSearch={narrowest_ef(config)}, sel=selector)"
+    if config.oversampling > 1:
+        parameters = (
+            f"faiss.IndexRefineSearchParameters(\n    k_factor={config.oversampling}, "
+            f"base_index_params={parameters}\n)"
+        )
+    return [
+        "",
+        "# filtered search of one query: allowed are the numbers of the rows that it may be answered with",
+        *(f"# {line}" for line in describe_steps(config, "efSearch")),
+        "allowed = np.arange(0, index.ntotal, 2)",
+        f"if len(allowed) < {config.filters.scan_below_rows}:",
+        f"    distances, places = faiss.knn(queries[:1], x[allowed], {config.k}, metric)",
+        "    ids = allowed[places]",
+        "else:",
+        "    mask = np.zeros(index.ntotal, dtype=bool)",
+        "    mask[allowed] = True",
+        '    selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))',
+        *f"    parameters = {parameters}".replace("\n", "\n    ").splitlines(),
+        f"    distances, ids = index.search(queries[:1], {config.k}, params=parameters)",
+    ]
 
 
 def factory(config: EngineConfig) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from tuner.engines.common import metric_named
+from tuner.engines.filtered import describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -22,6 +24,14 @@ CAPABILITIES = Capabilities(
     fallbacks=("load_index forgets ef: set_ef must be called again after loading",),
     reports=(*OF_GRAPH, "ef_search"),
     bytes_are="index_file_size()",
+    filters=FilterMeans(
+        how="knn_query(filter=...) calls a function for each row that the search comes upon; one of "
+        "Python is slow, and takes num_threads=1",
+        ef_counts="allowed rows",
+        scans="it has none: the application compares the query with the rows that are allowed",
+        source="run: hnswlib 0.8.0; read: hnswalg.h",
+        cannot="return fewer than k: where a search finds fewer that are allowed, knn_query raises",
+    ),
 )
 SPACES: dict[Metric, str] = {"cosine": "cosine", "ip": "ip", "l2": "l2"}
 
@@ -40,7 +50,21 @@ index.add_items(x)
 index.set_ef({config.ef_search})  # again after every load_index
 
 queries = np.load("queries.npy").astype("float32")
-ids, distances = index.knn_query(queries, k={config.k})"""
+ids, distances = index.knn_query(queries, k={config.k}){_filtered_body(config)}"""
+
+
+def _filtered_body(config: EngineConfig) -> str:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return ""
+    steps = "\n".join(f"# {line}" for line in describe_steps(config, "ef"))
+    return f"""
+
+# filtered search of one query: allowed are the numbers of the rows that it may be answered with
+{steps}
+allowed = set(range(0, len(x), 2))
+index.set_ef({narrowest_ef(config)})
+ids, distances = index.knn_query(queries[:1], k={config.k}, num_threads=1, filter=allowed.__contains__)"""
 
 
 class RunningHnswlib:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import metric_named
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -71,6 +73,14 @@ CAPABILITIES = Capabilities(
         "a table without an index, or a search by another metric than the index's, is scanned exactly",
         "IVF_RQ (RaBitQ) is no graph, so it is left out",
     ),
+    filters=FilterMeans(
+        how="where with prefilter: the filter's rows are looked up, by an index on what you filter by "
+        "where there is one, and the graph is searched among them",
+        ef_counts="allowed rows",
+        scans="below 10% of the rows Lance compares the codes of all that are allowed, whatever is "
+        "asked for; bypass_vector_index() scans their vectors, and is the application's to choose",
+        source="run: lancedb 0.40.0; read: its page on filtering, and hnsw/builder.rs of lance-index",
+    ),
     reports=(*OF_GRAPH, "index_used"),
     bytes_are="size_bytes of list_indices(): the graph and the codes; the table's vectors, which re-scoring "
     "reads, are not in it",
@@ -113,6 +123,11 @@ def search_calls(config: EngineConfig) -> list[tuple[str, Any]]:
     ]
 
 
+def condition(tag: int | str) -> str:
+    """Return the filter that a tag is."""
+    return f"array_has_any({TAGS}, [{tag}])"
+
+
 def number_type(config: EngineConfig) -> str:
     """Return the type of the column's numbers."""
     return "float16" if config.codec.endswith("float16") else "float32"
@@ -124,6 +139,10 @@ def body(config: EngineConfig) -> str:
     arguments = ", ".join(f"{key}={json.dumps(value)}" for key, value in config_keywords(config).items())
     calls = "\n".join(f"    .{call}({json.dumps(value)})" for call, value in search_calls(config))
     exact = "" if config.oversampling > 1 else "  # no refine_factor: nothing is re-scored"
+    tagged = config.filters is not None
+    tags = f'("{TAGS}", pa.list_(pa.int64())), ' if tagged else ""
+    of_rows = f'pa.array({TAGS}, type=schema.field("{TAGS}").type), ' if tagged else ""
+    read = f"{TAGS} = [[7] for _ in x]  # what you filter by, a list of numbers a row\n" if tagged else ""
     return f"""\
 import lancedb
 import numpy as np
@@ -131,10 +150,10 @@ import pyarrow as pa
 from lancedb.index import {name}
 
 x = np.load("embeddings.npy").astype("{numbers}")
-schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(pa.{numbers}(), {config.d}))])
+{read}schema = pa.schema([("id", pa.int64()), {tags}("embedding", pa.list_(pa.{numbers}(), {config.d}))])
 table = lancedb.connect("lancedb").create_table("items", schema=schema)
 vectors = pa.FixedSizeListArray.from_arrays(x.ravel(), {config.d})
-table.add(pa.table([pa.array(np.arange(len(x))), vectors], schema=schema))
+table.add(pa.table([pa.array(np.arange(len(x))), {of_rows}vectors], schema=schema))
 
 table.create_index(
     "embedding",
@@ -146,7 +165,30 @@ found = (
     table.search(queries[0], vector_column_name="embedding"){exact}
 {calls}
     .to_list()
-)"""
+){_filtered_body(config)}"""
+
+
+def _filtered_body(config: EngineConfig) -> str:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return ""
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    calls = "\n".join(f"    .{call}({json.dumps(value)})" for call, value in search_calls(narrow))
+    steps = "\n".join(f"# {line}" for line in describe_steps(config, "ef"))
+    return f"""
+
+# filtered search: an index on what you filter by, and the filter before the search
+from lancedb.index import LabelList
+
+table.create_index("{TAGS}", config=LabelList())
+{steps}
+found = (
+    table.search(queries[0], vector_column_name="embedding")
+    .where("{condition(7)}", prefilter=True)
+{calls}
+    .to_list()
+)
+# the scan: the same with .bypass_vector_index()"""
 
 
 class RunningLanceDB:
@@ -158,6 +200,7 @@ class RunningLanceDB:
         import lancedb  # noqa: PLC0415 - as every engine's packages
 
         self.config, self.name = config, deployment.name
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
         self.database: Any = lancedb.connect(str(deployment.folder / "lancedb"))
         self.table: Any = self._make_table(deployment)
 
@@ -165,7 +208,8 @@ class RunningLanceDB:
         import pyarrow as pa  # noqa: PLC0415
 
         number = getattr(pa, number_type(self.config))()
-        schema = pa.schema([("id", pa.int64()), ("embedding", pa.list_(number, self.config.d))])
+        tags = [(TAGS, pa.list_(pa.int64()))] if self.tagged else []
+        schema = pa.schema([("id", pa.int64()), *tags, ("embedding", pa.list_(number, self.config.d))])
         try:
             return self.database.create_table(
                 self.name, schema=schema, mode="overwrite" if deployment.replace else "create"
@@ -180,10 +224,10 @@ class RunningLanceDB:
         import pyarrow as pa  # noqa: PLC0415
 
         numbers = pa.array(x.astype(number_type(self.config), copy=False).ravel())
-        columns = [
-            pa.array(np.arange(first, first + len(x))),
-            pa.FixedSizeListArray.from_arrays(numbers, self.config.d),
-        ]
+        columns = [pa.array(np.arange(first, first + len(x)))]
+        if self.tagged:
+            columns.append(pa.array(self.tags.of_rows(first, len(x)), type=pa.list_(pa.int64())))
+        columns.append(pa.FixedSizeListArray.from_arrays(numbers, self.config.d))
         self.table.add(pa.Table.from_arrays(columns, schema=self.table.schema))
 
     def build(self) -> None:
@@ -193,6 +237,27 @@ class RunningLanceDB:
         config = getattr(index, config_class(self.config))(**config_keywords(self.config))
         self.table.create_index("embedding", config=config, name=INDEX)
         self.table.prewarm_index(INDEX)
+        if self.tagged:
+            self.table.create_index(TAGS, config=index.LabelList())
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the rows with a tag."""
+        ids: list[int] = self._tagged(query, k, tag, scan=scan).to_arrow().column("id").to_pylist()
+        return ids
+
+    def _tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Any:
+        search = self._search(query, k).where(condition(tag), prefilter=True)
+        return search.bypass_vector_index() if scan else search
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool:
+        """Return whether the plan names the graph's index."""
+        query = np.ones(self.config.d, dtype=np.float32)
+        plan = self._tagged(query, self.config.k, tag, scan=scan).explain_plan()
+        return f"ANNSubIndex: name={INDEX}," in plan
 
     def set_search(self, ef_search: int, oversampling: int) -> None:
         """Ask for these with every search."""
@@ -241,7 +306,7 @@ class RunningLanceDB:
 
     def index_bytes(self) -> int:
         """Return the bytes of the index's files."""
-        return sum(index.size_bytes or 0 for index in self.table.list_indices())
+        return sum(index.size_bytes or 0 for index in self.table.list_indices() if index.name == INDEX)
 
     def table_bytes(self) -> int:
         """Return the size of the files of the table's rows."""

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
 
@@ -54,6 +56,17 @@ CAPABILITIES = Capabilities(
         "every segment has a graph of its own, and an index of several finds more or less: one is measured",
         "the graph of a segment that was never merged is built on float32, whatever the encoding",
         "the formats take 1,024 dimensions; products built on Lucene raise that in formats of their own",
+    ),
+    filters=FilterMeans(
+        how="the filter is an argument of KnnFloatVectorQuery, and the graph is searched among its "
+        "documents; where it allows less than 60% of them, Lucene leaves the others out of the search "
+        "(as ACORN does)",
+        ef_counts="allowed rows",
+        scans="Lucene scans them by itself, where no more than ef_search are allowed or a search "
+        "comes upon more than are: nothing is to be set",
+        source="run: Lucene 10.5.2; read: AbstractKnnVectorQuery, KnnSearchStrategy and pull request "
+        "14160",
+        cannot="set from how many documents on they are scanned",
     ),
     reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="getOffHeapByteSize of the field: its graph (.vex) and codes (.veq), or its float32 vectors "
@@ -132,9 +145,25 @@ final class TunedIndex {{
 
   // measured with java --add-modules jdk.incubator.vector
   static TopDocs search(IndexSearcher searcher, float[] query) throws IOException {{
-{_search(config)}
+{_search(config, str(config.ef_search))}
   }}
-}}"""
+{_filtered_body(config)}}}"""
+
+
+def _filtered_body(config: EngineConfig) -> str:
+    """Return the method that searches with a filter, none where no filters were measured."""
+    if config.filters is None:
+        return ""
+    steps = "\n".join(f"  // {line}" for line in describe_steps(config, "efSearch"))
+    return f"""
+  // filtered search: {TAGS} stands for what you filter by, one IntField for each tag of a document
+{steps}
+  static TopDocs search(IndexSearcher searcher, float[] query, int tag, int efSearch)
+      throws IOException {{
+    Query allowed = IntField.newExactQuery("{TAGS}", tag);
+{_search(config, "efSearch, allowed")}
+  }}
+"""
 
 
 def _imports(config: EngineConfig) -> str:
@@ -145,14 +174,17 @@ def _imports(config: EngineConfig) -> str:
         names.append("org.apache.lucene.search.RescoreTopNQuery")
     if _is_cut(config):
         names.append("org.apache.lucene.search.DoubleValuesSource")
+    if config.filters is not None:
+        names.append("org.apache.lucene.document.IntField")
     return "\n".join(f"import {name};" for name in sorted(names))
 
 
-def _search(config: EngineConfig) -> str:
+def _search(config: EngineConfig, arguments: str) -> str:
+    """Return the lines of a search; the last arguments of the query are ef_search, and a filter if any."""
     k, last = config.k, "nearest"
     lines = [
         "// the k of this query is ef_search",
-        f"Query nearest = new KnnFloatVectorQuery(FIELD, query, {config.ef_search});",
+        f"Query nearest = new KnnFloatVectorQuery(FIELD, query, {arguments});",
     ]
     if _is_cut(config):
         lines += [
@@ -191,6 +223,7 @@ class RunningLucene:
         self.directory: Any = None
         self.writer: Any = None
         self.reader: Any = None
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
         self.path = deployment.folder / deployment.name
         if self.path.exists():
             refuse_to_drop("an index", deployment)
@@ -240,10 +273,36 @@ class RunningLucene:
         document = self._class("document.Document")()
         document.add(number)
         document.add(vector)
+        tags = self.tags.of_rows(first, len(x)) if self.tagged else None
         for offset, row in enumerate(rows):
             number.setLongValue(first + offset)
             vector.setVectorValue(row)
+            if tags is not None:
+                document = self._tagged_document(number, vector, tags[offset])
             self.writer.addDocument(document)
+
+    def _tagged_document(self, number: Any, vector: Any, tags: Sequence[int]) -> Any:
+        document = self._class("document.Document")()
+        document.add(number)
+        document.add(vector)
+        field = self._class("document.IntField")
+        not_stored = self.jpype.JClass("org.apache.lucene.document.Field$Store").NO
+        for tag in tags:
+            document.add(field(TAGS, tag, not_stored))
+        return document
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the documents with a tag; whether they are scanned is Lucene's to choose."""
+        allowed = self._class("document.IntField").newExactQuery(TAGS, tag)
+        hits = self.searcher.search(self._query(self.floats(query), k, allowed), k).scoreDocs
+        return [self.ids[hit.doc] for hit in hits]
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> None:
+        """Return None: it shows no plan."""
 
     def build(self) -> None:
         """Merge everything into one segment, and open it."""
@@ -285,9 +344,9 @@ class RunningLucene:
         hits = self.searcher.search(self._query(self.floats(query), k), k).scoreDocs
         return [self.ids[hit.doc] for hit in hits]
 
-    def _query(self, target: Any, k: int) -> Any:
+    def _query(self, target: Any, k: int, *filters: Any) -> Any:
         config = self.config if k == self.config.k else replace(self.config, k=k)
-        query = self.nearest(FIELD, target, config.ef_search)
+        query = self.nearest(FIELD, target, config.ef_search, *filters)
         if config.oversampling == 1:
             return query
         if _is_cut(config):

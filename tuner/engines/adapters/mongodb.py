@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import Capabilities, Defaults, Engine, EngineCodec
 from tuner.types import EngineConfig, Metric
 
@@ -45,6 +47,14 @@ CAPABILITIES = Capabilities(
         "numCandidates counts a Lucene segment, so more segments find more",
     ),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="a pre-filter on fields that the index names: the graph is searched among the documents "
+        "that it allows",
+        ef_counts="allowed rows",
+        scans="exact: true without numCandidates scans what the filter allows; that is the "
+        "application's to choose, by the number of documents that are allowed",
+        source="read: MongoDB's page on the $vectorSearch stage and the index's fields of type filter",
+    ),
 )
 SIMILARITY: dict[Metric, str] = {"cosine": "cosine", "ip": "dotProduct", "l2": "euclidean"}
 
@@ -67,9 +77,13 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "numCandidates": config.ef_search,
         "limit": config.k,
     }
+    fields = [field, *([] if config.filters is None else [{"type": "filter", "path": TAGS}])]
+    narrow = {**stage, "numCandidates": narrowest_ef(config), "filter": {TAGS: "$tag"}}
+    exact = {key: value for key, value in narrow.items() if key != "numCandidates"} | {"exact": True}
     return {
-        "index": {"name": "embedding_hnsw", "type": "vectorSearch", "definition": {"fields": [field]}},
+        "index": {"name": "embedding_hnsw", "type": "vectorSearch", "definition": {"fields": fields}},
         "search": {"$vectorSearch": stage},
+        **filtered_search(config, "numCandidates", {"$vectorSearch": narrow}, scan={"$vectorSearch": exact}),
     }
 
 

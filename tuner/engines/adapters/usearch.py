@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tuner.engines.filtered import describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, FloatArray, Metric, ReportedConfig
@@ -50,6 +52,15 @@ CAPABILITIES = Capabilities(
     ),
     reports=(*OF_GRAPH, "ef_search"),
     bytes_are="serialized_length; memory_usage is an arena in powers of two",
+    filters=FilterMeans(
+        how="its Python interface has no filter, so expansion_search neighbours are fetched, and "
+        "those that are allowed are kept",
+        ef_counts="every row",
+        scans="usearch.index.search(..., exact=True) over the rows that are allowed",
+        source="run: usearch 2.26.6",
+        cannot="search its graph with a filter from Python: fewer than k come back where the filter "
+        "allows less of what was fetched",
+    ),
 )
 METRICS: dict[Metric, str] = {"cosine": "cos", "ip": "ip", "l2": "l2sq"}
 
@@ -84,7 +95,23 @@ index.add(np.arange(len(x)), x)
 # index.expansion_search = {config.ef_search}  # again after Index.restore
 
 queries = np.load("queries.npy").astype("float32")
-found = index.search(queries, {config.k})  # found.keys, found.distances"""
+found = index.search(queries, {config.k})  # found.keys, found.distances{_filtered_body(config)}"""
+
+
+def _filtered_body(config: EngineConfig) -> str:
+    """Return the Python of filtered search, none where no filters were measured."""
+    if config.filters is None:
+        return ""
+    steps = "\n".join(f"# {line}" for line in describe_steps(config, "expansion_search"))
+    fetched = narrowest_ef(config)
+    return f"""
+
+# filtered search of one query: allowed are the numbers of the rows that it may be answered with
+{steps}
+allowed = set(range(0, len(x), 2))
+index.expansion_search = {fetched}
+fetched = index.search(queries[0], {fetched}).keys.tolist()
+kept = [key for key in fetched if key in allowed][:{config.k}]  # may be fewer"""
 
 
 def check(config: EngineConfig) -> None:

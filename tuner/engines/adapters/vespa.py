@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 from xml.etree import ElementTree
 
+from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
 from tuner.types import EngineConfig, Metric
@@ -53,6 +56,15 @@ CAPABILITIES = Capabilities(
         "inner product is searched in a graph of lengthened vectors, another one than faiss's",
     ),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="the filter is evaluated first, and the graph is searched among its documents "
+        "(pre-filtering); filter-first-threshold 0 compares all that it comes upon, which finds most, "
+        "and post-filter-threshold 1 never filters afterwards",
+        ef_counts="allowed rows",
+        scans="approximate-threshold: below that share of the documents they are scanned",
+        source="read: Vespa's schema reference (post-filter-threshold, approximate-threshold, "
+        "filter-first-threshold) and its page on tuning approximate search",
+    ),
 )
 DISTANCES: dict[Metric, str] = {"cosine": "angular", "ip": "dotproduct", "l2": "euclidean"}
 EXACT: dict[Metric, str] = {
@@ -107,12 +119,27 @@ def _profile(config: EngineConfig) -> list[str]:
         *_block("inputs", *inputs),
         *_block("first-phase", *_block("expression", f"closeness(field, {name})")),
         *second,
+        *thresholds(config),
     )
+
+
+def thresholds(config: EngineConfig) -> list[str]:
+    """Return which shares of the documents that a filter allows are searched how."""
+    if config.filters is None:
+        return []
+    return [
+        f"approximate-threshold: {config.filters.scan_below_share:.4g}",
+        "filter-first-threshold: 0.0",
+        "post-filter-threshold: 1.0",
+    ]
 
 
 def schema(config: EngineConfig) -> str:
     """Return the schema."""
     fields = _block("field id type long", "indexing: summary | attribute")
+    if config.filters is not None:
+        fast = _block("attribute", "fast-search")
+        fields += _block(f"field {TAGS} type array<int>", "indexing: attribute", *fast)
     outside: list[str] = []
     if config.codec == "bits":
         paged = _block("attribute", "paged")
@@ -123,16 +150,22 @@ def schema(config: EngineConfig) -> str:
     return "\n".join(_block("schema items", *_block("document items", *fields), *outside, *_profile(config)))
 
 
-def query(config: EngineConfig) -> dict[str, Any]:
-    """Return the body of a search request."""
+def query(config: EngineConfig, condition: str = "") -> dict[str, Any]:
+    """Return the body of a search request.
+
+    Args:
+        condition: what stands before the search in where, ``and`` included; empty for nothing.
+    """
     name, _, _ = _indexed(config)
     given = "q_bits" if config.codec == "bits" else "q"
     hits = {
         "targetHits": config.candidates,
         "hnsw.exploreAdditionalHits": config.ef_search - config.candidates,
     }
+    nearest = f"{json.dumps(hits)}nearestNeighbor({name}, {given})"
+    where = f"{condition}({nearest})" if condition else nearest
     request = {
-        "yql": f"select id from items where {json.dumps(hits)}nearestNeighbor({name}, {given})",
+        "yql": f"select id from items where {where}",
         "ranking": "nearest",
         "hits": config.k,
         "input.query(q)": "$query",
@@ -182,8 +215,23 @@ def body(config: EngineConfig) -> str:
             *(f"# {line}" for line in (*services(config), *query_profile(config))),
             "# POST /search/",
             *(f"# {line}" for line in searched),
+            *(f"# {line}" if line else "" for line in _filtered_body(config)),
         ]
     )
+
+
+def _filtered_body(config: EngineConfig) -> list[str]:
+    """Return the request with a filter, none where no filters were measured."""
+    if config.filters is None:
+        return []
+    narrow = replace(config, ef_search=narrowest_ef(config))
+    return [
+        "",
+        f"filtered search: {TAGS} stands for what you filter by",
+        *describe_steps(config, "targetHits + exploreAdditionalHits"),
+        "POST /search/",
+        *json.dumps(query(narrow, f"{TAGS} = 7 and "), indent=2).splitlines(),
+    ]
 
 
 def check(config: EngineConfig) -> None:
@@ -197,7 +245,8 @@ def check(config: EngineConfig) -> None:
     except ImportError:
         return
     rendered = _clients_schema(package, config).schema_to_text
-    pairs = zip_longest(_words(rendered), _words(schema(config)), fillvalue="(nothing)")
+    plain = replace(config, filters=None)  # pyvespa renders no thresholds
+    pairs = zip_longest(_words(rendered), _words(schema(plain)), fillvalue="(nothing)")
     for theirs, ours in pairs:
         if theirs != ours:
             raise InputError(f"pyvespa writes {theirs!r} where the schema has {ours!r}: update it or tune")

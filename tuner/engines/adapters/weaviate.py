@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tuner.engines.common import check_written
+from tuner.engines.filtered import TAGS, filtered_search, narrowest_ef
+from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.engines.versions import first_patch, named_version
 from tuner.errors import InputError
@@ -70,10 +72,21 @@ CAPABILITIES = Capabilities(
     ),
     versions=(("1.27", "1.40"),),
     bytes_are="not read: it was not run",
+    filters=FilterMeans(
+        how="the objects that match are looked up first, and the graph is searched among them; "
+        "filterStrategy acorn leaves the others out, sweeping goes through them",
+        ef_counts="allowed rows",
+        scans="flatSearchCutoff: where fewer objects match, they are scanned",
+        source="read: Weaviate's pages on filtering and on the vector index; filterStrategy came with "
+        "1.27 and is acorn by default since 1.34",
+        cannot="take another ef with a query: it stands in the collection and is the same for all "
+        "filters, so filtered_search says what queries with filters need",
+    ),
 )
 DISTANCES: dict[Metric, str] = {"cosine": "cosine", "ip": "dot", "l2": "l2-squared"}
 DEFAULT_SINCE = "1.33"
 """Servers quantize by default, where they are told to, since then."""
+STRATEGY = "acorn"
 SQ_TRAINING = 100_000
 """Weaviate's default."""
 
@@ -99,8 +112,16 @@ def index_config(config: EngineConfig) -> dict[str, Any]:
         "maxConnections": config.M,
         "efConstruction": config.ef_construction,
         "ef": config.ef_search,
+        **filter_options(config),
         **quantizer(config),
     }
+
+
+def filter_options(config: EngineConfig) -> dict[str, Any]:
+    """Return the index's options for searches with filters, where filters were measured."""
+    if config.filters is None:
+        return {}
+    return {"filterStrategy": STRATEGY, "flatSearchCutoff": config.filters.scan_below_rows}
 
 
 def shards(config: EngineConfig) -> dict[str, Any]:
@@ -115,9 +136,22 @@ def body(config: EngineConfig) -> dict[str, Any]:
         "vectorIndexType": "hnsw",
         "vectorIndexConfig": index_config(config),
     }
+    search = {"near_vector": "$query", "target_vector": "embedding", "limit": config.k}
+    tags = {"properties": [{"name": TAGS, "dataType": ["int[]"], "indexFilterable": True}]}
     return {
-        "collection": {"class": "Items", **shards(config), "vectorConfig": {"embedding": vector}},
-        "search": {"near_vector": "$query", "target_vector": "embedding", "limit": config.k},
+        "collection": {
+            "class": "Items",
+            **shards(config),
+            **({} if config.filters is None else tags),
+            "vectorConfig": {"embedding": vector},
+        },
+        "search": search,
+        **filtered_search(
+            config,
+            "ef",
+            {**search, "filters": f'Filter.by_property("{TAGS}").contains_any([$tag])'},
+            ef_of_the_collection=max(config.ef_search, narrowest_ef(config)),
+        ),
     }
 
 
@@ -129,7 +163,11 @@ def check(config: EngineConfig) -> None:
     """
     try:
         from pydantic import ValidationError  # noqa: PLC0415 - as every engine's packages
-        from weaviate.classes.config import Configure, VectorDistances  # noqa: PLC0415
+        from weaviate.classes.config import (  # noqa: PLC0415
+            Configure,
+            VectorDistances,
+            VectorFilterStrategy,
+        )
     except ImportError:
         return
     # the client writes for the newest server
@@ -140,6 +178,8 @@ def check(config: EngineConfig) -> None:
             max_connections=config.M,
             ef_construction=config.ef_construction,
             ef=config.ef_search,
+            filter_strategy=None if config.filters is None else VectorFilterStrategy(STRATEGY),
+            flat_search_cutoff=wanted.get("flatSearchCutoff"),
             quantizer=_clients_quantizer(make.Quantizer, wanted),
         )
     except (ValidationError, ValueError) as error:
