@@ -183,12 +183,10 @@ def diagnose(
         apply: Number of the prescription to apply, from 1, written to ``out``.
         out: File for the mended index.
         force: Whether a file that is there may be replaced.
-        labels: Labels of the rows, to see what filters by them lose, as for ``tune``.
-        query_labels: Labels that the queries ask for.
-        filters: Sparse matrix of the filters instead.
-        where: Condition of SQL instead.
-        **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
-            ``confidence``, ``n_queries``, ``seed`` and ``threads``.
+        labels: Labels of the rows, to see what filters by them lose, as for ``tuner.tune``.
+        query_labels, filters, where: Filters likewise.
+        **options: ``k``, ``metric``, ``confidence``, ``n_queries``, ``seed`` and ``threads``, as of
+            ``tuner.Options``.
 
     Raises:
         InputError: index, data and options do not fit.

@@ -19,6 +19,10 @@ from tuner.text import counted
 from tuner.types import Cause, Diagnosis, IdArray, Steps
 
 MOST_EF = 8_192
+OF_SEARCHES_WITHOUT = (
+    "prescriptions are for searches without filters, and a smaller ef_search loses more with them: tune "
+    "--recall with the same filters measures a policy"
+)
 MOSTLY = 0.5
 """Share of what is missed under filters from which on they are named first."""
 
@@ -53,7 +57,10 @@ def with_filters(found: Diagnosis, loss: FilterLoss) -> Diagnosis:
     first = found.first
     if not loss.certified and (first is None or loss.cause.share > MOSTLY * (1 - loss.recall)):
         first = loss.cause
-    return replace(found, filter=loss.cause, first=first, healthy=found.healthy and loss.certified)
+    healthy, notes = found.healthy and loss.certified, found.notes
+    if not loss.certified:
+        notes = (*notes, OF_SEARCHES_WITHOUT)
+    return replace(found, filter=loss.cause, first=first, healthy=healthy, notes=notes)
 
 
 def filter_loss(questions: Questions, opened: IndexUnderTest, given: GivenFilters) -> Steps[FilterLoss]:
