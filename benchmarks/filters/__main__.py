@@ -27,6 +27,7 @@ from tuner.sweep.ef_search import EfResult, find_min_ef
 from tuner.sweep.filters.made_up import MADE_UP
 from tuner.types import FilterPolicy, FloatArray
 
+SPACE = str(Path(__file__).with_name("one-codec.yaml"))
 SHARES = (0.5, 0.1, 0.02, 0.005)
 GRID, REACH = 7, 3.0
 """Shares around the switch at which every ef_search and the scan are measured, and how far they reach."""
@@ -174,7 +175,7 @@ def policy_lines(policy: FilterPolicy) -> Iterator[str]:
 @click.option("--recall", default=0.95, show_default=True, help="Target recall@10.")
 @click.option("--seeds", default=20, show_default=True, help="Seeds.")
 @click.option("--rows", default=0, help="Rows of BASE to take at random.  [default: all]")
-@click.option("--space", default="quick", show_default=True, help="Preset of the space that is tuned.")
+@click.option("--space", default=SPACE, help="Space that is tuned, a preset or a file.  [default: one codec]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
 def main(base: Path, queries: Path, recall: float, seeds: int, rows: int, space: str, out: Path) -> None:
     """Tune BASE for filters under many seeds with two thirds of QUERIES, and score on the others."""

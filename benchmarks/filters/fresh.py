@@ -34,17 +34,17 @@ class Fresh:
     filters: Filters
     truth: Truth
 
-    @property
-    def allowed(self) -> list[Allowed]:
-        """The rows of each filter."""
-        return [Allowed(self.filters.rows(i), self.filters.n) for i in range(len(self.filters.bits))]
+    def allowed(self, number: int) -> Allowed:
+        """Return the rows of a filter."""
+        return Allowed(self.filters.n, bits=self.filters.bits[number])
 
     def recall(self, index: FilteredIndex, ef_search: int | None = None) -> float:
         """Return mean recall: under the policy, or of the graph at an ef_search."""
         ids = np.full((len(self.raw), K), -1, dtype=np.int64)
         with kept_threads():
             use_threads(1)
-            for number, some in enumerate(self.allowed):
+            for number in range(len(self.filters.bits)):
+                some = self.allowed(number)
                 mine = np.flatnonzero(self.filters.of_query == number)
                 if not len(mine):
                     continue
@@ -57,7 +57,7 @@ class Fresh:
 
     def seconds(self, index: FilteredIndex, ways: list[int | None], seed: int) -> list[float]:
         """Return mean seconds of a query, in turns: of the graph at each ef_search, None for a scan."""
-        some = self.allowed[:TIMED_FILTERS]
+        some = [self.allowed(number) for number in range(min(TIMED_FILTERS, len(self.filters.bits)))]
         searches = [
             scan_of(index, K, some) if ef is None else graph_search(index, K, some, ef) for ef in ways
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tuner.data.formats.columns import column_of
+from tuner.data.formats.wanted import IDS
 from tuner.data.ids import read_ids
 from tuner.data.vectors import open_vectors
 from tuner.errors import TunerError
@@ -51,7 +52,7 @@ def ids(path: Path) -> int:
 
 def column(path: Path) -> int:
     """Read a column of ids; return its bytes."""
-    return column_of(path, "id", frozenset()).nbytes
+    return column_of(path, "id", frozenset(), IDS).nbytes
 
 
 def as_it_is(content: bytes) -> bytes:

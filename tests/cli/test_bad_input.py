@@ -323,7 +323,7 @@ def test_earlier_results_survive_bad_input(folder: Path, capsys: pytest.CaptureF
 def test_a_lack_of_disk_keeps_finished_stages_only(
     folder: Path, finished: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def starved(*args: Any, resume: bool) -> Generator[Event, None, Result]:
+    def starved(*args: Any, resume: bool, filters: object) -> Generator[Event, None, Result]:
         yield Note("planning")
         if finished:
             (args[4] / "truth.stage").touch()

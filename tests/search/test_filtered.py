@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import tuner
 from tuner.errors import InputError
 from tuner.search import Allowed, FilteredIndex
 from tuner.search.flat_codes import FlatCodes
@@ -15,6 +16,7 @@ from tuner.types import FloatArray
 
 N, D, K = 1500, 16, 10
 POLICY = """
+index: {kind: hnsw}
 filters:
   scan_below_rows: 200
   bands:
@@ -126,6 +128,31 @@ def test_rows_that_the_index_lacks_are_left_out(x: FloatArray) -> None:
     assert {int(each) for each in found.ravel()} == {3 * 4 - 1000, -1}
 
 
+def test_an_exact_index_scans_what_is_allowed(x: FloatArray, tmp_path: Path) -> None:
+    tuner.tune(x[:400], recall=0.9, metric="l2", out=tmp_path).save(tmp_path)
+    index = FilteredIndex.load(tmp_path)
+    rows = np.arange(3, 400, 7)
+    found = index.search(x[:9], K, allowed=rows)[1]
+    np.testing.assert_array_equal(found, nearest(x, x[:9], rows))
+
+
+def test_an_index_of_lists_is_refused(x: FloatArray) -> None:
+    lists = faiss.index_factory(D, "IVF4,Flat")
+    lists.train(x)
+    lists.add(x)
+    with pytest.raises(InputError, match="is a IndexIVFFlat, and filters are for HNSW and exact ones"):
+        FilteredIndex(lists, (), 9).search(x[:1], K, allowed=np.arange(20))
+
+
+def test_what_is_no_filter_is_refused(x: FloatArray) -> None:
+    index = FilteredIndex(made("SQ8", x), ((0.5, 40),), 200)
+    assert set(index.search(x[:1], K, allowed=np.array([-1, N, 5]))[1].ravel().tolist()) == {5, -1}
+    assert (index.search(x[:1], K, allowed=np.array([]))[1] == -1).all()
+    for wrong in (np.ones(N - 1, dtype=bool), np.array([0.5]), np.array(["a"]), np.zeros((2, 2), dtype=int)):
+        with pytest.raises(InputError, match="but it is one of ids"):
+            index.search(x[:1], K, allowed=wrong)
+
+
 def test_threads_scan_at_the_same_time(x: FloatArray) -> None:
     index = FilteredIndex(made("PQ", x), (), N + 1)
     rng = np.random.default_rng(4)
@@ -148,9 +175,13 @@ def test_a_folder_is_loaded_with_its_policy(x: FloatArray, tmp_path: Path) -> No
     ("text", "says"),
     [
         (None, "recommended.yaml does not exist: give the results folder"),
-        ("index: {M: 8}\n", "has no policy for filters: run tune with --labels"),
+        ("index: {kind: hnsw}\n", "has no policy for filters: run tune with --labels"),
         ("filters: 3\n", "is no recommendation"),
-        ("filters: {scan_below_rows: 3, bands: [{least_share: a, ef_search: 4}]}\n", "is no recommendation"),
+        ("index: {kind: hnsw}\nfilters: 3\n", "is no recommendation"),
+        (
+            "index: {kind: hnsw}\nfilters: {scan_below_rows: 3, bands: [{least_share: a, ef_search: 4}]}\n",
+            "is no recommendation",
+        ),
         ("- a\n", "has no policy for filters"),
         ("a: [\n", "is no recommendation"),
         (POLICY, "index.faiss does not exist"),

@@ -28,11 +28,14 @@ def filters_sentence(result: Result) -> str:
         if not missed
         else f"{len(missed)} of {counted(len(policy.bands), 'band')} miss the target"
     )
-    text = (
-        f"With filters ({policy.source}), {held}: fewer than {policy.scan_below_rows:,} rows allowed "
+    how = (
+        f"fewer than {policy.scan_below_rows:,} rows allowed "
         f"({share_text(policy.scan_below_rows / policy.n)}) are scanned, others are searched with the "
-        "ef_search of their band."
+        "ef_search of their band"
     )
+    if policy.scan_below_rows > policy.n:
+        how = "the rows that a filter allows are always scanned"
+    text = f"With filters ({policy.source}), {held}: {how}."
     if worst is not None and worst < result.options.recall:
         text += f" The ef_search without filters would have found {worst:.4f} in the worst of them."
     if policy.n_left_out:

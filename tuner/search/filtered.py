@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,24 +24,39 @@ FEW = 64
 """Rows are few where they are less than one in so many: sorting them is then cheaper than marking them."""
 
 
-@dataclass(frozen=True, eq=False)
 class Allowed:
     """The rows that a filter allows, ready for any number of queries.
 
-    Attributes:
-        places: (m,) int64 positions in the index, ascending.
+    Args:
         n: number of vectors of the index.
+        places: (m,) int64 positions in the index, ascending; None takes them from ``bits``.
+        bits: ((n + 7) // 8,) uint8, a bit for each position, the lowest first; None makes them of ``places``.
+
+    Example:
+        >>> Allowed(9, bits=np.array([5, 1], dtype=np.uint8)).places
+        array([0, 2, 8])
     """
 
-    places: IdArray
-    n: int
+    def __init__(self, n: int, places: IdArray | None = None, bits: NDArray[np.uint8] | None = None) -> None:
+        self.n = n
+        self._places, self._bits = places, bits
+
+    @cached_property
+    def places(self) -> IdArray:
+        """Positions (m,) in the index, ascending."""
+        if self._places is not None:
+            return self._places
+        return np.flatnonzero(np.unpackbits(np.asarray(self._bits), count=self.n, bitorder="little"))
 
     @cached_property
     def selector(self) -> faiss.IDSelector:
         """What faiss asks for each vector that the graph leads to."""
-        mask = np.zeros(self.n, dtype=bool)
-        mask[self.places] = True
-        return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        bits = self._bits
+        if bits is None:
+            mask = np.zeros(self.n, dtype=bool)
+            mask[self.places] = True
+            bits = np.packbits(mask, bitorder="little")
+        return faiss.IDSelectorBitmap(bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +103,10 @@ class FilteredIndex:
     @cached_property
     def codes(self) -> FlatCodes:
         """The finest vectors that it stores."""
-        refine, hnsw = self.layers.refine, self.layers.hnsw
-        return (
-            FlatCodes(hnsw.storage, self.layers.chain) if refine is None else FlatCodes(refine.refine_index)
-        )
+        layers = self.layers
+        if layers.refine is not None:
+            return FlatCodes(layers.refine.refine_index)
+        return FlatCodes(layers.flat, layers.chain)
 
     def allow(self, rows: IdArray | NDArray[np.bool_]) -> Allowed:
         """Return a filter that can be used again, so that a tenant's rows are looked up once.
@@ -98,19 +114,34 @@ class FilteredIndex:
         Args:
             rows: (m,) ids of the vectors that may be answered, as the index answers them, or (n,) whether
                 each position may. Ids that the index does not hold are left out.
+
+        Raises:
+            InputError: they are neither.
         """
         n, given = int(self.index.ntotal), np.asarray(rows)
-        if given.dtype == bool:
-            return Allowed(np.flatnonzero(given[:n]), n)
-        if self.layers.labels is not None:
-            found = np.searchsorted(self._by_id[0], given)
-            found = np.minimum(found, n - 1)
-            given = self._by_id[1][found[self._by_id[0][found] == given]]
-        if len(given) * FEW < n:
-            return Allowed(np.unique(given), n)
+        if given.dtype == bool and given.shape == (n,):
+            return Allowed(n, np.flatnonzero(given))
+        if given.ndim != 1 or (given.dtype.kind not in "iu" and len(given)):
+            raise InputError(
+                f"allowed is an array of {given.dtype} and shape {given.shape}, but it is one of ids (whole "
+                f"numbers), or of true and false for each of {n:,} vectors: give one of them"
+            )
+        places = self._places_of(given.astype(np.int64))
+        if len(places) * FEW < n:
+            return Allowed(n, np.unique(places))
         mask = np.zeros(n, dtype=bool)
-        mask[given] = True
-        return Allowed(np.flatnonzero(mask), n)
+        mask[places] = True
+        return Allowed(n, np.flatnonzero(mask))
+
+    def _places_of(self, ids: IdArray) -> IdArray:
+        """Return positions of the ids that the index holds."""
+        n = int(self.index.ntotal)
+        if self.layers.labels is None:
+            return ids[(ids >= 0) & (ids < n)]
+        by_id, places = self._by_id
+        found = np.minimum(np.searchsorted(by_id, ids), n - 1)
+        held: IdArray = places[found[by_id[found] == ids]]
+        return held
 
     def search(
         self, queries: FloatArray, k: int, allowed: Allowed | IdArray | NDArray[np.bool_] | None = None
@@ -122,6 +153,7 @@ class FilteredIndex:
             k: neighbours of each query.
             allowed: what they may be answered with, see ``allow``; None for every vector.
         """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
         if allowed is None:
             return _pair(self.index.search(queries, k))
         some = allowed if isinstance(allowed, Allowed) else self.allow(allowed)
@@ -170,6 +202,8 @@ def read_policy(path: Path) -> tuple[tuple[tuple[float, int], ...], int]:
     """
     try:
         written: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(written, dict) and written["index"]["kind"] == "exact":
+            return (), sys.maxsize  # any filter is answered by a scan
         if not isinstance(written, dict) or "filters" not in written:
             raise InputError(
                 f"{path}: has no policy for filters: run tune with --labels, --filters or --selectivity"

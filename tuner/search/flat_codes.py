@@ -1,4 +1,4 @@
-"""The layers of a HNSW index that a run hands over, and a scan of some of the vectors that it stores."""
+"""The layers of an index that a run hands over, and a scan of some of the vectors that it stores."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.errors import InputError
 from tuner.types import FloatArray, IdArray
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """A HNSW index from the outside in.
+    """An index from the outside in.
 
     Attributes:
         labels: (n,) int64 what it answers with at each position; None where that is the position.
         inner: the index below them.
         refine: its re-ranking layer, None without one.
-        hnsw: the graph index.
+        flat: the vectors that are searched, by a graph over them if there is one.
+        hnsw: the graph index, None for an exact one.
         chain: transforms of a query on its way to the graph.
         kept: objects of faiss that own what others point into.
     """
@@ -28,7 +30,8 @@ class Layers:
     labels: IdArray | None
     inner: faiss.Index
     refine: faiss.IndexRefine | None
-    hnsw: faiss.IndexHNSW
+    flat: faiss.Index
+    hnsw: faiss.IndexHNSW | None
     chain: tuple[faiss.VectorTransform, ...]
     kept: tuple[Any, ...]
 
@@ -37,7 +40,7 @@ def layers_of(index: faiss.Index) -> Layers:
     """Return the layers of an index.
 
     Raises:
-        ValueError: there is no HNSW graph in it.
+        InputError: it has lists, or another graph: no run hands such an index over.
     """
     labels, refine = None, None
     layer: Any = faiss.downcast_index(index)
@@ -54,9 +57,14 @@ def layers_of(index: faiss.Index) -> Layers:
         chain += _chain_of(layer)
         layer = faiss.downcast_index(layer.index)
         kept.append(layer)
-    if not isinstance(layer, faiss.IndexHNSW):
-        raise ValueError(f"it is a {type(layer).__name__}, without a HNSW graph")
-    return Layers(labels, inner, refine, layer, tuple(chain), tuple(kept))
+    hnsw = layer if isinstance(layer, faiss.IndexHNSW) else None
+    flat = layer if hnsw is None else hnsw.storage
+    if not isinstance(faiss.downcast_index(flat), faiss.IndexFlatCodes):
+        raise InputError(
+            f"the index is a {type(layer).__name__}, and filters are for HNSW and exact ones: give the "
+            "index that tune wrote"
+        )
+    return Layers(labels, inner, refine, flat, hnsw, tuple(chain), tuple(kept))
 
 
 def _chain_of(layer: faiss.IndexPreTransform) -> list[faiss.VectorTransform]:

@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 
 from tuner.runtime.process import kept_threads
+from tuner.sweep.filters.bands import MOST_QUERIES
 from tuner.types import ExpectedStage, Options
 
 TRIED_ROWS, TRIED_DIMS, TRIED_LINKS, TRIED_EF = 2_000, 64, 16, 40
@@ -24,6 +25,10 @@ NATIVE_OVER_DERIVED = 0.7
 """Seconds of a native graph over those of the one that others are derived from: its M is smaller."""
 HANDED_OVER = ("truth-within", "prepare-whole", "deliver", "baseline")
 """Stages of the index handed over."""
+FILTERED_S = 1.2e-6
+"""Seconds of a band of filters for each query and row to the power of .8: searches grow with the rows."""
+GIVEN_BANDS = 3
+"""Bands that filters of the user are taken to make, before they are read."""
 DEFAULT_CODECS = 17
 """Codecs of the space that the constants are fitted to."""
 
@@ -42,7 +47,15 @@ def slowness() -> float:
 
 
 def expected_stages(
-    n: int, d: int, n_queries: int, options: Options, *, threads: int, held_out: bool, exact: bool = False
+    n: int,
+    d: int,
+    n_queries: int,
+    options: Options,
+    *,
+    threads: int,
+    held_out: bool,
+    exact: bool = False,
+    filtered: bool = False,
 ) -> tuple[ExpectedStage, ...]:
     """Return the stages of a sweep with their wall seconds, were the machine that of ``reports/``.
 
@@ -53,6 +66,7 @@ def expected_stages(
         threads: threads that build.
         held_out: whether the queries are rows of the file, which go back into the index.
         exact: whether exact search is the answer, and nothing is built.
+        filtered: whether queries have filters of the user.
     """
     share = 2 / max(1, threads)  # of what threads share; the rest takes as long on any number
     values, asked = n * d, n * d * n_queries
@@ -76,6 +90,8 @@ def expected_stages(
         ExpectedStage("timing", 6.0 + 60e-6 * n),
         ExpectedStage("deliver", 1.8 + 28e-6 * n, steady=False),
     ]
+    if filtered or options.selectivity:
+        stages.insert(-1, _filtering(n, d, n_queries, len(options.selectivity) or GIVEN_BANDS))
     if held_out:
         stages[-1:] = [
             ExpectedStage("truth-within", 0.1 + 30e-12 * asked * share),
@@ -85,6 +101,12 @@ def expected_stages(
     if options.baseline == "hnswlib":
         stages.append(ExpectedStage("baseline", 33e-6 * climbs * min(1.0, 0.5 + d / 512) * share))
     return tuple(stages)
+
+
+def _filtering(n: int, d: int, n_queries: int, n_bands: int) -> ExpectedStage:
+    """The stage that finds how queries with filters are answered."""
+    asked = min(n_queries, MOST_QUERIES) * (0.5 + d / 512)
+    return ExpectedStage("filters", 3.0 + FILTERED_S * n_bands * asked * n**0.8, steady=False)
 
 
 def _measuring(climbs: float, frontier_s: float, options: Options) -> ExpectedStage:

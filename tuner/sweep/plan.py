@@ -56,11 +56,20 @@ class Plan:
         return sum(stage.wall_s for stage in self.stages)
 
 
-def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *, sample_of: int = 0) -> Plan:
+def plan(
+    base: Vectors,
+    queries: Vectors | None,
+    options: Options,
+    work: Path,
+    *,
+    sample_of: int = 0,
+    filtered: bool = False,
+) -> Plan:
     """Return the plan of a run.
 
     Args:
         sample_of: number of rows of the file that the base is a sample of, 0 where it is all of it.
+        filtered: whether queries have filters of the user.
 
     Raises:
         HopelessTargetError: no index could be shown to meet the target with so few queries.
@@ -73,26 +82,19 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
     exact = is_exact_the_answer(options, n, base.n, base.d)
     if not exact:
         refuse_hopeless_target(options, n_queries)
-    known = options
-    if options.duplicates == "collapse":  # how few rows are distinct is not known before they are read
-        known = replace(options, max_memory_bytes=None, max_memory_per_vector=None)
-    refuse_hopeless_limits(known, n, base.d)
+    refuse_hopeless_limits(_known_limits(options), n, base.d)
     threads = options.threads or available_cores()
     M = options.space.most_links
-    fp32, graph = 4 * n * base.d, n * (8 * M + 12)
-    largest = max(fp32, graph + n * base.d)
-    peak = int(fp32 + largest + 8 * n_queries * base.d + (32 << 20)) + HASH_BYTES * sample_of
+    peak = _peak_bytes(n, base.d, n_queries, M) + HASH_BYTES * sample_of
     program = psutil.Process().memory_info().rss
-    disk = int(fp32 + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
-    if queries is None:  # every row once more, to put those that were held out back
-        disk += 4 * base.n * base.d + n * 8 * M
-    if is_native(options):
-        views = [view.codec for view in views_in_order(options, base.d)]
-        n_views = sum(not options.native or codec in options.native for codec in views)
-        disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
+    disk = _disk_bytes(base, options, n, held_out=queries is None)
     at_once = min(threads, available_cores())
     expected = expected_stages(
-        n, base.d, n_queries, options, threads=at_once, held_out=queries is None, exact=exact
+        *(n, base.d, n_queries, options),
+        threads=at_once,
+        held_out=queries is None,
+        exact=exact,
+        filtered=filtered,
     )
     if sample_of:
         expected = stages_of_sample(expected, BUILDS, sample_of / n)
@@ -113,6 +115,32 @@ def plan(base: Vectors, queries: Vectors | None, options: Options, work: Path, *
         f"disk: about {disk / MEGABYTE:.0f} MB in {work} while it runs",
     )
     return Plan(n_configurations, n, n_queries, peak, disk, stages, least, lines)
+
+
+def _known_limits(options: Options) -> Options:
+    """Return the options without limits that no one can check before rows are read: how many are distinct."""
+    if options.duplicates != "collapse":
+        return options
+    return replace(options, max_memory_bytes=None, max_memory_per_vector=None)
+
+
+def _peak_bytes(n: int, d: int, n_queries: int, M: int) -> int:
+    """Return the memory beyond the program itself at its peak."""
+    fp32, graph = 4 * n * d, n * (8 * M + 12)
+    return int(fp32 + max(fp32, graph + n * d) + 8 * n_queries * d + (32 << 20))
+
+
+def _disk_bytes(base: Vectors, options: Options, n: int, *, held_out: bool) -> int:
+    """Return the bytes of scratch and result at their largest, where ``n`` rows are measured on."""
+    M = options.space.most_links
+    disk = int(4 * n * base.d + 2 * n * 8 * M + n * (4 * base.d + 8 * M + 12))
+    if held_out:  # every row once more, to put those that were held out back
+        disk += 4 * base.n * base.d + n * 8 * M
+    if is_native(options):
+        views = [view.codec for view in views_in_order(options, base.d)]
+        n_views = sum(not options.native or codec in options.native for codec in views)
+        disk += n_views * sum(n * (8 * each + 12) for each in options.space.M)
+    return disk
 
 
 def count_configurations(options: Options, d: int) -> int:

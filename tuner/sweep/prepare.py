@@ -94,7 +94,7 @@ def prepare(
     refuse_with_filters(options, filters)
     refuse_small_shares(options, base.n)
     options = yield from with_sensible_space(options, base.d)
-    needed = plan(base, queries, options, work)
+    needed = plan(base, queries, options, work, filtered=filters is not None)
     check_resources(needed, options, work)
     yield Estimated(needed.estimate_s, needed.stages)
     use_threads(options.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,15 @@ class Banded:
     Attributes:
         groups: smallest share and queries of each.
         weights: number of queries of each.
+        maker: maker of queries of any other share.
+        made_up: whether all of their filters are made up.
         n_left_out: queries that are left out, because too few rows are allowed.
-        maker: maker of further filters where they are made up, with what it needs; None where they are given.
     """
 
     groups: tuple[Group, ...]
+    maker: StratumMaker
+    made_up: bool
     n_left_out: int = 0
-    maker: StratumMaker | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +57,14 @@ class StratumMaker:
     """
 
     problem: Problem
-    filters: FilterMaker
     some: IdArray
     deep: IdArray
     target: Target
+
+    @cached_property
+    def filters(self) -> FilterMaker:
+        """What makes their filters."""
+        return FilterMaker(self.problem.base.x, len(self.some), self.problem.options.seed)
 
     def make(self, share: float) -> Steps[tuple[Stratum, ...]]:
         """Yield the share done; return the queries of a share, by kind of filter."""
@@ -80,14 +87,12 @@ def made_up_bands(problem: Problem) -> Steps[Banded]:
     refuse_small_shares(options, problem.base.n)
     some = problem.sample(MOST_QUERIES)
     deep = yield from scaled(_nearest(problem, some), 0.0, 0.2)
-    target = target_of_all(problem, len(MADE_UP) * (len(shares) + MOST_REFINEMENTS))
-    made = FilterMaker(problem.base.x, len(some), options.seed)
-    maker = StratumMaker(problem, made, some, deep, target)
+    maker = StratumMaker(problem, some, deep, target_of_all(problem, len(MADE_UP) * len(shares)))
     groups = []
     for number, share in enumerate(shares):
         low, high = (0.2 + 0.8 * each / len(shares) for each in (number, number + 1))
         groups.append((share, (yield from scaled(maker.make(share), low, high))))
-    return Banded(tuple(groups), maker=maker)
+    return Banded(tuple(groups), maker, made_up=True)
 
 
 def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
@@ -113,7 +118,8 @@ def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
         steps = stratum_of(problem, "given", some[inside], mine, target, deep[inside])
         groups.append((float(edge), ((yield from scaled(steps, low, to)),)))
         high = edge
-    return Banded(tuple(groups), n_left_out=problem.n_queries - len(enough))
+    maker = StratumMaker(problem, some, deep, target)
+    return Banded(tuple(groups), maker, made_up=False, n_left_out=problem.n_queries - len(enough))
 
 
 def refuse_small_shares(options: Options, n: int) -> None:
@@ -182,7 +188,11 @@ def fewest_queries(target: Target) -> int:
 
 
 def target_of_all(problem: Problem, n_bands: int) -> Target:
-    """Return the target whose bounds hold for that many bands together (Sidak), and for the finalists."""
+    """Return the target whose bounds hold for so many bands, those at the switch and all finalists.
+
+    Sidak's rule for bands; among finalists they are as much wider as without filters.
+    """
+    n_bands += len(MADE_UP) * MOST_REFINEMENTS
     target = problem.target
     each = target.confidence ** (1 / max(1, n_bands))
     usual = usual_quantile(target.n_queries, target.confidence)

@@ -69,7 +69,7 @@ def time_costs(problem: Problem, index: FilteredIndex, ef_search: int) -> Filter
     efs = (ef_search, FAR * ef_search)
 
     def some(size: int) -> list[Allowed]:
-        return [Allowed(np.sort(rng.choice(n, size, replace=False)), n) for _ in range(FILTERS)]
+        return [Allowed(n, np.sort(rng.choice(n, size, replace=False))) for _ in range(FILTERS)]
 
     usual = some(max(k, round(USUAL_SHARE * n)))
     contestants = [graph_search(index, k, usual, ef) for ef in efs]
@@ -96,7 +96,7 @@ def seconds_of(contestants: list[Search], problem: Problem) -> list[float]:
 
 
 def _in_turns(filters: list[Allowed], answer: Callable[[FloatArray, Allowed], object]) -> Search:
-    upcoming = cycle([(each.places, each.n) for each in filters])
+    upcoming = cycle([(each.n, each.places) for each in filters])
     return lambda query: answer(query, Allowed(*next(upcoming)))
 
 

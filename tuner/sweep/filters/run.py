@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -13,7 +13,7 @@ from tuner.prediction.choice import TIE
 from tuner.prediction.pareto import name_points
 from tuner.recall.allowed import Filters
 from tuner.runtime.steps import scaled
-from tuner.search import Allowed, FilteredIndex
+from tuner.search import FilteredIndex
 from tuner.sweep.answer import Answer
 from tuner.sweep.filters.bands import Banded, given_bands, made_up_bands
 from tuner.sweep.filters.costs import graph_search, scan_of, seconds_of, time_costs
@@ -135,7 +135,7 @@ def _expected_bands(
     few = [(least_share, _first(strata)) for least_share, strata in banded.groups]
     bands = yield from scaled(settle(priced, few), 0.0, 0.7)
     maker = banded.maker
-    if maker is not None:
+    if banded.made_up or all(band.ef_search is None for band in bands):
 
         def make(share: float) -> Steps[tuple[Stratum, ...]]:
             return _first((yield from maker.make(share)))
@@ -158,11 +158,11 @@ def _bands_of(
     for number, band in enumerate(expected):
         low, high = (0.2 * each / len(expected) for each in (number, number + 1))
         strata = known.get(band.least_share)
-        if strata is None and banded.maker is not None:
+        if strata is None:
             strata = yield from scaled(banded.maker.make(band.least_share), low, high)
-        groups.append((band.least_share, strata or band.strata))
+        groups.append((band.least_share, strata))
     bands = yield from scaled(settle_again(priced, groups, expected), 0.2, 1.0)
-    if banded.maker is None:
+    if not banded.made_up:
         below = scan_threshold(priced, bands, problem.base.n)
         bands = tuple(with_scans(priced, b, below) if b.ef_search is not None else b for b in bands)
     problem.base.release()
@@ -171,8 +171,14 @@ def _bands_of(
 
 def _mean_s(priced: PricedIndex, bands: tuple[Settled, ...]) -> float:
     """Return the modelled seconds of a query, all queries of all bands together."""
-    weights = [sum(len(stratum.raw) for stratum in band.strata) for band in bands]
+    weights = [sum(_weights(band, bands)) for band in bands]
     return float(np.average([priced.seconds(band) for band in bands], weights=weights))
+
+
+def _weights(band: Settled, bands: Sequence[Settled]) -> list[int]:
+    """Return the queries of each stratum of a band; where the user gave filters, none that are made up."""
+    any_given = any(stratum.kind == "given" for each in bands for stratum in each.strata)
+    return [len(each.raw) if each.kind == "given" or not any_given else 0 for each in band.strata]
 
 
 def policy_as_delivered(
@@ -205,7 +211,7 @@ def policy_of(
     for band in bands:
         measured = tuple(_measured(problem, priced, band, number) for number in range(len(band.strata)))
         seconds += [each.latency_s for each in measured]
-        weights += [each.n_queries for each in measured]
+        weights += _weights(band, bands)
         found.append(
             FilterBand(
                 least_share=band.least_share,
@@ -247,7 +253,7 @@ def _measured(problem: Problem, priced: PricedIndex, band: Settled, number: int)
 def _times(problem: Problem, priced: PricedIndex, band: Settled, stratum: Stratum) -> tuple[float, float]:
     """Return seconds of a query under the policy, and at the ef_search without filters, timed in turns."""
     some: IdArray = np.unique(stratum.filters.of_query)[:TIMED_FILTERS]
-    filters = [Allowed(stratum.filters.rows(int(number)), problem.base.n) for number in some]
+    filters = [stratum.allowed(int(number)) for number in some]
     plain = graph_search(priced.index, priced.k, filters, priced.ef_search)
     if band.ef_search is None:
         policy = scan_of(priced.index, priced.k, filters)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import faiss
 import numpy as np
@@ -44,12 +43,9 @@ class Stratum:
     truth: Truth
     target: Target
 
-    @cached_property
-    def allowed(self) -> tuple[Allowed, ...]:
-        """The rows of each filter."""
-        return tuple(
-            Allowed(self.filters.rows(number), self.filters.n) for number in range(len(self.filters.bits))
-        )
+    def allowed(self, number: int) -> Allowed:
+        """Return the rows of a filter, made anew each time: those of all would take too much memory."""
+        return Allowed(self.filters.n, bits=self.filters.bits[number])
 
     @property
     def rows(self) -> float:
@@ -109,13 +105,13 @@ class Stratum:
         """Return the answers (nq, k) to all queries, those of one filter together."""
         of_query = self.filters.of_query
         order = np.argsort(of_query, kind="stable")
-        ends = np.cumsum(np.bincount(of_query, minlength=len(self.allowed)))
+        ends = np.cumsum(np.bincount(of_query, minlength=len(self.filters.bits)))
         ids = np.full((len(of_query), self.target.k), -1, dtype=np.int64)
         with kept_threads():
             use_threads(1)  # for a few queries, threads wait longer for each other than they work
             for number, mine in enumerate(np.split(order, ends[:-1])):
                 if len(mine):
-                    ids[mine] = answer(self.raw[mine], self.allowed[number])
+                    ids[mine] = answer(self.raw[mine], self.allowed(number))
         return ids
 
 
