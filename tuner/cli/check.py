@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -45,7 +44,6 @@ from tuner.runtime.process import dedicate_process
 
 REGRESSION = 1
 LIMITS = ("recall", "ndis", "memory")
-F = TypeVar("F", bound=Callable[..., Any])
 _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 
 

@@ -11,20 +11,20 @@ import numpy as np
 from tuner.errors import InputError
 from tuner.gate.measure import USUAL_SPREAD
 from tuner.gate.verdict import drop_line, points
-from tuner.index.opened import IndexUnderTest, prepared_rows
+from tuner.index.opened import IndexUnderTest
 from tuner.recall.allowed import Filters, GivenFilters
 from tuner.recall.paired import POWER, Power, churn_beside, drop_between
 from tuner.runtime.steps import scaled
-from tuner.search import RECOMMENDED, Allowed, FilteredIndex, read_policy
+from tuner.search import RECOMMENDED, read_policy
 from tuner.sweep.filters.bands import MOST_QUERIES, asked_of, nearest_of_all
 from tuner.sweep.filters.made_up import FilterMaker
+from tuner.sweep.filters.opened import filtered_index
 from tuner.sweep.filters.stratum import Stratum, stratum_of
 from tuner.sweep.pose import PosedProblem
 from tuner.sweep.problem import Problem
 from tuner.text import counted
 from tuner.types import (
     CheckOptions,
-    FloatArray,
     FrozenBand,
     FrozenFilters,
     GateBaseline,
@@ -38,24 +38,6 @@ ROUNDED = 1e-6
 """What a share in ``recommended.yaml`` is rounded by."""
 Policy = tuple[tuple[tuple[float, int], ...], int]
 """Smallest share and ef_search of each band, and the number of rows below which is scanned."""
-
-
-@dataclass(frozen=True, eq=False)
-class Renumbered(FilteredIndex):
-    """A policy over an index whose positions are not the prepared rows.
-
-    Attributes:
-        rows: (n,) prepared row of each position, -1 for none.
-    """
-
-    rows: IdArray | None = None
-
-    def answer(self, queries: FloatArray, k: int, allowed: Allowed) -> tuple[FloatArray, IdArray]:
-        """Return distances and prepared rows (nq, k), -1 for none, of the nearest that are allowed."""
-        assert self.rows is not None  # noqa: S101 - it is made with them
-        places = np.flatnonzero(np.isin(self.rows, allowed.places))
-        distances, found = super().answer(queries, k, Allowed(len(self.rows), places))
-        return distances, np.append(self.rows, -1)[found]
 
 
 def check_filters_given(
@@ -103,11 +85,7 @@ def checked_bands(
     if opened.graph is None:
         return (), frozen
     policy, policy_line = _policy(request.index, frozen)
-    rows = prepared_rows(opened.ids, posed.problem.base)
-    if np.array_equal(rows, np.arange(posed.n)):
-        searched = FilteredIndex(opened.index, *policy, kept=opened)
-    else:
-        searched = Renumbered(opened.index, *policy, kept=opened, rows=rows)
+    searched = filtered_index(opened, posed.problem.base, *policy)
     lines, now = [policy_line], []
     maker = _StratumMaker.of(posed.problem, filters)
     deep = yield from scaled(nearest_of_all(posed.problem, maker.some), 0.0, 0.3)
