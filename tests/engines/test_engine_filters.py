@@ -39,7 +39,7 @@ from tuner.types import (
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
 GOLDEN = Path(__file__).parents[1] / "golden" / "engines_filtered"
 STEPS = (FilterStep(least_share=0.5, ef_search=150), FilterStep(least_share=0.1, ef_search=410))
-FILTERS = FilterConfig(steps=STEPS, scan_below_rows=3_333, n=50_000)
+FILTERS = FilterConfig(steps=STEPS, scan_below_rows=3_333, n=50_000, label="HNSW16,SQ8")
 TRIED = ("pgvector", "qdrant", "lancedb", "clickhouse", "duckdb", "chroma", "lucene", "redis")
 """Engines whose filtered search is built."""
 SHOW_NO_PLAN = {"qdrant", "chroma", "lucene"}
@@ -107,7 +107,7 @@ def test_bands_beyond_what_the_engine_takes_are_scanned() -> None:
     assert (none.steps, none.scan_below_rows, none.ef_of(1.0)) == ((), 10_001, None)
 
 
-def test_only_the_index_that_the_policy_was_made_for_gets_it() -> None:
+def test_only_indexes_of_the_graph_that_the_policy_was_made_for_get_it() -> None:
     """Of a report as it is read, in which filters are planted."""
     from tuner.report import result_from_json
 
@@ -115,8 +115,16 @@ def test_only_the_index_that_the_policy_was_made_for_gets_it() -> None:
     can = find_engine("faiss").capabilities
     filtered = replace(report, filters=policy(*BANDS))
     best = report.points[report.named[report.options.prefer]]
-    other = next(point for point in report.points if point.configuration != best.configuration)
-    assert with_filters(can, config("faiss"), filtered, best, 10).filters is not None
+    found = with_filters(can, config("faiss"), filtered, best, 10).filters
+    assert found is not None
+    assert (found.largest_ef, found.label) == (1_500, best.configuration.label)
+    coarser = replace(
+        best, configuration=replace(best.configuration, codec="SQ4"), ef_search=2 * best.ef_search
+    )
+    scaled = with_filters(can, config("faiss"), filtered, coarser, 10).filters
+    assert scaled is not None
+    assert scaled.largest_ef == 3_000
+    other = replace(best, configuration=replace(best.configuration, M=best.configuration.M + 2))
     assert with_filters(can, config("faiss"), filtered, other, 10).filters is None
     assert with_filters(can, config("faiss"), report, best, 10).filters is None
 

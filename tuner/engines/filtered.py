@@ -25,17 +25,33 @@ TAGS = "tags"
 def with_filters(
     can: Capabilities, config: EngineConfig, result: Result, point: OperatingPoint, least_ef: int
 ) -> EngineConfig:
-    """Return the settings of a point with the policy for filtered search, if the run had one for its index.
+    """Return the settings of a point with the policy for filtered search, if the run had one for its graph.
+
+    The policy is of the recommended index. Another one of the same graph, with other codes, needs more by as
+    much as it needs more without filters.
 
     Args:
         least_ef: smallest ef_search that returns what is asked.
     """
-    of_policy = result.named.get(result.options.prefer)
-    if result.filters is None or of_policy is None:
+    of_policy, policy = result.named.get(result.options.prefer), result.filters
+    if policy is None or of_policy is None:
         return config
-    if result.points[of_policy].configuration != point.configuration:
+    best = result.points[of_policy]
+    if _graph(best) != _graph(point):
         return config
-    return replace(config, filters=filter_config(can, result.filters, least_ef, config.ef_search))
+    more = 1.0 if best.configuration == point.configuration else max(1.0, point.ef_search / best.ef_search)
+    bands = tuple(
+        replace(band, ef_search=None if band.ef_search is None else ceil(more * band.ef_search))
+        for band in policy.bands
+    )
+    found = filter_config(can, replace(policy, bands=bands), least_ef, config.ef_search)
+    label = best.configuration.label
+    return replace(config, filters=None if found is None else replace(found, label=label))
+
+
+def _graph(point: OperatingPoint) -> tuple[int, int, str]:
+    what = point.configuration
+    return what.M, what.ef_construction, what.cut
 
 
 def filter_config(
@@ -134,6 +150,7 @@ def describe_filters(can: Capabilities, config: EngineConfig) -> list[str]:
         f"filtered search ({TAGS} stands for what you filter by): {means.how}",
         f"few rows that are allowed: {means.scans}",
         *describe_steps(config, "ef_search"),
+        *([f"that policy was measured with {filters.label} in faiss"] if filters.label else []),
     ]
     if means.ef_counts == "allowed rows":
         lines.append(

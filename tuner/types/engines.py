@@ -29,11 +29,13 @@ class FilterConfig:
         steps: steps by falling share; a filter that allows less than all of them takes the last.
         scan_below_rows: filters that allow fewer rows than this are to be answered by a scan of these rows.
         n: number of rows that the shares are of.
+        label: configuration of the sweep that the policy was measured with.
     """
 
     steps: tuple[FilterStep, ...]
     scan_below_rows: int
     n: int
+    label: str = ""
 
     @property
     def scan_below_share(self) -> float:
