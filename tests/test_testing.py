@@ -101,6 +101,91 @@ def test_a_starved_search_that_finds_as_much_was_not_used() -> None:
         assert_recall(exactly, QUERIES, BASE, at_least=0.9, k=K, metric="cosine", starved=exactly)
 
 
+MASK = np.random.default_rng(3).random((NQ, N)) < 0.1
+"""One row in ten, others for each query."""
+
+
+def filtered(mask: NDArray[np.bool_]) -> Search:
+    """Exact search among the rows that a mask (nq, n) allows."""
+
+    def search(queries: FloatArray, k: int) -> NDArray[np.int64]:
+        unit = BASE / np.linalg.norm(BASE, axis=1, keepdims=True)
+        return np.argsort(np.where(mask, -queries @ unit.T, np.inf), axis=1)[:, :k]
+
+    return search
+
+
+def after_the_search(queries: FloatArray, k: int) -> NDArray[np.int64]:
+    """A post-filter: what of the nearest 50 is allowed."""
+    near = exactly(queries, 50)
+    kept = np.take_along_axis(MASK, near, axis=1)
+    first = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(np.where(kept, near, -1), first, axis=1)
+
+
+def test_a_search_that_filters_is_judged_among_the_rows_allowed() -> None:
+    asked: dict[str, Any] = {"at_least": 1.0, "k": K, "metric": "cosine"}
+    assert assert_recall(filtered(MASK), QUERIES, BASE, allowed=MASK, **asked).mean == 1.0
+    lists = [np.flatnonzero(each) for each in MASK]
+    assert assert_recall(filtered(MASK), QUERIES, BASE, allowed=lists, **asked).mean == 1.0
+    one = filtered(np.repeat(MASK[:1], NQ, axis=0))
+    names = np.array([f"doc-{row}" for row in range(N)])
+    named = lambda queries, k: names[one(queries, k)]  # noqa: E731
+    assert assert_recall(one, QUERIES, BASE, allowed=MASK[0], **asked).mean == 1.0
+    assert assert_recall(one, QUERIES, BASE, allowed=lists[0].tolist(), **asked).mean == 1.0
+    assert assert_recall(named, QUERIES, BASE, ids=names, allowed=names[MASK[0]], **asked).mean == 1.0
+    deleted = np.where(np.arange(N) % 7 == 0, "", names)
+    kept = MASK & (deleted != "")
+    of_kept = lambda queries, k: names[filtered(kept)(queries, k)]  # noqa: E731
+    assert assert_recall(of_kept, QUERIES, BASE, ids=deleted, allowed=MASK, **asked).mean == 1.0
+
+
+def test_ties_count_among_the_rows_allowed() -> None:
+    """The other copy of a row is as near, and is a hit only where it is allowed."""
+    twice, both = np.concatenate([BASE, BASE]), np.hstack([MASK, MASK])
+    other = lambda queries, k: filtered(MASK)(queries, k) + N  # noqa: E731
+    found = assert_recall(other, QUERIES, twice, at_least=0.4, k=K, metric="cosine", allowed=both)
+    assert found.mean == 0.5  # both copies of each are among the nearest
+    first = np.hstack([MASK, np.zeros_like(MASK)])
+    with pytest.raises(AssertionError, match="the filter forbids 2,000 answers, to 200 queries of 200"):
+        assert_recall(other, QUERIES, twice, at_least=0.1, k=K, metric="cosine", allowed=first)
+
+
+def test_a_filter_that_is_ignored_fails_whatever_recall_is() -> None:
+    one = MASK.copy()
+    one[:] = True
+    one[7, exactly(QUERIES[7:8], 1)] = False
+    with pytest.raises(AssertionError, match="the filter forbids 1 answer, to 1 query of 200") as failure:
+        assert_recall(exactly, QUERIES, BASE, at_least=0.5, k=K, metric="cosine", allowed=one)
+    assert "among the allowed rows is 0.9995" in str(failure.value)
+
+
+def test_a_filter_after_the_search_leaves_fewer_than_k() -> None:
+    with pytest.raises(AssertionError, match=r"among the allowed rows is .* surely below 0\.9") as failure:
+        assert_recall(after_the_search, QUERIES, BASE, at_least=0.9, k=K, metric="cosine", allowed=MASK)
+    short = int((np.take_along_axis(MASK, exactly(QUERIES, 50), axis=1).sum(axis=1) < K).sum())
+    assert short > NQ / 2
+    assert f"{short} of 200 queries got fewer than 10 answers" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "sentence"),
+    [
+        (MASK[:, :-1], r"allowed has shape \(200, 1999\), and the base has 2,000 rows"),
+        (MASK[:-1], "allowed has 199 filters, and there are 200 queries"),
+        ([[1, 2, 3]] * NQ, "query 0 may be answered with 3 rows, fewer than k=10"),
+        ([1, 2, N], "allowed holds 2000, which is none of the 2,000 row numbers"),
+        (["a", "b"], "allowed holds 'a'|allowed holds np.str_"),
+        ([0.5] * 20, "allowed holds float"),
+        ("rows", "allowed is a str"),
+        ([], "allowed is no list of ids"),
+    ],
+)
+def test_what_allows_nothing_that_can_be_asked_is_said(allowed: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        assert_recall(exactly, QUERIES, BASE, at_least=0.9, k=K, allowed=allowed)
+
+
 @pytest.mark.parametrize(
     ("search", "sentence"),
     [

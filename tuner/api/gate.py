@@ -9,6 +9,7 @@ from typing import Any
 from tuner import types
 from tuner.api.keywords import checked_call
 from tuner.api.notebook import watched
+from tuner.data.filters import FiltersAsked, FilterSource, LabelSource, open_filters
 from tuner.data.ids import IdSource
 from tuner.data.inputs import Source
 from tuner.errors import InputError
@@ -31,6 +32,11 @@ def check(
     limits: Limits | None = None,
     new_data: bool = False,
     threads: int = 0,
+    labels: LabelSource | None = None,
+    query_labels: LabelSource | None = None,
+    filters: FilterSource | None = None,
+    where: str | None = None,
+    no_filters: bool = False,
 ) -> CheckResult:
     """Return whether a decision still holds on these vectors: ``passed``, and why, line by line.
 
@@ -49,6 +55,11 @@ def check(
         limits: What may change; None means the defaults of ``tuner.Limits``.
         new_data: Whether the vectors changed on purpose.
         threads: Threads to build with; 0 means all cores.
+        labels: Labels of the rows, where the run had filters by them, as for ``tuner.tune``.
+        query_labels: Labels that the queries ask for.
+        filters: Sparse matrix of the filters, where the run had one.
+        where: Condition of SQL, where the run had one.
+        no_filters: Whether to leave the frozen bands of filters unchecked.
 
     Raises:
         InputError: this cannot be judged: other data, other queries, no index.
@@ -60,11 +71,14 @@ def check(
         ef_search=ef_search,
         new_data=new_data,
         threads=threads,
+        no_filters=no_filters,
     )
     frozen = _frozen(baseline)
     vectors, given = open_inputs(base, queries, ids, column)
+    wanted = FiltersAsked(labels, query_labels, filters, where)
+    given_filters = open_filters(wanted, (vectors, given), (base, queries), column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-check-") as work:
-        return watched(run_check(frozen, vectors, given, asked, Path(work)))
+        return watched(run_check(frozen, vectors, given, asked, Path(work), given_filters))
 
 
 def _frozen(baseline: Any) -> GateBaseline:

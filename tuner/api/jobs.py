@@ -158,6 +158,10 @@ def diagnose(
     apply: int = 0,
     out: str | Path | None = None,
     force: bool = False,
+    labels: LabelSource | None = None,
+    query_labels: LabelSource | None = None,
+    filters: FilterSource | None = None,
+    where: str | None = None,
     **options: Unpack[QueryOptions],
 ) -> Diagnosis:
     """Return where an index loses recall, and what mends it.
@@ -179,6 +183,10 @@ def diagnose(
         apply: Number of the prescription to apply, from 1, written to ``out``.
         out: File for the mended index.
         force: Whether a file that is there may be replaced.
+        labels: Labels of the rows, to see what filters by them lose, as for ``tune``.
+        query_labels: Labels that the queries ask for.
+        filters: Sparse matrix of the filters instead.
+        where: Condition of SQL instead.
         **options: Further fields of ``tuner.Options``, which has their defaults: ``k``, ``metric``,
             ``confidence``, ``n_queries``, ``seed`` and ``threads``.
 
@@ -195,8 +203,10 @@ def diagnose(
     )
     wanted = Options(recall=recall, **options)
     vectors, given = open_inputs(base, queries, ids, column)
+    of_filters = FiltersAsked(labels, query_labels, filters, where)
+    found = open_filters(of_filters, (vectors, given), (base, queries), column)
     with borrowed_process(), tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        return watched(run_diagnosis(vectors, given, asked, wanted, Path(work)))
+        return watched(run_diagnosis(vectors, given, asked, wanted, Path(work), found))
 
 
 def space_of(space: Space | str | Path | None) -> Space:

@@ -11,6 +11,8 @@ from tuner.api.result import read_report
 from tuner.cli.options import FORCE
 from tuner.cli.outputs import refuse_to_replace, say
 from tuner.gate import save_baseline, write_baseline
+from tuner.gate.frozen_filters import reason_not_frozen
+from tuner.text import counted
 from tuner.types import Preference
 
 
@@ -39,11 +41,17 @@ def baseline(report: Path, out: Path, point: Preference | None, *, force: bool) 
     result = read_report(report)
     refuse_to_replace(out, force=force, instead="tune check --update")
     saved = save_baseline(result, point)
+    position = result.named[point or result.options.prefer]
     write_baseline(saved, out)
     say(
         f"{out}: {saved.label} with ef_search={saved.ef_search}, recall {saved.measured_recall:.4f} on "
         f"{len(saved.hits):,} queries"
     )
+    if saved.filters is not None:
+        n_bands = len({band.least_rows for band in saved.filters.bands})
+        say(f"and {counted(n_bands, 'band')} of filters ({saved.filters.source}), which tune check measures")
+    elif why := reason_not_frozen(result, position):
+        say(f"its bands of filters are not frozen, and tune check does not measure them: {why}")
     promised = result.recommendation
     if saved.queries.indexed and promised is not None:
         say(

@@ -7,14 +7,17 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
+from tuner.cli.filter_options import filter_options
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import COLUMN, HTML, IDS, JSON, MARKDOWN, QUIET, THREADS
 from tuner.cli.outputs import say, show_verdict, write_file
+from tuner.data.filters import FiltersAsked, open_filters
 from tuner.errors import InputError, TunerError
 from tuner.gate import (
     CheckOptions,
@@ -55,6 +58,8 @@ _LIMIT = re.compile(r"([a-z]+):([0-9]*\.?[0-9]+)(%?)")
 )
 @IDS
 @COLUMN
+@filter_options
+@click.option("--no-filters", is_flag=True, help="Leave the bands of filters of BASELINE unchecked.")
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -107,6 +112,7 @@ def check_command(
     threads: int,
     as_json: bool,
     quiet: bool,
+    **filters: Any,
 ) -> int:
     """Measure again what BASELINE froze, on the vectors in FILE.
 
@@ -121,7 +127,7 @@ def check_command(
             limits=parse_limits(fail_on), index=index, ef_search=ef_search, new_data=new_data, threads=threads
         )
         before = read_baseline(baseline_file)
-        result = _checked(before, file, queries, ids, column, options, quiet=quiet)
+        result = _checked(before, (file, queries, ids, column), filters, options, quiet=quiet)
         if update and result.broken:
             raise InputError(
                 f"--update accepts figures, not another index ({result.broken}): mend it, or tune again"
@@ -149,18 +155,20 @@ def check_command(
 
 def _checked(
     baseline: GateBaseline,
-    file: str,
-    queries: str | None,
-    ids: str | None,
-    column: str | None,
+    sources: tuple[str, str | None, str | None, str | None],
+    of_filters: dict[str, Any],
     options: CheckOptions,
     *,
     quiet: bool,
 ) -> CheckResult:
+    file, queries, ids, column = sources
     base, given = open_inputs(file, queries or None, ids, column)
+    options = replace(options, no_filters=of_filters.pop("no_filters"))
+    filters = open_filters(FiltersAsked(**of_filters), (base, given), (file, queries or None), column)
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-check-") as work:
-        return follow(check(baseline, base, given, options, Path(work)), Screen(stderr=True), quiet=quiet)
+        events = check(baseline, base, given, options, Path(work), filters)
+        return follow(events, Screen(stderr=True), quiet=quiet)
 
 
 def parse_limits(texts: tuple[str, ...]) -> Limits:

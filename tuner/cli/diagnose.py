@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import click
 
 from tuner.cli.again import pasteable, words_again
 from tuner.cli.complete import complete_file
 from tuner.cli.draw import Screen, follow
+from tuner.cli.filter_options import filter_options
 from tuner.cli.folders import refuse_unwritable_files
 from tuner.cli.options import (
     ADDRESS,
@@ -31,12 +32,14 @@ from tuner.cli.options import (
 from tuner.cli.outputs import show_paragraph, show_table, show_text, write_file
 from tuner.cli.stop import Stopping
 from tuner.data.copies import COPIES_FILE
+from tuner.data.filters import FiltersAsked, open_filters
 from tuner.data.vectors import Vectors
 from tuner.diagnosis import DiagnoseOptions, Diagnosis, diagnose, headline, to_json, to_markdown
 from tuner.engine_jobs import VerifyOptions, diagnose_engine
 from tuner.engines.export import read_exported
 from tuner.errors import InputError
 from tuner.index.inputs import open_inputs
+from tuner.recall.allowed import GivenFilters
 from tuner.report import engines as in_engine
 from tuner.report.diagnosis import (
     CAUSE_HEAD,
@@ -74,6 +77,7 @@ DEFAULT_RECALL, DEFAULT_K = 0.95, 10
 @QUERIES
 @IDS
 @COLUMN
+@filter_options
 @click.option(
     "--recall",
     type=float,
@@ -131,6 +135,7 @@ def diagnose_command(
     seed: int,
     as_json: bool,
     quiet: bool,
+    **of_filters: Any,
 ) -> int:
     """Say where an index over the vectors in FILE loses recall, and what mends it, measured.
 
@@ -141,7 +146,10 @@ def diagnose_command(
         raise InputError("give --index FILE, or --config FILE for an engine: one of them")
     refuse_unwritable_files(markdown, html)
     base, given = open_inputs(file, queries or None, ids, column)
+    filters = open_filters(FiltersAsked(**of_filters), (base, given), (file, queries or None), column)
     if config is not None:
+        if filters is not None:
+            raise InputError(f"{filters.source}: filters are for an index file: leave them out, or --config")
         if number or out or ef_search or space or k is not None or metric != "auto":
             raise InputError(
                 f"{config} says k, metric and ef_search, and an engine's index cannot be written: leave --k, "
@@ -163,7 +171,7 @@ def diagnose_command(
     what = DiagnoseOptions(
         index=index, hnswlib_space=space, ef_search=ef_search, apply=number or 0, out=out, force=force
     )
-    return _of_index(what, base, given, options, (markdown, html), as_json=as_json, quiet=quiet)
+    return _of_index(what, base, given, options, (markdown, html), filters, as_json=as_json, quiet=quiet)
 
 
 def _of_index(
@@ -172,13 +180,15 @@ def _of_index(
     queries: Vectors | None,
     options: Options,
     pages: tuple[Path | None, Path | None],
+    filters: GivenFilters | None,
     *,
     as_json: bool,
     quiet: bool,
 ) -> int:
     dedicate_process()
     with tempfile.TemporaryDirectory(prefix="tune-diagnose-") as work:
-        found = follow(diagnose(base, queries, what, options, Path(work)), Screen(stderr=True), quiet=quiet)
+        events = diagnose(base, queries, what, options, Path(work), filters)
+        found = follow(events, Screen(stderr=True), quiet=quiet)
     screen = Screen(stderr=as_json)
     command = _applying(found, what, screen.width)
     _write_pages(pages, to_markdown(found, command), partial(page.diagnosis_to_html, found, command))

@@ -17,6 +17,7 @@ from tuner.diagnosis.causes import split_loss
 from tuner.diagnosis.content import inspect_content
 from tuner.diagnosis.costs import bytes_of, time_spent
 from tuner.diagnosis.distinct_rows import with_list
+from tuner.diagnosis.filter_loss import filter_loss, refuse_filters, with_filters
 from tuner.diagnosis.fixes import MeasuredFixes, apply, find_fixes, turned
 from tuner.diagnosis.growth import recall_trend
 from tuner.diagnosis.questions import Questions, questions_for
@@ -25,6 +26,7 @@ from tuner.errors import InputError
 from tuner.index.opened import IndexUnderTest, open_index, open_object
 from tuner.index.own_ids import by_rows
 from tuner.prediction.recall_trend import RecallTrend
+from tuner.recall.allowed import GivenFilters
 from tuner.runtime.journal import Journal, cpu_seconds
 from tuner.runtime.machine import describe_machine, describe_versions, now
 from tuner.runtime.process import use_threads
@@ -77,9 +79,17 @@ class DiagnoseOptions:
 
 
 def diagnose(
-    base: Vectors, queries: Vectors | None, request: DiagnoseOptions, options: Options, work: Path
+    base: Vectors,
+    queries: Vectors | None,
+    request: DiagnoseOptions,
+    options: Options,
+    work: Path,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, Diagnosis]:
     """Yield events; return what is wrong and what mends it. Scratch files go to ``work``.
+
+    Args:
+        filters: filters of the queries, whose loss is measured beside that of the index; None without any.
 
     Raises:
         InputError: index, vectors and options do not fit.
@@ -92,6 +102,8 @@ def diagnose(
         opened = with_list(opened, request.index, base)
     for note in opened.notes:
         yield Note(note)
+    if filters is not None:
+        refuse_filters(opened, own=queries is None)
     questions = yield from questions_for(journal, opened, base, queries, options, work)
     content = yield from _staged("content", "what the index holds", inspect_content(questions, opened, work))
     split = yield from _staged("split", "where recall is lost", split_loss(questions, opened, content))
@@ -108,7 +120,11 @@ def diagnose(
     applied = None
     if request.apply and request.out is not None:
         applied = _applied(questions, opened, fixes, request.apply, request.out, force=request.force)
-    return _diagnosis(questions, opened, split, fixes, weighed, applied)
+    found = _diagnosis(questions, opened, split, fixes, weighed, applied)
+    if filters is None:
+        return found
+    steps_of_filters = filter_loss(questions, opened, filters)
+    return with_filters(found, (yield from _staged("filter", "what filters lose", steps_of_filters)))
 
 
 @dataclass(frozen=True)

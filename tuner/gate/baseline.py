@@ -12,6 +12,7 @@ import yaml
 from tuner.data.copies import list_bytes
 from tuner.data.split import with_generation
 from tuner.errors import InputError
+from tuner.gate.frozen_filters import as_lines, fault_of, from_lines, frozen_filters
 from tuner.report.soundness import MOST, MOST_EF, MOST_LINKS, MOST_WIDE, names_known_codecs
 from tuner.runtime.journal import write_atomically
 from tuner.runtime.machine import now
@@ -75,7 +76,8 @@ def save_baseline(result: Result, name: Preference | None = None) -> GateBaselin
         point, result = _before_rows_were_added(point, result)
     whole = result.whole if result.queries.indexed else None
     if whole is None:
-        return _baseline_of(result, point, point.recall, point.ndis_per_query, point.hits)
+        frozen = _baseline_of(result, point, point.recall, point.ndis_per_query, point.hits)
+        return replace(frozen, filters=frozen_filters(result, position))
     return _baseline_of(result, point, whole.recall, whole.ndis_per_query, whole.hits)
 
 
@@ -134,6 +136,7 @@ def machine_of(described: dict[str, Any]) -> dict[str, Any]:
 def write_baseline(baseline: GateBaseline, path: Path) -> None:
     """Write the decision as YAML, whole or not at all, with the hits at the end."""
     tree: dict[str, Any] = msgspec.to_builtins(one_lined(baseline))
+    as_lines(tree)
     hits = [str(count) for count in tree.pop("hits")]
     lines = [" ".join(hits[start : start + HITS_A_LINE]) for start in range(0, len(hits), HITS_A_LINE)]
     head = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
@@ -184,6 +187,7 @@ def parse_baseline(data: bytes, path: Path) -> GateBaseline:
             "update vector-index-tuner"
         )
     try:
+        from_lines(tree)
         tree["hits"] = [int(count) for count in str(tree.get("hits", "")).split()]
         baseline = one_lined(msgspec.convert(tree, GateBaseline))
     except (msgspec.ValidationError, ValueError) as error:
@@ -237,3 +241,5 @@ def _check_sound(baseline: GateBaseline, path: Path) -> None:
     mean = sum(hits) / (n * baseline.k)
     if min(hits) < 0 or max(hits) > baseline.k or not abs(mean - baseline.measured_recall) <= ROUNDING:
         raise InputError(f"{path}: is damaged, its hits do not give its measured_recall: {restore}")
+    if fault := fault_of(baseline, ROUNDING):
+        raise InputError(f"{path}: is damaged, {fault}: {restore}")

@@ -13,6 +13,7 @@ from tuner.data.ids import describe_rows
 from tuner.data.profile import rows_without_direction
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
+from tuner.gate.bands import check_filters_given, checked_bands
 from tuner.gate.baseline import machine_of
 from tuner.gate.inspect import code_bytes, inspect_file, list_beside
 from tuner.gate.measure import measure, spread_per_drop, time_line
@@ -20,11 +21,13 @@ from tuner.gate.rebuild import fitting, options_of, rebuilt
 from tuner.gate.verdict import growth_line, power_line, recall_line, target_line, use_line
 from tuner.index.opened import IndexUnderTest, open_faiss, open_with_store
 from tuner.index.own_ids import by_rows
+from tuner.recall.allowed import GivenFilters
 from tuner.recall.paired import Power, churn_beside, drop_between, upper_bound
 from tuner.recall.target import summarize
 from tuner.report.faiss_lines import STORE_FILE
 from tuner.runtime.journal import Journal
 from tuner.runtime.machine import describe_machine, describe_versions, now
+from tuner.runtime.steps import as_progress
 from tuner.sweep.pose import PosedProblem, draw_queries, pose, read_profile
 from tuner.sweep.pose_within import pose_within
 from tuner.sweep.problem import Problem
@@ -49,9 +52,17 @@ MOSTLY = 0.5
 
 
 def check(
-    baseline: GateBaseline, base: Vectors, queries: Vectors | None, request: CheckOptions, work: Path
+    baseline: GateBaseline,
+    base: Vectors,
+    queries: Vectors | None,
+    request: CheckOptions,
+    work: Path,
+    filters: GivenFilters | None = None,
 ) -> Generator[Event, None, CheckResult]:
     """Yield events; return what was found. Scratch files go to ``work``, which the caller removes.
+
+    Args:
+        filters: the user's filters, where the baseline has bands of such.
 
     Raises:
         InputError: this cannot be judged: other data, other queries, no index.
@@ -59,6 +70,7 @@ def check(
     """
     options = options_of(baseline, request.threads)
     _check_query_source(baseline, queries)
+    frozen = check_filters_given(baseline, filters, no_filters=request.no_filters)
     lines: list[Line] = []
 
     def accept(profile: Profile, query_set: QuerySet) -> Iterator[Event]:
@@ -85,7 +97,13 @@ def check(
     if request.index is not None:
         lines += inspect_file(opened, baseline, problem, base)
     yield Note(f"measure it on {problem.n_queries:,} queries")
-    return _judged(posed, opened, baseline, request.limits, lines)
+    result = _judged(posed, opened, baseline, request.limits, lines)
+    if frozen is None:
+        return result
+    yield Note(f"measure its bands of filters ({frozen.source})")
+    steps = checked_bands(posed, opened, baseline, frozen, filters, request)
+    of_bands, frozen = yield from as_progress("filters", steps)
+    return replace(result, lines=(*result.lines, *of_bands), updated=replace(result.updated, filters=frozen))
 
 
 def _posed_within(

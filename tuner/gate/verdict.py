@@ -21,17 +21,25 @@ def points(share: float) -> str:
 
 def recall_line(drop: Drop, recall: Recall, baseline: GateBaseline, allowed: float) -> Line:
     """Judge recall against the frozen one, query by query."""
-    now = f"recall@{baseline.k} {recall.mean:.4f}, frozen {baseline.measured_recall:.4f}"
+    return drop_line("recall", drop, (baseline.measured_recall, recall.mean), baseline.k, allowed)
+
+
+def drop_line(name: str, drop: Drop, before_and_now: tuple[float, float], k: int, allowed: float) -> Line:
+    """Judge how far recall fell, query by query.
+
+    Args:
+        before_and_now: mean recall frozen, and measured now.
+        allowed: points that may be lost, as a share.
+    """
+    now = f"recall@{k} {before_and_now[1]:.4f}, frozen {before_and_now[0]:.4f}"
     if drop.n_changed == 0:
-        return Line(
-            "recall", "pass", f"{now}: every one of {drop.n_queries:,} queries finds as many as before"
-        )
+        return Line(name, "pass", f"{now}: every one of {drop.n_queries:,} queries finds as many as before")
     fell = f"fell by {points(drop.mean)} points" if drop.mean >= 0 else f"rose by {points(-drop.mean)} points"
     text = (
         f"{now}: it {fell} ({points(drop.lower)} to {points(drop.upper)}), "
         f"{drop.n_changed:,} of {drop.n_queries:,} queries changed; allowed {points(allowed)}"
     )
-    return Line("recall", "fail" if drop.lower > allowed else "pass", text)
+    return Line(name, "fail" if drop.lower > allowed else "pass", text)
 
 
 def target_line(upper: float, recall: Recall, baseline: GateBaseline) -> Line:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +67,11 @@ class Filters:
         """Share of the rows (nq,) that the filter of each query allows."""
         return self.counts[self.of_query] / self.n
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides which rows are allowed."""
+        return digest(self.bits, self.of_query)
+
     @property
     def described(self) -> str:
         """The filters in a sentence."""
@@ -113,6 +120,15 @@ def packed(rows: IdArray, n: int) -> Bits:
     mask = np.zeros(n, dtype=bool)
     mask[rows] = True
     return np.packbits(mask, bitorder="little")
+
+
+def digest(*arrays: NDArray[np.generic]) -> str:
+    """Return a digest of arrays."""
+    found = hashlib.blake2b(digest_size=16)
+    for each in arrays:
+        found.update(f"{each.shape} {each.dtype.str} ".encode())
+        found.update(np.ascontiguousarray(each).view(np.uint8).data)
+    return found.hexdigest()
 
 
 class GivenFilters(Protocol):

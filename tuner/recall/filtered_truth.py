@@ -13,6 +13,8 @@ from tuner.runtime.process import kept_threads, use_threads
 from tuner.types import FloatArray, IdArray, Steps
 
 BLOCK_BYTES = 32 << 20
+DEPTH = 1_000
+"""Nearest rows of all, among which those that are allowed are looked for first."""
 
 
 def filtered_truth(

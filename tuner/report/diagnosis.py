@@ -50,6 +50,8 @@ def cause_rows(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     yield "sum", f"{1 - found.recall.mean:.4f}", "1 - recall"
     if found.drift is not None:
         yield "of it, query drift", f"{found.drift.share:.4f}", found.drift.text
+    if found.filter is not None:
+        yield "beside it, filter", f"{found.filter.share:.4f}", found.filter.text
 
 
 def share_rows(causes: Iterable[Cause]) -> Iterator[tuple[str, str, str]]:

@@ -157,14 +157,17 @@ class FilteredIndex:
         if allowed is None:
             return _pair(self.index.search(queries, k))
         some = allowed if isinstance(allowed, Allowed) else self.allow(allowed)
-        if len(some.places) < max(self.scan_below, 1):
-            distances, found = self.scan(queries, k, some)
-        else:
-            share = len(some.places) / some.n
-            ef_search = next((ef for least, ef in self.bands if share >= least), self.bands[-1][1])
-            distances, found = self.search_graph(queries, k, some, ef_search)
+        distances, found = self.answer(queries, k, some)
         labels = self.layers.labels
         return distances, found if labels is None else np.append(labels, -1)[found]
+
+    def answer(self, queries: FloatArray, k: int, allowed: Allowed) -> tuple[FloatArray, IdArray]:
+        """Return distances and positions (nq, k) of the nearest allowed vectors, as the policy finds them."""
+        if not self.bands or len(allowed.places) < max(self.scan_below, 1):
+            return self.scan(queries, k, allowed)
+        share = len(allowed.places) / allowed.n
+        ef_search = next((ef for least, ef in self.bands if share >= least), self.bands[-1][1])
+        return self.search_graph(queries, k, allowed, ef_search)
 
     def scan(self, queries: FloatArray, k: int, allowed: Allowed) -> tuple[FloatArray, IdArray]:
         """Return distances and positions (nq, k) of the nearest of all vectors that are allowed."""

@@ -14,6 +14,7 @@ from tuner.report.words import seconds_text
 from tuner.runtime.machine import available_cores, free_bytes
 from tuner.sweep.codec_space import sensible, views_in_order
 from tuner.sweep.few_rows import is_exact_the_answer
+from tuner.sweep.filters.made_up import MOST_BYTES
 from tuner.sweep.forecast import expected_stages, on_this_machine, stages_of_sample
 from tuner.sweep.hopeless import refuse_hopeless_limits, refuse_hopeless_target
 from tuner.sweep.nested import BUILDS
@@ -24,6 +25,8 @@ from tuner.types import ExpectedStage, Options
 MEGABYTE = 1e6
 HASH_BYTES = 8
 """Bytes a row of the whole file while repeated rows are counted."""
+FILTERS_BYTES = 2 * MOST_BYTES
+"""Bytes that made-up filters and the candidates that are compared under them take."""
 LEAST_SHARE = 0.1
 """A budget below this share of the expected time is refused: the guess is of a machine that may be slower."""
 
@@ -86,6 +89,7 @@ def plan(
     threads = options.threads or available_cores()
     M = options.space.most_links
     peak = _peak_bytes(n, base.d, n_queries, M) + HASH_BYTES * sample_of
+    peak += FILTERS_BYTES * (filtered or bool(options.selectivity))
     program = psutil.Process().memory_info().rss
     disk = _disk_bytes(base, options, n, held_out=queries is None)
     at_once = min(threads, available_cores())

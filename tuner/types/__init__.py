@@ -33,7 +33,13 @@ from tuner.types.events import (
 )
 from tuner.types.filters import BandMeasured, FilterBand, FilterKind, FilterPolicy
 from tuner.types.gate import CheckOptions, CheckResult, Drop, Limits
-from tuner.types.gate_baseline import BaselineData, BaselineQueries, GateBaseline
+from tuner.types.gate_baseline import (
+    BaselineData,
+    BaselineQueries,
+    FrozenBand,
+    FrozenFilters,
+    GateBaseline,
+)
 from tuner.types.options import DEFAULT_CODECS, Generation, Options, Space
 from tuner.types.points import (
     Ceiling,
@@ -117,6 +123,8 @@ __all__ = [
     "FirstBuild",
     "FixKind",
     "FloatArray",
+    "FrozenBand",
+    "FrozenFilters",
     "GateBaseline",
     "Generation",
     "IdArray",

@@ -204,6 +204,7 @@ class Diagnosis:
         first: the cause that takes most away, None where the index is healthy.
         causes: causes that add up, with ``residual``, to 1 - recall; the largest first.
         drift: what queries unlike the file add, whatever it acts through.
+        filter: what filters take away, beside all of this: of recall among the rows that they allow.
         residual: what the causes leave over of 1 - recall.
         adds_up: whether the residual is smaller than each cause that weighs; if not, the causes are in doubt.
         by_id: recall that counts ids instead of distances.
@@ -246,3 +247,4 @@ class Diagnosis:
     machine: dict[str, Any]
     versions: dict[str, str]
     created: str
+    filter: Cause | None = None

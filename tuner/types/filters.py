@@ -25,6 +25,7 @@ class BandMeasured:
         unfiltered_recall: what the ef_search of the recommendation without filters finds there.
         unfiltered_ndis_per_query: its distance computations.
         unfiltered_latency_s: its mean seconds per query, in the same rounds.
+        hits: right answers of each query under the policy, in their order.
     """
 
     kind: FilterKind
@@ -36,6 +37,7 @@ class BandMeasured:
     unfiltered_recall: Recall
     unfiltered_ndis_per_query: float
     unfiltered_latency_s: float
+    hits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,14 @@ class FilterBand:
         ef_search: candidates kept while searching; None where the allowed rows are scanned.
         measured: what was measured in it, of each kind of filter.
         reaches_target: whether the lower bound of each reaches the target.
+        least_rows: ``least_share`` in rows, which no report rounds.
     """
 
     least_share: float
     ef_search: int | None
     measured: tuple[BandMeasured, ...]
     reaches_target: bool
+    least_rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class FilterPolicy:
         scan_s: seconds that a scan takes: of the call, and of each row that is scanned.
         graph_s: seconds that a search takes under a filter: of the call, and of each candidate of ef_search.
         n_left_out: number of queries that were left out, because their filters allow fewer than k rows.
+        fingerprint: digest of the user's filters; empty where they are made up.
     """
 
     source: str
@@ -78,6 +83,7 @@ class FilterPolicy:
     scan_s: tuple[float, float]
     graph_s: tuple[float, float]
     n_left_out: int = 0
+    fingerprint: str = ""
 
     @property
     def reaches_target(self) -> bool:

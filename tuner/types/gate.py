@@ -10,7 +10,7 @@ from tuner.types.gate_baseline import GateBaseline
 from tuner.types.points import Recall
 from tuner.types.verdict import Line
 
-STRUCTURE = ("configuration", "graph", "content", "index used", "copies")
+STRUCTURE = ("configuration", "graph", "content", "index used", "copies", "filter policy")
 """Lines that judge the index itself, not its figures."""
 
 
@@ -39,6 +39,7 @@ class CheckOptions:
         ef_search: ef_search instead of what the index file or the baseline says.
         new_data: whether the vectors changed on purpose: other fingerprints are no mistake.
         threads: threads for building and for exact neighbours; 0 means all cores.
+        no_filters: whether frozen bands of filters are not checked.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -46,6 +47,7 @@ class CheckOptions:
     ef_search: int | None = None
     new_data: bool = False
     threads: int = 0
+    no_filters: bool = False
 
 
 @dataclass(frozen=True)

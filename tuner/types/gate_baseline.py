@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.types.data import Profile, QuerySet
+from tuner.types.filters import FilterKind
 from tuner.types.options import Generation
 from tuner.types.points import Configuration
 from tuner.types.words import Duplicates, Metric
@@ -90,6 +91,54 @@ class BaselineQueries:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrozenBand:
+    """What queries of one kind of filter found in a band.
+
+    Attributes:
+        least_rows: smallest number of rows that a filter of the band allows.
+        ef_search: candidates kept while searching; None where the allowed rows are scanned.
+        recall: recall@k among the allowed rows.
+        hits: right answers of each of its queries.
+    """
+
+    least_rows: int
+    ef_search: int | None
+    kind: FilterKind
+    recall: float
+    hits: tuple[int, ...]
+
+    @property
+    def hit_array(self) -> NDArray[np.int64]:
+        """Right answers of each query, (nq,)."""
+        return np.array(self.hits, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenFilters:
+    """A policy for queries with filters, and what it measured.
+
+    Attributes:
+        source: where the filters come from.
+        fingerprint: digest of the user's filters; empty where they are made up.
+        n: number of rows of the index.
+        scan_below_rows: filters that allow fewer rows than this are answered by a scan of these rows.
+        bands: bands by falling number of rows, each kind of filter by itself.
+    """
+
+    source: str
+    fingerprint: str
+    n: int
+    scan_below_rows: int
+    bands: tuple[FrozenBand, ...]
+
+    @property
+    def searched(self) -> tuple[tuple[float, int], ...]:
+        """Smallest share of each band that is searched, falling, and its ef_search."""
+        found = {band.least_rows: band.ef_search for band in self.bands if band.ef_search is not None}
+        return tuple((rows / self.n, found[rows]) for rows in sorted(found, reverse=True))
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateBaseline:
     """A decision and what it measured.
 
@@ -101,6 +150,7 @@ class GateBaseline:
         seed: random seed of the split of the queries, and of the build.
         bytes: bytes of the index by part; ``total`` is what must stay in memory.
         latency_s: mean seconds per query on ``machine``, or None.
+        filters: the policy for queries with filters; None without one.
         hits: right answers of each query.
     """
 
@@ -125,6 +175,7 @@ class GateBaseline:
     versions: dict[str, str] = field(default_factory=dict)
     generations: tuple[Generation, ...] = ()
     duplicates: Duplicates = "keep"
+    filters: FrozenFilters | None = None
     hits: tuple[int, ...]
 
     @property

@@ -21,6 +21,7 @@ CauseName: TypeAlias = Literal[
     "duplicates",
     "search",
     "query drift",
+    "filter",
 ]
 """Every cause that can be named, from the file to the answers; reports hold these words."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError, ResourceError
-from tuner.recall.allowed import Filters
+from tuner.recall.allowed import Filters, digest
 from tuner.text import counted
 from tuner.types import IdArray
 
@@ -36,7 +36,7 @@ class FixedFilters:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of everything that decides which rows are allowed."""
-        return digest(self.of_queries.bits, self.of_queries.of_query)
+        return self.of_queries.fingerprint
 
     def filters(self, held_out: IdArray) -> Filters:
         """Return the filters, whatever is held out."""
@@ -69,15 +69,6 @@ class OneForAll:
         nq = len(held_out) if self.n_queries is None else self.n_queries
         bits = np.packbits(self.mask, bitorder="little")[None]
         return Filters(bits, np.zeros(nq, dtype=np.int64), len(self.mask), self.source, (self.name,))
-
-
-def digest(*arrays: NDArray[np.generic]) -> str:
-    """Return a digest of arrays."""
-    found = hashlib.blake2b(digest_size=16)
-    for each in arrays:
-        found.update(f"{each.shape} {each.dtype.str} ".encode())
-        found.update(np.ascontiguousarray(each).view(np.uint8).data)
-    return found.hexdigest()
 
 
 def distinct(rows: Iterable[IdArray]) -> tuple[list[IdArray], IdArray]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from tuner.data.filters.fixed import FixedFilters, digest, distinct, n_in_file, refuse_empty, refuse_many_bits
+from tuner.data.filters.fixed import FixedFilters, distinct, n_in_file, refuse_empty, refuse_many_bits
 from tuner.data.filters.label_sets import Labels, LabelSets
 from tuner.data.vectors import Vectors
 from tuner.errors import InputError
-from tuner.recall.allowed import Filters
+from tuner.recall.allowed import Filters, digest
 from tuner.text import counted
 from tuner.types import IdArray
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tuner.errors import InputError
 from tuner.recall.allowed import Filters
+from tuner.recall.filtered_truth import DEPTH
 from tuner.recall.target import Target, usual_quantile
 from tuner.recall.truth import nearest_in
 from tuner.runtime.steps import scaled
@@ -22,8 +23,6 @@ from tuner.types import IdArray, Options, Steps
 
 MOST_QUERIES = 800
 """Queries of a band: each is searched several times."""
-DEPTH = 1_000
-"""Nearest rows of all, among which those that are allowed are looked for first."""
 STEP = 10**0.5
 """Bands of filters that are given are this many times apart, or farther where there are few queries."""
 
@@ -86,7 +85,7 @@ def made_up_bands(problem: Problem) -> Steps[Banded]:
     shares = sorted(options.selectivity, reverse=True)
     refuse_small_shares(options, problem.base.n)
     some = problem.sample(MOST_QUERIES)
-    deep = yield from scaled(_nearest(problem, some), 0.0, 0.2)
+    deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.2)
     maker = StratumMaker(problem, some, deep, target_of_all(problem, len(MADE_UP) * len(shares)))
     groups = []
     for number, share in enumerate(shares):
@@ -105,11 +104,11 @@ def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
         InputError: too few queries are left to show the target.
     """
     enough = with_enough_rows(problem, filters)
-    some = enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
+    some = asked_of(problem, enough)
     fewest = fewest_queries(problem.target)
     edges = band_edges(filters.shares[some], fewest)
     target = target_of_all(problem, len(edges))
-    deep = yield from scaled(_nearest(problem, some), 0.0, 0.3)
+    deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.3)
     groups, high = [], np.inf
     for number, edge in enumerate(edges):
         low, to = (0.3 + 0.7 * each / len(edges) for each in (number, number + 1))
@@ -200,6 +199,12 @@ def target_of_all(problem: Problem, n_bands: int) -> Target:
     return replace(target, quantile=wider * usual_quantile(target.n_queries, each))
 
 
-def _nearest(problem: Problem, some: IdArray) -> Steps[IdArray]:
+def asked_of(problem: Problem, enough: IdArray) -> IdArray:
+    """Return positions of the queries that bands are measured with, of those that allow enough rows."""
+    return enough[np.isin(enough, problem.sample(MOST_QUERIES + problem.n_queries - len(enough)))]
+
+
+def nearest_of_all(problem: Problem, some: IdArray) -> Steps[IdArray]:
+    """Yield the share done; return the nearest rows (len(some), depth) of some of the queries."""
     depth = min(DEPTH, problem.base.n)
     return (yield from nearest_in(problem.base.x, problem.queries[some], depth))

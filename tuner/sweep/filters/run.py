@@ -99,7 +99,8 @@ def _tuned(
     priced, bands = yield from scaled(_bands_of(problem, *found[chosen], banded), 0.6, 0.9)
     source = "made up" if filters is None else filters.source
     policy = policy_of(problem, source, priced, bands, n_left_out=banded.n_left_out)
-    return Filtered(candidates[chosen], policy)
+    fingerprint = "" if filters is None else filters.fingerprint
+    return Filtered(candidates[chosen], replace(policy, fingerprint=fingerprint))
 
 
 def _candidates(problem: Problem, answer: Answer) -> list[int]:
@@ -218,6 +219,7 @@ def policy_of(
                 ef_search=band.ef_search,
                 measured=measured,
                 reaches_target=band.passes,
+                least_rows=round(band.least_share * problem.base.n),
             )
         )
     return FilterPolicy(
@@ -247,6 +249,7 @@ def _measured(problem: Problem, priced: PricedIndex, band: Settled, number: int)
         unfiltered_recall=stratum.target.summarize(plain.hits),
         unfiltered_ndis_per_query=plain.ndis,
         unfiltered_latency_s=of_plain,
+        hits=tuple(int(count) for count in result.hits),
     )
 
 

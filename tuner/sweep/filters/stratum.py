@@ -92,6 +92,11 @@ class Stratum:
 
         return self._judged(0, self._ask(scan), self.rows, 0.0)
 
+    def answered(self, index: FilteredIndex) -> NDArray[np.int64]:
+        """Return hits of all queries (nq,) as an index answers them by its policy."""
+        ids = self._ask(lambda queries, some: index.answer(queries, self.target.k, some)[1])
+        return filtered_hits(self.truth, self.filters, self.base.x, self.queries, ids)
+
     def judged(self, ef_search: int, hits: NDArray[np.int64], ndis: float, hops: float) -> EfResult:
         """Return hits of all queries beside what they need to be."""
         recall = float(hits.mean()) / self.target.k
