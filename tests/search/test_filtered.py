@@ -30,7 +30,8 @@ filters:
 def x() -> FloatArray:
     """Return rows of unit norm."""
     x = np.random.default_rng(7).standard_normal((N, D)).astype(np.float32)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
 
 
 def made(kind: str, x: FloatArray) -> faiss.Index:

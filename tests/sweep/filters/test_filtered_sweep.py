@@ -39,8 +39,8 @@ def x() -> FloatArray:
 
 
 def tuned(x: FloatArray, out: Path, **asked: Any) -> tuner.Result:
-    asked = {"queries": x[N : N + NQ], **asked}
-    result = tuner.tune(x[:N], recall=TARGET, space=SPACE, metric="l2", threads=1, out=out, **asked)
+    more: dict[str, Any] = {"queries": x[N : N + NQ]} | asked
+    result = tuner.tune(x[:N], recall=TARGET, space=SPACE, metric="l2", threads=1, out=out, **more)
     result.save(out)
     return result
 
@@ -49,16 +49,7 @@ def tuned(x: FloatArray, out: Path, **asked: Any) -> tuner.Result:
 def made_up(x: FloatArray, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuner.Result, Path]:
     """Return a run with made-up filters, and its folder."""
     out = tmp_path_factory.mktemp("made-up")
-    options = {
-        "recall": TARGET,
-        "space": SPACE,
-        "metric": "l2",
-        "threads": 1,
-        "selectivity": (0.5, 0.1, 0.02),
-    }
-    result = tuner.tune(x[:N], queries=x[N : N + NQ], out=out, **options)
-    result.save(out)
-    return result, out
+    return tuned(x, out, selectivity=(0.5, 0.1, 0.02)), out
 
 
 def test_fresh_queries_and_filters_reach_the_target(

@@ -64,7 +64,7 @@ def priced(ef_search: int = 60) -> PricedIndex:
 
 def needs(share: float) -> float:
     """Return the ef_search that a share needs: the crossing with the scan is at .04."""
-    return 60 * (0.9 / share) ** 0.3 if share > 0.5 else 75 * (0.5 / share) ** 0.28
+    return float(60 * (0.9 / share) ** 0.3 if share > 0.5 else 75 * (0.5 / share) ** 0.28)
 
 
 def strata(share: float) -> tuple[Stratum, ...]:
@@ -143,7 +143,7 @@ def test_more_is_expected_of_smaller_shares() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_bands_hold_all_queries_and_enough_of_them(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    shares = np.round(np.exp(rng.uniform(np.log(1e-3), 0, 700)), 4)
+    shares = np.round(np.exp(rng.uniform(np.log(1e-3), 0, 700)), 4).astype(np.float64)
     fewest = fewest_queries(TARGET)
     edges = band_edges(shares, fewest)
     assert edges == sorted(edges, reverse=True)
