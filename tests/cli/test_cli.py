@@ -14,6 +14,7 @@ import pytest
 
 from tuner.cli import main as cli
 from tuner.data.vectors import Vectors
+from tuner.recall.allowed import GivenFilters
 from tuner.report import result_from_json
 from tuner.space import default_space
 from tuner.types import Event, Note, Options, Result, StageFinished
@@ -35,8 +36,17 @@ class Sweep:
         self.called: tuple[Vectors, Vectors | None, Options, Path, Path, bool] | None = None
 
     def __call__(
-        self, base: Vectors, queries: Vectors | None, options: Options, out: Path, work: Path, *, resume: bool
+        self,
+        base: Vectors,
+        queries: Vectors | None,
+        options: Options,
+        out: Path,
+        work: Path,
+        *,
+        resume: bool,
+        filters: GivenFilters | None = None,
     ) -> Generator[Event, None, Result]:
+        assert filters is None
         self.called = (base, queries, options, out, work, resume)
         (work / "journal.json").write_text("{}")
         yield StageFinished("truth", "exact neighbours", 1.0, 1.0)
@@ -207,7 +217,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def stopped(*args: Any, resume: bool) -> Generator[Event, None, Result]:
+    def stopped(*args: Any, resume: bool, filters: object) -> Generator[Event, None, Result]:
         if journal:
             (args[4] / "journal.json").touch()
         yield Note("working")

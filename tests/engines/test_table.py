@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "datasets" / "docs-minilm-384"
 # the wheel's server asks for a runtime folder, which a container may lack
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
-RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None)
+SLOW = ("lancedb", "lucene")
+"""Engines that take half a minute each: ``tests/engines`` and ``tests/engine_jobs`` search in them too."""
+RUNNABLE = tuple(name for name in OURS if find_engine(name).open is not None and name not in SLOW)
 
 
 @pytest.fixture(scope="module")

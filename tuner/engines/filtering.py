@@ -45,6 +45,7 @@ class Tags:
         """Return the tags of ``m`` rows from ``first`` on.
 
         Example:
+            >>> import numpy as np
             >>> Tags(np.array([0, 1, 1, 3]), np.array([4, 4, 5])).of_rows(1, 2)
             [[], [4, 5]]
         """

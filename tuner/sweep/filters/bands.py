@@ -158,8 +158,8 @@ def band_edges(shares: NDArray[np.float64], fewest: int) -> list[float]:
         fewest: number of queries that a band has at least.
 
     Example:
-        >>> [round(edge, 3) for edge in band_edges(np.array([0.5] * 60 + [0.2] * 60 + [0.01] * 90), 60)]
-        [0.5, 0.2, 0.01]
+        >>> [round(edge, 3) for edge in band_edges(np.array([0.5] * 60 + [0.1] * 60 + [0.01] * 90), 60)]
+        [0.5, 0.1, 0.01]
         >>> band_edges(np.array([0.5] * 60 + [0.01] * 10), 60)
         [0.01]
     """
