@@ -15,7 +15,7 @@ import numpy as np
 
 import tuner
 from benchmarks.common import FILE, origin, write_lines
-from benchmarks.filters.fresh import Fresh, FreshMaker, K
+from benchmarks.filters.fresh import FreshMaker, K, recall_of, seconds_of_ways, way_of
 from benchmarks.sweep.score import scoring_queries
 from benchmarks.sweep.tasks import prepared_base, split_for_scoring
 from tuner.data.vectors import open_vectors
@@ -25,6 +25,7 @@ from tuner.report.words import seconds_text
 from tuner.search import FilteredIndex
 from tuner.sweep.ef_search import EfResult, find_min_ef
 from tuner.sweep.filters.made_up import MADE_UP
+from tuner.sweep.filters.stratum import Stratum
 from tuner.types import FilterPolicy, FloatArray
 
 SPACE = str(Path(__file__).with_name("one-codec.yaml"))
@@ -72,11 +73,11 @@ class Compared:
     best_switch: float
 
 
-def _least_ef(fresh: list[Fresh], index: FilteredIndex, needed: float, guess: int, most: int) -> EfResult:
+def _least_ef(fresh: list[Stratum], index: FilteredIndex, needed: float, guess: int, most: int) -> EfResult:
     """Return the least ef_search at which the mean recall of all is ``needed``."""
 
     def at(ef_search: int) -> EfResult:
-        recall = min(each.recall(index, ef_search) for each in fresh)
+        recall = min(each.searched(index, ef_search).recall for each in fresh)
         return EfResult(ef_search, np.zeros(1, dtype=np.int64), 0.0, 0.0, recall, needed)
 
     return find_min_ef(at, K, guess, most)
@@ -93,7 +94,7 @@ def compared(
     for share in SHARES:
         for kind in MADE_UP:
             fresh = maker.make(kind, share)
-            mine, theirs = fresh.seconds(index, [fresh.way_of(index), fixed], seed)
+            mine, theirs = seconds_of_ways(fresh, index, [way_of(fresh, index), fixed], seed)
             of_policy.append(mine)
             of_fixed.append(theirs)
     margin = float(np.mean([m.recall.mean - m.recall.lower for b in policy.bands for m in b.measured]))
@@ -104,7 +105,7 @@ def compared(
     for share in shares:
         both = [maker.make(kind, float(share)) for kind in MADE_UP]
         guess = _least_ef(both, index, recall + margin, guess, n).ef_search
-        search_s, scan_s = both[0].seconds(index, [guess, None], seed)
+        search_s, scan_s = seconds_of_ways(both[0], index, [guess, None], seed)
         dearer.append(np.log(search_s / scan_s))
     best = float(np.exp(np.interp(0.0, dearer, np.log(shares))))
     return Compared(fixed, float(np.mean(of_policy)), float(np.mean(of_fixed)), switch, best)
@@ -124,8 +125,8 @@ def _seed(
     index = FilteredIndex.load(folder)
     prepared = prepared_base(open_vectors(x, "base"), "auto", 0, folder / "base.f32")
     raw = asked.rows(scoring)
-    maker = FreshMaker(raw, scoring_queries(prepared, raw, K), FRESH_SEED + seed)
-    recalls = tuple(maker.make(kind, share).recall(index) for share in SHARES for kind in MADE_UP)
+    maker = FreshMaker(raw, scoring_queries(prepared, raw, K), recall, FRESH_SEED + seed)
+    recalls = tuple(recall_of(maker.make(kind, share), index) for share in SHARES for kind in MADE_UP)
     stages = {cost.name: cost.cpu_s for cost in result.cost.stages}
     spent = stages.pop("filters")
     found = Seed(

@@ -17,7 +17,17 @@ from tuner.data.vectors import Vectors
 from tuner.recall.allowed import GivenFilters
 from tuner.report import result_from_json
 from tuner.space import default_space
-from tuner.types import Event, Note, Options, Result, StageFinished
+from tuner.types import (
+    BandMeasured,
+    Event,
+    FilterBand,
+    FilterPolicy,
+    Note,
+    Options,
+    Recall,
+    Result,
+    StageFinished,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.json"
 COMMAND = [sys.executable, "-c", "from tuner.cli.main import main; main()"]
@@ -140,6 +150,36 @@ def test_memory_in_all_and_n_queries_arrive(sweep: Sweep) -> None:
 @pytest.mark.parametrize(("status", "code"), [("reached", 0), ("exact", 0), ("not_reached", 1)])
 def test_exit_code_is_the_answer(sweep: Sweep, status: Any, code: int) -> None:
     sweep.result = replace(sweep.result, status=status)
+    assert _code("--recall .9 base.npy") == code
+
+
+@pytest.mark.parametrize(("reached", "code"), [(True, 0), (False, 1)])
+def test_a_band_of_filters_that_misses_is_an_honest_no(sweep: Sweep, *, reached: bool, code: int) -> None:
+    all_bounds = Recall(mean=0.96, lower=0.94, p5=0.8, share_below_half=0.0, n_queries=100)
+    measured = BandMeasured(
+        kind="given",
+        n_queries=100,
+        share=0.1,
+        recall=all_bounds,
+        ndis_per_query=9.0,
+        latency_s=1e-4,
+        unfiltered_recall=all_bounds,
+        unfiltered_ndis_per_query=9.0,
+        unfiltered_latency_s=1e-4,
+    )
+    band = FilterBand(least_share=0.1, ef_search=None, measured=(measured,), reaches_target=reached)
+    sweep.result = replace(
+        sweep.result,
+        filters=FilterPolicy(
+            source="labels.npy",
+            bands=(band,),
+            scan_below_rows=30,
+            n=300,
+            latency_s=1e-4,
+            scan_s=(0.0, 1e-8),
+            graph_s=(0.0, 1e-6),
+        ),
+    )
     assert _code("--recall .9 base.npy") == code
 
 

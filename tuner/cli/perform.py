@@ -50,7 +50,8 @@ def perform(
         click.echo(result_to_json(result), nl=False)
     if not (as_json and quiet):
         show_result(result, Screen(stderr=as_json), next_command(result, out, ctx.params))
-    return HONEST_NO if result.status == "not_reached" else 0
+    filters_missed = result.filters is not None and not result.filters.reaches_target
+    return HONEST_NO if result.status == "not_reached" or filters_missed else 0
 
 
 def check_stages(report: Path, work: Path, *, resume: bool, force: bool) -> None:

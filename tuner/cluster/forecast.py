@@ -17,18 +17,8 @@ START_S = 1.0
 """Seconds until a process of a cluster has loaded what it needs."""
 
 
-def expected(
-    n: int,
-    d: int,
-    n_queries: int,
-    options: Options,
-    n_shards: int,
-    n_nodes: int,
-    *,
-    held_out: bool = False,
-) -> Estimated:
-    """Return the expected seconds of the stages after the count of the rows, on machines like this one."""
-    stages = stages_of_shards(n, d, n_queries, options, n_shards, n_nodes, held_out=held_out)
+def expected(stages: tuple[ExpectedStage, ...]) -> Estimated:
+    """Return the expected seconds of stages that follow the count of the rows, on machines like this one."""
     here = on_this_machine(stages)
     return Estimated(sum(stage.wall_s for stage in here), here)
 

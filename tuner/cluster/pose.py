@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from tuner.cluster.deal import deal, most_shards, rows_of
-from tuner.cluster.forecast import expected
+from tuner.cluster.forecast import expected, stages_of_shards
 from tuner.cluster.look import Looked, look
 from tuner.cluster.merge import merged_truth
 from tuner.cluster.queries import draw_queries
@@ -189,7 +189,8 @@ def _expected(
     held_out = queries is None
     n_queries = n_held_out(source.n, options.n_queries) if queries is None else queries.n
     n_nodes = workers.n_nodes
-    return expected(source.n, source.d, n_queries, options, n_shards, n_nodes, held_out=held_out)
+    stages = stages_of_shards(source.n, source.d, n_queries, options, n_shards, n_nodes, held_out=held_out)
+    return expected(stages)
 
 
 def _identity(

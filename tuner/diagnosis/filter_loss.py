@@ -12,9 +12,15 @@ from tuner.index.opened import IndexUnderTest
 from tuner.recall.allowed import Filters, GivenFilters
 from tuner.runtime.steps import scaled
 from tuner.search import FilteredIndex
-from tuner.sweep.filters.bands import asked_of, band_edges, fewest_queries, nearest_of_all
+from tuner.sweep.filters.bands import (
+    asked_of,
+    band_edges,
+    fewest_queries,
+    given_strata,
+    nearest_of_all,
+)
 from tuner.sweep.filters.opened import filtered_index
-from tuner.sweep.filters.stratum import Stratum, stratum_of
+from tuner.sweep.filters.stratum import Stratum
 from tuner.text import counted
 from tuner.types import Cause, Diagnosis, IdArray, Steps
 
@@ -77,16 +83,12 @@ def filter_loss(questions: Questions, opened: IndexUnderTest, given: GivenFilter
     some = _asked(questions, filters)
     index = filtered_index(opened, problem.base)
     deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.3)
-    shares, high = filters.shares[some], np.inf
-    edges = band_edges(shares, max(FEWEST, fewest_queries(problem.target)))
+    mine = filters.part(some)
+    edges = band_edges(mine.shares, max(FEWEST, fewest_queries(problem.target)))
+    strata = yield from scaled(given_strata(problem, mine, some, edges, problem.target, deep), 0.3, 1.0)
     now, without = np.zeros(len(some)), np.zeros(len(some))
     parts = []
-    for number, edge in enumerate(edges):
-        low, to = (0.3 + 0.7 * each / len(edges) for each in (number, number + 1))
-        inside, high = np.flatnonzero((shares >= edge) & (shares < high)), edge
-        mine = filters.part(some[inside])
-        steps = stratum_of(problem, "given", some[inside], mine, problem.target, deep[inside])
-        stratum = yield from scaled(steps, low, to)
+    for edge, (inside, stratum) in zip(edges, strata, strict=True):
         now[inside] = stratum.searched(index, opened.value).hits
         without[inside] = _without(questions, index, some[inside], opened.value)
         parts.append(f"from {100 * edge:.2g} % of the rows {_mended(stratum, index, opened.value)}")

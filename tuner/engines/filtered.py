@@ -99,6 +99,11 @@ def narrowest_ef(config: EngineConfig) -> int:
     return config.ef_search if largest is None else largest
 
 
+def narrowed(config: EngineConfig) -> EngineConfig | None:
+    """Return the config for the narrowest filters that are not scanned; None where none were measured."""
+    return None if config.filters is None else replace(config, ef_search=narrowest_ef(config))
+
+
 def by_share(config: EngineConfig, name: str) -> list[dict[str, Any]]:
     """Return ef_search by the share of the rows that a filter allows, under the engine's own name of it."""
     steps = () if config.filters is None else config.filters.steps

@@ -1,6 +1,7 @@
 """The switch to scanning, the bands and their bounds, on searches whose recall and seconds are planted."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ from conftest import finish
 
 from tuner.recall.target import Target
 from tuner.sweep.ef_search import EfResult
+from tuner.sweep.filters import run as filters_run
 from tuner.sweep.filters.bands import band_edges, fewest_queries
 from tuner.sweep.filters.costs import FilterCosts
 from tuner.sweep.filters.policy import (
@@ -21,10 +23,13 @@ from tuner.sweep.filters.policy import (
     switch_share,
 )
 from tuner.sweep.filters.stratum import Stratum
-from tuner.types import Steps
+from tuner.types import FilterPolicy, Steps
 
 N, K, NQ = 100_000, 10, 400
 COSTS = FilterCosts(graph_s=(20e-6, 1e-6), scan_s=(10e-6, 40e-9))
+NOTHING = FilterPolicy(
+    source="", bands=(), scan_below_rows=0, n=N, latency_s=0.0, scan_s=COSTS.scan_s, graph_s=COSTS.graph_s
+)
 TARGET = Target(recall=0.95, k=K, confidence=0.95, n_queries=NQ)
 
 
@@ -37,6 +42,7 @@ class Planted:
     scan: float = 9.9
     asked: list[int] = field(default_factory=list)
     raw: tuple[int, ...] = (0,) * NQ
+    kind: str = "given"
 
     @property
     def rows(self) -> float:
@@ -93,7 +99,6 @@ def test_the_switch_is_where_a_search_that_holds_takes_as_long_as_the_scan() -> 
         assert band.passes
         if band.ef_search is not None:
             assert band.ef_search == pytest.approx(needs(band.share), rel=0.06)
-            assert band.least_share * N <= below or band.ef_search >= needs(band.share)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.2), (0.001, 0.0005)])
@@ -151,3 +156,33 @@ def test_bands_hold_all_queries_and_enough_of_them(seed: int) -> None:
     counts = np.bincount(np.searchsorted(-np.array(edges), -shares), minlength=len(edges))
     assert (counts >= fewest).all()
     assert counts.sum() == len(shares)
+
+
+@pytest.mark.parametrize(
+    ("certified", "chosen"), [((True, True), 0), ((False, True), 1), ((False, False), 0)]
+)
+def test_what_all_queries_do_not_certify_gives_way_to_the_next(
+    certified: tuple[bool, bool], chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both points promise to hold on a few queries; the first is the cheaper one."""
+
+    def bands(number: int, *, holds: bool) -> tuple[Settled, ...]:
+        poor = cast(Any, (Planted(0.01 * (number + 1), 10**6, scan=9.9 if holds else 9.0),))
+        return finish(settle(priced(), [(0.01, poor)]))
+
+    def steps(found: Any) -> Steps[Any]:
+        yield 1.0
+        return found
+
+    points = [SimpleNamespace(number=i, memory=SimpleNamespace(resident_bytes=100 + i)) for i in range(2)]
+    monkeypatch.setattr(filters_run, "made_up_bands", lambda _: steps(SimpleNamespace(n_left_out=0)))
+    monkeypatch.setattr(filters_run, "_candidates", lambda *_: [0, 1])
+    monkeypatch.setattr(
+        filters_run, "_expected_bands", lambda *args: steps((priced(), bands(args[2].number, holds=True)))
+    )
+    asked = iter(certified)
+    monkeypatch.setattr(filters_run, "_bands_of", lambda *_: steps(bands(0, holds=next(asked))))
+    monkeypatch.setattr(filters_run, "policy_of", lambda *_, **__: NOTHING)
+    problem = SimpleNamespace(options=SimpleNamespace(prefer="balanced"))
+    found = finish(filters_run._tuned(*cast(Any, (problem, None, SimpleNamespace(points=points), None))))
+    assert found.position == chosen

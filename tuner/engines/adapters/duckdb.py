@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import refuse_to_drop
-from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtered import TAGS, describe_steps, narrowed
 from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import (
     NO_LIMIT,
@@ -118,9 +118,9 @@ def scan(config: EngineConfig, table: str, tag: str = "$tag") -> str:
 
 def _filtered_body(config: EngineConfig, table: str) -> list[str]:
     """Return the statements of filtered search, none where no filters were measured."""
-    if config.filters is None:
+    narrow = narrowed(config)
+    if narrow is None:
         return []
-    narrow = replace(config, ef_search=narrowest_ef(config))
     return [
         "",
         f"-- filtered search: {TAGS} stands for the columns that you filter by, $tag for what is asked for;",

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from tuner.engines.common import refuse_to_drop
-from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtered import TAGS, describe_steps, narrowed, narrowest_ef
 from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec, Running
 from tuner.engines.versions import first_patch, named_version
@@ -204,9 +204,9 @@ def body(config: EngineConfig) -> str:
 
 def _filtered_body(config: EngineConfig, table: str) -> list[str]:
     """Return the statements of filtered search, none where no filters were measured."""
-    if config.filters is None:
+    narrow = narrowed(config)
+    if narrow is None:
         return []
-    narrow = replace(config, ef_search=narrowest_ef(config))
     alone = create_index(config, table).replace(f"{table}_hnsw", f"{table}_hnsw_7").removesuffix(";")
     settings = set_filtered(config) or (f"-- before {ITERATIVE_SINCE} fewer than k rows may come back",)
     return [

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tuner.engines.common import metric_named, refuse_to_drop
-from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtered import TAGS, describe_steps, narrowed
 from tuner.engines.filtering import FilterMeans, Tags
 from tuner.engines.protocol import OF_GRAPH, Capabilities, Defaults, Deployment, Engine, EngineCodec
 from tuner.errors import InputError
@@ -182,9 +182,9 @@ def _search_lines(search: Sequence[str | bytes]) -> list[str]:
 
 def _filtered_body(config: EngineConfig) -> list[str]:
     """Return the Python of filtered search, none where no filters were measured."""
-    if config.filters is None:
+    narrow = narrowed(config)
+    if narrow is None:
         return []
-    narrow = replace(config, ef_search=narrowest_ef(config))
     loop = 'for query in np.load("queries.npy"):'
     return [
         "",

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 from xml.etree import ElementTree
 
-from tuner.engines.filtered import TAGS, describe_steps, narrowest_ef
+from tuner.engines.filtered import TAGS, describe_steps, narrowed
 from tuner.engines.filtering import FilterMeans
 from tuner.engines.protocol import NO_LIMIT, Capabilities, Defaults, Engine, EngineCodec
 from tuner.errors import InputError
@@ -222,9 +222,9 @@ def body(config: EngineConfig) -> str:
 
 def _filtered_body(config: EngineConfig) -> list[str]:
     """Return the request with a filter, none where no filters were measured."""
-    if config.filters is None:
+    narrow = narrowed(config)
+    if narrow is None:
         return []
-    narrow = replace(config, ef_search=narrowest_ef(config))
     return [
         "",
         f"filtered search: {TAGS} stands for what you filter by",

@@ -150,3 +150,18 @@ CONFIG: Spec = {
     "text": {"color": INK, "fontSize": 12},
     "rule": {"color": FAINT},
 }
+
+
+def target_rows(recall: float) -> list[Row]:
+    """The dataset ``target`` of ``target_layers``."""
+    return [{"recall": recall, "text": f"target {recall:g}"}]
+
+
+def target_layers() -> list[Spec]:
+    """A dashed line at the target recall and its name, of the dataset ``target``."""
+    y, faint = quantity("recall", None), {"color": FAINT, "aria": False}
+    name = {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, **faint}
+    return [
+        layer("target", {"type": "rule", "strokeDash": [4, 3], **faint}, y=y),
+        layer("target", name, x={"value": "width"}, y=y, text={"field": "text", "type": "nominal"}),
+    ]

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tuner.report.charts.chart import FAINT, Chart, Row, category, chart, layer, quantity, tooltips
+from tuner.report.charts.chart import (
+    Chart,
+    Row,
+    category,
+    chart,
+    layer,
+    quantity,
+    target_layers,
+    target_rows,
+    tooltips,
+)
 from tuner.report.filters import answered_by, share_text
 from tuner.report.words import seconds_text
 from tuner.types import BandMeasured, FilterBand, Result
@@ -26,21 +36,15 @@ def filters_chart(result: Result) -> Chart | None:
     y = quantity("recall", f"recall@{result.options.k} among them", nice_=True)
     ways = list(dict.fromkeys(str(row["way"]) for row in rows))
     colour = category("way", None, ways)
-    target = [{"recall": result.options.recall, "text": f"target {result.options.recall:g}"}]
     return chart(
         "filters",
         "Recall under filters",
         "With the policy, and with the ef_search of the recommendation without filters. Filters that allow "
         f"fewer than {policy.scan_below_rows:,} rows ({share_text(policy.scan_below_rows / policy.n)}) are "
         "answered by a scan of these rows.",
-        datasets={"bands": rows, "target": target},
+        datasets={"bands": rows, "target": target_rows(result.options.recall)},
         layers=[
-            layer("target", {"type": "rule", "strokeDash": [4, 3], "color": FAINT, "aria": False},
-                  y=quantity("recall", None)),
-            layer("target", {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, "color": FAINT,
-                             "aria": False},
-                  x={"value": "width"}, y=quantity("recall", None),
-                  text={"field": "text", "type": "nominal"}),
+            *target_layers(),
             layer("bands", {"type": "line", "strokeWidth": 1.5, "aria": False}, x=x, y=y, color=colour,
                   order={"field": "share", "type": "quantitative"}),
             layer("bands", {"type": "point", "filled": True, "size": 70, "opacity": 1},

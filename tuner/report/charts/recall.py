@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tuner.report.charts.chart import FAINT, Chart, Row, category, chart, layer, quantity, tooltips
+from tuner.report.charts.chart import (
+    FAINT,
+    Chart,
+    Row,
+    category,
+    chart,
+    layer,
+    quantity,
+    target_layers,
+    target_rows,
+    tooltips,
+)
 from tuner.report.within import settings_of
 from tuner.report.words import predicted_points, seconds_text
 from tuner.types import Result, Setting
@@ -35,21 +46,15 @@ def recall_chart(result: Result) -> Chart | None:
         "scale": {"domain": codecs, "range": [SHAPES[i % len(SHAPES)] for i in range(len(codecs))]},
         "legend": {"symbolFillColor": FAINT, "symbolStrokeColor": FAINT, "orient": "bottom"},
     }
-    target = [{"recall": result.options.recall, "text": f"target {result.options.recall:g}"}]
     return chart(
         "recall",
         "Recall against time",
         "Each line is one index at every ef_search that was measured; the stroke below a point ends at its "
         f"lower bound ({result.options.confidence:.0%} confidence). Time between timed points follows their "
         "distances.",
-        datasets={"settings": rows, "target": target},
+        datasets={"settings": rows, "target": target_rows(result.options.recall)},
         layers=[
-            layer("target", {"type": "rule", "strokeDash": [4, 3], "color": FAINT, "aria": False},
-                  y=quantity("recall", None)),
-            layer("target", {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, "color": FAINT,
-                             "aria": False},
-                  x={"value": "width"}, y=quantity("recall", None),
-                  text={"field": "text", "type": "nominal"}),
+            *target_layers(),
             layer("settings", {"type": "line", "strokeWidth": 1.5, "aria": False}, x=x, y=y, color=colour,
                   detail={"field": "label", "type": "nominal"},
                   order={"field": "ef", "type": "quantitative"}),

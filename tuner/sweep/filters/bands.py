@@ -109,16 +109,31 @@ def given_bands(problem: Problem, filters: Filters) -> Steps[Banded]:
     edges = band_edges(filters.shares[some], fewest)
     target = target_of_all(problem, len(edges))
     deep = yield from scaled(nearest_of_all(problem, some), 0.0, 0.3)
-    groups, high = [], np.inf
-    for number, edge in enumerate(edges):
-        low, to = (0.3 + 0.7 * each / len(edges) for each in (number, number + 1))
-        inside = np.flatnonzero((filters.shares[some] >= edge) & (filters.shares[some] < high))
-        mine = filters.part(some[inside])
-        steps = stratum_of(problem, "given", some[inside], mine, target, deep[inside])
-        groups.append((float(edge), ((yield from scaled(steps, low, to)),)))
-        high = edge
+    strata = yield from scaled(given_strata(problem, filters.part(some), some, edges, target, deep), 0.3, 1.0)
+    groups = tuple((edge, (stratum,)) for edge, (_, stratum) in zip(edges, strata, strict=True))
     maker = StratumMaker(problem, some, deep, target)
-    return Banded(tuple(groups), maker, made_up=False, n_left_out=problem.n_queries - len(enough))
+    return Banded(groups, maker, made_up=False, n_left_out=problem.n_queries - len(enough))
+
+
+def given_strata(
+    problem: Problem, filters: Filters, some: IdArray, edges: list[float], target: Target, deep: IdArray
+) -> Steps[list[tuple[IdArray, Stratum]]]:
+    """Yield the share done; return the queries of each band, as places in ``some`` and with their neighbours.
+
+    Args:
+        filters: the user's filters of these queries, over the prepared rows.
+        some: positions of the queries.
+        edges: smallest share of each band, falling.
+        target: target with the bound of all bands.
+        deep: (len(some), depth) their nearest rows of all.
+    """
+    found, shares, high = [], filters.shares, np.inf
+    for number, edge in enumerate(edges):
+        inside, high = np.flatnonzero((shares >= edge) & (shares < high)), edge
+        steps = stratum_of(problem, "given", some[inside], filters.part(inside), target, deep[inside])
+        low, to = (each / len(edges) for each in (number, number + 1))
+        found.append((inside, (yield from scaled(steps, low, to))))
+    return found
 
 
 def refuse_small_shares(options: Options, n: int) -> None:

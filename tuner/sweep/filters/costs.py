@@ -83,6 +83,11 @@ def graph_search(index: FilteredIndex, k: int, filters: list[Allowed], ef_search
     return _in_turns(filters, lambda query, some: index.search_graph(query, k, some, ef_search))
 
 
+def answer_of_policy(index: FilteredIndex, k: int, filters: list[Allowed]) -> Search:
+    """Return a search or scan, as the index decides, that takes one filter after the other."""
+    return _in_turns(filters, lambda query, some: index.answer(query, k, some))
+
+
 def scan_of(index: FilteredIndex, k: int, filters: list[Allowed]) -> Search:
     """Return a scan that takes one filter after the other."""
     return _in_turns(filters, lambda query, some: index.scan(query, k, some))

@@ -47,12 +47,14 @@ class Settled:
         strata: its queries, by kind of filter.
         ef_search: None where the rows are scanned.
         results: what was found, in the order of the strata.
+        scan_below: filters of the band that allow fewer rows than this are scanned all the same.
     """
 
     least_share: float
     strata: tuple[Stratum, ...]
     ef_search: int | None
     results: tuple[EfResult, ...]
+    scan_below: int = 0
 
     @property
     def passes(self) -> bool:
@@ -62,12 +64,12 @@ class Settled:
     @property
     def rows(self) -> float:
         """Mean number of rows that are allowed."""
-        return float(np.mean([stratum.rows for stratum in self.strata]))
+        return mean_rows(self.strata)
 
     @property
     def share(self) -> float:
         """Mean share of the rows that are allowed."""
-        return float(np.mean([stratum.share for stratum in self.strata]))
+        return mean_share(self.strata)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class PricedIndex:
         if band.ef_search is None:
             return self.costs.rows_s(band.rows)
         return self.costs.search_s(band.ef_search)
+
+
+def mean_rows(strata: Sequence[Stratum]) -> float:
+    """Return the mean number of rows that are allowed."""
+    return float(np.mean([stratum.rows for stratum in strata]))
+
+
+def mean_share(strata: Sequence[Stratum]) -> float:
+    """Return the mean share of the rows that is allowed."""
+    return float(np.mean([stratum.share for stratum in strata]))
 
 
 def settle(priced: PricedIndex, groups: Sequence[Group]) -> Steps[tuple[Settled, ...]]:
@@ -138,11 +150,11 @@ def band_of(
         dearer: times the seconds of a scan that a search may take.
         guess: ef_search that is tried first, None where none is known.
     """
-    rows, share = (float(np.mean([getattr(each, name) for each in strata])) for name in ("rows", "share"))
+    rows = mean_rows(strata)
     scanned_before = any(band.ef_search is None for band in before)
     dearest = min(priced.most, int(dearer * priced.costs.ef_as_dear_as(rows)))
     if not scanned_before and dearest >= priced.least:
-        guess = guess or _expected_ef(priced, before, share)
+        guess = guess or max(priced.least, round(ef_curve(priced, before)(mean_share(strata))))
         found = _searched(priced, strata, guess, dearest)
         if found is not None:
             return Settled(least_share, strata, found[0].ef_search, found)
@@ -177,12 +189,6 @@ def _searched(
             return None
         ef = found.ef_search
     return tuple(at(number, ef) for number in range(len(strata)))
-
-
-def _expected_ef(priced: PricedIndex, before: Sequence[Settled], share: float) -> int:
-    """Return the ef_search that a share is expected to need."""
-    curve = ef_curve(priced, before)
-    return max(priced.least, round(curve(share)))
 
 
 def ef_curve(priced: PricedIndex, bands: Sequence[Settled]) -> Callable[[float], float]:
@@ -283,4 +289,4 @@ def with_scans(priced: PricedIndex, band: Settled, below: int) -> Settled:
         hits = np.where(scanned, stratum.scanned(priced.index, below=below).hits, result.hits)
         ndis = float(np.where(scanned, counts, result.ndis).mean())
         results.append(stratum.judged(result.ef_search, hits, ndis, result.hops))
-    return replace(band, results=tuple(results))
+    return replace(band, results=tuple(results), scan_below=below)

@@ -16,7 +16,7 @@ from tuner.runtime.steps import scaled
 from tuner.search import FilteredIndex
 from tuner.sweep.answer import Answer
 from tuner.sweep.filters.bands import Banded, given_bands, made_up_bands
-from tuner.sweep.filters.costs import graph_search, scan_of, seconds_of, time_costs
+from tuner.sweep.filters.costs import answer_of_policy, graph_search, seconds_of, time_costs
 from tuner.sweep.filters.policy import (
     PricedIndex,
     Settled,
@@ -91,16 +91,41 @@ def _tuned(
         low, high = (0.2 + 0.4 * each / len(candidates) for each in (number, number + 1))
         point = answer.points[position]
         found.append((yield from scaled(_expected_bands(problem, builder, point, banded), low, high)))
-    seconds = [_mean_s(priced, bands) for priced, bands in found]
     memory = [float(answer.points[position].memory.resident_bytes) for position in candidates]
-    holding = [i for i, (_, bands) in enumerate(found) if all(band.passes for band in bands)] or [0]
-    names = name_points([memory[i] for i in holding], [seconds[i] for i in holding], TIE)
-    chosen = holding[names[problem.options.prefer]]
-    priced, bands = yield from scaled(_bands_of(problem, *found[chosen], banded), 0.6, 0.9)
+    chosen, bands = yield from scaled(_certified(problem, found, memory, banded), 0.6, 0.9)
     source = "made up" if filters is None else filters.source
-    policy = policy_of(problem, source, priced, bands, n_left_out=banded.n_left_out)
+    policy = policy_of(problem, source, found[chosen][0], bands, n_left_out=banded.n_left_out)
     fingerprint = "" if filters is None else filters.fingerprint
     return Filtered(candidates[chosen], replace(policy, fingerprint=fingerprint))
+
+
+def _certified(
+    problem: Problem,
+    found: Sequence[tuple[PricedIndex, tuple[Settled, ...]]],
+    memory: Sequence[float],
+    banded: Banded,
+) -> Steps[tuple[int, tuple[Settled, ...]]]:
+    """Yield the share done; return the best whose bands all queries certify, by its number; else the first.
+
+    A few queries may promise what all of them do not certify: then the next one is tried.
+
+    Args:
+        found: indexes with their bands as a few queries settle them.
+        memory: bytes of each.
+    """
+    seconds = [_mean_s(priced, bands) for priced, bands in found]
+    left = [i for i, (_, bands) in enumerate(found) if all(band.passes for band in bands)] or [0]
+    tried: list[tuple[int, tuple[Settled, ...]]] = []
+    n = len(left)
+    while left:
+        names = name_points([memory[i] for i in left], [seconds[i] for i in left], TIE)
+        chosen = left.pop(names[problem.options.prefer])
+        steps = _bands_of(problem, *found[chosen], banded)
+        bands = yield from scaled(steps, len(tried) / n, (len(tried) + 1) / n)
+        if all(band.passes for band in bands):
+            return chosen, bands
+        tried.append((chosen, bands))
+    return tried[0]
 
 
 def _candidates(problem: Problem, answer: Answer) -> list[int]:
@@ -152,7 +177,7 @@ def _first(strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
 
 def _bands_of(
     problem: Problem, priced: PricedIndex, expected: tuple[Settled, ...], banded: Banded
-) -> Steps[tuple[PricedIndex, tuple[Settled, ...]]]:
+) -> Steps[tuple[Settled, ...]]:
     """Yield the share done; return how an index answers each band, as all queries certify it."""
     groups = []
     known = dict(banded.groups)
@@ -167,7 +192,7 @@ def _bands_of(
         below = scan_threshold(priced, bands, problem.base.n)
         bands = tuple(with_scans(priced, b, below) if b.ef_search is not None else b for b in bands)
     problem.base.release()
-    return priced, bands
+    return bands
 
 
 def _mean_s(priced: PricedIndex, bands: tuple[Settled, ...]) -> float:
@@ -258,9 +283,7 @@ def _times(problem: Problem, priced: PricedIndex, band: Settled, stratum: Stratu
     some: IdArray = np.unique(stratum.filters.of_query)[:TIMED_FILTERS]
     filters = [stratum.allowed(int(number)) for number in some]
     plain = graph_search(priced.index, priced.k, filters, priced.ef_search)
-    if band.ef_search is None:
-        policy = scan_of(priced.index, priced.k, filters)
-    else:
-        policy = graph_search(priced.index, priced.k, filters, band.ef_search)
-    seconds = seconds_of([policy, plain], problem)
+    bands = () if band.ef_search is None else ((0.0, band.ef_search),)
+    answering = replace(priced.index, bands=bands, scan_below=band.scan_below)
+    seconds = seconds_of([answer_of_policy(answering, priced.k, filters), plain], problem)
     return seconds[0], seconds[1]
